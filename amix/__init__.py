@@ -1,0 +1,1 @@
+"""Attention-guided weight mixup and what every finetuning method of the suite shares."""

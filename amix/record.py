@@ -1,0 +1,108 @@
+"""What a run is (RunSpec), what it leaves behind (a record), and where records lie (Store). Imports no torch."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+SCHEMA = 1
+FINISHED = ("ok", "diverged", "failed")
+"""Statuses after which a run is not run again: its outcome is data. `oom` and `cancelled` are accidents of a machine."""
+STATUSES = (*FINISHED, "oom", "cancelled")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One finetuning run: everything that decides its scores, and nothing else (no path, host or device).
+
+    n_train None means the whole train split; method_source is the sha256 of the file of a method from outside the
+    project, so that an edited method is run again; encoder is an alias, a Hub id or the name of a folder.
+    """
+
+    task: str
+    n_train: int | None
+    seed: int
+    method: str
+    encoder: str
+    method_config: dict[str, Any] = field(default_factory=dict)
+    method_source: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    subset: str = "uniform"
+    schema: int = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        """The spec as plain JSON types (tuples become lists)."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "RunSpec":
+        """The spec that as_dict() gave; an unknown field is a TypeError."""
+        return cls(**content)
+
+    @property
+    def key(self) -> str:
+        """sha256 over the canonical JSON: the run's name on disk."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write so that a reader, or a crash, sees the old file or the new one and nothing between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def pack_arrays(arrays: dict[str, numpy.ndarray]) -> bytes:
+    """Arrays as the bytes of an npz file."""
+    buffer = io.BytesIO()
+    numpy.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Store:
+    """The records of one suite: <folder>/<key>.json with the predictions beside it as <key>.npz."""
+
+    folder: Path
+
+    def path(self, key: str) -> Path:
+        """Where the record of this key lies or will lie."""
+        return self.folder / f"{key}.json"
+
+    def put(self, record: dict[str, Any], arrays: dict[str, numpy.ndarray] | None = None) -> Path:
+        """Write predictions first and the record last, because the record's existence says that the run is done."""
+        path = self.path(record["key"])
+        if arrays:
+            write_atomically(path.with_suffix(".npz"), pack_arrays(arrays))
+        write_atomically(path, json.dumps(record, indent=1, allow_nan=False).encode())
+        return path
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The record of this key; None when there is none or it cannot be read."""
+        try:
+            record = json.loads(self.path(key).read_text())
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) and record.get("key") == key else None
+
+    def keys(self) -> Iterator[str]:
+        """Keys of all records there, in order."""
+        for path in sorted(self.folder.glob("*.json")):
+            if len(path.stem) == 64:
+                yield path.stem
+
+    def finished(self, key: str) -> bool:
+        """Whether this run's outcome is known (an accident of the machine is no outcome)."""
+        record = self.get(key)
+        return record is not None and record.get("schema") == SCHEMA and record.get("status") in FINISHED

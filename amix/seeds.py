@@ -1,0 +1,47 @@
+"""Named random streams: every random decision of a run comes from sha256(seed, purpose).
+
+The method's name is never part of a purpose that methods share (subset, head, order, dropout), so that two methods
+run with one seed see the same examples, the same head, the same batches and the same dropout masks.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy
+import torch
+
+PRESETS: dict[str, tuple[int, ...]] = {
+    "agwm": (1017, 4803, 6757, 9618, 10290, 11799, 19189, 28104, 29576, 31511),
+    "childtuning": (42, 52, 57, 63, 78, 96, 127, 140, 298, 375),
+}
+"""Seeds of the AGWM authors (first commit of their run_mlo.sh) and of Child-Tuning (answer to issue 24 of AliceMind)."""
+
+
+def derive(seed: int, *purpose: str | int) -> int:
+    """A 63-bit seed for one purpose, e.g. derive(1017, "order", "main", 3)."""
+    text = "/".join(str(part) for part in (seed, *purpose))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def array_generator(seed: int, *purpose: str | int) -> numpy.random.Generator:
+    """A numpy generator for one purpose."""
+    return numpy.random.default_rng(derive(seed, *purpose))
+
+
+def tensor_generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A torch generator for one purpose."""
+    return torch.Generator(device=device).manual_seed(derive(seed, *purpose))
+
+
+def seed_dropout(seed: int, stage: str, step: int) -> None:
+    """Set torch's global state, which dropout draws from, for one training step."""
+    torch.manual_seed(derive(seed, "dropout", stage, step))
+
+
+@contextmanager
+def kept_random_state(device: torch.device | str = "cpu") -> Iterator[None]:
+    """Leave torch's global random state as it was, whatever is drawn inside."""
+    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
