@@ -1,0 +1,1 @@
+"""From run records to claims: frame, statistics, tables. Imports no torch."""
