@@ -1,0 +1,227 @@
+"""The Method contract and the registry: a finetuning method is one class that overrides what differs from plain finetuning.
+
+Order of the hooks in one training step (amix.training.train):
+dropout seeded -> loss -> backward -> after_backward -> gradients clipped -> before_step -> step -> after_step.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import nn
+from transformers import get_constant_schedule, get_linear_schedule_with_warmup
+
+from amix.data import Batch
+from amix.modules import decay_groups
+from amix.recipe import Recipe
+
+if TYPE_CHECKING:
+    from amix.training import Fit
+
+Groups = list[dict[str, Any]]
+Model = nn.Module
+
+
+class MethodError(ValueError):
+    """A method that does not exist, is described wrongly, or cannot do what is asked of it."""
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """The configuration of a method without settings."""
+
+
+class Method:
+    """Plain finetuning; a method overrides the hooks in which it differs.
+
+    name: registry key. paper: citation. kind: family in tables. Config: frozen dataclass whose defaults are the
+    paper's values. null: settings at which the method must equal plain finetuning (tested), None where there is none.
+    passes: forward+backward passes per update, relative to plain finetuning. regression: whether it is defined there.
+    grid: settings to try in tuning. parity: what is known of its agreement with the official code.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    year: ClassVar[int]
+    kind: ClassVar[str]
+    Config: ClassVar[type] = NoConfig
+    null: ClassVar[Mapping[str, Any] | None] = None
+    passes: ClassVar[float] = 1.0
+    regression: ClassVar[bool] = True
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    parity: ClassVar[str] = ""
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = self.Config() if config is None else config
+
+    def prepare(self, model: Model, fit: "Fit") -> Model:
+        """Swap or freeze modules before anything trains; the model returned is the one that trains."""
+        return model
+
+    def param_groups(self, model: Model, fit: "Fit") -> Groups:
+        """What trains, with which weight decay and learning rate."""
+        return decay_groups(model, fit.recipe.weight_decay)
+
+    def optimizer(self, groups: Groups, fit: "Fit") -> torch.optim.Optimizer:
+        """The optimizer: bias-corrected AdamW, decay before the update (torch's form)."""
+        recipe = fit.recipe
+        return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon, fused=True)
+
+    def schedule(self, optimizer: torch.optim.Optimizer, fit: "Fit") -> torch.optim.lr_scheduler.LRScheduler:
+        """The learning rate over the steps: linear warm-up (rounded up, as in transformers), linear decay to zero."""
+        return get_linear_schedule_with_warmup(optimizer, warmup_steps(fit.recipe, fit.total_steps), fit.total_steps)
+
+    def on_fit_start(self, model: Model, fit: "Fit") -> None:
+        """Once before the first step: Fisher pass, anchors. The random state is kept around it."""
+
+    def loss(self, model: Model, batch: Batch, fit: "Fit") -> torch.Tensor:
+        """The loss of one batch, a scalar."""
+        return fit.task_loss(fit.logits(model, batch), batch)
+
+    def after_backward(self, model: Model, fit: "Fit") -> None:
+        """Gradients before clipping."""
+
+    def before_step(self, model: Model, fit: "Fit") -> None:
+        """Gradients after clipping."""
+
+    def after_step(self, model: Model, fit: "Fit") -> None:
+        """After the update: projections, averages."""
+
+    def run(self, model: Model, fit: "Fit") -> Model:
+        """The whole finetuning; methods of several stages override it."""
+        from amix.training import train
+
+        return train(self, model, fit)
+
+    def for_evaluation(self, model: Model, fit: "Fit") -> Model:
+        """The model whose predictions count now; must leave the training model as it is."""
+        return model
+
+    def export(self, model: Model, fit: "Fit") -> Model:
+        """A plain Hugging Face model with the logits of for_evaluation."""
+        return self.for_evaluation(model, fit)
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """Forward+backward passes of a whole run on n_train examples, relative to plain finetuning's."""
+        return self.passes
+
+
+def warmup_steps(recipe: Recipe, total_steps: int) -> int:
+    """Steps of warm-up: the share of all steps, rounded up."""
+    return -int(-recipe.warmup_ratio * total_steps // 1)
+
+
+def constant_schedule(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+    """No warm-up, no decay."""
+    return get_constant_schedule(optimizer)
+
+
+_METHODS: dict[str, type[Method]] = {}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def register[T: type[Method]](method: T) -> T:
+    """Class decorator that makes a method known under its name to every verb, table, figure and test.
+
+    Errors: MethodError when something that the contract asks for is missing or the name is taken.
+    """
+    problems = list(_contract_problems(method))
+    if problems:
+        raise MethodError(f"{method.__module__}.{method.__qualname__}: {'; '.join(problems)}")
+    taken = _METHODS.get(method.name)
+    if taken is not None and (taken.__module__, taken.__qualname__) != (method.__module__, method.__qualname__):
+        raise MethodError(f"the name '{method.name}' is taken by {taken.__module__}.{taken.__qualname__}")
+    _METHODS[method.name] = method
+    return method
+
+
+def _contract_problems(method: type[Method]) -> list[str]:
+    problems = [f"has no {name}" for name in ("name", "paper", "year", "kind") if not hasattr(method, name)]
+    if not problems and not _NAME.fullmatch(method.name):
+        problems.append(f"the name '{method.name}' is not lower_case_with_underscores")
+    if not (method.__doc__ or "").strip() or method.__doc__ == Method.__doc__:
+        problems.append("has no docstring")
+    parameters = getattr(method.Config, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
+        problems.append("Config is not a frozen dataclass")
+    return problems
+
+
+def methods() -> dict[str, type[Method]]:
+    """All registered methods by name: those of the library, of baselines/ and those loaded from outside."""
+    for package_name in ("amix", "baselines"):
+        package = importlib.import_module(package_name)
+        for module in pkgutil.iter_modules(package.__path__):
+            if package_name == "baselines" or module.name.startswith("agwm"):
+                importlib.import_module(f"{package_name}.{module.name}")
+    return dict(sorted(_METHODS.items()))
+
+
+def find_method(name: str) -> type[Method]:
+    """The method registered under this name; MethodError with the nearest names when there is none."""
+    known = methods()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
+    raise MethodError(f"unknown method '{name}'; {hint}")
+
+
+def load_external(reference: str) -> type[Method]:
+    """A method from outside the project, given as path/to/file.py:ClassName; it is registered under its name.
+
+    Errors: MethodError when the file or the class is not there or does not keep the contract.
+    """
+    path_text, _, class_name = reference.rpartition(":")
+    path = Path(path_text)
+    if not path_text.endswith(".py") or not path.is_file():
+        raise MethodError(f"'{reference}': give an existing file and a class as path/to/file.py:ClassName")
+    module_name = f"external_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    if module_name not in sys.modules:
+        specification = importlib.util.spec_from_file_location(module_name, path)
+        assert specification is not None and specification.loader is not None
+        module = importlib.util.module_from_spec(specification)
+        sys.modules[module_name] = module
+        try:
+            specification.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[module_name]
+            raise
+    method = getattr(sys.modules[module_name], class_name, None)
+    if not (inspect.isclass(method) and issubclass(method, Method)):
+        raise MethodError(f"{path} has no class {class_name} that derives from amix.method.Method")
+    return register(method)
+
+
+def source_hash(method: type[Method]) -> str:
+    """sha256 of the file of a method from outside the project, so that an edited one runs again; "" for our own."""
+    if not method.__module__.startswith("external_"):
+        return ""
+    return hashlib.sha256(Path(inspect.getfile(method)).read_bytes()).hexdigest()
+
+
+def make_config(method: type[Method], settings: Mapping[str, Any]) -> Any:
+    """The method's Config with these settings; MethodError with the nearest names for an unknown one."""
+    known = {field.name for field in dataclasses.fields(method.Config)}
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known) or ["none"]
+            raise MethodError(f"{method.name} has no setting '{name}'; nearest: {', '.join(near)}")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    return method.Config(**values)
+
+
+def full_settings(method: type[Method], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a method as plain values, the defaults filled in: what a run's key is made of."""
+    return dataclasses.asdict(make_config(method, settings))
