@@ -1,0 +1,95 @@
+"""What stands in a cell: mean, spread and number of runs of one method on one task at one size, and what is missing."""
+
+import math
+import statistics
+from dataclasses import dataclass
+
+import pandas as pd
+
+from results.frame import COUNTED, MISSING, Results
+
+CELL = ["size", "task", "label"]
+Place = tuple[str, str, str]
+"""(size, task, label): which cell."""
+_WORDS = {MISSING: "not run", "oom": "out of memory", "cancelled": "cancelled", "ok": "without a score by this rule"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One cell in points: mean and std (ddof 1; NaN if unknown) of n scores, of so many planned runs.
+
+    failed counts failed and diverged runs (scored as the majority class, so inside n); absent says in words which
+    planned runs have no score ('' when all have one).
+    """
+
+    mean: float
+    std: float
+    n: int
+    planned: int
+    failed: int
+    majority: float
+    absent: str
+
+
+def summaries(results: Results) -> dict[Place, Summary]:
+    """Every planned cell of the suite."""
+    runs = results.runs.assign(failed=results.runs["status"].isin(COUNTED))
+    groups = runs.groupby(CELL, sort=False)
+    table = groups.agg(
+        mean=("score", "mean"),
+        std=("score", "std"),
+        n=("score", "count"),
+        planned=("key", "size"),
+        failed=("failed", "sum"),
+        majority=("majority", "median"),
+    )
+    absent = {
+        cell: _in_words(statuses) for cell, statuses in runs[runs["score"].isna()].groupby(CELL, sort=False)["status"]
+    }
+    return {
+        cell: Summary(mean, std, int(n), int(planned), int(failed), majority, absent.get(cell, ""))
+        for cell, mean, std, n, planned, failed, majority in table.itertuples(name=None)
+    }
+
+
+def _in_words(statuses: pd.Series) -> str:
+    counts = statuses.value_counts()
+    return ", ".join(f"{counts[name]} {words}" for name, words in _WORDS.items() if name in counts)
+
+
+def majority_score(cells: dict[Place, Summary], size: str, task: str) -> float:
+    """The majority class's score in points; NaN when no record tells."""
+    known = [
+        cell.majority for (s, t, _), cell in cells.items() if (s, t) == (size, task) and not math.isnan(cell.majority)
+    ]
+    return statistics.median(known) if known else math.nan
+
+
+def score_matrix(results: Results, size: str, task: str) -> pd.DataFrame:
+    """Scores in points: seeds down, labels across in the plan's order, NaN where a run has no score."""
+    runs = results.runs
+    chosen = runs[(runs["size"] == size) & (runs["task"] == task)]
+    return chosen.pivot(index="seed", columns="label", values="score").reindex(columns=list(results.plan.labels))
+
+
+def seed_averages(results: Results, size: str) -> pd.DataFrame:
+    """Average over all tasks of the plan per seed (down) and label (across), NaN where any task's run has no score."""
+    tasks = [score_matrix(results, size, task) for task in results.plan.tasks]
+    total = tasks[0]
+    for scores in tasks[1:]:
+        total = total.add(scores)
+    return total / len(tasks)
+
+
+def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
+    """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished."""
+    runs = results.runs[(results.runs["size"] == size) & (results.runs["status"] == "ok")]
+    blocks = runs.pivot(index=["task", "seed"], columns="label", values=cost)
+    reference = results.plan.protocol.reference
+    ratios = {}
+    for label in [] if reference not in blocks else blocks.columns:
+        shared = blocks[label].notna() & blocks[reference].notna()
+        base = float(blocks[reference][shared].sum())
+        if base > 0:
+            ratios[str(label)] = float(blocks[label][shared].sum()) / base
+    return ratios

@@ -1,0 +1,81 @@
+"""Which records can be used: one edited by hand, cut short or from elsewhere is named and left out."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from amix.record import SCHEMA, STATUSES
+from results.plan import Plan, size_name
+
+SCORED = ("ok",)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A record that was left out: where it lies and why."""
+
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
+def complaint(record: Any, plan: Plan) -> str | None:
+    """Why this record cannot stand in the plan's tables; None when it can."""
+    if not isinstance(record, dict):
+        return "is not a record (a JSON object)"
+    if record.get("schema") != SCHEMA:
+        return f"has schema {record.get('schema')!r}, and this version reads {SCHEMA}"
+    if record.get("suite") != plan.suite:
+        return f"belongs to suite {record.get('suite')!r}"
+    spec = record.get("spec")
+    if not isinstance(spec, dict) or record.get("key") != _key(spec):
+        return "its key is not the hash of its spec (edited by hand?)"
+    planned = plan.runs.get(record["key"])
+    if planned is None:
+        return "is not in the plan (an older or another setting of this suite)"
+    if (spec.get("task"), size_name(spec.get("n_train")), spec.get("seed")) != (
+        planned.task,
+        planned.size,
+        planned.seed,
+    ):
+        return "its spec is not the one that the plan names for it"
+    if record.get("status") not in STATUSES:
+        return f"has the unknown status {record.get('status')!r}"
+    return _score_complaint(record, plan.tasks[planned.task].metric) or _cost_complaint(record)
+
+
+def _key(spec: dict[str, Any]) -> str:
+    # The same bytes as RunSpec.key hashes, without building a RunSpec for each of ten thousand records.
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+
+
+def _score_complaint(record: dict[str, Any], metric: str) -> str | None:
+    if record["status"] not in SCORED:
+        return None
+    for selection, splits in record["scores"].items() if isinstance(record.get("scores"), dict) else ():
+        score = _get(splits, "test", metric)
+        if not _is_number(score) or not -1 <= score <= 1:
+            return f"its {selection} test score {metric} is {score!r}, not a number from -1 to 1"
+    return None if record.get("scores") else "its status is ok but it holds no scores"
+
+
+def _cost_complaint(record: dict[str, Any]) -> str | None:
+    cost = record.get("cost") or {}
+    if not isinstance(cost, dict):
+        return "its cost block is no JSON object"
+    wrong = [name for name, value in cost.items() if value is not None and (not _is_number(value) or value < 0)]
+    return f"its cost {wrong[0]!r} is not a number from 0 up" if wrong else None
+
+
+def _get(content: Any, *names: str) -> Any:
+    for name in names:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,170 @@
+"""A suite's plan and records as one long frame: one row per planned run, whatever became of it."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.archive import Stored, stored_plan, stored_records, write_archive
+from results.check import Problem, complaint
+from results.layout import Layout
+from results.plan import Plan, read_plan
+
+POINTS = 100
+MISSING = "missing"
+COUNTED = ("failed", "diverged")
+"""Outcomes that are data: scored as the majority class. Accidents (oom, cancelled, missing) have no score."""
+COSTS = (
+    "train_seconds",
+    "total_seconds",
+    "evaluation_seconds",
+    "forward_passes",
+    "backward_passes",
+    "optimizer_steps",
+    "peak_memory_bytes",
+    "trainable_parameters",
+    "total_parameters",
+    "flops",
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A suite's plan, its runs (one row each, see load), the usable records by key, and what was left out."""
+
+    plan: Plan
+    selection: str
+    runs: pd.DataFrame
+    records: dict[str, dict[str, Any]] = field(repr=False)
+    predictions: dict[str, bytes | Path] = field(repr=False)
+    problems: tuple[Problem, ...]
+
+
+def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
+    """Read a suite.
+
+    The frame `runs` has one row per planned run: key, label, task, size (text), seed, status (a record's status, or
+    'missing'), score, dev, majority (points: the primary metric x 100, by the selection rule 'last' or 'best_dev';
+    selection None is the plan's), the cost columns (NaN where unknown), passes (forward and backward), error,
+    traceback. A failed or diverged run has the majority score; a missing, cancelled or out-of-memory run has NaN.
+    Raises PlanError when there is no usable plan.
+    """
+    plan = read_plan(stored_plan(suite, layout), suite)
+    chosen = selection or plan.protocol.selection
+    stored, unreadable = stored_records(suite, layout)
+    records, used, problems = _usable(stored, plan)
+    problems = [Problem(source, reason) for source, reason in unreadable] + problems
+    predictions = {item.key: item.predictions for item in used if item.predictions is not None}
+    return Results(plan, chosen, _frame(plan, records, chosen), records, predictions, tuple(problems))
+
+
+def pack(suite: str, layout: Layout) -> Path:
+    """Keep the suite's usable records, predictions and plan in its archive; what was there already stays."""
+    content = stored_plan(suite, layout)
+    stored, _ = stored_records(suite, layout)
+    _, used, _ = _usable(stored, read_plan(content, suite))
+    return write_archive(suite, layout, content, used)
+
+
+def _usable(stored: Sequence[Stored], plan: Plan) -> tuple[dict[str, dict[str, Any]], list[Stored], list[Problem]]:
+    records: dict[str, dict[str, Any]] = {}
+    used: list[Stored] = []
+    problems: list[Problem] = []
+    for item in stored:
+        record, reason = _read(item, plan)
+        if reason is None and item.key in records:
+            # A record that lies both as a file and in the archive is no contradiction unless it tells two stories.
+            same = records[item.key].get("scores") == record.get("scores")
+            reason = (
+                None if same else "is a second record of the same run with other scores; the first one found is used"
+            )
+        elif reason is None:
+            records[item.key] = record
+            used.append(item)
+        if reason is not None:
+            problems.append(Problem(item.source, reason))
+    return records, used, problems
+
+
+def _read(item: Stored, plan: Plan) -> tuple[dict[str, Any], str | None]:
+    try:
+        record = json.loads(item.text)
+    except ValueError as error:
+        return {}, f"is no JSON, perhaps cut short ({error})"
+    reason = complaint(record, plan)
+    if reason is None and record["key"] != item.key:
+        reason = f"holds the record of another run, {record['key']} (a copy?)"
+    return record, reason
+
+
+def _frame(plan: Plan, records: dict[str, dict[str, Any]], selection: str) -> pd.DataFrame:
+    rows = [_row(plan, key, records.get(key), selection) for key in plan.runs]
+    columns = [
+        "key",
+        "label",
+        "task",
+        "size",
+        "seed",
+        "status",
+        "score",
+        "dev",
+        "majority",
+        *COSTS,
+        "error",
+        "traceback",
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame[list(COSTS)] = frame[list(COSTS)].astype(float)
+    frame["passes"] = frame["forward_passes"] + frame["backward_passes"]
+    # A run that failed before its data were read knows no majority score; its task and size do.
+    shared = frame.groupby(["task", "size"])["majority"].transform("median")
+    frame["majority"] = frame["majority"].fillna(shared)
+    frame.loc[frame["status"].isin(COUNTED), "score"] = frame["majority"]
+    return frame
+
+
+def _row(plan: Plan, key: str, record: dict[str, Any] | None, selection: str) -> dict[str, Any]:
+    run = plan.runs[key]
+    row = {"key": key, "label": run.label, "task": run.task, "size": run.size, "seed": run.seed}
+    if record is None:
+        return row | {"status": MISSING, "score": math.nan, "error": "", "traceback": ""}
+    metric = plan.tasks[run.task].metric
+    chosen = (record.get("scores") or {}).get(selection) or {} if record["status"] == "ok" else {}
+    error = record.get("error") or {}
+    cost = record.get("cost") or {}
+    return (
+        row
+        | {name: cost.get(name) for name in COSTS}
+        | {
+            "status": record["status"],
+            "score": _points(chosen.get("test"), metric),
+            "dev": _points(chosen.get("dev"), metric),
+            "majority": _points((record.get("data") or {}).get("majority"), metric),
+            "error": f"{error.get('type', 'Error')}: {error.get('message', '')}" if error else "",
+            "traceback": error.get("traceback") or "",
+        }
+    )
+
+
+def _points(scores: Any, metric: str) -> float:
+    value = scores.get(metric) if isinstance(scores, dict) else None
+    return math.nan if value is None else POINTS * float(value)
+
+
+def metric_scores(results: Results) -> pd.DataFrame:
+    """Every metric of every scored run: key, label, task, size, seed, selection, split, metric, score (points)."""
+    rows = []
+    for key, record in results.records.items():
+        run = results.plan.runs[key]
+        for selection, splits in (record.get("scores") or {}).items():
+            for split in ("dev", "test"):
+                for metric, value in (splits.get(split) or {}).items():
+                    rows.append(
+                        (key, run.label, run.task, run.size, run.seed, selection, split, metric, POINTS * value)
+                    )
+    columns = ["key", "label", "task", "size", "seed", "selection", "split", "metric", "score"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,146 @@
+"""A suite's plan as the results side reads it: what was to be run, and the protocol fixed before anyone looked."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = 1
+FULL = "full"
+"""The size of a run on the whole train split (n_train null)."""
+
+
+class PlanError(ValueError):
+    """The suite has no plan, or one that cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Decisions made before looking: reference and focus method, level, selection rule, margin in points."""
+
+    reference: str
+    focus: str | None = None
+    alpha: float = 0.05
+    selection: str = "last"
+    margin: float = 1.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A column of the tables: the task's title, its metrics (the primary one apart) and a footnote for readers."""
+
+    name: str
+    metric: str
+    title: str
+    metrics: tuple[str, ...] = ()
+    footnote: str = ""
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """A row of the tables: its label, the method behind it, and what the registry says of that."""
+
+    label: str
+    method: str
+    paper: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run that the suite asks for; size is the number of training examples as text, or 'full'."""
+
+    key: str
+    label: str
+    task: str
+    size: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A suite: its title, note for readers, protocol, tasks, methods (in row order) and planned runs."""
+
+    suite: str
+    title: str
+    note: str
+    command: str
+    encoder: str
+    protocol: Protocol
+    tasks: dict[str, Task]
+    methods: tuple[MethodRow, ...]
+    sizes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: dict[str, PlannedRun] = field(repr=False)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the methods, in row order."""
+        return tuple(row.label for row in self.methods)
+
+
+def size_name(n_train: int | None) -> str:
+    """The size of a subset as text."""
+    return FULL if n_train is None else str(n_train)
+
+
+def read_plan(content: Any, suite: str) -> Plan:
+    """The plan in a plan.json; PlanError names what is wrong with it."""
+    try:
+        if content["schema"] != SCHEMA:
+            raise PlanError(
+                f"the plan of suite {suite!r} has schema {content['schema']!r}; this version reads {SCHEMA}"
+            )
+        plan = _plan(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, PlanError):
+            raise
+        what = f"misses {error}" if isinstance(error, KeyError) else f"cannot be used ({error})"
+        raise PlanError(f"the plan of suite {suite!r} {what}; write it again with: python -m runners sweep") from error
+    if plan.suite != suite:
+        raise PlanError(f"the plan in the folder of suite {suite!r} belongs to suite {plan.suite!r}")
+    if plan.protocol.reference not in plan.labels:
+        raise PlanError(
+            f"suite {suite!r}: the reference {plan.protocol.reference!r} is none of {', '.join(plan.labels)}"
+        )
+    return plan
+
+
+def _plan(content: dict[str, Any]) -> Plan:
+    protocol = content["protocol"]
+    runs = [
+        PlannedRun(run["key"], run["label"], run["task"], size_name(run["n_train"]), int(run["seed"]))
+        for run in content["runs"]
+    ]
+    focus = protocol.get("focus")
+    labels = [row["label"] for row in content["methods"]]
+    return Plan(
+        suite=content["suite"],
+        title=content.get("title") or content["suite"],
+        note=content.get("note") or "",
+        command=content.get("command") or "",
+        encoder=content.get("encoder") or "",
+        protocol=Protocol(
+            reference=protocol["reference"],
+            focus=focus if focus in labels and focus != protocol["reference"] else None,
+            alpha=float(protocol.get("alpha", Protocol.alpha)),
+            selection=protocol.get("selection", Protocol.selection),
+            margin=float(protocol.get("margin", Protocol.margin)),
+        ),
+        tasks={name: _task(name, task) for name, task in content["tasks"].items()},
+        methods=tuple(
+            MethodRow(row["label"], row["method"], row.get("paper") or "", row.get("kind") or "")
+            for row in content["methods"]
+        ),
+        sizes=tuple(size_name(size) for size in content["sizes"]),
+        seeds=tuple(int(seed) for seed in content["seeds"]),
+        runs={run.key: run for run in runs},
+    )
+
+
+def _task(name: str, content: dict[str, Any]) -> Task:
+    return Task(
+        name=name,
+        metric=content["metric"],
+        title=content.get("title") or name,
+        metrics=tuple(content.get("metrics") or [content["metric"]]),
+        footnote=content.get("footnote") or "",
+    )
