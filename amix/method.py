@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
@@ -127,11 +127,13 @@ def constant_schedule(optimizer: torch.optim.Optimizer) -> torch.optim.lr_schedu
     return get_constant_schedule(optimizer)
 
 
+RegisteredMethod = TypeVar("RegisteredMethod", bound=type[Method])
+
 _METHODS: dict[str, type[Method]] = {}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def register[T: type[Method]](method: T) -> T:
+def register(method: RegisteredMethod) -> RegisteredMethod:
     """Class decorator that makes a method known under its name to every verb, table, figure and test.
 
     Errors: MethodError when something that the contract asks for is missing or the name is taken.

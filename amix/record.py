@@ -21,8 +21,9 @@ STATUSES = (*FINISHED, "oom", "cancelled")
 class RunSpec:
     """One finetuning run: everything that decides its scores, and nothing else (no path, host or device).
 
-    n_train None means the whole train split; method_source is the sha256 of the file of a method from outside the
-    project, so that an edited method is run again; encoder is an alias, a Hub id or the name of a folder.
+    n_train None means the whole train split. encoder is an alias, a Hub id or the name of a folder. method_source and
+    task_source are the sha256 of the files of a method or task from outside the project, so that an edited one is run
+    again; they are empty for the project's own.
     """
 
     task: str
@@ -32,6 +33,7 @@ class RunSpec:
     encoder: str
     method_config: dict[str, Any] = field(default_factory=dict)
     method_source: str = ""
+    task_source: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     subset: str = "uniform"
     schema: int = SCHEMA

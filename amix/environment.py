@@ -1,0 +1,46 @@
+"""What a record says of the software and machine that made it."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy", "scipy", "scikit-learn")
+
+
+@cache
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@cache
+def _packages() -> dict[str, str]:
+    return {name: metadata.version(name) for name in PACKAGES}
+
+
+def environment(command: str) -> dict[str, Any]:
+    """The record's environment block; command is what the user typed."""
+    cuda = torch.cuda.is_available()
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": None if changes is None else bool(changes),
+        "python": platform.python_version(),
+        "packages": _packages(),
+        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "precision": "bf16" if cuda else "fp32",
+        "threads": torch.get_num_threads(),
+        "command": command,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

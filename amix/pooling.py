@@ -1,0 +1,62 @@
+"""A classifier on the mean of the token states, for encoders that were pretrained so, and how it is saved.
+
+`save` writes the body as a plain checkpoint and the head beside it; ten lines load both without this project:
+
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModel, AutoTokenizer
+    encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    head = load_file(f"{folder}/head.safetensors")
+    tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    states = encoder.eval()(**tokens).last_hidden_state
+    mask = tokens["attention_mask"].unsqueeze(-1)
+    mean = (states * mask).sum(1) / mask.sum(1)
+    logits = mean @ head["weight"].T + head["bias"]
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+HEAD_FILE = "head.safetensors"
+
+
+class MeanPooledClassifier(PreTrainedModel):
+    """Mean of the last hidden states over the tokens, dropout, linear head.
+
+    body is any Hugging Face encoder; logits have shape [batch, num_labels].
+    """
+
+    base_model_prefix = "encoder"
+    _supports_sdpa = True  # The body chooses and checks its attention itself.
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, body: PreTrainedModel) -> None:
+        super().__init__(body.config)
+        self.encoder = body
+        self.dropout = nn.Dropout(getattr(body.config, "hidden_dropout_prob", 0.1))
+        self.classifier = nn.Linear(body.config.hidden_size, body.config.num_labels)
+
+    def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> SequenceClassifierOutput:
+        """Logits of a batch; further inputs go to the encoder as they are."""
+        outputs = self.encoder(attention_mask=attention_mask, **inputs)
+        mask = attention_mask.unsqueeze(-1).to(outputs.last_hidden_state.dtype)
+        mean = (outputs.last_hidden_state * mask).sum(1) / mask.sum(1)
+        return SequenceClassifierOutput(
+            logits=self.classifier(self.dropout(mean)),
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Body as a plain checkpoint for AutoModel, head as head.safetensors (weight [labels, hidden], bias)."""
+        self.encoder.save_pretrained(folder)
+        head = {name: tensor.contiguous() for name, tensor in self.classifier.state_dict().items()}
+        save_file(head, folder / HEAD_FILE)

@@ -1,0 +1,196 @@
+"""One run from its spec to its record; a run that fails is a record too."""
+
+import gc
+import math
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+
+from amix.cost import reset_peak_memory
+from amix.data import Splits, glue_folder, load_splits
+from amix.encoders import load_model, load_tokenizer
+from amix.environment import environment
+from amix.method import Method, find_method, load_external, make_config
+from amix.metrics import majority_scores, score
+from amix.record import SCHEMA, RunSpec
+from amix.recipe import Recipe
+from amix.tasks import Task, find_task
+from amix.training import Diverged, Fit, Predictions, accelerator, predict
+
+Record = dict[str, Any]
+Arrays = dict[str, numpy.ndarray]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a run needs to know that does not decide its scores: folders, and words for the record.
+
+    encoder is the name or folder to load where it differs from the spec's name; task_file the YAML file of a task of
+    your own; plugins are methods from outside as path/to/file.py:ClassName; export a folder for the finished model.
+    """
+
+    suite: str = ""
+    label: str = ""
+    command: str = ""
+    glue: str | None = None
+    encoder: str | None = None
+    task_file: str | None = None
+    plugins: tuple[str, ...] = ()
+    export: str | None = None
+
+
+def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
+    """Run a spec; returns its record and its predictions.
+
+    Never raises for a run that goes wrong: the record then says diverged, oom or failed, with the traceback.
+    """
+    started = time.perf_counter()
+    reset_peak_memory()
+    record = _empty_record(spec, context)
+    arrays: Arrays = {}
+    try:
+        arrays = _finetune(spec, context, record)
+    except Diverged as error:
+        record |= {"status": "diverged", "error": _described(error)}
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        record |= {"status": "oom", "error": _described(error)}
+    except Exception as error:
+        record |= {"status": "failed", "error": _described(error)}
+    finally:
+        gc.collect()
+    record["cost"]["total_seconds"] = time.perf_counter() - started
+    return _finite(record), arrays
+
+
+def failed_record(spec: RunSpec, context: Context, kind: str, message: str) -> Record:
+    """The record of a run of which nothing came back (its worker died): failed, with the reason."""
+    error = {"type": kind, "message": message, "traceback": ""}
+    return _empty_record(spec, context) | {"status": "failed", "error": error}
+
+
+def _empty_record(spec: RunSpec, context: Context) -> Record:
+    return {
+        "schema": SCHEMA,
+        "key": spec.key,
+        "suite": context.suite,
+        "label": context.label or spec.method,
+        "status": "ok",
+        "error": None,
+        "spec": spec.as_dict(),
+        "data": {},
+        "scores": {},
+        "curve": [],
+        "cost": {},
+        "environment": environment(context.command),
+    }
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    lines = "".join(traceback.format_exception(error))
+    return {"type": type(error).__name__, "message": str(error)[:2000], "traceback": lines[-4000:]}
+
+
+def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
+    """Fill the record block by block, so that a run that dies midway leaves what was known."""
+    for plugin in context.plugins:
+        load_external(plugin)
+    method_class = find_method(spec.method)
+    method = method_class(make_config(method_class, spec.method_config))
+    task = find_task(context.task_file or spec.task)
+    if task.regression and not method.regression:
+        raise ValueError(f"{spec.method} is not defined for regression, and {task.title} is one")
+    recipe = Recipe().with_changes(spec.training)
+    name = context.encoder or spec.encoder
+    splits = load_splits(
+        task, spec.n_train, spec.seed, load_tokenizer(name), name, recipe.max_length, glue_folder(context.glue),
+        spec.subset,
+    )  # fmt: skip
+    record["data"] = _data_block(task, splits)
+    fit = Fit(task, recipe, spec.seed, splits.train, splits.dev)
+    model = load_model(name, task, spec.seed).to(accelerator().device)
+    fit.cost.watch(model)
+    try:
+        model = method.run(method.prepare(model, fit), fit)
+    finally:
+        record["curve"] = fit.curve
+        record["cost"] = fit.cost.summary(model)
+    arrays = _evaluate(method, model, fit, splits, record)
+    record["cost"] |= fit.cost.summary(model)
+    if context.export:
+        from amix.export import save
+
+        save(method.export(model, fit), load_tokenizer(name), task, Path(context.export))
+    return arrays | _diagnostic_arrays(fit)
+
+
+def _data_block(task: Task, splits: Splits) -> dict[str, Any]:
+    train, test = splits.train.labels.numpy(), splits.test.labels.numpy()
+    counts = {} if task.labels is None else {name: int((train == i).sum()) for i, name in enumerate(task.labels)}
+    return {
+        "ids_sha256": splits.ids_sha256,
+        "n_train": len(train),
+        "n_dev": len(splits.dev),
+        "n_test": len(test),
+        "label_counts": counts,
+        "label_names": list(task.labels) if task.labels else None,
+        "majority": majority_scores(task.metrics, train, test, task.regression),
+        "source": splits.source,
+    }
+
+
+def _evaluate(method: Method, model: nn.Module, fit: Fit, splits: Splits, record: Record) -> Arrays:
+    """Score the last weights and the best-dev weights; the test split is predicted once for each."""
+    evaluated = method.for_evaluation(model, fit)
+    last = {"test": predict(evaluated, splits.test, fit)}
+    if len(splits.dev):
+        last["dev"] = predict(evaluated, splits.dev, fit)
+    data = {"test": splits.test, "dev": splits.dev}
+    scores = {
+        split: score(fit.task.metrics, data[split].labels.numpy(), predictions.predictions)
+        for split, predictions in last.items()
+    }
+    record["scores"] = {"last": scores, "best_dev": _best_scores(evaluated, fit, splits, scores)}
+    return _arrays(fit.task, last, splits)
+
+
+def _best_scores(
+    evaluated: nn.Module, fit: Fit, splits: Splits, last: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    epochs = [point["epoch"] for point in fit.curve if point["stage"] == "main"]
+    if not fit.best.state or fit.best.epoch == epochs[-1]:
+        return {**last, "epoch": fit.best.epoch or None}
+    kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
+    evaluated.load_state_dict(fit.best.state)
+    test = predict(evaluated, splits.test, fit).predictions
+    evaluated.load_state_dict(kept)
+    scores = score(fit.task.metrics, splits.test.labels.numpy(), test)
+    return {"dev": fit.best.dev, "test": scores, "epoch": fit.best.epoch}
+
+
+def _arrays(task: Task, last: dict[str, Predictions], splits: Splits) -> Arrays:
+    dtype = numpy.float32 if task.regression else numpy.int8
+    arrays = {"test_logits": last["test"].logits.astype(numpy.float32)}
+    for name, labels in (("test", splits.test.labels), ("dev", splits.dev.labels)):
+        if name in last:
+            arrays[f"{name}_predictions"] = last[name].predictions.astype(dtype)
+            arrays[f"{name}_labels"] = labels.numpy().astype(dtype)
+    return arrays
+
+
+def _diagnostic_arrays(fit: Fit) -> Arrays:
+    return {f"diagnostics/{name}": numpy.asarray(values) for name, values in fit.diagnostics.items()}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN or infinity; a record says null there."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
