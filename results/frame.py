@@ -1,5 +1,6 @@
 """A suite's plan and records as one long frame: one row per planned run, whatever became of it."""
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -168,3 +169,9 @@ def metric_scores(results: Results) -> pd.DataFrame:
                     )
     columns = ["key", "label", "task", "size", "seed", "selection", "split", "metric", "score"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def fingerprint(results: Results) -> str:
+    """A sha256 over plan, selection rule and runs: equal results, and only they, share it."""
+    content = repr((results.plan, results.plan.runs, results.selection)) + results.runs.to_csv(index=False)
+    return hashlib.sha256(content.encode()).hexdigest()

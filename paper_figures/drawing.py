@@ -1,0 +1,115 @@
+"""What a figure function gives back, how methods look in all of them, and how a figure becomes files."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from amix.record import write_atomically
+from results.plan import Plan
+
+STYLE = Path(__file__).with_name("amix.mplstyle")
+REFERENCE, FOCUS = "#4d4d4d", "#d55e00"
+# Okabe and Ito's colours, told apart under every common colour blindness; the two above are kept for their methods.
+COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a6fb0", "#a6761d")
+MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
+# No date and no version in a file: the same figure is the same bytes.
+METADATA: dict[str, dict[str, str | None]] = {
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, the numbers in it, its title, and a caption that says what is drawn."""
+
+    figure: Figure
+    data: pd.DataFrame
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """A method's colour and marker."""
+
+    colour: str
+    marker: str
+
+    def point(self) -> dict[str, Any]:
+        """Arguments of Axes.plot for a lone point; a star needs more room to look as large as a disc."""
+        size = matplotlib.rcParams["lines.markersize"] * (1.7 if self.marker == "*" else 1.0)
+        return {"color": self.colour, "marker": self.marker, "markersize": size, "linestyle": "none"}
+
+
+def looks(plan: Plan) -> dict[str, Look]:
+    """Colour and marker of every label: the reference grey, the focus vermilion, the others in the plan's order."""
+    others = [label for label in plan.labels if label not in (plan.protocol.reference, plan.protocol.focus)]
+    table = {label: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(others)}
+    table[plan.protocol.reference] = Look(REFERENCE, "o")
+    if plan.protocol.focus:
+        table[plan.protocol.focus] = Look(FOCUS, "*")
+    return {label: table[label] for label in plan.labels}
+
+
+def plain(text: str) -> str:
+    """Text as it stands: no dollar sign of a label starts a formula."""
+    return text.replace("$", r"\$")
+
+
+def grid(
+    count: int, height: float, across: int = 4, width: float = 7.0, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, at most `across` in a row, each row `height` inches high."""
+    columns = min(count, across)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width if columns > 1 else 0.65 * width, height * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
+    for spare in panels[count:]:
+        spare.remove()
+    return figure, panels[:count]
+
+
+def legend(figure: Figure, labels: list[str], plan: Plan, lines: bool = False) -> None:
+    """One legend of methods below the panels."""
+    look = looks(plan)
+    handles = [
+        Line2D([], [], label=plain(label), **look[label].point() | ({"linestyle": "-"} if lines else {}))
+        for label in labels
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
+
+
+def save(drawing: Drawing, name: str, folder: Path) -> list[Path]:
+    """Write <name>.pdf, .svg, .png and .csv (the numbers drawn); the same drawing gives the same bytes."""
+    files = [folder / f"{name}.{suffix}" for suffix in (*METADATA, "csv")]
+    # Lay out here and not in each of the three files: they agree, and it takes a third of the time. The second pass
+    # sees the tick labels that the first one's sizes gave.
+    drawing.figure.draw_without_rendering()
+    drawing.figure.draw_without_rendering()
+    drawing.figure.set_layout_engine("none")
+    for path in files[:-1]:
+        buffer = io.BytesIO()
+        drawing.figure.savefig(buffer, format=path.suffix[1:], metadata=METADATA[path.suffix[1:]])
+        write_atomically(path, buffer.getvalue())
+    files[-1].write_text(drawing.data.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    return files
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style file's settings, whatever the user's own are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rc_file(STYLE, use_default_template=False)
+        yield

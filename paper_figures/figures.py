@@ -1,0 +1,71 @@
+"""All figures of a suite, from its records."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from paper_figures.drawing import Drawing, save, style
+from paper_figures.strips import strips
+from paper_figures.trade_offs import cost_against_score, mean_against_spread
+from results.frame import Results, fingerprint, load
+from results.layout import Layout
+
+PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
+    "strips": strips,
+    "mean-against-spread": mean_against_spread,
+    "cost-against-score": cost_against_score,
+}
+MANIFEST = "figures.json"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A figure on disk: the name of its files, its title and its caption."""
+
+    name: str
+    title: str
+    caption: str
+
+
+def make(suite: str, layout: Layout) -> list[Path]:
+    """Draw every figure that the suite's records can fill, each as .pdf, .svg, .png and .csv.
+
+    A figure that the records cannot fill (one size, one method) is not there. Raises PlanError when there is no
+    usable plan.
+    """
+    return draw_all(load(suite, layout), layout.figures(suite))
+
+
+def draw_all(results: Results, folder: Path) -> list[Path]:
+    """Draw the figures of these results into a folder, with a list of them (figures.json)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files, made = [], []
+    with style():
+        for name, drawing in drawings(results):
+            files += save(drawing, name, folder)
+            made.append({"name": name, "title": drawing.title, "caption": drawing.caption})
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({"records": fingerprint(results), "figures": made}, indent=1) + "\n")
+    return [*files, manifest]
+
+
+def drawings(results: Results) -> Iterator[tuple[str, Drawing]]:
+    """Name and drawing of every figure, in reading order."""
+    for size in results.plan.sizes:
+        for name, draw in PER_SIZE.items():
+            drawing = draw(results, size)
+            if drawing:
+                yield f"{name}-n{size}", drawing
+
+
+def made_before(results: Results, folder: Path) -> list[Made] | None:
+    """The figures already there if they were drawn from exactly these results, else None."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    if manifest.get("records") != fingerprint(results):
+        return None
+    made = [Made(**entry) for entry in manifest["figures"]]
+    return made if all((folder / f"{figure.name}.svg").exists() for figure in made) else None

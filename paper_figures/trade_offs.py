@@ -1,0 +1,86 @@
+"""What a score costs: in spread over seeds, and in time and passes."""
+
+import math
+
+import pandas as pd
+
+from paper_figures.drawing import Drawing, grid, legend, looks, plain
+from results.cells import cost_ratios, seed_averages, summaries
+from results.frame import Results
+from results.main_table import METRICS, size_words
+
+COSTS = {"train_seconds": "training time", "passes": "forward and backward passes"}
+
+
+def mean_against_spread(results: Results, size: str) -> Drawing | None:
+    """One panel per task: mean test score against its standard deviation over seeds, one marker per method."""
+    plan = results.plan
+    cells = [
+        {"task": task, "label": label, "n": cell.n, "mean": cell.mean, "std": cell.std}
+        for (cell_size, task, label), cell in summaries(results).items()
+        if cell_size == size and cell.n > 1
+    ]
+    data = pd.DataFrame(cells)
+    if data.empty:
+        return None
+    tasks = [task for task in plan.tasks.values() if task.name in set(data["task"])]
+    figure, panels = grid(len(tasks), 2.4)
+    for axes, task in zip(panels, tasks, strict=True):
+        for row in data[data["task"] == task.name].to_dict("records"):
+            look = looks(plan)[row["label"]]
+            axes.plot([row["std"]], [row["mean"]], **look.point())
+        axes.set_title(plain(task.title))
+        axes.set_xlabel("std over seeds")
+        axes.set_ylabel(f"mean {METRICS.get(task.metric, task.metric)} × 100")
+        axes.set_xlim(0, 1.12 * data["std"][data["task"] == task.name].max() or 1)
+    legend(figure, [label for label in plan.labels if label in set(data["label"])], plan)
+    return Drawing(
+        figure,
+        data,
+        f"Mean against spread, {size_words(size)}",
+        "Mean test score against its standard deviation (ddof 1) over seeds: up and to the left is better.",
+    )
+
+
+def cost_against_score(results: Results, size: str) -> Drawing | None:
+    """Average score over tasks against training time and passes relative to the reference, with the Pareto front."""
+    plan = results.plan
+    averages = seed_averages(results, size).mean()
+    ratios = {cost: cost_ratios(results, size, cost) for cost in COSTS}
+    rows = [
+        {"label": label, "score": float(averages[label])} | {cost: ratios[cost].get(label, math.nan) for cost in COSTS}
+        for label in plan.labels
+        if not math.isnan(averages[label])
+    ]
+    data = pd.DataFrame(rows)
+    if data.empty or data[list(COSTS)].isna().all(axis=None):
+        return None
+    figure, panels = grid(len(COSTS), 2.6, sharey=True)
+    for axes, (cost, words) in zip(panels, COSTS.items(), strict=True):
+        known = data.dropna(subset=[cost])
+        data[f"pareto_{cost}"] = data["label"].isin(
+            known["label"][pareto(known[cost].tolist(), known["score"].tolist())]
+        )
+        front = data[data[f"pareto_{cost}"]].sort_values(cost)
+        axes.step(front[cost], front["score"], where="post", color="0.6", linewidth=1, zorder=1)
+        for row in known.to_dict("records"):
+            look = looks(plan)[row["label"]]
+            axes.plot([row[cost]], [row["score"]], **look.point())
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+        axes.set_xlabel(f"{words}, relative to {plain(plan.protocol.reference)}")
+    panels[0].set_ylabel("average test score × 100")
+    legend(figure, [label for label in plan.labels if label in set(data["label"])], plan)
+    return Drawing(
+        figure,
+        data,
+        f"Cost against score, {size_words(size)}",
+        "Average test score over all tasks against cost relative to the reference (log scale); the grey line is the "
+        "Pareto front: no other method is both cheaper and better. Methods without a complete seed are left out.",
+    )
+
+
+def pareto(costs: list[float], scores: list[float]) -> list[bool]:
+    """Which points no other point beats: none is at most as costly and at least as good, and better in one of them."""
+    points = list(zip(costs, scores, strict=True))
+    return [not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points) for cost, score in points]
