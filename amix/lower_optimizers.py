@@ -1,0 +1,116 @@
+"""What the lower level's optimizer does to a gradient: its step, and the derivative of that step."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+Preconditioner = Literal["identity", "adam"]
+
+
+class DecayAfterAdamW(Optimizer):
+    """AdamW as in transformers 4.24: bias-corrected Adam, and the weight decay after the update.
+
+    W <- W - lr sqrt(1 - b2^n) / (1 - b1^n) m / (sqrt(s) + eps);  W <- W - lr decay W. torch's AdamW decays first and
+    adds eps after the bias correction. The published search uses this one (TrainingArguments' default of that time).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        if closure is not None:
+            raise ValueError("DecayAfterAdamW takes no closure")
+        for group in self.param_groups:
+            for step, parameters in self._by_step(group["params"]).items():
+                self._update(group, step, parameters)
+
+    def _by_step(self, parameters: list[Tensor]) -> dict[int, list[Tensor]]:
+        """Parameters with a gradient, by how many updates they will have seen."""
+        found: dict[int, list[Tensor]] = {}
+        for parameter in parameters:
+            if parameter.grad is None:
+                continue
+            state = self.state[parameter]
+            if not state:
+                state["step"] = 0
+                state["exp_avg"] = torch.zeros_like(parameter)
+                state["exp_avg_sq"] = torch.zeros_like(parameter)
+            state["step"] += 1
+            found.setdefault(state["step"], []).append(parameter)
+        return found
+
+    def _update(self, group: dict[str, Any], step: int, parameters: list[Tensor]) -> None:
+        beta1, beta2 = group["betas"]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        first = [self.state[p]["exp_avg"] for p in parameters]
+        second = [self.state[p]["exp_avg_sq"] for p in parameters]
+        torch._foreach_lerp_(first, gradients, 1 - beta1)
+        torch._foreach_mul_(second, beta2)
+        torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
+        denominators = torch._foreach_sqrt(second)
+        torch._foreach_add_(denominators, group["eps"])
+        size = group["lr"] * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
+        torch._foreach_addcdiv_(parameters, first, denominators, -size)
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+
+
+@torch.no_grad()
+def step_response_(
+    vectors: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    optimizer: Optimizer,
+    preconditioner: Preconditioner = "identity",
+    xi: float | None = None,
+    rates: Sequence[float] | None = None,
+) -> None:
+    """Multiply vectors, in place, by how far the optimizer's step moves the parameters per unit of gradient.
+
+    identity  v = xi u: one step of gradient descent, W' = W - xi g. With xi None its length is the learning rate, the
+              true derivative of an SGD step and DARTS's choice (Liu et al. 2019, equation 7).
+    adam      v_k = xi u_k sqrt(1 - b2^n) / (sqrt(b2 mean(s_k)) + eps) per tensor k, with Adam's second moment s_k after
+              n updates: one Adam step with the moments held fixed and a single scale per tensor.
+
+    The official code uses `adam` with xi = 1, without the learning rate (betty 0.2.0, darts.py and utils.py), which
+    makes the implicit term 1 / lr times larger than the step it differentiates.
+
+    rates: learning rate of each parameter group at the time of the step; default: what the optimizer holds now.
+    Raises ValueError when `adam` is asked of an optimizer without second moments.
+    """
+    position = {id(parameter): index for index, parameter in enumerate(parameters)}
+    for number, group in enumerate(optimizer.param_groups):
+        rate = group["lr"] if rates is None else rates[number]
+        for parameter in group["params"]:
+            if id(parameter) not in position:
+                continue
+            scale: float | Tensor = rate if xi is None else xi
+            if preconditioner == "adam":
+                scale = scale * _adam_scale(optimizer, parameter, group)
+            vectors[position[id(parameter)]].mul_(scale)
+
+
+def _adam_scale(optimizer: Optimizer, parameter: Tensor, group: dict[str, Any]) -> Tensor | float:
+    """One number for a tensor; 1 where the optimizer has not yet seen it (its gradient has always been zero)."""
+    state = optimizer.state.get(parameter)
+    if not state:
+        return 1.0
+    if "exp_avg_sq" not in state:
+        raise ValueError(f"the preconditioner 'adam' needs second moments, which {type(optimizer).__name__} has not")
+    beta2 = group["betas"][1]
+    step = state["step"]
+    seen = step.to(torch.float64) if isinstance(step, Tensor) else torch.tensor(float(step), dtype=torch.float64)
+    correction = (1 - beta2**seen).sqrt().to(parameter)
+    scale: Tensor = correction / ((beta2 * state["exp_avg_sq"].mean()).sqrt() + group["eps"])
+    return scale
