@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# From nothing to the table: makes the environment, runs a suite (default: quick), writes tables, figures and one page.
+# What is done is not done again, so the same command goes on after a break. Options: bash runners/all.sh --help
+set -u
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+exec "$python" -P -m runners all "$@"

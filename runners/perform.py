@@ -1,0 +1,82 @@
+"""What a worker does with a planned run: train, score, write the record. torch is imported in the worker only."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amix.record import Store
+from runners.engine import Outcome
+from runners.plan import Plan, PlannedRun
+
+if TYPE_CHECKING:
+    from amix.run import Context
+
+
+@dataclass(frozen=True)
+class Performer:
+    """Does runs of one suite and puts their records into its store; travels to the workers.
+
+    glue, encoder and task_files say where data and model lie on this machine; external names methods from outside the
+    project. None of them is part of a run's key.
+    """
+
+    store: Store
+    suite: str
+    command: str
+    glue: str | None = None
+    encoder: str | None = None
+    task_files: dict[str, str] = field(default_factory=dict)
+    external: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan, store: Store, command: str, glue: Path | None) -> "Performer":
+        """For this plan; every path is made absolute, because workers may stand in another folder."""
+        folder = Path(plan.suite.encoder)
+        return cls(
+            store=Store(store.folder.resolve()),
+            suite=plan.suite.name,
+            command=command,
+            glue=str(glue.resolve()) if glue else None,
+            encoder=str(folder.resolve()) if folder.is_dir() else None,
+            task_files=plan.suite.task_files,
+            external=tuple(str(Path(path).resolve()) for path in plan.external),
+        )
+
+    def __call__(self, run: PlannedRun) -> Outcome:
+        """Do a run on one thread, so that its sums are the same wherever and beside whatever it runs."""
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        import torch
+
+        from amix.run import execute
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            record, arrays = execute(run.spec, self.context(run))
+        finally:
+            torch.set_num_threads(threads)
+        self.store.put(record, arrays)
+        return Outcome(record["status"], (record["error"] or {}).get("message", ""))
+
+    def abandon(self, run: PlannedRun, reason: str) -> Outcome:
+        """Write the record of a run whose workers died."""
+        from amix.run import failed_record
+
+        self.store.put(failed_record(run.spec, self.context(run), "WorkerDied", reason))
+        return Outcome("failed", reason)
+
+    def context(self, run: PlannedRun, export: str | None = None) -> "Context":
+        """The run's context; export is a folder for the finished weights."""
+        from amix.run import Context
+
+        return Context(
+            suite=self.suite,
+            label=run.label,
+            command=self.command,
+            glue=self.glue,
+            encoder=self.encoder,
+            task_file=self.task_files.get(run.spec.task),
+            plugins=self.external,
+            export=export,
+        )

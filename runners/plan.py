@@ -1,0 +1,217 @@
+"""From a suite to the runs it asks for, and to the plan.json from which tables are made without torch."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from amix.encoders import find_encoder, public_name
+from amix.method import Method, MethodError, find_method, full_settings, load_external, source_hash
+from amix.recipe import Recipe
+from amix.record import RunSpec, write_atomically
+from amix.tasks import Task
+from results.layout import Layout
+from results.plan import SCHEMA
+from runners.suite import Row, Suite, SuiteError, chosen_seeds
+
+EXTERNAL = ".py:"
+EXAMPLES_OF_A_FULL_SPLIT = 10_000
+"""Stands in for the size of a whole train split, which is not known before its data is read; estimates only."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run, the row it belongs to, and its work: training examples x passes, which seconds are proportional to."""
+
+    label: str
+    spec: RunSpec
+    work: float
+
+    @property
+    def name(self) -> str:
+        """The run in a few words for people."""
+        size = "full" if self.spec.n_train is None else str(self.spec.n_train)
+        return f"{self.label} {self.spec.task} N={size} seed {self.spec.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a suite, in the order task, size, seed, row; methods are the classes behind the suite's rows."""
+
+    suite: Suite
+    runs: tuple[PlannedRun, ...]
+    methods: tuple[type[Method], ...]
+
+    @property
+    def external(self) -> tuple[str, ...]:
+        """The rows' methods from outside the project, as path/to/file.py:ClassName."""
+        return tuple(dict.fromkeys(row.method for row in self.suite.methods if EXTERNAL in row.method))
+
+    def as_dict(self, command: str) -> dict[str, Any]:
+        """The plan as plain JSON types, with the command that asked for it."""
+        suite = self.suite
+        return {
+            "schema": SCHEMA,
+            "suite": suite.name,
+            "title": suite.title,
+            "note": suite.note,
+            "command": command,
+            "protocol": dataclasses.asdict(suite.protocol),
+            "tasks": {task.name: _task_entry(task, suite) for task in suite.tasks},
+            "methods": [_row_entry(row, method) for row, method in zip(suite.methods, self.methods, strict=True)],
+            "encoder": public_name(suite.encoder),
+            "sizes": list(suite.sizes),
+            "seeds": list(suite.seeds),
+            "runs": [
+                {
+                    "key": run.spec.key,
+                    "label": run.label,
+                    "task": run.spec.task,
+                    "n_train": run.spec.n_train,
+                    "seed": run.spec.seed,
+                }
+                for run in self.runs
+            ],
+        }
+
+    def write(self, layout: Layout, command: str) -> None:
+        """Write plan.json beside the suite's records."""
+        content = json.dumps(self.as_dict(command), indent=1)
+        write_atomically(layout.plan(self.suite.name), content.encode())
+
+
+def make_plan(suite: Suite) -> Plan:
+    """All runs that the suite asks for.
+
+    Errors: SuiteError for an unknown method, setting or training option, and for two rows that are the same run.
+    """
+    try:
+        recipe = find_encoder(suite.encoder).recipe.with_changes(suite.training)
+    except (TypeError, ValueError) as error:
+        raise SuiteError(f"suite {suite.name}, training: {error}") from error
+    methods = tuple(_method(row) for row in suite.methods)
+    settings = [_settings(row, method) for row, method in zip(suite.methods, methods, strict=True)]
+    runs = tuple(
+        _planned(suite, row.label, method, configuration, recipe, task, size, seed)
+        for task in suite.tasks
+        for size in suite.sizes
+        for seed in suite.seeds
+        for row, method, configuration in zip(suite.methods, methods, settings, strict=True)
+    )
+    _refuse_same_runs(runs)
+    return Plan(suite, runs, methods)
+
+
+def _planned(
+    suite: Suite,
+    label: str,
+    method: type[Method],
+    settings: dict[str, Any],
+    recipe: Recipe,
+    task: Task,
+    size: int | None,
+    seed: int,
+) -> PlannedRun:
+    spec = RunSpec(
+        task=task.name,
+        n_train=size,
+        seed=seed,
+        method=method.name,
+        encoder=public_name(suite.encoder),
+        method_config=settings,
+        method_source=source_hash(method),
+        training=recipe.as_dict(),
+        subset=suite.subset,
+    )
+    examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
+    passes = method(method.Config(**settings)).relative_passes(examples, recipe)
+    return PlannedRun(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size)
+
+
+def _method(row: Row) -> type[Method]:
+    try:
+        return load_external(row.method) if EXTERNAL in row.method else find_method(row.method)
+    except MethodError as error:
+        raise SuiteError(f"methods: {error}") from error
+
+
+def _settings(row: Row, method: type[Method]) -> dict[str, Any]:
+    try:
+        return full_settings(method, row.config)
+    except (TypeError, ValueError) as error:
+        raise SuiteError(f"methods, {row.label}: {error}") from error
+
+
+def _refuse_same_runs(runs: Sequence[PlannedRun]) -> None:
+    labels: dict[str, str] = {}
+    for run in runs:
+        other = labels.setdefault(run.spec.key, run.label)
+        if other != run.label:
+            raise SuiteError(f"methods: rows '{other}' and '{run.label}' have the same settings; keep one of them")
+
+
+def with_choices(suite: Suite, methods: str = "", seeds: str = "") -> Suite:
+    """The suite with other rows or seeds, as the command line gives them.
+
+    methods: labels of the suite, names of the registry or path/to/file.py:ClassName, separated by commas; the
+    reference is kept. A leading + adds to the suite's rows. seeds: numbers separated by commas, or preset[:first].
+    Errors: SuiteError with the nearest names.
+    """
+    if methods:
+        suite = dataclasses.replace(suite, methods=_chosen_rows(suite, methods))
+        labels = [row.label for row in suite.methods]
+        if suite.protocol.focus not in labels:
+            suite = dataclasses.replace(suite, protocol=dataclasses.replace(suite.protocol, focus=None))
+    if seeds:
+        suite = dataclasses.replace(suite, seeds=_seeds_from_text(seeds))
+    return suite
+
+
+def _chosen_rows(suite: Suite, text: str) -> tuple[Row, ...]:
+    rows = {row.label: row for row in suite.methods}
+    names = [name.strip() for name in text.removeprefix("+").split(",") if name.strip()]
+    kept = list(rows) if text.startswith("+") else [suite.protocol.reference]
+    chosen = {label: rows[label] for label in kept}
+    for name in names:
+        row = rows.get(name) or _new_row(name)
+        chosen[row.label] = row
+    return tuple(chosen.values())
+
+
+def _new_row(name: str) -> Row:
+    method = _method(Row(name, name))
+    return Row(method.name, name)
+
+
+def _seeds_from_text(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if all(part.isdigit() for part in parts):
+        return chosen_seeds([int(part) for part in parts])
+    preset, _, first = text.partition(":")
+    if first and not first.isdigit():
+        raise SuiteError(f"seeds: '{text}' is neither numbers with commas nor a preset such as name:6")
+    return chosen_seeds({"preset": preset, **({"first": int(first)} if first else {})})
+
+
+def _task_entry(task: Task, suite: Suite) -> dict[str, Any]:
+    seen = dict(find_encoder(suite.encoder).seen).get(task.name)
+    notes = [suite.footnotes.get(task.name), f"seen by the encoder in its own training: {seen}" if seen else None]
+    return {
+        "metric": task.metrics[0],
+        "metrics": list(task.metrics),
+        "title": task.title,
+        "footnote": "; ".join(note for note in notes if note),
+        "higher_is_better": True,
+    }
+
+
+def _row_entry(row: Row, method: type[Method]) -> dict[str, Any]:
+    return {
+        "label": row.label,
+        "method": method.name,
+        "paper": method.paper,
+        "year": method.year,
+        "kind": method.kind,
+        "passes": method.passes,
+    }

@@ -1,0 +1,54 @@
+# Sourced by runners/all.sh and tests/run.sh: makes the environment once and sets `root` and `python`.
+# The environment is .venv beside README.md, or the folder that AMIX_VENV names.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+environment=${AMIX_VENV:-$root/.venv}
+python=$environment/bin/python
+installed=$environment/requirements-installed.txt
+
+stop() {
+  printf '%s\n' "$@" >&2
+  exit 1
+}
+
+new_enough() {
+  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+base_python() {
+  local candidate without_venv=
+  for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do
+    new_enough "$candidate" || continue
+    if "$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+      echo "$candidate"
+      return
+    fi
+    without_venv=$candidate
+  done
+  [ -z "$without_venv" ] || stop \
+    "$without_venv is new enough but cannot make environments: its modules venv and ensurepip are missing." \
+    "On Debian or Ubuntu: apt-get install python3-venv"
+  stop "Python 3.11 or newer is needed, and none of python3, python3.14 ... python3.11, python is." \
+    "Install one, or set AMIX_VENV to an environment that has one."
+}
+
+make_environment() {
+  local base
+  base=$(base_python) || exit 1
+  echo "Making $environment with $($base --version)"
+  "$base" -m venv "$environment" || stop "$environment could not be made: is the folder writable?"
+}
+
+# torch goes first and alone: a package that depends on it must find the pinned build, not choose one.
+install_requirements() {
+  echo "Installing requirements.txt into $environment (once, a few minutes)"
+  local torch
+  torch=$(grep '^torch==' "$root/requirements.txt")
+  "$python" -m pip install --quiet --disable-pip-version-check "$torch" &&
+    "$python" -m pip install --quiet --disable-pip-version-check -r "$root/requirements.txt" &&
+    cp "$root/requirements.txt" "$installed" ||
+    stop "Installing failed; pip says why above. The same command goes on from there."
+}
+
+new_enough "$python" || make_environment
+cmp -s "$root/requirements.txt" "$installed" || install_requirements
+export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}

@@ -1,0 +1,225 @@
+"""A suite file: which tasks, sizes, seeds and methods are compared on which encoder, and by which protocol."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from amix.seeds import PRESETS
+from amix.tasks import Task, TaskError, find_task
+from results.plan import Protocol
+
+FOLDER = Path(__file__).parent / "suites"
+SELECTIONS = ("last", "best_dev")
+SUBSETS = ("uniform", "stratified")
+
+
+class SuiteError(ValueError):
+    """A suite that does not exist or is described wrongly; the message names the file, the field and what to do."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the tables: a label, the method behind it, and the settings that differ from the method's defaults.
+
+    method is a name of the registry, or path/to/file.py:ClassName for a method from outside the project.
+    """
+
+    label: str
+    method: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A comparison as its author wrote it down.
+
+    sizes count training examples, None is the whole train split; training holds what differs from the encoder's
+    recipe; footnotes say per task what a reader must know; task_files are the YAML files of tasks of one's own.
+    """
+
+    name: str
+    encoder: str
+    tasks: tuple[Task, ...]
+    sizes: tuple[int | None, ...]
+    seeds: tuple[int, ...]
+    methods: tuple[Row, ...]
+    protocol: Protocol
+    title: str = ""
+    note: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    subset: str = SUBSETS[0]
+    footnotes: dict[str, str] = field(default_factory=dict)
+    task_files: dict[str, str] = field(default_factory=dict)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known names that look most like this one, or all of them, as the end of an error message."""
+    names = [str(one) for one in known]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the project."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def find_suite(name: str) -> Suite:
+    """The suite of this name, or the one in this file.
+
+    Errors: SuiteError with the nearest names when there is neither.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return read_suite(path)
+    if name not in suite_names():
+        raise SuiteError(f"unknown suite '{name}'; {nearest(name, suite_names())} A suite of your own is a .yaml file.")
+    return read_suite(FOLDER / f"{name}.yaml")
+
+
+def read_suite(path: Path) -> Suite:
+    """A suite from its file.
+
+    Errors: SuiteError that names the file, the field and the nearest known names.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SuiteError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise SuiteError(f"{path}: is not valid YAML ({error})") from error
+    if not isinstance(content, dict):
+        raise SuiteError(f"{path}: a suite file holds fields such as 'tasks:' and 'methods:'")
+    try:
+        return _suite(content, path)
+    except (SuiteError, TaskError) as error:
+        raise SuiteError(f"{path}: {error}") from error
+
+
+def _suite(content: dict[str, Any], path: Path) -> Suite:
+    known = {one.name for one in fields(Suite)} - {"task_files"}
+    _check_fields(content, known, {"encoder", "tasks", "seeds", "methods"}, "suite")
+    rows = method_rows(content["methods"])
+    names = [str(name) for name in _list(content["tasks"], "tasks")]
+    tasks = tuple(find_task(name, path.parent) for name in names)
+    _refuse_repeated("tasks", [task.name for task in tasks])
+    own = [(task.name, path.parent / name) for task, name in zip(tasks, names, strict=True) if task.origin == "files"]
+    return Suite(
+        name=str(content.get("name", path.stem)),
+        encoder=str(content["encoder"]),
+        tasks=tasks,
+        sizes=tuple(_size(size) for size in _list(content.get("sizes", [None]), "sizes")),
+        seeds=chosen_seeds(content["seeds"]),
+        methods=rows,
+        protocol=_protocol(content.get("protocol") or {}, [row.label for row in rows]),
+        title=str(content.get("title", "")),
+        note=str(content.get("note", "")),
+        training=_mapping(content.get("training"), "training"),
+        subset=_one_of(content.get("subset", SUBSETS[0]), SUBSETS, "subset"),
+        footnotes=_footnotes(_mapping(content.get("footnotes"), "footnotes"), [task.name for task in tasks]),
+        task_files={name: str(file.resolve()) for name, file in own},
+    )
+
+
+def method_rows(content: Any) -> tuple[Row, ...]:
+    """The rows that `methods:` describes: names, or labels with settings such as {high p: {method: name, p: 0.9}}."""
+    items = list(content.items()) if isinstance(content, dict) else []
+    for item in [] if isinstance(content, dict) else _list(content, "methods"):
+        items += item.items() if isinstance(item, dict) else [(item, None)]
+    rows = tuple(_row(str(label), settings) for label, settings in items)
+    _refuse_repeated("methods", [row.label for row in rows])
+    return rows
+
+
+def _row(label: str, settings: Any) -> Row:
+    config = _mapping(settings, f"methods: {label}")
+    method = str(config.pop("method", label))
+    outside = ".py:" in method
+    return Row(method.rpartition(":")[2] if outside and label == method else label, method, config)
+
+
+def chosen_seeds(content: Any) -> tuple[int, ...]:
+    """Seeds from a list, a preset's name, or {preset: name, first: k}."""
+    if isinstance(content, str):
+        content = {"preset": content}
+    if not isinstance(content, dict):
+        seeds = tuple(_whole(seed, "seeds") for seed in _list(content, "seeds"))
+        _refuse_repeated("seeds", [str(seed) for seed in seeds])
+        return seeds
+    _check_fields(content, {"preset", "first"}, {"preset"}, "seeds")
+    preset = str(content["preset"])
+    if preset not in PRESETS:
+        raise SuiteError(f"unknown preset of seeds '{preset}'; {nearest(preset, PRESETS)}")
+    seeds = PRESETS[preset]
+    first = _whole(content.get("first", len(seeds)), "seeds: first")
+    if not 1 <= first <= len(seeds):
+        raise SuiteError(f"seeds: first must lie between 1 and {len(seeds)}, the size of preset '{preset}': {first}")
+    return seeds[:first]
+
+
+def _protocol(content: dict[str, Any], labels: list[str]) -> Protocol:
+    _check_fields(content, {one.name for one in fields(Protocol)}, set(), "protocol")
+    protocol = Protocol(**{"reference": labels[0], **content})
+    for role, label in (("reference", protocol.reference), ("focus", protocol.focus)):
+        if label is not None and label not in labels:
+            raise SuiteError(f"protocol: {role} '{label}' is no row of this suite; {nearest(label, labels)}")
+    _one_of(protocol.selection, SELECTIONS, "protocol: selection")
+    return protocol
+
+
+def _footnotes(content: dict[str, Any], tasks: list[str]) -> dict[str, str]:
+    _check_fields(content, set(tasks), set(), "footnotes")
+    return {task: str(note) for task, note in content.items()}
+
+
+def _check_fields(content: dict[str, Any], known: set[str], required: set[str], where: str) -> None:
+    for name in content:
+        if name not in known:
+            raise SuiteError(f"{where}: unknown field '{name}'; {nearest(str(name), sorted(known))}")
+    missing = sorted(required - set(content))
+    if missing:
+        raise SuiteError(f"{where}: missing {', '.join(missing)}")
+
+
+def _refuse_repeated(what: str, names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise SuiteError(f"{what}: {', '.join(repeated)} stands there more than once")
+
+
+def _list(content: Any, where: str) -> list[Any]:
+    items = content if isinstance(content, list) else [content]
+    if not items or items == [None] and where != "sizes":
+        raise SuiteError(f"{where}: at least one is needed")
+    return items
+
+
+def _mapping(content: Any, where: str) -> dict[str, Any]:
+    if content is not None and not isinstance(content, dict):
+        raise SuiteError(f"{where}: expected 'name: value' pairs, found {content!r}")
+    return dict(content or {})
+
+
+def _one_of(value: Any, known: tuple[str, ...], where: str) -> str:
+    if value not in known:
+        raise SuiteError(f"{where}: unknown '{value}'; {nearest(str(value), known)}")
+    return str(value)
+
+
+def _size(value: Any) -> int | None:
+    if value is None or value == "full":
+        return None
+    size = _whole(value, "sizes")
+    if size < 1:
+        raise SuiteError(f"sizes: a subset needs at least one example: {size}")
+    return size
+
+
+def _whole(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SuiteError(f"{where}: a whole number is needed, found {value!r}")
+    return value

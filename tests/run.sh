@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Lints, checks types and runs all tests; arguments go to pytest, e.g. bash tests/run.sh tests/test_plan.py -k dry
+set -u
+. "$(dirname "${BASH_SOURCE[0]}")/../runners/setup.sh"
+cd "$root" || exit 1
+
+failed=
+"$python" -m ruff check . || failed="$failed ruff"
+"$python" -m mypy || failed="$failed mypy"
+# One test process per core with one thread each: more threads than cores slow torch down many times over.
+OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false "$python" -m pytest -n logical -q "$@" || failed="$failed pytest"
+[ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }
