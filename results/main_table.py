@@ -1,5 +1,6 @@
 """The main table: methods x tasks at one size, with average, failed runs, cost and significance marks."""
 
+from results.across import claims
 from results.cells import Place, Summary, cost_ratios, majority_score, seed_averages, summaries
 from results.comparisons import against, power_sentence, significant
 from results.frame import Results
@@ -11,6 +12,8 @@ RATIO = ".2f"
 METRICS = {"matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson"}
 SELECTIONS = {"last": "the last step", "best_dev": "the epoch best on dev"}
 STAR, DAGGER = "*", "†"
+ALL_TASKS = ""
+"""Stands for the average over tasks where a task's name is asked for."""
 
 
 def main_table(results: Results, size: str) -> Table:
@@ -37,7 +40,7 @@ def main_table(results: Results, size: str) -> Table:
         _append(body, rank_column(column, SCORE, eligible))
     if len(plan.tasks) > 1:
         columns.append(Column("Average", "of tasks", SCORE))
-        _append(body, rank_column(_average_cells(results, cells, size, seeds), SCORE, eligible))
+        _append(body, rank_column(_average_cells(results, cells, size, seeds, marks), SCORE, eligible))
     columns.append(Column("Failed", "runs", ".0f"))
     _append(body, [Cell(None), *(Cell(_failed(cells, size, label)) for label in plan.labels)])
     for header, cost in (("Time", "train_seconds"), ("Passes", "passes")):
@@ -87,7 +90,9 @@ def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
     return Cell(cell.mean, cell.std, None if cell.n == seeds else cell.n, marks=marks, notes=tuple(notes))
 
 
-def _average_cells(results: Results, cells: dict[Place, Summary], size: str, seeds: int) -> list[Cell]:
+def _average_cells(
+    results: Results, cells: dict[Place, Summary], size: str, seeds: int, marks: dict[Place, str]
+) -> list[Cell]:
     averages = seed_averages(results, size)
     planned = len(results.plan.seeds)
     column = [Cell(sum(majority_score(cells, size, task) for task in results.plan.tasks) / len(results.plan.tasks))]
@@ -98,7 +103,8 @@ def _average_cells(results: Results, cells: dict[Place, Summary], size: str, see
         if n == 0:
             notes = ["no seed is complete on every task, so there is no average"]
         count = None if n in (0, seeds) else n
-        column.append(Cell(float(complete.mean()), float(complete.std(ddof=1)), count, notes=tuple(notes)))
+        mark = marks.get((size, ALL_TASKS, label), "")
+        column.append(Cell(float(complete.mean()), float(complete.std(ddof=1)), count, marks=mark, notes=tuple(notes)))
     return column
 
 
@@ -117,6 +123,8 @@ def _marks(results: Results, size: str) -> tuple[dict[Place, str], tuple[str, ..
         frame = against(results, other)
         frame = frame[frame["size"] == size]
         found = significant(frame, plan.protocol.alpha)
+        over_tasks = claims(results, size, other) if len(plan.tasks) > 1 else {}
+        found |= {(size, ALL_TASKS, label) for label, c in over_tasks.items() if c.p_holm <= plan.protocol.alpha}
         for where in found:
             marks[where] = marks.get(where, "") + mark
         sentences.append(_test_sentence(mark, other, len(found), power_sentence(frame, plan), results))
@@ -126,8 +134,8 @@ def _marks(results: Results, size: str) -> tuple[dict[Place, str], tuple[str, ..
 def _test_sentence(mark: str, other: str, found: int, power: str, results: Results) -> str:
     plan = results.plan
     sentence = (
-        f"{mark} differs from {other}: exact paired sign-flip test over seeds, two-sided, Holm over the "
-        f"methods of each column, α = {plan.protocol.alpha:g}."
+        f"{mark} differs from {other}: exact paired sign-flip test over seeds (average: stratified by task), "
+        f"two-sided, Holm over the methods of each column, α = {plan.protocol.alpha:g}."
     )
     if power:
         return f"{sentence} {power}"
