@@ -1,9 +1,16 @@
 """The search as the released code runs it with Betty 0.2.0, its bugs included: the variant for comparisons."""
 
+from functools import partial
+
 import torch
 
+from amix.agwm_search import Search
 from amix.bilevel import BilevelStep
+from amix.data import Batch
 from amix.hypergradient import Hypergradient, HypergradientOptions, Loss
+from amix.lower_optimizers import DecayAfterAdamW
+from amix.method import Groups, Method, Model
+from amix.training import Fit
 
 AS_RUN = HypergradientOptions(
     estimator="central", point="after", preconditioner="adam", xi=1.0, radius=0.01, masks="independent"
@@ -23,8 +30,12 @@ def leave_displaced(step: BilevelStep, found: Hypergradient) -> None:
     step.mixup.write()
 
 
-def second_lower_step(step: BilevelStep, loss: Loss, first_iteration: bool, clip_norm: float) -> torch.Tensor:
+def second_lower_step(
+    step: BilevelStep, loss: Loss, first_iteration: bool, clip_norm: float, rates: list[float] | None = None
+) -> torch.Tensor:
     """The second update of an iteration, on the same batch; returns its loss.
+
+    rates: learning rates of the optimizer's groups for this update, where a schedule has already moved them on.
 
     Betty 0.2.0, problems/implicit_problem.py:51-54, caches references where a copy was meant, so that rolling back
     restores nothing and the iteration steps twice. At iteration 1 the cached optimizer state is still empty, and
@@ -36,7 +47,46 @@ def second_lower_step(step: BilevelStep, loss: Loss, first_iteration: bool, clip
     value.backward()
     step.mixup.pull_back()
     torch.nn.utils.clip_grad_norm_(step.mixup.lower.values(), clip_norm)
+    moved_on = [group["lr"] for group in step.lower.param_groups]
+    _set_rates(step.lower, moved_on if rates is None else rates)
     step.lower.step()
+    _set_rates(step.lower, moved_on)
     step.lower.zero_grad()
     step.mixup.write()
     return value.detach()
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+
+
+class AsRun(Search):
+    """The search of a split with every step of the released loop."""
+
+    def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
+        """AdamW with the decay after the update, transformers' own at that time."""
+        recipe = fit.recipe
+        return DecayAfterAdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon)
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> torch.Tensor:
+        """Remember the batch for the second update."""
+        self.batch = batch
+        return super().loss(model, batch, fit)
+
+    def before_step(self, model: Model, fit: Fit) -> None:
+        """Remember the learning rates: the schedule advances once per iteration, both updates use the same."""
+        super().before_step(model, fit)
+        assert fit.optimizer is not None
+        self.rates = [group["lr"] for group in fit.optimizer.param_groups]
+
+    def move_attention(self, model: Model, fit: Fit) -> None:
+        """The attention step, the displacement left behind, and the second update."""
+        upper = partial(Method.loss, self, model, next(self.upper_batches), fit)
+        found = self.step.attention_step(upper)
+        self.note_hypergradient(found)
+        leave_displaced(self.step, found)
+        again = partial(Method.loss, self, model, self.batch, fit)
+        second_lower_step(self.step, again, fit.step == 0, fit.recipe.clip_norm, self.rates)
+        fit.cost.optimizer_steps += 1
+        fit.cost.backward_passes += 1

@@ -46,7 +46,7 @@ class BilevelStep:
         upper: torch.optim.Optimizer,
         options: HypergradientOptions | None = None,
         clip_norm: float | None = None,
-        gradients: Gradients = torch.autograd.grad,  # type: ignore[assignment]
+        gradients: Gradients = torch.autograd.grad,
     ) -> None:
         self.mixup, self.lower, self.upper = mixup, lower, upper
         self.options = options or HypergradientOptions()

@@ -18,7 +18,7 @@ Passes per iteration, the lower step's included: 4 forward and backward (central
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -30,14 +30,8 @@ from amix.weights import exchange
 
 Estimator = Literal["central", "forward", "exact", "first_order"]
 Loss = Callable[[], Tensor]
-
-
-class Gradients(Protocol):
-    """torch.autograd.grad, or something around it that counts."""
-
-    def __call__(self, loss: Tensor, tensors: list[Tensor], /, **options: bool) -> Sequence[Tensor]:
-        """Gradients of the loss with respect to the tensors."""
-        ...
+Gradients = Callable[..., Sequence[Tensor]]
+"""torch.autograd.grad, or something with its arguments around it, e.g. to count passes."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,7 @@ def hypergradient(
     upper_loss: Loss,
     lower: LowerPass,
     options: HypergradientOptions,
-    gradients: Gradients = torch.autograd.grad,  # type: ignore[assignment]
+    gradients: Gradients = torch.autograd.grad,
 ) -> Hypergradient:
     """Direct and implicit term at the weights the model now holds; leaves every weight as it was, to the bit.
 

@@ -1,0 +1,263 @@
+"""The search of one split: task weights on the lower part of the subset, attention on the part held out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar, Literal
+
+import numpy
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import get_cosine_schedule_with_warmup
+
+from amix.bilevel import BilevelStep
+from amix.data import Batch, Encoded
+from amix.hypergradient import Estimator, Hypergradient, HypergradientOptions
+from amix.lower_optimizers import Preconditioner
+from amix.method import Groups, Method, Model
+from amix.mixup import Combination, WeightMixup
+from amix.seeds import array_generator, tensor_generator
+from amix.training import Fit
+
+AttentionRule = Literal["bilevel", "joint", "fixed", "random_walk", "as_run"]
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Settings of mixup and search; defaults as published except where the method's docstring says so.
+
+    rank, combination, modules: see WeightMixup. attention_std: sigma of the initial N(1, sigma). attention: who moves
+    it (`bilevel`; `joint`: the lower gradient, on the whole subset; `fixed`; `random_walk`: noise in place of the
+    hypergradient; `as_run`: the released code). attention_every: task-weight steps per attention step.
+    estimator ... masks: see HypergradientOptions. lower_share: part of the subset that trains the task weights.
+    """
+
+    rank: int = 1
+    combination: Combination = "factored"
+    modules: tuple[str, ...] = ()
+    attention: AttentionRule = "bilevel"
+    attention_std: float = 0.005
+    attention_lr: float = 2e-3
+    attention_weight_decay: float = 0.0
+    attention_warmup_ratio: float = 0.1
+    attention_every: int = 1
+    estimator: Estimator = "central"
+    point: Literal["before", "after"] = "after"
+    preconditioner: Preconditioner = "adam"
+    xi: float | None = None
+    radius: float = 0.01
+    masks: Literal["common", "independent"] = "common"
+    splits: int = 5
+    lower_share: float = 0.8
+    search_epochs: int = 3
+    search_clip_norm: float = 5.0
+
+    def hypergradient_options(self) -> HypergradientOptions:
+        """The part of the settings that describes the derivative."""
+        return HypergradientOptions(self.estimator, self.point, self.preconditioner, self.xi, self.radius, self.masks)
+
+    def iterations(self, n_train: int, batch_size: int) -> int:
+        """Iterations of the search of one split."""
+        n_lower = lower_count(self, n_train)
+        return self.search_epochs * -(-n_lower // batch_size)
+
+
+def lower_count(config: SearchConfig, n_train: int) -> int:
+    """How many examples train the task weights in a split; at least one, and one held out."""
+    if config.attention == "joint":
+        return n_train
+    return min(max(int(config.lower_share * n_train), 1), n_train - 1)
+
+
+def split_positions(config: SearchConfig, n_train: int, seed: int, number: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Positions of the lower and the held-out part of one split, from the stream (seed, "split", number).
+
+    Independent re-samples, not folds, as published (run_glue_mlo.py:530-536): an example can be held out in several
+    splits or in none.
+    """
+    order = array_generator(seed, "split", number).permutation(n_train)
+    n_lower = lower_count(config, n_train)
+    return order[:n_lower], order[n_lower:]
+
+
+def split_fit(config: SearchConfig, fit: Fit, number: int) -> tuple[Fit, Encoded]:
+    """The finetuning of one split's lower part, and its held-out part."""
+    lower, held_out = split_positions(config, len(fit.train), fit.seed, number)
+    recipe = replace(fit.recipe, epochs=config.search_epochs, steps=None, clip_norm=config.search_clip_norm)
+    return fit.for_stage(f"search-{number}", train=fit.train.select(lower), recipe=recipe), fit.train.select(held_out)
+
+
+def mixup_groups(groups: Groups, mixup: WeightMixup) -> Groups:
+    """Parameter groups of a model with the task weights in place of the effective weights."""
+    return [group | {"params": [mixup.latent(parameter) for parameter in group["params"]]} for group in groups]
+
+
+def full_precision_loss(model: Model, batch: Batch, fit: Fit) -> Tensor:
+    """The task's loss without autocast.
+
+    A displacement of norm 0.01 moves a weight by less than bfloat16 can tell apart.
+    """
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    with torch.autocast(fit.device.type, enabled=False):
+        return fit.task_loss(model(**inputs).logits, batch)
+
+
+class Mixed(Method):
+    """Finetuning of the task weights of a mixup whose attention does not move."""
+
+    def __init__(self, config: SearchConfig, mixup: WeightMixup) -> None:
+        super().__init__(config)
+        self.mixup = mixup
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """Task weights and ordinary parameters, weight decay by the name in the model."""
+        return mixup_groups(super().param_groups(model, fit), self.mixup)
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """From the model's gradients to those of the task weights."""
+        self.mixup.pull_back()
+
+    def after_step(self, model: Model, fit: Fit) -> None:
+        """The stepped task weights into the model."""
+        self.mixup.write()
+
+
+class Search(Mixed):
+    """One split by the bi-level rule: a lower step, then an attention step by hypergradient."""
+
+    attention_moves: ClassVar[bool] = True
+
+    def __init__(self, config: SearchConfig, mixup: WeightMixup, held_out: Encoded) -> None:
+        super().__init__(config, mixup)
+        self.held_out = held_out
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Optimizer and schedule of the attention, batches of the held-out part, the noise of a random walk."""
+        config: SearchConfig = self.config
+        self.upper = torch.optim.AdamW(
+            self.mixup.attention, lr=config.attention_lr, weight_decay=config.attention_weight_decay, foreach=True
+        )
+        steps = -(-fit.total_steps // config.attention_every)
+        warmup = config.attention_warmup_ratio * steps
+        self.schedule_upper = get_cosine_schedule_with_warmup(self.upper, warmup, steps)  # type: ignore[arg-type]
+        assert fit.optimizer is not None
+        self.step = BilevelStep(
+            self.mixup, fit.optimizer, self.upper, config.hypergradient_options(), gradients=fit.gradients
+        )
+        self.upper_batches = endless_batches(fit, self.held_out)
+        self.noise = tensor_generator(fit.seed, "attention walk", fit.stage)
+        self.history: dict[str, list[Tensor]] = {}
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The lower loss, remembered for the perturbed passes."""
+        again = partial(full_precision_loss, model, batch, fit)
+        first = again if self.config.estimator == "forward" else partial(super().loss, model, batch, fit)
+        loss = self.step.lower_loss(first, again)
+        self.note("lower_loss", loss.detach())
+        return loss
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """From the model's gradients to those of the task weights, and for `forward` of the attention."""
+        self.step.pull_back()
+
+    def before_step(self, model: Model, fit: Fit) -> None:
+        """Remember the weights before the step where the derivative is taken there."""
+        if self.attention_turn(fit):
+            self.step.before_lower_step()
+
+    def after_step(self, model: Model, fit: Fit) -> None:
+        """The attention step."""
+        if self.attention_turn(fit):
+            self.move_attention(model, fit)
+            self.schedule_upper.step()
+            self.note_attention()
+        else:
+            self.mixup.write()
+        if fit.step + 1 == fit.total_steps:
+            self.report(fit)
+
+    def attention_turn(self, fit: Fit) -> bool:
+        """Whether the attention moves after this step: every attention_every-th."""
+        return fit.step % int(self.config.attention_every) == 0
+
+    def move_attention(self, model: Model, fit: Fit) -> None:
+        """One step on the next held-out batch."""
+        batch = next(self.upper_batches)
+        found = self.step.attention_step(partial(super().loss, model, batch, fit))
+        self.note_hypergradient(found)
+
+    def step_attention(self, gradients: list[Tensor]) -> None:
+        """Step and clamp the attention with given gradients; write the weights."""
+        for factor, gradient in zip(self.mixup.attention, gradients, strict=True):
+            factor.grad = gradient
+        self.upper.step()
+        self.upper.zero_grad()
+        self.mixup.clamp()
+        self.mixup.write()
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Keep a number of this iteration without waiting for the device."""
+        self.history.setdefault(name, []).append(value)
+
+    @torch.no_grad()
+    def note_hypergradient(self, found: Hypergradient) -> None:
+        """Upper loss, norms of direct and implicit term, and their cosine."""
+        direct = torch.cat([part.flatten() for part in found.direct])
+        self.note("upper_loss", found.upper_loss)
+        self.note("direct_norm", direct.norm())
+        if found.implicit is not None:
+            implicit = torch.cat([part.flatten() for part in found.implicit])
+            self.note("implicit_norm", implicit.norm())
+            self.note("direct_implicit_cosine", functional.cosine_similarity(direct, implicit, dim=0))
+
+    @torch.no_grad()
+    def note_attention(self) -> None:
+        """Mean, smallest value and share at 1 of the attention, per module."""
+        flat = [torch.cat([mixed.a1.flatten(), mixed.a2.flatten()]) for mixed in self.mixup.mixed]
+        self.note("attention_mean", torch.stack([factors.mean() for factors in flat]))
+        self.note("attention_min", torch.stack([factors.min() for factors in flat]))
+        self.note("attention_at_one", torch.stack([(factors == 1).float().mean() for factors in flat]))
+
+    def report(self, fit: Fit) -> None:
+        """Put the numbers of all iterations into the record's side file, one row per split."""
+        for name, values in self.history.items():
+            stacked = torch.stack(values).float().cpu().numpy()
+            fit.diagnostics.setdefault(f"search/{name}", []).append(stacked)
+        fit.diagnostics["search/modules"] = [mixed.module for mixed in self.mixup.mixed]
+
+
+class JointSearch(Search):
+    """Attention and task weights both follow the lower loss on the whole subset."""
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """Keep the lower gradient of the attention as well."""
+        self.mixup.pull_back(attention=True)
+
+    def move_attention(self, model: Model, fit: Fit) -> None:
+        """A step along the lower gradient."""
+        self.step_attention(
+            [torch.zeros_like(factor) if factor.grad is None else factor.grad for factor in self.mixup.attention]
+        )
+
+
+class RandomWalk(Search):
+    """The attention's optimizer is fed noise: what the search is worth without information in the hypergradient."""
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """Only the task weights learn."""
+        self.mixup.pull_back()
+
+    def move_attention(self, model: Model, fit: Fit) -> None:
+        """A step along N(0, 1)."""
+        noise = [torch.randn(factor.shape, generator=self.noise).to(factor) for factor in self.mixup.attention]
+        self.step_attention(noise)
+
+
+def endless_batches(fit: Fit, held_out: Encoded) -> Iterator[Batch]:
+    """Batches of the held-out part, epoch after epoch, from a stream of their own."""
+    held_out_fit = fit.for_stage(f"{fit.stage}-held-out", train=held_out)
+    epoch = 0
+    while True:
+        yield from held_out_fit.batches(epoch)
+        epoch += 1
