@@ -65,6 +65,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
+def digest(record: dict[str, Any]) -> str:
+    """sha256 over a record (as read from JSON) without its own digest, so that a record edited by hand is recognised."""
+    content = {name: value for name, value in record.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def pack_arrays(arrays: dict[str, numpy.ndarray]) -> bytes:
     """Arrays as the bytes of an npz file."""
     buffer = io.BytesIO()
@@ -87,7 +93,8 @@ class Store:
         path = self.path(record["key"])
         if arrays:
             write_atomically(path.with_suffix(".npz"), pack_arrays(arrays))
-        write_atomically(path, json.dumps(record, indent=1, allow_nan=False).encode())
+        plain = json.loads(json.dumps(record, allow_nan=False))
+        write_atomically(path, json.dumps(plain | {"digest": digest(plain)}, indent=1).encode())
         return path
 
     def get(self, key: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from amix.record import SCHEMA, STATUSES
+from amix.record import SCHEMA, STATUSES, digest
 from results.plan import Plan, size_name
 
 SCORED = ("ok",)
@@ -34,6 +34,8 @@ def complaint(record: Any, plan: Plan) -> str | None:
     spec = record.get("spec")
     if not isinstance(spec, dict) or record.get("key") != _key(spec):
         return "its key is not the hash of its spec (edited by hand?)"
+    if record.get("digest") != digest(record):
+        return "its digest is not that of its content (edited by hand?)"
     planned = plan.runs.get(record["key"])
     if planned is None:
         return "is not in the plan (an older or another setting of this suite)"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from amix.record import RunSpec, Store
+from amix.record import RunSpec, Store, digest
 from results.layout import Layout
 
 TASKS = {
@@ -142,7 +142,7 @@ def write(suite: Suite, out: Path) -> Layout:
                 for method in suite.methods:
                     if (method, task, seed) not in suite.left_out:
                         content = record(suite, method, task, size, seed)
-                        store.path(content["key"]).write_text(json.dumps(content))
+                        store.path(content["key"]).write_text(json.dumps(content | {"digest": digest(content)}))
                         if suite.predictions and content["status"] == "ok":
                             numpy.savez(
                                 store.path(content["key"]).with_suffix(".npz"), **arrays(suite, method, task, seed)
