@@ -1,4 +1,4 @@
-"""The suite's statistics: arrays in, numbers out. Needs numpy and scipy alone, and imports only the light part of scipy.
+"""The suite's statistics: arrays in, numbers out. Needs numpy and scipy alone, and of scipy its light part.
 
 The test of one cell is `sign_flip`, its interval `t_interval`; of one method over tasks `stratified_sign_flip` with
 `welch_satterthwaite`, and beside them `t_test` and `sign_flip` on `task_means`; `holm` corrects a family. The rest

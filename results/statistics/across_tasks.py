@@ -13,9 +13,9 @@ import numpy
 from numpy.typing import ArrayLike
 from scipy import special
 
-from results.statistics import signs
 from results.statistics.inputs import DECIMALS, Vector, proportion, vector
 from results.statistics.paired import SignFlip
+from results.statistics.signs import sign_pattern_p
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ def stratified_sign_flip(differences: Sequence[ArrayLike], seed: int = 0) -> Sig
     task means. Exact or drawn as in sign_flip. ValueError without tasks, or for an empty or not finite one.
     """
     tasks = per_task(differences)
-    terms = numpy.concatenate([task.round(DECIMALS) / task.size for task in tasks])
-    p = signs.probability_at_least(terms, seed)
-    return SignFlip(p, signs.smallest_probability(terms.size), terms.size, float(task_means(tasks).mean()))
+    p, floor = sign_pattern_p(numpy.concatenate([task / task.size for task in tasks]), seed)
+    return SignFlip(p, floor, sum(task.size for task in tasks), float(task_means(tasks).mean()))
 
 
 def welch_satterthwaite(differences: Sequence[ArrayLike], level: float = 0.95) -> WelchSatterthwaite:

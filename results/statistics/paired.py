@@ -6,8 +6,8 @@ import numpy
 from numpy.typing import ArrayLike
 from scipy import special
 
-from results.statistics import signs
 from results.statistics.inputs import DECIMALS, Vector, proportion, vector
+from results.statistics.signs import sign_pattern_p, sums_of_subsets
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,14 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> SignFlip:
     """Exact sign-flip (Fisher-Pitman) permutation test of a zero mean of paired differences.
 
     differences: (n,), score of the method minus score of the reference, seed by seed, any unit. Zeros are kept: they
-    move the mean. p = share of the 2^n sign patterns with |mean| >= |observed mean|; above signs.EXACT_TO differences
-    100,000 seeded draws. For n < 6 no p can reach 0.05: see `floor`. ValueError if empty or not finite.
+    move the mean. p = share of the 2^n sign patterns with |mean| >= |observed mean|: exact to n = 32, above that on a
+    lattice of scores or by 100,000 seeded draws. For n < 6 no p can reach 0.05: see `floor`. ValueError if empty or not
+    finite.
     Source: Fisher 1935, section 21; Dror et al. 2018, section 3.2.
     """
     values = vector(differences, "differences")
-    p = signs.probability_at_least(values.round(DECIMALS), seed)
-    return SignFlip(p, signs.smallest_probability(values.size), values.size, float(values.mean()))
+    p, floor = sign_pattern_p(values, seed)
+    return SignFlip(p, floor, values.size, float(values.mean()))
 
 
 def t_interval(differences: ArrayLike, level: float = 0.95) -> tuple[float, float]:
@@ -86,7 +87,8 @@ def wilcoxon(differences: ArrayLike) -> Wilcoxon:
     positive = float(ranks[values > 0].sum())
     if values.size == 0:
         return Wilcoxon(1.0, positive, 0)
-    share = _distribution_of_positive_ranks(ranks)
+    # Twice a mean rank is an integer, so that the sums lie on a lattice.
+    share = sums_of_subsets(numpy.rint(2 * ranks).astype(numpy.int64))
     centre = ranks.sum()
     doubled_sums = numpy.arange(share.size)
     extreme = numpy.abs(doubled_sums - centre) >= abs(2 * positive - centre)
@@ -99,16 +101,6 @@ def middle_ranks(values: Vector) -> Vector:
     last = numpy.cumsum(counts)
     middle: Vector = last - (counts - 1) / 2
     return middle[inverse]
-
-
-def _distribution_of_positive_ranks(ranks: Vector) -> Vector:
-    # Twice a mean rank is an integer, so the sums lie on a lattice and one convolution per rank is exact.
-    doubled = numpy.rint(2 * ranks).astype(int)
-    share = numpy.zeros(doubled.sum() + 1)
-    share[0] = 1.0
-    for step in doubled:
-        share = (share + numpy.concatenate((numpy.zeros(step), share[:-step]))) / 2
-    return share
 
 
 def _standard_error(values: Vector) -> float:

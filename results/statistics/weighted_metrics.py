@@ -53,12 +53,13 @@ def spearman(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
     """Spearman's rank correlation, ties at their mean rank; zero for a constant prediction or label."""
     total = weights.sum(axis=1, keepdims=True)
     y = _weighted_ranks(weights, labels) / total - 0.5
+    weighted_y = weights * y
+    spread_y = (weighted_y * y).sum(axis=1)
     scores = numpy.empty((weights.shape[0], predictions.shape[0]))
     for seed, row in enumerate(predictions):
         x = _weighted_ranks(weights, row) / total - 0.5
-        covariance = (weights * x * y).sum(axis=1)
-        spreads = (weights * x**2).sum(axis=1) * (weights * y**2).sum(axis=1)
-        scores[:, seed] = _ratio(covariance, numpy.sqrt(spreads))
+        spread_x = (weights * x**2).sum(axis=1)
+        scores[:, seed] = _ratio((weighted_y * x).sum(axis=1), numpy.sqrt(spread_x * spread_y))
     return scores
 
 
