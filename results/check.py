@@ -9,8 +9,6 @@ from typing import Any
 from amix.record import SCHEMA, STATUSES, digest
 from results.plan import Plan, size_name
 
-SCORED = ("ok",)
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -47,7 +45,8 @@ def complaint(record: Any, plan: Plan) -> str | None:
         return "its spec is not the one that the plan names for it"
     if record.get("status") not in STATUSES:
         return f"has the unknown status {record.get('status')!r}"
-    return _score_complaint(record, plan.tasks[planned.task].metric) or _cost_complaint(record)
+    metric = plan.tasks[planned.task].metric
+    return _shape_complaint(record) or _score_complaint(record, metric) or _number_complaint(record, metric)
 
 
 def _key(spec: dict[str, Any]) -> str:
@@ -55,22 +54,36 @@ def _key(spec: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
+def _shape_complaint(record: dict[str, Any]) -> str | None:
+    for block in ("scores", "data", "cost", "environment", "error"):
+        if not isinstance(record.get(block) or {}, dict):
+            return f"its {block} block is no JSON object"
+    curve = record.get("curve") or []
+    if not isinstance(curve, list) or not all(isinstance(point, dict) for point in curve):
+        return "its curve is no list of JSON objects"
+    return None
+
+
 def _score_complaint(record: dict[str, Any], metric: str) -> str | None:
-    if record["status"] not in SCORED:
+    if record["status"] != "ok":
         return None
-    for selection, splits in record["scores"].items() if isinstance(record.get("scores"), dict) else ():
+    if not record.get("scores"):
+        return "its status is ok but it holds no scores"
+    for selection, splits in record["scores"].items():
         score = _get(splits, "test", metric)
         if not _is_number(score) or not -1 <= score <= 1:
             return f"its {selection} test score {metric} is {score!r}, not a number from -1 to 1"
-    return None if record.get("scores") else "its status is ok but it holds no scores"
+    return None
 
 
-def _cost_complaint(record: dict[str, Any]) -> str | None:
-    cost = record.get("cost") or {}
-    if not isinstance(cost, dict):
-        return "its cost block is no JSON object"
-    wrong = [name for name, value in cost.items() if value is not None and (not _is_number(value) or value < 0)]
-    return f"its cost {wrong[0]!r} is not a number from 0 up" if wrong else None
+def _number_complaint(record: dict[str, Any], metric: str) -> str | None:
+    majority = _get(record.get("data"), "majority", metric)
+    if majority is not None and not _is_number(majority):
+        return f"its majority score {metric} is {majority!r}, not a number"
+    for name, value in (record.get("cost") or {}).items():
+        if value is not None and (not _is_number(value) or value < 0):
+            return f"its cost {name!r} is not a number from 0 up"
+    return None
 
 
 def _get(content: Any, *names: str) -> Any:
