@@ -3,4 +3,5 @@
 # What is done is not done again, so the same command goes on after a break. Options: bash runners/all.sh --help
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+export AMIX_STARTED_BY=all.sh
 exec "$python" -P -m runners all "$@"

@@ -18,7 +18,7 @@ class Performer:
     """Does runs of one suite and puts their records into its store; travels to the workers.
 
     glue, encoder and task_files say where data and model lie on this machine; external names methods from outside the
-    project. None of them is part of a run's key.
+    project; export is a folder for the finished model. None of them is part of a run's key.
     """
 
     store: Store
@@ -28,6 +28,7 @@ class Performer:
     encoder: str | None = None
     task_files: dict[str, str] = field(default_factory=dict)
     external: tuple[str, ...] = ()
+    export: str | None = None
 
     @classmethod
     def of(cls, plan: Plan, store: Store, command: str, glue: Path | None) -> "Performer":
@@ -66,8 +67,8 @@ class Performer:
         self.store.put(failed_record(run.spec, self.context(run), "WorkerDied", reason))
         return Outcome("failed", reason)
 
-    def context(self, run: PlannedRun, export: str | None = None) -> "Context":
-        """The run's context; export is a folder for the finished weights."""
+    def context(self, run: PlannedRun) -> "Context":
+        """What the run needs to know that does not decide its scores."""
         from amix.run import Context
 
         return Context(
@@ -78,5 +79,5 @@ class Performer:
             encoder=self.encoder,
             task_file=self.task_files.get(run.spec.task),
             plugins=self.external,
-            export=export,
+            export=self.export,
         )

@@ -82,7 +82,7 @@ class Plan:
 
 
 def make_plan(suite: Suite) -> Plan:
-    """All runs that the suite asks for.
+    """All runs that the suite asks for; a method that is not defined for regression has none on such a task.
 
     Errors: SuiteError for an unknown method, setting or training option, and for two rows that are the same run.
     """
@@ -98,6 +98,7 @@ def make_plan(suite: Suite) -> Plan:
         for size in suite.sizes
         for seed in suite.seeds
         for row, method, configuration in zip(suite.methods, methods, settings, strict=True)
+        if method.regression or not task.regression
     )
     _refuse_same_runs(runs)
     return Plan(suite, runs, methods)

@@ -1,6 +1,7 @@
 """A suite file: which tasks, sizes, seeds and methods are compared on which encoder, and by which protocol."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +16,15 @@ from results.plan import Protocol
 FOLDER = Path(__file__).parent / "suites"
 SELECTIONS = ("last", "best_dev")
 SUBSETS = ("uniform", "stratified")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-4 as a text; people who write a learning rate mean the number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 class SuiteError(ValueError):
@@ -63,6 +73,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
 
 
+def yaml_value(text: str) -> Any:
+    """A YAML text as Python values, with 1e-4 as a number."""
+    return yaml.load(text, _Loader)
+
+
 def suite_names() -> list[str]:
     """Names of the suites that come with the project."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -87,7 +102,7 @@ def read_suite(path: Path) -> Suite:
     Errors: SuiteError that names the file, the field and the nearest known names.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml_value(path.read_text())
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:

@@ -5,9 +5,8 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from amix.record import FINISHED, SCHEMA, Store
+from amix.record import FINISHED, SCHEMA
 from results.archive import stored_records
 from results.layout import Layout
 from runners.engine import Listener, carry_out

@@ -1,0 +1,230 @@
+"""The verbs of python -m runners.
+
+Modules that import torch are imported inside the verbs that need it: tables, figures and pages are made without it.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from results.layout import Layout
+from runners import bench, run_commands
+from runners.options import (
+    DryOption,
+    GlueOption,
+    MethodsOption,
+    OutOption,
+    RetryOption,
+    SeedsOption,
+    SelectionOption,
+    SuiteOption,
+    WorkersOption,
+    console,
+    typed_command,
+)
+
+if TYPE_CHECKING:
+    from runners.plan import Plan
+
+PROJECT = ("amix", "baselines", "runners", "results", "paper_figures")
+INTERRUPTED = 130
+app = typer.Typer(
+    help="Compare finetuning methods on low-resource tasks: plan, sweep, tables, figures, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(run_commands.app)
+app.add_typer(bench.app, name="bench")
+def main() -> None:
+    """Run the command line; an error that the project foresees is one sentence, not a traceback."""
+    signal.signal(signal.SIGTERM, _terminate)  # What batch systems send: end as after Ctrl-C.
+    try:
+        app()
+    except Exception as error:
+        if not _foreseen(error):
+            raise
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        sys.exit(2)
+
+
+def _foreseen(error: Exception) -> bool:
+    return isinstance(error, ValueError | RuntimeError) and type(error).__module__.split(".")[0] in PROJECT
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _suite_name(suite: str) -> str:
+    """The name of a suite given as name or file."""
+    if not suite.endswith((".yaml", ".yml")):
+        return suite
+    from runners.suite import find_suite
+
+    return find_suite(suite).name
+
+
+def _plan(suite: str, methods: str, seeds: str) -> "Plan":
+    from runners.plan import make_plan, with_choices
+    from runners.suite import find_suite
+
+    return make_plan(with_choices(find_suite(suite), methods, seeds))
+
+
+@app.command("plan")
+def plan_verb(
+    suite: SuiteOption = "quick",
+    methods: MethodsOption = "",
+    seeds: SeedsOption = "",
+    workers: WorkersOption = None,
+    out: OutOption = None,
+) -> None:
+    """Show what a suite asks for: runs, how many are left, expected time. Runs nothing."""
+    _show_plan(_plan(suite, methods, seeds), Layout(out), workers, retry_failed=False)
+
+
+def _show_plan(plan: "Plan", layout: Layout, workers: int | None, retry_failed: bool) -> None:
+    from runners.engine import default_workers
+    from runners.listings import plan_table
+    from runners.progress import duration
+    from runners.sweep import known_runs, todo
+
+    work = todo(plan, known_runs(plan.suite.name, layout), retry_failed)
+    count = default_workers() if workers is None else workers
+    console.print(plan_table(plan, work))
+    console.print(
+        f"{len(plan.runs)} runs, {work.done} done, {len(work.runs)} to do: "
+        f"about {duration(work.seconds(count))} with {max(count, 1)} workers",
+        highlight=False,
+    )
+
+
+@app.command()
+def sweep(
+    suite: SuiteOption = "quick",
+    methods: MethodsOption = "",
+    seeds: SeedsOption = "",
+    glue: GlueOption = None,
+    workers: WorkersOption = None,
+    out: OutOption = None,
+    dry_run: DryOption = False,
+    retry_failed: RetryOption = False,
+) -> None:
+    """Do a suite's runs that have no record yet. Can be stopped at any time; the same command goes on."""
+    plan = _plan(suite, methods, seeds)
+    if dry_run:
+        _show_plan(plan, Layout(out), workers, retry_failed)
+    else:
+        _sweep(plan, Layout(out), glue, workers, retry_failed)
+
+
+def _sweep(plan: "Plan", layout: Layout, glue: Path | None, workers: int | None, retry_failed: bool) -> None:
+    from amix.record import Store
+    from runners.engine import default_workers
+    from runners.perform import Performer
+    from runners.preflight import check_inputs
+    from runners.progress import SweepProgress, duration
+    from runners.sweep import known_runs, status_counts, sweep, todo
+
+    name, command = plan.suite.name, typed_command()
+    work = todo(plan, known_runs(name, layout), retry_failed)
+    check_inputs(plan, work.runs, glue)
+    plan.write(layout, command)
+    count = default_workers() if workers is None else workers
+    performer = Performer.of(plan, Store(layout.records / name), command, glue)
+    if work.runs:
+        console.print(
+            f"Suite {name}: {work.done} of {len(plan.runs)} runs are done; {len(work.runs)} to do, "
+            f"about {duration(work.seconds(count))} with {max(count, 1)} workers",
+            highlight=False,
+        )
+    try:
+        with SweepProgress(work, count, console) as progress:
+            sweep(performer, work, count, progress)
+    except KeyboardInterrupt:
+        left = todo(plan, known_runs(name, layout))
+        console.print(f"\nStopped: {left.done} of {len(plan.runs)} runs are done. Go on with:", highlight=False)
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+        raise typer.Exit(INTERRUPTED) from None
+    counts = status_counts(plan, known_runs(name, layout))
+    said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    console.print(f"Suite {name}: {len(plan.runs)} runs: {said}", highlight=False)
+
+
+@app.command("all")
+def all_verb(
+    suite: SuiteOption = "quick",
+    methods: MethodsOption = "",
+    seeds: SeedsOption = "",
+    glue: GlueOption = None,
+    workers: WorkersOption = None,
+    out: OutOption = None,
+    dry_run: DryOption = False,
+    retry_failed: RetryOption = False,
+) -> None:
+    """Sweep, then tables, figures and the page, then the table here: what bash runners/all.sh runs."""
+    plan = _plan(suite, methods, seeds)
+    layout = Layout(out)
+    if dry_run:
+        _show_plan(plan, layout, workers, retry_failed)
+        return
+    _sweep(plan, layout, glue, workers, retry_failed)
+    from paper_figures.figures import make
+    from paper_figures.report import write
+    from results.collect import collect as make_tables
+    from results.render import terminal
+
+    name = plan.suite.name
+    collected = make_tables(name, layout)
+    make(name, layout)
+    page = write(name, layout)
+    for table in collected.tables:
+        console.print(terminal(table))
+    places = {
+        "records": layout.records / name,
+        "tables": layout.tables(name),
+        "figures": layout.figures(name),
+        "page": page,
+    }
+    for what, path in places.items():
+        console.print(f"{what + ':':<9}{path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def collect(suite: SuiteOption = "quick", out: OutOption = None, selection: SelectionOption = None) -> None:
+    """Make a suite's tables from its records and print them. Needs no torch."""
+    from results.collect import collect as make_tables
+    from results.render import terminal
+
+    name, layout = _suite_name(suite), Layout(out)
+    collected = make_tables(name, layout, selection)
+    for table in collected.tables:
+        console.print(terminal(table))
+    for problem in collected.problems:
+        console.print(f"[yellow]left out:[/yellow] {escape(str(problem))}", highlight=False)
+    console.print(f"tables: {layout.tables(name)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def figures(suite: SuiteOption = "quick", out: OutOption = None) -> None:
+    """Draw a suite's figures from its records. Needs no torch."""
+    from paper_figures.figures import make
+
+    for path in make(_suite_name(suite), Layout(out)):
+        console.print(str(path), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(suite: SuiteOption = "quick", out: OutOption = None) -> None:
+    """Write a suite's page: tables, figures, environment and the command, in one HTML file. Needs no torch."""
+    from paper_figures.report import write
+
+    console.print(str(write(_suite_name(suite), Layout(out))), highlight=False, soft_wrap=True)

@@ -1,0 +1,90 @@
+"""What the suite knows, as tables for the terminal: methods, tasks, encoders, suites, and a plan before it runs."""
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from amix.encoders import ENCODERS, find_encoder
+from amix.method import methods
+from amix.tasks import TASKS
+from runners.plan import Plan
+from runners.progress import duration
+from runners.suite import find_suite, suite_names
+from runners.sweep import Todo
+from runners.trainable import trainable_share
+
+
+def _table(title: str, headers: Iterable[str], numbers: Iterable[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    right = set(numbers)
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    return table
+
+
+def methods_table(encoder: str, size: int) -> Table:
+    """Every registered method with its cost and the share of the encoder's weights that it trains."""
+    recipe = find_encoder(encoder).recipe
+    table = _table(f"Methods (on {encoder}, N={size})", ("name", "kind", "cost", "trains", "paper"), ("cost", "trains"))
+    for name, method in methods().items():
+        cost = method().relative_passes(size, recipe)
+        share = 100 * trainable_share(method, encoder)
+        table.add_row(name, method.kind, f"{cost:.2g} x", f"{share:.3g} %", method.paper)
+    table.caption = "cost: forward and backward passes of a whole run relative to plain finetuning"
+    return table
+
+
+def tasks_table() -> Table:
+    """Every task with its texts, labels and metrics, the primary one first."""
+    table = _table("Tasks", ("name", "title", "data", "text", "labels", "metrics"))
+    for task in TASKS.values():
+        labels = ", ".join(task.labels) if task.labels else "a number"
+        table.add_row(task.name, task.title, task.origin, ", ".join(task.text), labels, ", ".join(task.metrics))
+    return table
+
+
+def encoders_table() -> Table:
+    """Every encoder alias with its source and recipe."""
+    headers = ("name", "source", "layers", "pooling", "lr", "epochs", "batch", "max length", "seen in its training")
+    table = _table("Encoders (any Hub id or local folder works too)", headers, ("layers", "lr", "epochs", "batch"))
+    for encoder in ENCODERS.values():
+        recipe = encoder.recipe
+        table.add_row(
+            encoder.name,
+            encoder.source,
+            "all" if encoder.layers is None else str(encoder.layers),
+            encoder.pooling,
+            f"{recipe.lr:g}",
+            str(recipe.epochs),
+            str(recipe.batch_size),
+            str(recipe.max_length),
+            ", ".join(task for task, _ in encoder.seen),
+        )
+    return table
+
+
+def suites_table() -> Table:
+    """The suites that come with the project."""
+    table = _table("Suites", ("name", "title", "encoder", "runs"), ("runs",))
+    for name in suite_names():
+        suite = find_suite(name)
+        runs = len(suite.tasks) * len(suite.sizes) * len(suite.seeds) * len(suite.methods)
+        table.add_row(name, suite.title, suite.encoder, str(runs))
+    return table
+
+
+def plan_table(plan: Plan, work: Todo) -> Table:
+    """The plan by rows of the suite: how many runs there are, how many are left, and what they will take."""
+    suite = plan.suite
+    tasks = ", ".join(task.name for task in suite.tasks)
+    sizes = ", ".join("full" if size is None else str(size) for size in suite.sizes)
+    title = f"Suite {suite.name} on {suite.encoder}: {tasks}; N={sizes}; {len(suite.seeds)} seeds"
+    numbers = ("runs", "left", "time per run", "time in all")
+    table = _table(title, ("row", *numbers), numbers)
+    for row in suite.methods:
+        left = [run for run in work.runs if run.label == row.label]
+        seconds = sum(work.expected[run.spec.key] for run in left)
+        count = sum(run.label == row.label for run in plan.runs)
+        each = duration(seconds / len(left)) if left else "-"
+        table.add_row(row.label, str(count), str(len(left)), each, duration(seconds) if left else "-")
+    return table

@@ -1,0 +1,27 @@
+"""What is checked before anything trains, so that a missing file costs a second and not an evening."""
+
+from pathlib import Path
+
+from amix.data import glue_folder, load_rows, subset_positions
+from amix.encoders import find_encoder, load_tokenizer, locate
+from runners.plan import Plan, PlannedRun
+
+
+def check_inputs(plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None) -> None:
+    """Find the encoder (its hash is checked) and read every split that these runs need.
+
+    Errors: EncoderError or DataError, which name the alias, folder, file or line and what to do.
+    """
+    if not runs:
+        return
+    locate(find_encoder(plan.suite.encoder).source)
+    load_tokenizer(plan.suite.encoder)
+    needed = {run.spec.task for run in runs}
+    folder = glue_folder(glue)
+    for task in plan.suite.tasks:
+        if task.name not in needed:
+            continue
+        labels = load_rows(task, task.train, folder)["label"].to_numpy()
+        load_rows(task, task.test, folder)
+        for size in plan.suite.sizes:
+            subset_positions(labels, size, plan.suite.seeds[0], plan.suite.subset)
