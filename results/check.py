@@ -73,6 +73,9 @@ def _score_complaint(record: dict[str, Any], metric: str) -> str | None:
         score = _get(splits, "test", metric)
         if not _is_number(score) or not -1 <= score <= 1:
             return f"its {selection} test score {metric} is {score!r}, not a number from -1 to 1"
+        dev = _get(splits, "dev", metric)
+        if dev is not None and not _is_number(dev):
+            return f"its {selection} dev score {metric} is {dev!r}, not a number"
     return None
 
 

@@ -67,14 +67,13 @@ def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:
     if impossible.empty:
         return ""
     worst = impossible.iloc[0]
-    where = (
-        "in any column"
-        if len(impossible) == len(columns)
-        else ("for " + ", ".join(plan.tasks[task].title for task in impossible.index))
-    )
+    where = "any single task"
+    if len(impossible) < len(columns):
+        where = ", ".join(plan.tasks[task].title for task in impossible.index)
     comparisons = int(worst["comparisons"])
+    corrected = f"after Holm over {comparisons} comparisons " if comparisons > 1 else ""
     return (
-        f"No mark is possible {where}: with n = {int(worst['n'])} seeds the exact test's smallest p is "
-        f"{worst['floor']:.3g}, and after Holm over {comparisons} comparison{'s' * (comparisons > 1)} a mark at "
-        f"α = {alpha:g} needs at least {smallest_sample(comparisons, alpha)} seeds. Absence of marks says nothing here."
+        f"No mark is possible for {where}: with n = {int(worst['n'])} seeds the exact test's smallest p is "
+        f"{worst['floor']:.3g}, and {corrected}a mark at α = {alpha:g} needs at least "
+        f"{smallest_sample(comparisons, alpha)} seeds; that there is none says nothing."
     )

@@ -118,7 +118,8 @@ def _marks(results: Results, size: str) -> tuple[dict[Place, str], tuple[str, ..
     marks: dict[Place, str] = {}
     sentences = []
     for mark, other in ((STAR, plan.protocol.reference), (DAGGER, plan.protocol.focus)):
-        if other is None or len(plan.labels) < 2:
+        # With two methods the second comparison would be the first one again.
+        if other is None or len(plan.labels) < (2 if other == plan.protocol.reference else 3):
             continue
         frame = against(results, other)
         frame = frame[frame["size"] == size]

@@ -237,8 +237,10 @@ def _html_cell(table: Table, cell: Cell, column: Column, first: bool) -> str:
     text += _sup(html.escape(cell.marks)) + _sup(letters(table, cell.notes))
     if first:
         return f'<th scope="row">{text}</th>'
-    if cell.missing or isinstance(cell.value, str):
+    if isinstance(cell.value, str):
         return f"<td>{text}</td>"
+    if cell.missing:
+        return f'<td class="number">{text}</td>'
     return f'<td class="number" data-value="{cell.value!r}">{text}</td>'
 
 

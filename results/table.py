@@ -71,9 +71,9 @@ class Table:
 
 
 def number_text(value: float, spec: str) -> str:
-    """A number by a format specification, never as a negative zero."""
+    """A number by a format specification; what rounds to zero has no sign."""
     text = format(value, spec)
-    return text.replace("-", "", 1) if float(text.replace(",", "") or 0) == 0 and "+" not in spec else text
+    return text.lstrip("+-") if float(text.replace(",", "")) == 0 else text
 
 
 def rank_column(cells: Iterable[Cell], spec: str, eligible: Iterable[bool], highest: bool = True) -> list[Cell]:

@@ -1,0 +1,93 @@
+"""The tables that are kept as text under tests/golden/tables. Remake them with: python tests/golden_tables.py."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path(__file__).resolve().parent / "golden" / "tables"
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+import synthetic  # noqa: E402
+
+from results import render  # noqa: E402
+from results.collect import make_tables  # noqa: E402
+from results.frame import load  # noqa: E402
+from results.table import BEST, SECOND, Cell, Column, Table  # noqa: E402
+
+SPECIAL = Table(
+    name="special",
+    title="50% of R&D_costs",
+    caption="Ties, missing cells & special characters: # $ % ~ ^ { } \\ <b> | * `.",
+    columns=(
+        Column("Method"),
+        Column("A_1", "F1", ".1f", group="Group & one"),
+        Column("B%", "F1", "+.2f", group="Group & one"),
+        Column("Time", "", ".2f", "×", notes=("a header's note",)),
+    ),
+    rows=(
+        (Cell("Majority"), Cell(50.04), Cell(-0.001), Cell(None)),
+        (Cell("child_tuning"), Cell(81.25, 0.5, 4, BEST, "*†"), Cell(-1.5), Cell(1.0)),
+        (
+            Cell("<script>alert(1)</script>"),
+            Cell(81.2499, 1.0, None, BEST),
+            Cell(float("nan"), notes=("a & b",)),
+            Cell(2.5),
+        ),
+        (Cell("a|b"), Cell(80.0, float("nan"), None, SECOND), Cell(2.25, notes=("a & b", "50 %")), Cell(0.333)),
+    ),
+    rules=frozenset({0}),
+    notes=("* differs; α = 0.05 ± 0.01.",),
+    banner="for trying, not evidence",
+)
+
+SUITES = {
+    "failures": synthetic.Suite(
+        name="failures",
+        tasks=("cola", "rte", "qnli"),
+        methods=("vanilla", "agwm", "child_tuning", "r&d"),
+        seeds=(1, 2, 3, 4, 5, 6, 7),
+        gains={"agwm": 6.0},
+        note="embedded tasks: for trying the suite, not evidence",
+        outcomes={
+            ("child_tuning", "cola", 1): "failed",
+            ("child_tuning", "cola", 2): "diverged",
+            ("r&d", "rte", 1): "oom",
+        },
+        left_out=(("r&d", "rte", 2), *(("child_tuning", "qnli", seed) for seed in range(1, 8))),
+    ),
+    "few-seeds": synthetic.Suite(name="few-seeds", methods=("vanilla", "agwm"), seeds=(1, 2, 3), gains={"agwm": 9.0}),
+    "one-method": synthetic.Suite(name="one-method", tasks=("rte",), methods=("vanilla",)),
+    "nothing-run": synthetic.Suite(
+        name="nothing-run",
+        tasks=("rte",),
+        methods=("vanilla", "agwm"),
+        seeds=(1, 2),
+        left_out=tuple((method, "rte", seed) for method in ("vanilla", "agwm") for seed in (1, 2)),
+    ),
+}
+
+
+def tables() -> dict[str, Table]:
+    """Every kept table by the name of its files."""
+    found = {"special": SPECIAL}
+    for name, suite in SUITES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            layout = synthetic.write(suite, Path(folder))
+            found |= {f"{name}-{table.name}": table for table in make_tables(load(name, layout))}
+    return found
+
+
+def texts() -> dict[str, str]:
+    """File name and content of every kept rendering."""
+    formats = {"md": render.markdown, "tex": render.latex, "csv": render.csv_text, "html": render.html_table}
+    return {f"{name}.{suffix}": draw(table) for name, table in tables().items() for suffix, draw in formats.items()}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for file in FOLDER.iterdir():
+        file.unlink()
+    for name, text in texts().items():
+        (FOLDER / name).write_text(text)

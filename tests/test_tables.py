@@ -1,0 +1,144 @@
+"""Tables: what a cell says, who is ranked, when a mark is possible, and that every rendering stays as it was."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import golden_tables
+import numpy
+import pytest
+import synthetic
+from rich.console import Console
+
+from results import render
+from results.collect import collect, make_tables
+from results.frame import load
+from results.table import BEST, SECOND, Cell, Column, Table, number_text, rank_column
+
+TEXTS = golden_tables.texts()
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_renderings_are_the_kept_ones(name: str) -> None:
+    assert TEXTS[name] == (golden_tables.FOLDER / name).read_text(), "wanted? then: python tests/golden_tables.py"
+
+
+def test_no_kept_rendering_is_left_over() -> None:
+    assert {file.name for file in golden_tables.FOLDER.iterdir()} == set(TEXTS)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in TEXTS if name.endswith(".tex")))
+def test_latex_is_balanced(name: str) -> None:
+    bare = re.sub(r"\\[{}&%$#_]", "", TEXTS[name])
+    depth = 0
+    for character in bare:
+        depth += (character == "{") - (character == "}")
+        assert depth >= 0
+    assert depth == 0
+    assert bare.count("$") % 2 == 0
+    begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", bare) for word in ("begin", "end"))
+    assert sorted(begun) == sorted(ended)
+    columns = len(re.search(r"\\begin{tabular}{(l?r*)}", bare)[1])  # type: ignore[index]
+    for row in re.search(r"\\toprule(.*)\\bottomrule", bare, re.DOTALL)[1].splitlines():  # type: ignore[index]
+        if row.endswith(r"\\"):
+            spans = [int(width) for width in re.findall(r"\\multicolumn{(\d+)}", row)]
+            assert row.count("&") + 1 + sum(spans) - len(spans) == columns
+
+
+def test_latex_compiles(tmp_path: Path) -> None:
+    compiler = shutil.which("tectonic") or shutil.which("pdflatex")
+    if compiler is None:
+        pytest.skip("neither tectonic nor pdflatex is installed")
+    body = "\n".join(text for name, text in TEXTS.items() if name.endswith(".tex"))
+    source = r"\documentclass{article}\usepackage{booktabs}\usepackage[utf8]{inputenc}\begin{document}"
+    (tmp_path / "all.tex").write_text(f"{source}\n{body}\n\\end{{document}}\n")
+    options = [] if compiler.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error"]
+    done = subprocess.run([compiler, *options, "all.tex"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "all.pdf").exists()
+
+
+def test_a_csv_reads_back_as_the_numbers() -> None:
+    rows = list(csv.DictReader(io.StringIO(TEXTS["special.csv"])))
+    assert [row["Method"] for row in rows] == ["Majority", "child_tuning", "<script>alert(1)</script>", "a|b"]
+    assert rows[1]["Group & one A_1 std"] == "0.5"
+    assert {row["note"] for row in rows} == {"for trying, not evidence"}
+
+
+def test_the_terminal_shows_every_cell_and_footnote() -> None:
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(render.terminal(golden_tables.SPECIAL))
+    text = console.export_text()
+    for part in ("81.2 ± 0.5 (4)*†", "<script>alert(1)</script>", "for trying, not evidence", "c 50 %", "– [b]"):
+        assert part in text
+
+
+def test_values_equal_at_printed_precision_share_a_rank() -> None:
+    cells = [Cell(90.0), Cell(81.24), Cell(81.16), Cell(None), Cell(79.9), Cell("text"), Cell(80.0)]
+    ranked = rank_column(cells, ".1f", [False] + [True] * 6)
+    assert [cell.rank for cell in ranked] == [0, BEST, BEST, 0, 0, 0, SECOND]
+
+
+def test_a_single_value_is_not_the_best_of_anything() -> None:
+    assert [cell.rank for cell in rank_column([Cell(50.0), Cell(80.0), Cell(None)], ".1f", [False, True, True])] == [
+        0
+    ] * 3
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "text"),
+    [(-0.04, ".1f", "0.0"), (0.04, "+.1f", "0.0"), (-1.25, "+.1f", "-1.2"), (12345.6, ",.0f", "12,346")],
+)
+def test_zero_has_no_sign(value: float, spec: str, text: str) -> None:
+    assert number_text(value, spec) == text
+
+
+def test_a_row_of_the_wrong_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="row 0 has 1 cells for 2 columns"):
+        Table("t", "t", "", (Column("a"), Column("b")), ((Cell(1.0),),))
+
+
+def test_the_main_table_holds_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
+    suite = synthetic.Suite()
+    table = make_tables(load("toy", synthetic.write(suite, tmp_path)))[0]
+    row = next(row for row in table.rows if row[0].value == "agwm")
+    scores = [[synthetic.score(suite, "agwm", task, 100, seed) for task in suite.tasks] for seed in suite.seeds]
+    cell = row[1]
+    assert cell.value == pytest.approx(numpy.mean(scores, axis=0)[0])
+    assert cell.spread == pytest.approx(numpy.std(scores, axis=0, ddof=1)[0])
+    average = row[4]
+    assert average.value == pytest.approx(numpy.mean(scores))
+    assert average.spread == pytest.approx(numpy.std(numpy.mean(scores, axis=1), ddof=1))
+
+
+def test_a_clear_gain_is_marked_and_a_loss_too(tmp_path: Path) -> None:
+    suite = synthetic.Suite(seeds=tuple(range(9)), gains={"agwm": 9.0, "lora": -9.0}, difference_sd=0.3)
+    table = make_tables(load("toy", synthetic.write(suite, tmp_path)))[0]
+    marks = {row[0].value: [cell.marks for cell in row[1:5]] for row in table.rows}
+    assert marks["agwm"] == ["*"] * 4
+    assert marks["lora"] == ["*†"] * 4
+    assert set(marks["mixout"]) <= {"†", "*†"}
+    assert marks["Majority class"] == [""] * 4
+
+
+def test_too_few_seeds_are_said_to_be_too_few(tmp_path: Path) -> None:
+    suite = synthetic.Suite(seeds=(1, 2, 3, 4, 5), gains={"agwm": 20.0})
+    table = make_tables(load("toy", synthetic.write(suite, tmp_path)))[0]
+    assert not any(cell.marks for row in table.rows for cell in row[1:4])
+    assert "with n = 5 seeds the exact test's smallest p is 0.0625" in table.notes[0]
+    assert "needs at least 7 seeds" in table.notes[0]
+
+
+def test_collect_writes_every_format_and_names_what_it_left_out(tmp_path: Path) -> None:
+    layout = synthetic.write(synthetic.Suite(note="for trying, not evidence"), tmp_path)
+    (layout.records / "toy" / ("0" * 64 + ".json")).write_text("{")
+    collected = collect("toy", layout)
+    assert {file.name for file in collected.files} >= {f"main-n100.{suffix}" for suffix in ("md", "tex", "csv", "html")}
+    assert [problem.source for problem in collected.problems] == ["0" * 64 + ".json"]
+    for file in collected.files:
+        assert "for trying, not evidence" in file.read_text()
+    before = {file: file.read_bytes() for file in collected.files}
+    assert {file: file.read_bytes() for file in collect("toy", layout).files} == before
