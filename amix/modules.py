@@ -79,6 +79,13 @@ def trainable(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
+def set_dropout(module: nn.Module, probability: float) -> None:
+    """Give every dropout inside, that of attention probabilities included, this probability."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = probability
+
+
 def initialise_head(model: nn.Module, standard_deviation: float, generator: torch.Generator) -> None:
     """Draw the head anew as BERT does: weights N(0, sd), biases 0, normalisation layers 1 and 0."""
     with torch.no_grad():
