@@ -1,1 +1,1 @@
-"""Finetuning methods to compare with; every module in this folder is imported when the registry is asked for a method."""
+"""Finetuning methods to compare with; the registry imports every module in this folder."""

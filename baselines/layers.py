@@ -1,0 +1,47 @@
+"""Methods that train some layers and leave the others as pretrained."""
+
+from dataclasses import dataclass
+
+from amix.method import Method, MethodError, Model, register
+from amix.modules import backbone, blocks
+from amix.training import Fit
+
+
+@register
+class TopKLayers(Method):
+    """Finetune the top k Transformer blocks, the pooler and the head; embeddings and lower blocks stay pretrained.
+
+    Houlsby et al. (2019), section 3.4 ("variable fine-tuning"), who sweep k; a k above the number of blocks means all.
+    The variant in Sai-Ashish/BFTSS, topk_freeze.py, which AGWM's baseline probably descends from, trains the embeddings
+    too (`freeze_embeddings: false`) and names the highest frozen block, counted from 0: its i is k = blocks - 1 - i.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """k: blocks to train from the top, 0 for none."""
+
+        k: int = 3
+        freeze_embeddings: bool = True
+
+    name = "topk_layers"
+    paper = "Houlsby et al., ICML 2019"
+    year = 2019
+    kind = "layers"
+    null = {"k": 1000, "freeze_embeddings": False}
+    grid = {"k": (1, 2, 3, 5)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze what lies below the top k blocks."""
+        if self.config.k < 0:
+            raise MethodError(f"{self.name}: k must be 0 or more, not {self.config.k}")
+        all_blocks = blocks(model)
+        lower = all_blocks[: max(0, len(all_blocks) - self.config.k)]
+        if self.config.freeze_embeddings:
+            body = backbone(model)
+            body.requires_grad_(False)
+            pooler = getattr(body, "pooler", None)
+            for module in (*all_blocks[len(lower) :], *([pooler] if pooler is not None else [])):
+                module.requires_grad_(True)
+        for block in lower:
+            block.requires_grad_(False)
+        return model

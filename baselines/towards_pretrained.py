@@ -1,0 +1,141 @@
+"""Methods that hold the weights near the pretrained ones: decay towards them, and mixing with them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from amix.data import Batch
+from amix.method import Groups, Method, MethodError, Model, register
+from amix.modules import backbone, head_names, set_dropout, undecayed_names
+from amix.seeds import tensor_generator
+from amix.training import Fit
+from amix.weights import exchange
+
+
+@register
+class PretrainedDecay(Method):
+    """Decoupled weight decay towards the pretrained weights: w <- w - lr * decay * (w - w0), then the Adam step.
+
+    Takes the place of the ordinary decay in the body, biases and LayerNorms left out. Zhang et al. (2021), section 4;
+    official code: asappresearch/revisit-bert-finetuning, prior_wd_optim.py. Departs from it in the head: there the
+    test that should leave it out (line 29) is never true, so the head is pulled to its random draw (`pull_head`); here
+    it decays to zero as in plain finetuning. The whole pull of a run is about decay * lr * steps / 2, so that with a
+    few hundred steps even the largest decay of the paper moves little.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """decay: the paper searches {0.001, 0.01, 0.1, 1}. keep_weight_decay: ordinary decay as well."""
+
+        decay: float = 1.0
+        pull_head: bool = False
+        keep_weight_decay: bool = False
+
+    name = "pretrained_decay"
+    paper = "Zhang et al., ICLR 2021 (as baseline); Chelba and Acero, CSL 2006"
+    year = 2006
+    kind = "towards pretrained"
+    null = {"decay": 0.0, "keep_weight_decay": True}
+    grid = {"decay": (0.001, 0.01, 0.1, 1.0)}
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """Those of plain finetuning; what is pulled forms a group of its own without ordinary decay."""
+        pulled_names = self.pulled_names(model)
+        pulled = [parameter for name, parameter in model.named_parameters() if name in pulled_names]
+        inside = {id(parameter) for parameter in pulled}
+        groups = super().param_groups(model, fit)
+        if self.config.keep_weight_decay:
+            return groups
+        rest = [group | {"params": [p for p in group["params"] if id(p) not in inside]} for group in groups]
+        return [{"params": pulled, "weight_decay": 0.0}, *(group for group in rest if group["params"])]
+
+    def pulled_names(self, model: Model) -> set[str]:
+        """Names of the parameters that are pulled."""
+        names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        return names - undecayed_names(model) - (set() if self.config.pull_head else head_names(model))
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Keep the pretrained weights."""
+        names = self.pulled_names(model)
+        self.pulled: list[Tensor] = [parameter for name, parameter in model.named_parameters() if name in names]
+        self.pretrained = [parameter.detach().clone() for parameter in self.pulled]
+
+    @torch.no_grad()
+    def before_step(self, model: Model, fit: Fit) -> None:
+        """Pull with the learning rate of this step."""
+        assert fit.optimizer is not None
+        lr = fit.optimizer.param_groups[0]["lr"]
+        torch._foreach_lerp_(self.pulled, self.pretrained, lr * self.config.decay)
+
+
+@register
+class Mixout(Method):
+    """Mixout: dropout on the difference to the pretrained weights, W~ = W0 + (W - W0) o M / (1 - p).
+
+    M holds one Bernoulli(1 - p) draw per input unit of a linear layer, the same for all its rows and the whole batch
+    (Lee et al. 2020, equation 3, written so that E[W~] = W). Dropout is off where weights are mixed, and evaluation
+    uses W. The gradient is the exact one, G o M / (1 - p). The official code (bloodwass/mixout, mixout/mixout.py:75-79)
+    returns G o M, which changes clipping and Adam's epsilon (`unscaled_gradient`); its example converts the head too,
+    which mixes it with its own random draw (`mix_head`), where the paper keeps dropout and plain decay there.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """p: probability of the pretrained weight; the paper reports 0.7, 0.8 and 0.9."""
+
+        p: float = 0.7
+        mix_head: bool = False
+        unscaled_gradient: bool = False
+        keep_dropout: bool = False
+
+        def __post_init__(self) -> None:
+            if not 0 <= self.p < 1:
+                raise MethodError(f"Mixout needs p in [0, 1), not {self.p}")
+
+    name = "mixout"
+    paper = "Lee et al., ICLR 2020"
+    year = 2020
+    kind = "towards pretrained"
+    null = {"p": 0.0, "keep_dropout": True}
+    grid = {"p": (0.1, 0.3, 0.5, 0.7, 0.9)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Switch dropout off where weights are mixed."""
+        if not self.config.keep_dropout:
+            set_dropout(model if self.config.mix_head else backbone(model), 0.0)
+        return model
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Keep the pretrained weights, and room for the mixed ones."""
+        mixed = model if self.config.mix_head else backbone(model)
+        self.weights = [module.weight for module in mixed.modules() if isinstance(module, nn.Linear)]
+        self.pretrained = [weight.detach().clone() for weight in self.weights]
+        self.other = [torch.empty_like(weight) for weight in self.pretrained]
+        self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def draw_masks(self) -> list[Tensor]:
+        """M of every linear layer, each of shape [inputs]."""
+        kept = 1.0 - self.config.p
+        return [weight.new_empty(weight.shape[1]).bernoulli_(kept, generator=self.generator) for weight in self.weights]
+
+    @torch.no_grad()
+    def mix(self) -> None:
+        """Put the mixed weights into the model; W waits in `other` until the gradient is there."""
+        self.masks = self.draw_masks()
+        for weight, pretrained, mixed, mask in zip(self.weights, self.pretrained, self.other, self.masks, strict=True):
+            torch.lerp(pretrained, weight, mask / (1.0 - self.config.p), out=mixed)
+        exchange(self.weights, self.other)
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss at the mixed weights."""
+        self.mix()
+        return super().loss(model, batch, fit)
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """Put W back and turn the gradient at W~ into the one at W."""
+        exchange(self.weights, self.other)
+        scale = 1.0 if self.config.unscaled_gradient else 1.0 / (1.0 - self.config.p)
+        for weight, mask in zip(self.weights, self.masks, strict=True):
+            if weight.grad is not None:
+                weight.grad.mul_(mask * scale)
