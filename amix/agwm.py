@@ -4,12 +4,12 @@ Deb et al.: the weights of the forward pass are A o W + B o W0, where the attent
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from amix.agwm_official import AsRun
+from amix.agwm_as_run import AsRun
 from amix.agwm_search import JointSearch, Mixed, RandomWalk, Search, SearchConfig, split_fit
 from amix.data import Encoded
 from amix.method import Method, MethodError, Model, register
@@ -19,6 +19,7 @@ from amix.seeds import tensor_generator
 from amix.training import Fit, train
 from amix.weights import RunningMean
 
+Average = Literal["all", "attention"]
 PAPER = "Deb et al., Attention-guided weight mixup by bi-level optimisation, 2024 (arXiv 2403.12918)"
 PASSES = {"central": 4, "forward": 3, "exact": 4, "first_order": 2}
 """Forward+backward passes of one bi-level iteration; exact counts its double backward as two."""
@@ -32,17 +33,13 @@ class AGWMConfig(SearchConfig):
     whether the second stage on the whole subset takes place.
     """
 
-    average: str = "all"
+    average: Average = "all"
     finetune: bool = True
 
     def __post_init__(self) -> None:
-        self.hypergradient_options()
-        if self.average not in ("all", "attention"):
-            raise MethodError(f"average '{self.average}' is unknown; known: all, attention")
-        if self.attention not in ("bilevel", "joint", "fixed", "random_walk", "as_run"):
-            raise MethodError(f"attention '{self.attention}' is unknown")
-        if self.splits < 0 or self.attention_every < 1 or not 0 < self.lower_share < 1:
-            raise MethodError("splits must be at least 0, attention_every at least 1, lower_share between 0 and 1")
+        super().__post_init__()
+        if self.average not in get_args(Average):
+            raise MethodError(f"average '{self.average}' is unknown; known: {', '.join(get_args(Average))}")
 
 
 @register

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal, get_args
 
 import numpy
 import torch
@@ -15,7 +15,7 @@ from amix.bilevel import BilevelStep
 from amix.data import Batch, Encoded
 from amix.hypergradient import Estimator, Hypergradient, HypergradientOptions
 from amix.lower_optimizers import Preconditioner
-from amix.method import Groups, Method, Model
+from amix.method import Groups, Method, MethodError, Model
 from amix.mixup import Combination, WeightMixup
 from amix.seeds import array_generator, tensor_generator
 from amix.training import Fit
@@ -24,13 +24,39 @@ AttentionRule = Literal["bilevel", "joint", "fixed", "random_walk", "as_run"]
 
 
 @dataclass(frozen=True)
-class SearchConfig:
+class SplitConfig:
+    """How the subset is split and each split trained.
+
+    splits: K. lower_share: part of the subset that trains the task weights, the rest is held out. search_epochs:
+    over the lower part. search_clip_norm: largest gradient norm there.
+    """
+
+    splits: int = 5
+    lower_share: float = 0.8
+    search_epochs: int = 3
+    search_clip_norm: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.splits < 0 or self.search_epochs < 1 or not 0 < self.lower_share < 1:
+            raise MethodError("splits must be at least 0, search_epochs at least 1, lower_share between 0 and 1")
+
+    def lower_count(self, n_train: int) -> int:
+        """How many examples train the task weights in a split; at least one, and one is held out."""
+        return min(max(int(self.lower_share * n_train), 1), n_train - 1)
+
+    def iterations(self, n_train: int, batch_size: int) -> int:
+        """Iterations of one split."""
+        return self.search_epochs * -(-self.lower_count(n_train) // batch_size)
+
+
+@dataclass(frozen=True)
+class SearchConfig(SplitConfig):
     """Settings of mixup and search; defaults as published except where the method's docstring says so.
 
     rank, combination, modules: see WeightMixup. attention_std: sigma of the initial N(1, sigma). attention: who moves
     it (`bilevel`; `joint`: the lower gradient, on the whole subset; `fixed`; `random_walk`: noise in place of the
     hypergradient; `as_run`: the released code). attention_every: task-weight steps per attention step.
-    estimator ... masks: see HypergradientOptions. lower_share: part of the subset that trains the task weights.
+    estimator ... masks: see HypergradientOptions.
     """
 
     rank: int = 1
@@ -48,43 +74,46 @@ class SearchConfig:
     xi: float | None = None
     radius: float = 0.01
     masks: Literal["common", "independent"] = "common"
-    splits: int = 5
-    lower_share: float = 0.8
-    search_epochs: int = 3
-    search_clip_norm: float = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.hypergradient_options()
+        if self.attention not in get_args(AttentionRule):
+            raise MethodError(f"attention '{self.attention}' is unknown; known: {', '.join(get_args(AttentionRule))}")
+        if self.attention_every < 1:
+            raise MethodError(f"attention_every counts task-weight steps and is at least 1, not {self.attention_every}")
 
     def hypergradient_options(self) -> HypergradientOptions:
         """The part of the settings that describes the derivative."""
         return HypergradientOptions(self.estimator, self.point, self.preconditioner, self.xi, self.radius, self.masks)
 
+    def lower_count(self, n_train: int) -> int:
+        """All examples when attention and task weights follow the same loss, else the lower share."""
+        return n_train if self.attention == "joint" else super().lower_count(n_train)
+
     def iterations(self, n_train: int, batch_size: int) -> int:
-        """Iterations of the search of one split."""
-        n_lower = lower_count(self, n_train)
-        return self.search_epochs * -(-n_lower // batch_size)
+        """Iterations of one split; the released code counts one more per epoch when the batch size divides it."""
+        if self.attention == "as_run":
+            return self.search_epochs * (self.lower_count(n_train) // batch_size + 1)
+        return super().iterations(n_train, batch_size)
 
 
-def lower_count(config: SearchConfig, n_train: int) -> int:
-    """How many examples train the task weights in a split; at least one, and one held out."""
-    if config.attention == "joint":
-        return n_train
-    return min(max(int(config.lower_share * n_train), 1), n_train - 1)
-
-
-def split_positions(config: SearchConfig, n_train: int, seed: int, number: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+def split_positions(config: SplitConfig, n_train: int, seed: int, number: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Positions of the lower and the held-out part of one split, from the stream (seed, "split", number).
 
     Independent re-samples, not folds, as published (run_glue_mlo.py:530-536): an example can be held out in several
     splits or in none.
     """
     order = array_generator(seed, "split", number).permutation(n_train)
-    n_lower = lower_count(config, n_train)
+    n_lower = config.lower_count(n_train)
     return order[:n_lower], order[n_lower:]
 
 
-def split_fit(config: SearchConfig, fit: Fit, number: int) -> tuple[Fit, Encoded]:
+def split_fit(config: SplitConfig, fit: Fit, number: int) -> tuple[Fit, Encoded]:
     """The finetuning of one split's lower part, and its held-out part."""
     lower, held_out = split_positions(config, len(fit.train), fit.seed, number)
-    recipe = replace(fit.recipe, epochs=config.search_epochs, steps=None, clip_norm=config.search_clip_norm)
+    steps = config.iterations(len(fit.train), fit.recipe.batch_size)
+    recipe = replace(fit.recipe, steps=steps, clip_norm=config.search_clip_norm)
     return fit.for_stage(f"search-{number}", train=fit.train.select(lower), recipe=recipe), fit.train.select(held_out)
 
 
@@ -126,8 +155,6 @@ class Mixed(Method):
 class Search(Mixed):
     """One split by the bi-level rule: a lower step, then an attention step by hypergradient."""
 
-    attention_moves: ClassVar[bool] = True
-
     def __init__(self, config: SearchConfig, mixup: WeightMixup, held_out: Encoded) -> None:
         super().__init__(config, mixup)
         self.held_out = held_out
@@ -151,15 +178,18 @@ class Search(Mixed):
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The lower loss, remembered for the perturbed passes."""
-        again = partial(full_precision_loss, model, batch, fit)
-        first = again if self.config.estimator == "forward" else partial(super().loss, model, batch, fit)
-        loss = self.step.lower_loss(first, again)
+        first, again = partial(super().loss, model, batch, fit), partial(full_precision_loss, model, batch, fit)
+        reused = self.config.estimator == "forward" and self.attention_turn(fit)
+        loss = self.step.lower_loss(again if reused else first, again)
         self.note("lower_loss", loss.detach())
         return loss
 
     def after_backward(self, model: Model, fit: Fit) -> None:
         """From the model's gradients to those of the task weights, and for `forward` of the attention."""
-        self.step.pull_back()
+        if self.attention_turn(fit):
+            self.step.pull_back()
+        else:
+            self.mixup.pull_back()
 
     def before_step(self, model: Model, fit: Fit) -> None:
         """Remember the weights before the step where the derivative is taken there."""

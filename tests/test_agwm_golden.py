@@ -8,7 +8,7 @@ from golden_agwm import Case, cosine_rate, distance, golden_mixup, linear_rate, 
 from torch import nn
 from torch.nn import functional
 
-from amix.agwm_official import AS_RUN, leave_displaced, second_lower_step
+from amix.agwm_as_run import AS_RUN, leave_displaced, second_lower_step
 from amix.bilevel import BilevelStep
 from amix.hypergradient import HypergradientOptions
 from amix.lower_optimizers import DecayAfterAdamW

@@ -1,0 +1,101 @@
+"""Controls: what remains of the mixup's gain when only its averaging, its extra steps or its dropout are kept."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+
+from amix.agwm import AGWM, AGWMConfig
+from amix.agwm_search import SplitConfig, split_fit
+from amix.method import Method, Model, register
+from amix.modules import set_dropout
+from amix.recipe import Recipe
+from amix.training import Fit, train
+from amix.weights import RunningMean
+
+
+@dataclass(frozen=True)
+class SoupConfig(SplitConfig):
+    """Splits as in the search. finetune: whether the second stage on the whole subset takes place."""
+
+    finetune: bool = True
+
+
+@register
+class Soup(Method):
+    """K plain finetunings on random 80 % splits, their weights averaged, then finetuned on the whole subset.
+
+    The mixup's procedure without attention: splits, batch order, dropout and head are the same for the same seed.
+    Every split starts from the same weights, as in uniform model soups.
+    """
+
+    name = "soup"
+    paper = "Wortsman et al., ICML 2022 (uniform soup), over splits of the training set"
+    year = 2022
+    kind = "control"
+    Config: ClassVar[type] = SoupConfig
+    null = {"splits": 0}
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """Train every split from the same start, average, finetune."""
+        config: SoupConfig = self.config
+        weights = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        start = {name: parameter.detach().clone() for name, parameter in weights.items()}
+        mean = RunningMean()
+        for number in range(config.splits):
+            lower_fit, _ = split_fit(config, fit, number)
+            train(Method(), model, lower_fit)
+            mean.add(dict(weights))
+            _restore(weights, start)
+        if config.splits:
+            mean.write(dict(weights))
+        del start, mean
+        return train(self, model, fit) if config.finetune else model
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """Splits and finetuning together, against plain finetuning with the same recipe."""
+        config: SoupConfig = self.config
+        plain = recipe.total_steps(n_train)
+        return (config.splits * config.iterations(n_train, recipe.batch_size) + plain * config.finetune) / plain
+
+
+@torch.no_grad()
+def _restore(weights: dict[str, torch.nn.Parameter], start: dict[str, torch.Tensor]) -> None:
+    for name, value in start.items():
+        weights[name].copy_(value)
+
+
+@register
+class VanillaMatched(Method):
+    """Plain finetuning with as many forward and backward passes as the mixup with these settings, in one long run."""
+
+    name = "vanilla_matched"
+    paper = "Devlin et al., NAACL 2019"
+    year = 2019
+    kind = "control"
+    Config: ClassVar[type] = AGWMConfig
+    null = {"splits": 0}
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """One training, longer."""
+        steps = round(self.relative_passes(len(fit.train), fit.recipe) * fit.recipe.total_steps(len(fit.train)))
+        return train(self, model, fit.for_stage(fit.stage, recipe=replace(fit.recipe, steps=steps)))
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """Those of the mixup."""
+        return AGWM(self.config).relative_passes(n_train, recipe)
+
+
+@register
+class VanillaNoDropout(Method):
+    """Plain finetuning with every dropout at zero, as some published baselines do without saying so."""
+
+    name = "vanilla_no_dropout"
+    paper = "Devlin et al., NAACL 2019"
+    year = 2019
+    kind = "control"
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Switch dropout off."""
+        set_dropout(model, 0.0)
+        return model
