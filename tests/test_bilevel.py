@@ -1,0 +1,270 @@
+"""Hypergradients against automatic differentiation through the lower step; restoring, masks, order of convergence."""
+
+import gc
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+from transformers import AutoModelForSequenceClassification, BertConfig
+
+from amix.bilevel import BilevelStep
+from amix.hypergradient import Hypergradient, HypergradientOptions
+from amix.lower_optimizers import DecayAfterAdamW, step_response_
+from amix.mixup import Combination, WeightMixup
+
+RATE = 0.3
+
+
+class Problem:
+    """A model, a lower and an upper loss, and the same losses as functions of all parameters."""
+
+    def __init__(self, kind: str, combination: Combination, rank: int, dropout: float = 0.0) -> None:
+        torch.manual_seed(3)
+        modules = None
+        if kind == "mlp":
+            self.model: nn.Module = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Dropout(dropout), nn.Linear(7, 3))
+            modules = ["."]
+            inputs = [torch.randn(8, 5, dtype=torch.float64) for _ in range(2)]
+        else:
+            self.model = tiny_bert(dropout)
+            inputs = [torch.randint(1, 40, (5, 6)) for _ in range(2)]
+        self.model.double().train()
+        self.mixup = WeightMixup(self.model, None, rank, combination, modules)
+        with torch.no_grad():
+            for factor in self.mixup.attention:
+                factor.uniform_(0.2, 0.9)
+            for task in self.mixup.task:
+                task.add_(0.1 * torch.randn_like(task))
+        self.mixup.write()
+        self.data = [(x, torch.arange(len(x)) % 3) for x in inputs]
+
+    def loss(self, level: int, parameters: dict[str, torch.Tensor] | None = None) -> torch.Tensor:
+        x, y = self.data[level]
+        out = self.model(x) if parameters is None else functional_call(self.model, parameters, (x,))
+        return functional.cross_entropy(out if isinstance(out, torch.Tensor) else out.logits, y)
+
+    def step(self, options: HypergradientOptions, rate: float = RATE) -> Hypergradient:
+        lower = torch.optim.SGD(self.mixup.lower.values(), lr=rate)
+        return BilevelStep(self.mixup, lower, torch.optim.SGD(self.mixup.attention, lr=0.0), options)(
+            lambda: self.loss(0), lambda: self.loss(1)
+        )
+
+    def unrolled(self) -> list[torch.Tensor]:
+        """d/da of the upper loss after one step of gradient descent, by automatic differentiation of the whole map."""
+        lower = {name: p.detach().clone().requires_grad_() for name, p in self.mixup.lower.items()}
+        attention = [p.detach().clone().requires_grad_() for p in self.mixup.attention]
+        first = self.loss(0, self.effective(lower, attention))
+        gradients = torch.autograd.grad(first, list(lower.values()), create_graph=True, materialize_grads=True)
+        stepped = {name: p - RATE * g for (name, p), g in zip(lower.items(), gradients, strict=True)}
+        return list(torch.autograd.grad(self.loss(1, self.effective(stepped, attention)), attention))
+
+    def effective(self, lower: dict[str, torch.Tensor], attention: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        parameters = dict(lower)
+        for number, mixed in enumerate(self.mixup.mixed):
+            a1, a2 = attention[2 * number], attention[2 * number + 1]
+            share = torch.einsum("ok,ki->oi", a1, a2) / mixed.rank
+            rest = 1 - share
+            if mixed.combination == "factored":
+                rest = torch.einsum("ok,ki->oi", 1 - a1, 1 - a2) / mixed.rank
+            parameters[mixed.name] = share * lower[mixed.name] + rest * mixed.pretrained
+        return parameters
+
+
+def tiny_bert(dropout: float) -> nn.Module:
+    config = BertConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, num_labels=3,
+        max_position_embeddings=16, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
+        attn_implementation="eager",
+    )  # fmt: skip
+    model = AutoModelForSequenceClassification.from_config(config)
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def flat(parts: list[torch.Tensor] | None) -> torch.Tensor:
+    assert parts is not None
+    return torch.cat([part.detach().flatten() for part in parts])
+
+
+def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def cosine(first: torch.Tensor, second: torch.Tensor) -> float:
+    return float(functional.cosine_similarity(first.double(), second.double(), dim=0))
+
+
+def plain(estimator: str, point: str = "before", radius: float = 0.01, **more: str) -> HypergradientOptions:
+    return HypergradientOptions(estimator, point, "identity", None, radius, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("mlp", 1e-8), ("bert", 1e-6)])
+@pytest.mark.parametrize("combination", ["factored", "convex"])
+@pytest.mark.parametrize("rank", [1, 3])
+def test_exact_equals_the_unrolled_step(kind: str, limit: float, combination: Combination, rank: int) -> None:
+    problem = Problem(kind, combination, rank)
+    expected = flat(problem.unrolled())
+    found = problem.step(plain("exact"))
+    assert relative(flat(found.total()), expected) < limit
+    assert relative(flat(found.direct), expected) > 1e-3  # The implicit term is not negligible here.
+
+
+def test_exact_works_with_fused_attention() -> None:
+    eager, fused = Problem("bert", "factored", 1), Problem("bert", "factored", 1)
+    fused.model.set_attn_implementation("sdpa")  # type: ignore[operator]
+    expected = flat(eager.step(plain("exact")).total())
+    assert relative(flat(fused.step(plain("exact")).total()), expected) < 1e-10
+
+
+@pytest.mark.parametrize("kind", ["mlp", "bert"])
+@pytest.mark.parametrize("point", ["before", "after"])
+def test_central_converges_at_second_order(kind: str, point: str) -> None:
+    exact = flat(Problem(kind, "factored", 1).step(plain("exact", point)).implicit)
+    errors = [
+        relative(flat(Problem(kind, "factored", 1).step(plain("central", point, radius)).implicit), exact)
+        for radius in (0.04, 0.02, 0.01)
+    ]
+    slopes = [math.log2(errors[i] / errors[i + 1]) for i in range(2)]
+    assert all(1.9 < slope < 2.1 for slope in slopes), (errors, slopes)
+
+
+def test_forward_converges_at_first_order() -> None:
+    exact = flat(Problem("mlp", "convex", 3).step(plain("exact")).implicit)
+    errors = [
+        relative(flat(Problem("mlp", "convex", 3).step(plain("forward", radius=radius)).implicit), exact)
+        for radius in (1e-2, 5e-3, 2.5e-3)
+    ]
+    assert all(0.9 < math.log2(errors[i] / errors[i + 1]) < 1.1 for i in range(2)), errors
+
+
+def test_first_order_is_the_direct_term_alone() -> None:
+    first, whole = (Problem("mlp", "factored", 1).step(plain(name)) for name in ("first_order", "central"))
+    assert torch.equal(flat(first.total()), flat(whole.direct))
+    assert first.implicit is None
+
+
+@pytest.mark.parametrize(
+    ("estimator", "point"),
+    [("central", "before"), ("central", "after"), ("forward", "before"), ("exact", "before"), ("first_order", "after")],
+)
+def test_weights_are_restored_to_the_bit(estimator: str, point: str) -> None:
+    problem, reference = Problem("bert", "factored", 1, dropout=0.1), Problem("bert", "factored", 1, dropout=0.1)
+    torch.manual_seed(1)
+    problem.step(plain(estimator, point))
+    torch.manual_seed(1)
+    lower = torch.optim.SGD(reference.mixup.lower.values(), lr=RATE)
+    reference.loss(0).backward()
+    reference.mixup.pull_back()
+    lower.step()
+    reference.mixup.write()
+    for name, parameter in reference.model.named_parameters():
+        assert torch.equal(dict(problem.model.named_parameters())[name], parameter), name
+    for name, parameter in reference.mixup.lower.items():
+        assert torch.equal(problem.mixup.lower[name], parameter), name
+
+
+def test_common_masks_make_the_difference_meaningful_and_independent_ones_do_not() -> None:
+    def implicit(estimator: str, masks: str) -> torch.Tensor:
+        problem = Problem("bert", "factored", 1, dropout=0.1)
+        torch.manual_seed(21)
+        return flat(problem.step(plain(estimator, "after", masks=masks)).implicit)
+
+    exact = implicit("exact", "common")
+    assert cosine(implicit("central", "common"), exact) > 0.999
+    assert abs(cosine(implicit("central", "independent"), exact)) < 0.6
+
+
+def test_perturbed_passes_leave_the_random_stream_alone() -> None:
+    states = []
+    for estimator in ("first_order", "central"):
+        problem = Problem("bert", "factored", 1, dropout=0.1)
+        torch.manual_seed(5)
+        problem.step(plain(estimator, "after"))
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, DecayAfterAdamW])
+def test_adam_response_is_the_per_tensor_scale(optimizer: Callable[..., torch.optim.Optimizer]) -> None:
+    weights = [nn.Parameter(torch.randn(4, 3, dtype=torch.float64)), nn.Parameter(torch.randn(2, dtype=torch.float64))]
+    adam = optimizer(weights, lr=0.1)
+    for _ in range(3):
+        for weight in weights:
+            weight.grad = torch.randn_like(weight)
+        adam.step()
+    vectors = [torch.ones_like(weight) for weight in weights]
+    step_response_(vectors, weights, adam, "adam", None)
+    for vector, weight in zip(vectors, weights, strict=True):
+        second = adam.state[weight]["exp_avg_sq"]
+        expected = 0.1 * math.sqrt(1 - 0.999**3) / (math.sqrt(0.999 * float(second.mean())) + 1e-8)
+        assert torch.allclose(vector, torch.full_like(vector, expected), rtol=1e-12)
+
+
+def test_identity_response_takes_every_groups_rate() -> None:
+    first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([{"params": [first], "lr": 0.5}, {"params": [second], "lr": 0.25}])
+    vectors = [torch.ones(1), torch.ones(1)]
+    step_response_(vectors, [second, first], optimizer)
+    assert [float(vector) for vector in vectors] == [0.25, 0.5]
+
+
+def test_decay_after_the_update_follows_its_formula() -> None:
+    weight = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    optimizer = DecayAfterAdamW([weight], lr=0.1, weight_decay=0.5)
+    weight.grad = torch.tensor([0.3, 0.4], dtype=torch.float64)
+    expected = weight.detach() - 0.1 * weight.grad / (weight.grad.abs() + 1e-8 / math.sqrt(0.001))
+    optimizer.step()
+    assert torch.allclose(weight, expected * (1 - 0.05), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"estimator": "backward"}, "known: central, forward, exact, first_order"),
+        ({"point": "during"}, "known: before, after"),
+        ({"estimator": "forward", "point": "after"}, "needs point='before'"),
+        ({"radius": 0.0}, "must be positive"),
+    ],
+)
+def test_what_cannot_be_is_said(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        HypergradientOptions(**settings)  # type: ignore[arg-type]
+
+
+def test_adam_response_needs_second_moments() -> None:
+    problem = Problem("mlp", "factored", 1)
+    lower = torch.optim.SGD(problem.mixup.lower.values(), lr=0.1, momentum=0.9)
+    step = BilevelStep(problem.mixup, lower, torch.optim.SGD(problem.mixup.attention, lr=0.1))
+    with pytest.raises(ValueError, match="second moments, which SGD has not"):
+        step(lambda: problem.loss(0), lambda: problem.loss(1))
+
+
+def test_hypergradient_before_any_lower_step_is_refused() -> None:
+    problem = Problem("mlp", "factored", 1)
+    optimizer = torch.optim.SGD(problem.mixup.attention, lr=0.1)
+    with pytest.raises(RuntimeError, match="no lower step yet"):
+        BilevelStep(problem.mixup, optimizer, optimizer).hypergradient(lambda: problem.loss(1))
+
+
+@pytest.mark.parametrize("estimator", ["central", "forward", "exact", "first_order"])
+def test_library_loop_learns_and_keeps_nothing(estimator: str) -> None:
+    problem = Problem("mlp", "convex", 1, dropout=0.1)
+    lower = torch.optim.AdamW(problem.mixup.lower.values(), lr=1e-2)
+    upper = torch.optim.AdamW(problem.mixup.attention, lr=1e-2, weight_decay=0.0)
+    options = HypergradientOptions(estimator, "before")  # type: ignore[arg-type]
+    step = BilevelStep(problem.mixup, lower, upper, options, clip_norm=1.0)
+    losses, tensors = [], []
+    for iteration in range(300):
+        found = step(lambda: problem.loss(0), lambda: problem.loss(1))
+        losses.append(float(found.upper_loss))
+        if iteration in (50, 299):
+            gc.collect()
+            tensors.append(sum(type(thing) is torch.Tensor for thing in gc.get_objects()))
+    assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
+    assert tensors[0] == tensors[1]
+    assert problem.mixup.export() is problem.model
+    assert all(0.0 <= float(f.detach().min()) <= float(f.detach().max()) <= 1.0 for f in problem.mixup.attention)
