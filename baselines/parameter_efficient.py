@@ -4,7 +4,7 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, LoraModel
 from torch import nn
 
 from amix.method import Groups, Method, MethodError, Model, register
@@ -43,8 +43,8 @@ def attention_targets(model: nn.Module) -> list[str]:
 class LoRA(Method):
     """LoRA: W = W0 + (alpha / rank) B A on the query and value projections, with B = 0 at the start.
 
-    W0 stays as pretrained and the head trains. Hu et al. (2022), section 4.1, through peft. Defaults are the paper's for
-    RoBERTa on GLUE (table 9), with a learning rate of its own because that of full finetuning does not train it
+    W0 stays as pretrained and the head trains. Hu et al. (2022), section 4.1, through peft. Defaults are the paper's
+    for RoBERTa on GLUE (table 9), with a learning rate of its own because that of full finetuning does not train it
     (`lr: null` takes the recipe's). The paper runs 10 to 80 epochs; 300 examples and 3 epochs are a short budget. As
     with peft's own classifier, BERT's pretrained pooler stays frozen while RoBERTa's new dense layer trains.
     """
@@ -66,7 +66,7 @@ class LoRA(Method):
     grid = {"rank": (4, 8, 16), "lr": (2e-4, 5e-4, 1e-3)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Freeze the body and put the adapters into it; the model keeps its class and its hooks."""
+        """Freeze the body and put the adapters into it; the model itself stays, with its class and its hooks."""
         settings = LoraConfig(
             r=self.config.rank,
             lora_alpha=self.config.alpha,
@@ -76,7 +76,7 @@ class LoRA(Method):
         head = head_names(model)
         with kept_random_state(fit.device):
             torch.manual_seed(derive(fit.seed, "method", "adapters"))
-            self.adapted = get_peft_model(model, settings)
+            self.adapted = LoraModel(model, {"default": settings}, "default")
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(parameter.requires_grad or name in head)
         return model

@@ -27,7 +27,7 @@ class ChildTuning(Method):
         warmup: bool = True
 
         def __post_init__(self) -> None:
-            if not 0 < self.p <= 1:
+            if not 2**-16 <= self.p <= 1:
                 raise MethodError(f"Child-Tuning keeps a share p in (0, 1], not {self.p}")
 
     paper = "Xu et al., EMNLP 2021"
@@ -62,13 +62,24 @@ class ChildTuningF(ChildTuning):
 
     def draw_mask(self, gradient: Tensor) -> Tensor:
         """M for one gradient: ones with probability p, else zeros."""
-        return torch.empty_like(gradient).bernoulli_(self.config.p, generator=self.generator)
+        return bernoulli_mask(gradient, self.config.p, self.generator)
 
     def before_step(self, model: Model, fit: Fit) -> None:
         """Mask and rescale the gradient."""
         for parameter in self.parameters:
             if parameter.grad is not None:
                 parameter.grad.mul_(self.draw_mask(parameter.grad).div_(self.config.p))
+
+
+def bernoulli_mask(like: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Ones with probability share, to within 2**-16, else zeros; of the shape and dtype of `like`.
+
+    From 16 random bits an entry, because Tensor.bernoulli_ takes a fifth of a training step on a CPU.
+    """
+    words = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
+    words.random_(-(2**63), None, generator=generator)
+    entries = words.view(torch.int16)[: like.numel()].view(like.shape)
+    return torch.le(entries, round(share * 2**16) - 2**15 - 1, out=torch.empty_like(like))
 
 
 @register
