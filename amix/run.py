@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from amix.cost import reset_peak_memory
-from amix.data import Splits, glue_folder, load_splits
+from amix.data import Encoded, Splits, glue_folder, load_splits
 from amix.encoders import load_model, load_tokenizer
 from amix.environment import environment
 from amix.method import Method, find_method, load_external, make_config
@@ -33,6 +33,7 @@ class Context:
 
     encoder is the name or folder to load where it differs from the spec's name; task_file the YAML file of a task of
     your own; plugins are methods from outside as path/to/file.py:ClassName; export a folder for the finished model.
+    dev_only leaves the test split unscored, as tuning must.
     """
 
     suite: str = ""
@@ -43,6 +44,7 @@ class Context:
     task_file: str | None = None
     plugins: tuple[str, ...] = ()
     export: str | None = None
+    dev_only: bool = False
 
 
 def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
@@ -120,7 +122,7 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
     finally:
         record["curve"] = fit.curve
         record["cost"] = fit.cost.summary(model)
-    arrays = _evaluate(method, model, fit, splits, record)
+    arrays = _evaluate(method, model, fit, _scored(splits, context.dev_only), record)
     record["cost"] |= fit.cost.summary(model)
     if context.export:
         from amix.export import save
@@ -144,42 +146,48 @@ def _data_block(task: Task, splits: Splits) -> dict[str, Any]:
     }
 
 
-def _evaluate(method: Method, model: nn.Module, fit: Fit, splits: Splits, record: Record) -> Arrays:
-    """Score the last weights and the best-dev weights; the test split is predicted once for each."""
+def _scored(splits: Splits, dev_only: bool) -> dict[str, Encoded]:
+    """The splits that are scored at the end."""
+    chosen = {"test": splits.test, "dev": splits.dev}
+    return {name: data for name, data in chosen.items() if len(data) and not (dev_only and name == "test")}
+
+
+def _evaluate(method: Method, model: nn.Module, fit: Fit, data: dict[str, Encoded], record: Record) -> Arrays:
+    """Score the last weights and the best-dev weights; each split is predicted once for each."""
     evaluated = method.for_evaluation(model, fit)
-    last = {"test": predict(evaluated, splits.test, fit)}
-    if len(splits.dev):
-        last["dev"] = predict(evaluated, splits.dev, fit)
-    data = {"test": splits.test, "dev": splits.dev}
-    scores = {
-        split: score(fit.task.metrics, data[split].labels.numpy(), predictions.predictions)
-        for split, predictions in last.items()
-    }
-    record["scores"] = {"last": scores, "best_dev": _best_scores(evaluated, fit, splits, scores)}
-    return _arrays(fit.task, last, splits)
+    last = {name: predict(evaluated, split, fit) for name, split in data.items()}
+    scores = {name: _score(fit.task, data[name], last[name]) for name in data}
+    record["scores"] = {"last": scores, "best_dev": _best_scores(evaluated, fit, data, scores)}
+    return _arrays(fit.task, last, data)
+
+
+def _score(task: Task, data: Encoded, predictions: Predictions) -> dict[str, float]:
+    return score(task.metrics, data.labels.numpy(), predictions.predictions)
 
 
 def _best_scores(
-    evaluated: nn.Module, fit: Fit, splits: Splits, last: dict[str, dict[str, float]]
+    evaluated: nn.Module, fit: Fit, data: dict[str, Encoded], last: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
     epochs = [point["epoch"] for point in fit.curve if point["stage"] == "main"]
     if not fit.best.state or fit.best.epoch == epochs[-1]:
         return {**last, "epoch": fit.best.epoch or None}
-    kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
-    evaluated.load_state_dict(fit.best.state)
-    test = predict(evaluated, splits.test, fit).predictions
-    evaluated.load_state_dict(kept)
-    scores = score(fit.task.metrics, splits.test.labels.numpy(), test)
-    return {"dev": fit.best.dev, "test": scores, "epoch": fit.best.epoch}
+    scores: dict[str, Any] = {"dev": fit.best.dev, "epoch": fit.best.epoch}
+    if "test" in data:
+        kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
+        evaluated.load_state_dict(fit.best.state)
+        scores["test"] = _score(fit.task, data["test"], predict(evaluated, data["test"], fit))
+        evaluated.load_state_dict(kept)
+    return scores
 
 
-def _arrays(task: Task, last: dict[str, Predictions], splits: Splits) -> Arrays:
+def _arrays(task: Task, last: dict[str, Predictions], data: dict[str, Encoded]) -> Arrays:
     dtype = numpy.float32 if task.regression else numpy.int8
-    arrays = {"test_logits": last["test"].logits.astype(numpy.float32)}
-    for name, labels in (("test", splits.test.labels), ("dev", splits.dev.labels)):
-        if name in last:
-            arrays[f"{name}_predictions"] = last[name].predictions.astype(dtype)
-            arrays[f"{name}_labels"] = labels.numpy().astype(dtype)
+    arrays = {}
+    for name, split in data.items():
+        arrays[f"{name}_predictions"] = last[name].predictions.astype(dtype)
+        arrays[f"{name}_labels"] = split.labels.numpy().astype(dtype)
+    if "test" in last:
+        arrays["test_logits"] = last["test"].logits.astype(numpy.float32)
     return arrays
 
 
