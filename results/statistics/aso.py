@@ -31,7 +31,7 @@ def minimum_epsilon(
 ) -> float:
     """eps_min, the upper confidence bound of the violation ratio, in [0, 1]; below 0.2 the first may be called better.
 
-    Arguments as in violation_ratio; the bound's spread is bootstrapped. Dror et al. 2019, section 4.
+    Arguments as in violation_ratio; the bound's spread is bootstrapped. Dror et al. 2019.
     """
     one, other = vector(first, "first"), vector(second, "second")
     generator = numpy.random.default_rng(seed)

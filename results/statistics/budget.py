@@ -9,7 +9,7 @@ from results.statistics.inputs import Vector, vector
 def expected_best_with_replacement(scores: ArrayLike) -> Vector:
     """(B,) expected best of n = 1..B trials, by the plug-in estimator: sum v_(i) [(i/B)^n - ((i-1)/B)^n].
 
-    scores: (B,), one per trial. Biased downwards, most at n = B. Source: Dodge et al. 2019, equation 2. ValueError if
+    scores: (B,), one per trial. Biased downwards, most at n = B. Source: Dodge et al. 2019. ValueError if
     empty or not finite.
     """
     ordered = numpy.sort(vector(scores, "scores"))
@@ -21,7 +21,7 @@ def expected_best_with_replacement(scores: ArrayLike) -> Vector:
 def expected_best_without_replacement(scores: ArrayLike) -> Vector:
     """(B,) expected best of n = 1..B trials, unbiased: sum v_(i) C(i-1, n-1) / C(B, n). Nothing is known past n = B.
 
-    scores: (B,), one per trial. Source: Tang et al. 2020, equation 3. ValueError if empty or not finite.
+    scores: (B,), one per trial. Source: Tang et al. 2020. ValueError if empty or not finite.
     """
     ordered = numpy.sort(vector(scores, "scores"))
     count = ordered.size

@@ -29,7 +29,7 @@ class Winning:
 
     @property
     def meaningful(self) -> bool:
-        """Bouthillier et al. 2021, section 4.1: surely above 1/2, and possibly above 3/4."""
+        """Bouthillier et al. 2021: surely above 1/2, and possibly above 3/4."""
         return self.low > 0.5 and self.high > 0.75
 
 
@@ -66,7 +66,7 @@ def hedges_correction(degrees_of_freedom: int) -> float:
 
 
 def probability_of_winning(differences: ArrayLike, level: float = 0.95) -> Winning:
-    """P(method > reference) on one seed, from paired differences (n,), ties half. Bouthillier et al. 2021, section 4.1.
+    """P(method > reference) on one seed, from paired differences (n,), ties half. Bouthillier et al. 2021.
 
     The interval is Wilson's with ties as half a win; theirs is a percentile bootstrap, which has no width at all when
     every seed is won. ValueError if empty or not finite.
@@ -79,7 +79,7 @@ def probability_of_winning(differences: ArrayLike, level: float = 0.95) -> Winni
 def probability_of_practical_difference(differences: ArrayLike, margin: float) -> Practical:
     """Posterior of the mean difference under the flat prior, split at +-margin.
 
-    The posterior is t(n - 1) at the mean with scale sd / sqrt(n): Benavoli et al. 2017, section 3, without the
+    The posterior is t(n - 1) at the mean with scale sd / sqrt(n): Benavoli et al. 2017, without the
     correlation of cross-validation folds. margin: the largest difference that does not matter, in the unit of the
     differences, >= 0. One difference: nan. ValueError if empty, not finite, or for a negative margin.
     """
@@ -102,8 +102,8 @@ def bayesian_signed_rank(
     """Bayesian signed-rank test over tasks: how often each of better, equal, worse is the most probable of the three.
 
     differences: (N,), one per task. Dirichlet weights over the tasks and one pseudo-task of weight `prior` with
-    difference zero; a pair of tasks votes by its Walsh average against +-margin. Source: Benavoli et al. 2017, section
-    4.2, as in baycomp 1.0.3, which rounds nothing: choose a margin that no difference equals. ValueError if empty, not
+    difference zero; a pair of tasks votes by its Walsh average against +-margin. Source: Benavoli et al. 2017, as in
+    baycomp 1.0.3, which rounds nothing: choose a margin that no difference equals. ValueError if empty, not
     finite, or for a negative margin.
     """
     values = numpy.concatenate((numpy.zeros(1), vector(differences, "differences")))

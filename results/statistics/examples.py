@@ -39,7 +39,7 @@ def two_way_bootstrap(
     method, reference: (seeds, examples) predictions, rows paired by seed; labels: (examples,); metric: a name in
     weighted_metrics.METRICS. Seeds and examples are drawn independently with replacement, the same ones for both
     methods; the seeds' part is widened by sqrt(n / (n - 1)). With one seed the interval covers examples alone.
-    Source: Owen 2007, section 4, the pigeonhole bootstrap, whose interval is slightly too wide. ValueError for an
+    Source: Owen 2007, the pigeonhole bootstrap, whose interval is slightly too wide. ValueError for an
     unknown metric, shapes that do not match, or values that are not finite.
     """
     ours, theirs = matrix(method, "method"), matrix(reference, "reference")

@@ -89,10 +89,10 @@ def _all_sums(terms: Vector) -> Vector:
 
 
 def _drawn_sums(terms: Vector, draws: int, seed: int) -> Vector:
-    # One random number holds the signs of eight terms and looks their sum up in a table of 256.
+    # One random byte holds the signs of eight terms and looks their sum up in a table of 256.
     generator = numpy.random.default_rng(seed)
     total = numpy.zeros(draws)
     for start in range(0, terms.size, TERMS_PER_TABLE):
         table = _all_sums(terms[start : start + TERMS_PER_TABLE])
-        total += table[generator.integers(0, table.size, draws)]
+        total += table[generator.integers(0, table.size, draws, dtype=numpy.uint8)]
     return total
