@@ -56,7 +56,7 @@ def interquartile_mean_difference_interval(
 
 
 def performance_profile(scores: Sequence[ArrayLike], thresholds: ArrayLike) -> Vector:
-    """Share of runs above each threshold, averaged over tasks: (thresholds,). Agarwal et al. 2021, section 4.2.
+    """Share of runs above each threshold, averaged over tasks: (thresholds,). Agarwal et al. 2021.
 
     scores: one (n_t,) array per task. ValueError without tasks, or for an empty or not finite array.
     """
@@ -68,7 +68,7 @@ def probability_of_improvement(method: Sequence[ArrayLike], reference: Sequence[
     """P(a run of the method beats a run of the reference), ties half, averaged over tasks.
 
     Any two runs of a task are compared, so the numbers of runs may differ; effects.probability_of_winning is the
-    paired version. Source: Agarwal et al. 2021, section 4.3. ValueError for unequal numbers of tasks, or an empty or not finite one.
+    paired version. Source: Agarwal et al. 2021. ValueError for unequal numbers of tasks, or an empty or not finite one.
     """
     left, right = per_task(method, "method"), per_task(reference, "reference")
     if len(left) != len(right):

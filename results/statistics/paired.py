@@ -40,7 +40,7 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> SignFlip:
     move the mean. p = share of the 2^n sign patterns with |mean| >= |observed mean|: exact to n = 32, above that on a
     lattice of scores or by 100,000 seeded draws. For n < 6 no p can reach 0.05: see `floor`. ValueError if empty or not
     finite.
-    Source: Fisher 1935, section 21; Dror et al. 2018.
+    Source: Fisher 1935; Dror et al. 2018.
     """
     values = vector(differences, "differences")
     p, floor = sign_pattern_p(values, seed)

@@ -49,7 +49,7 @@ def friedman(scores: ArrayLike, tie_correction: bool = True) -> Friedman:
     """Friedman's test that all methods rank alike, with Iman and Davenport's F = (N - 1) chi^2 / (N (k - 1) - chi^2).
 
     scores: (N tasks, k methods), N >= 2. tie_correction: divide chi^2 by 1 - sum(t^3 - t) / (N (k^3 - k)), as scipy
-    does; False is the formula of Demsar 2006, section 3.2.2. All methods tied everywhere: chi^2 = 0 and p = 1.
+    does; False is the formula of Demsar 2006. All methods tied everywhere: chi^2 = 0 and p = 1.
     Source: Friedman 1937; Iman and Davenport 1980. ValueError as in rank_table, or for a single task.
     """
     ranks = rank_table(matrix(scores, "scores", rows=2, columns=2))
@@ -69,7 +69,7 @@ def friedman(scores: ArrayLike, tie_correction: bool = True) -> Friedman:
 
 
 def critical_difference(methods: int, tasks: int, alpha: float = 0.05) -> float:
-    """Nemenyi's critical difference of two mean ranks: q_alpha sqrt(k (k + 1) / (6 N)). Demsar 2006, section 3.2.2.
+    """Nemenyi's critical difference of two mean ranks: q_alpha sqrt(k (k + 1) / (6 N)). Demsar 2006.
 
     q_alpha is the studentized range quantile over sqrt(2). ValueError for fewer than two methods or no task.
     """
