@@ -110,9 +110,9 @@ def stage_method(config: SearchConfig, mixup: WeightMixup, held_out: Encoded) ->
 
 
 def iteration_passes(config: SearchConfig) -> float:
-    """Forward+backward passes of one iteration of the search, on average (a double update counts 5.5)."""
+    """Forward+backward passes of one iteration of the search, on average."""
     if config.attention == "as_run":
-        return 5.5
+        return 5
     if config.attention != "bilevel":
         return 1.0
     return 1 + (PASSES[config.estimator] - 1) / config.attention_every

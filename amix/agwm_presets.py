@@ -30,7 +30,7 @@ class AGWMOfficial(AGWM):
     name = "agwm_official"
     paper = f"{PAPER}; code at 7aa6a27 with betty 0.2.0"
     Config: ClassVar[type] = AsRunConfig
-    passes = 5.5
+    passes = 5.0
     parity = "golden cases agwm_trajectory"
 
 
