@@ -1,6 +1,7 @@
 """The worker processes of a sweep: dask.distributed on this machine, one run per worker at a time."""
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -13,8 +14,7 @@ import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, wait
 
 from amix.record import Store
-from runners.engine import Abandon, Listener, Outcome, Perform
-from runners.plan import PlannedRun
+from runners.engine import Abandon, Listener, Outcome, Perform, PlannedRun
 
 POLL_SECONDS = 0.25
 LONGEST_ABSENCE = 120.0
@@ -48,6 +48,7 @@ class Pinned(WorkerPlugin):
 @contextlib.contextmanager
 def workers_of(count: int, gpus: list[str]) -> Iterator[tuple[LocalCluster, Client]]:
     """A cluster of this many worker processes; they end with this process, however it ends (a pipe tells them)."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # Dead workers and closed pipes are told by us.
     with dask.config.set(SETTINGS):
         cluster = LocalCluster(
             n_workers=count,
@@ -68,7 +69,7 @@ def workers_of(count: int, gpus: list[str]) -> Iterator[tuple[LocalCluster, Clie
 def _close(cluster: LocalCluster, client: Client) -> None:
     """End the workers at once: those of a finished sweep are idle, and those of a stopped one must not go on."""
     for nanny in cluster.workers.values():
-        nanny.auto_restart = False
+        nanny.close_gracefully()  # Otherwise it replaces the worker that is killed next.
     for child in multiprocessing.active_children():
         child.kill()
     with contextlib.suppress(TimeoutError, OSError):

@@ -10,8 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from amix.record import Store
-from runners.plan import PlannedRun
+from amix.record import RunSpec, Store
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run, the row it belongs to, and its work: training examples x passes, which seconds are proportional to."""
+
+    label: str
+    spec: RunSpec
+    work: float
+
+    @property
+    def name(self) -> str:
+        """The run in a few words for people."""
+        size = "full" if self.spec.n_train is None else str(self.spec.n_train)
+        return f"{self.label} {self.spec.task} N={size} seed {self.spec.seed}"
 
 
 @dataclass(frozen=True)

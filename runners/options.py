@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 SuiteOption = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite of the project, or a suite's file.")]
 OutOption = Annotated[

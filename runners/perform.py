@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amix.record import Store
-from runners.engine import Outcome
-from runners.plan import Plan, PlannedRun
+from runners.engine import Outcome, PlannedRun
 
 if TYPE_CHECKING:
     from amix.run import Context
+    from runners.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Performer:
     export: str | None = None
 
     @classmethod
-    def of(cls, plan: Plan, store: Store, command: str, glue: Path | None) -> "Performer":
+    def of(cls, plan: "Plan", store: Store, command: str, glue: Path | None) -> "Performer":
         """For this plan; every path is made absolute, because workers may stand in another folder."""
         folder = Path(plan.suite.encoder)
         return cls(

@@ -13,26 +13,12 @@ from amix.record import RunSpec, write_atomically
 from amix.tasks import Task
 from results.layout import Layout
 from results.plan import SCHEMA
+from runners.engine import PlannedRun
 from runners.suite import Row, Suite, SuiteError, chosen_seeds
 
 EXTERNAL = ".py:"
 EXAMPLES_OF_A_FULL_SPLIT = 10_000
 """Stands in for the size of a whole train split, which is not known before its data is read; estimates only."""
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run, the row it belongs to, and its work: training examples x passes, which seconds are proportional to."""
-
-    label: str
-    spec: RunSpec
-    work: float
-
-    @property
-    def name(self) -> str:
-        """The run in a few words for people."""
-        size = "full" if self.spec.n_train is None else str(self.spec.n_train)
-        return f"{self.label} {self.spec.task} N={size} seed {self.spec.seed}"
 
 
 @dataclass(frozen=True)

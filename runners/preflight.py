@@ -4,7 +4,8 @@ from pathlib import Path
 
 from amix.data import glue_folder, load_rows, subset_positions
 from amix.encoders import find_encoder, load_tokenizer, locate
-from runners.plan import Plan, PlannedRun
+from runners.engine import PlannedRun
+from runners.plan import Plan
 
 
 def check_inputs(plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None) -> None:

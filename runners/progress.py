@@ -8,8 +8,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from runners.engine import Outcome
-from runners.plan import PlannedRun
+from runners.engine import Outcome, PlannedRun
 from runners.sweep import Todo
 
 

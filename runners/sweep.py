@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from amix.record import FINISHED, SCHEMA
 from results.archive import stored_records
 from results.layout import Layout
-from runners.engine import Listener, carry_out
+from runners.engine import Listener, PlannedRun, carry_out
 from runners.perform import Performer
-from runners.plan import Plan, PlannedRun
+from runners.plan import Plan
 
 SECONDS_PER_WORK = 0.01
 """One training example, forward and backward, with a six-layer MiniLM on one core: the guess before anything ran."""
