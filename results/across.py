@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from results.cells import score_matrix
-from results.comparisons import FEWEST_PAIRS
-from results.frame import Results
+from results.cells import FEWEST_SEEDS, score_matrix
+from results.frame import Results, remembered
 from results.statistics import holm, sign_flip, t_test
 from results.statistics.across_tasks import stratified_sign_flip, task_means, welch_satterthwaite, wins_ties_losses
 from results.statistics.power import minimum_detectable_effect
@@ -40,6 +39,7 @@ class Claim:
     comparisons: int = 0
 
 
+@remembered
 def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     """Every method against `other` at one size, Holm over them; a method that lacks a whole task makes no claim."""
     family = [label for label in results.plan.labels if label != other]
@@ -47,7 +47,7 @@ def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     found = {}
     for label in family:
         differences = [(table[label] - table[other]).dropna().to_numpy() for table in tables]
-        if min(len(task) for task in differences) >= FEWEST_PAIRS:
+        if min(len(task) for task in differences) >= FEWEST_SEEDS:
             found[label] = _claim(label, differences, results.plan.protocol.alpha / len(family))
     if not found:
         return {}

@@ -1,12 +1,10 @@
 """The answer to the suite's question in three sentences, computed from the statistics and honest when there is none."""
 
-import math
-
 from results.across import Claim, claims
 from results.cells import seed_averages
 from results.frame import COUNTED, Results
-from results.main_table import size_words
 from results.plan import Plan
+from results.words import p_text, signed, size_words
 
 
 def question(plan: Plan) -> str:
@@ -105,13 +103,3 @@ def _others(subject: Claim, found: dict[str, Claim], results: Results, size: str
 def _over_tasks(plan: Plan) -> str:
     titles = [task.title for task in plan.tasks.values()]
     return f"on average over {len(titles)} tasks" if len(titles) > 1 else f"on {titles[0]}"
-
-
-def signed(value: float) -> str:
-    """A difference with its sign, one decimal."""
-    return "unknown" if math.isnan(value) else format(value, "+.1f").replace("-", "−")
-
-
-def p_text(p: float) -> str:
-    """A p value to two digits, never as zero: 'p = 0.012', 'p < 0.0001'."""
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

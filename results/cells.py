@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from results.frame import COUNTED, MISSING, Results
+from results.frame import COUNTED, MISSING, Results, remembered
 
+FEWEST_SEEDS = 2
+"""Seeds below which there is no spread, and no difference to test."""
 CELL = ["size", "task", "label"]
 Place = tuple[str, str, str]
 """(size, task, label): which cell."""
@@ -31,6 +33,7 @@ class Summary:
     absent: str
 
 
+@remembered
 def summaries(results: Results) -> dict[Place, Summary]:
     """Every planned cell of the suite."""
     runs = results.runs.assign(failed=results.runs["status"].isin(COUNTED))
@@ -65,6 +68,7 @@ def majority_score(cells: dict[Place, Summary], size: str, task: str) -> float:
     return statistics.median(known) if known else math.nan
 
 
+@remembered
 def score_matrix(results: Results, size: str, task: str) -> pd.DataFrame:
     """Scores in points: seeds down, labels across in the plan's order, NaN where a run has no score."""
     runs = results.runs
@@ -72,6 +76,7 @@ def score_matrix(results: Results, size: str, task: str) -> pd.DataFrame:
     return chosen.pivot(index="seed", columns="label", values="score").reindex(columns=list(results.plan.labels))
 
 
+@remembered
 def seed_averages(results: Results, size: str) -> pd.DataFrame:
     """Average over all tasks of the plan per seed (down) and label (across), NaN where any task's run has no score."""
     tasks = [score_matrix(results, size, task) for task in results.plan.tasks]
@@ -81,6 +86,7 @@ def seed_averages(results: Results, size: str) -> pd.DataFrame:
     return total / len(tasks)
 
 
+@remembered
 def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
     """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished."""
     runs = results.runs[(results.runs["size"] == size) & (results.runs["status"] == "ok")]

@@ -1,14 +1,20 @@
 """All tables of a suite, from its records, in every format."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from results import render
 from results.check import Problem
+from results.comparison_tables import across_table, cell_table
+from results.cost_table import cost_table
 from results.frame import Results, load
 from results.layout import Layout
 from results.main_table import main_table
+from results.methods_table import methods_table
+from results.published import published_table
+from results.sizes_table import sizes_table
+from results.stability_table import stability_table
 from results.table import Table
 
 
@@ -33,8 +39,24 @@ def collect(suite: str, layout: Layout, selection: str | None = None) -> Collect
 
 
 def make_tables(results: Results) -> tuple[Table, ...]:
-    """Every table that the suite's records can fill."""
-    return tuple(main_table(results, size) for size in results.plan.sizes)
+    """Every table that the suite's records can fill, in reading order, each with the command that makes it."""
+    command = f"Made by: python -m runners collect --suite {results.plan.suite}"
+    return tuple(replace(table, notes=(*table.notes, command)) for table in _tables(results) if table is not None)
+
+
+def _tables(results: Results) -> Iterator[Table | None]:
+    plan = results.plan
+    others = [plan.protocol.reference, *([plan.protocol.focus] if plan.protocol.focus else [])]
+    for size in plan.sizes:
+        yield main_table(results, size)
+    yield sizes_table(results)
+    for size in plan.sizes:
+        yield from (across_table(results, size, other) for other in others)
+        yield stability_table(results, size)
+        yield cost_table(results, size)
+        yield from (cell_table(results, size, other) for other in others)
+    yield published_table(results)
+    yield methods_table(results)
 
 
 def write_tables(tables: Iterable[Table], folder: Path) -> list[Path]:

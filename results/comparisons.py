@@ -1,37 +1,51 @@
 """Each method against one named method, task by task: exact paired sign flip, Holm within the column."""
 
+from functools import cache
+
 import pandas as pd
 
-from results.cells import score_matrix
-from results.frame import Results
+from results.cells import FEWEST_SEEDS, score_matrix
+from results.frame import Results, remembered
 from results.plan import Plan
 from results.statistics import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
+from results.statistics.power import minimum_detectable_effect
 
-FEWEST_PAIRS = 2
 
+@remembered
+def against(results: Results, size: str, other: str) -> pd.DataFrame:
+    """Every method against `other` at one size: one row per (task, label), differences in points.
 
-def against(results: Results, other: str) -> pd.DataFrame:
-    """Every method against `other`: one row per (size, task, label), differences in points.
-
-    Columns: size, task, label, n (seeds that both have a score for), difference, sd (ddof 1), low, high (95 % t
-    interval), p (exact sign flip), p_holm (over the methods of this task and size), q (Benjamini-Hochberg over all
-    tasks of this size), floor (smallest p that n allows), comparisons (the Holm family's size), and beside them p_t
-    and p_wilcoxon as sensitivity. A method with fewer than two common seeds has no row.
+    Columns: task, label, n (seeds that both have a score for), difference, sd (ddof 1), low, high (95 % t interval),
+    p (exact sign flip), p_holm (over the methods of this task), q (Benjamini-Hochberg over all rows), floor (smallest
+    p that n allows), comparisons (the Holm family's size), and beside them p_t and p_wilcoxon as sensitivity. A method
+    with fewer than two common seeds has no row.
     """
-    rows = [
-        row for size in results.plan.sizes for task in results.plan.tasks for row in _column(results, size, task, other)
-    ]
+    rows = [row for task in results.plan.tasks for row in _column(results, size, task, other)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     if len(frame):
-        columns = frame.groupby(["size", "task"])["p"]
+        columns = frame.groupby("task")["p"]
         frame["p_holm"] = columns.transform(lambda p: holm(p))
         frame["comparisons"] = columns.transform("size")
-        frame["q"] = frame.groupby("size")["p"].transform(lambda p: benjamini_hochberg(p))
+        frame["q"] = benjamini_hochberg(frame["p"])
     return frame
 
 
-COLUMNS = ["size", "task", "label", "n", "difference", "sd", "low", "high", "p", "p_holm", "q", "floor", "comparisons",
-           "p_t", "p_wilcoxon"]  # fmt: skip
+COLUMNS = [
+    "task",
+    "label",
+    "n",
+    "difference",
+    "sd",
+    "low",
+    "high",
+    "p",
+    "p_holm",
+    "q",
+    "floor",
+    "comparisons",
+    "p_t",
+    "p_wilcoxon",
+]
 
 
 def _column(results: Results, size: str, task: str, other: str) -> list[dict[str, object]]:
@@ -39,22 +53,47 @@ def _column(results: Results, size: str, task: str, other: str) -> list[dict[str
     rows = []
     for label in results.plan.labels:
         differences = (scores[label] - scores[other]).dropna().to_numpy()
-        if label == other or len(differences) < FEWEST_PAIRS:
+        if label == other or len(differences) < FEWEST_SEEDS:
             continue
         test = sign_flip(differences)
         low, high = t_interval(differences)
         rows.append(
-            {"size": size, "task": task, "label": label, "n": test.n, "difference": test.mean,
-             "sd": float(differences.std(ddof=1)), "low": low, "high": high, "p": test.p, "floor": test.floor,
-             "p_t": t_test(differences), "p_wilcoxon": wilcoxon(differences).p}
-        )  # fmt: skip
+            {
+                "task": task,
+                "label": label,
+                "n": test.n,
+                "difference": test.mean,
+                "sd": float(differences.std(ddof=1)),
+                "low": low,
+                "high": high,
+                "p": test.p,
+                "floor": test.floor,
+                "p_t": t_test(differences),
+                "p_wilcoxon": wilcoxon(differences).p,
+            }
+        )
     return rows
 
 
-def significant(frame: pd.DataFrame, alpha: float) -> set[tuple[str, str, str]]:
-    """The (size, task, label) of rows that pass Holm at alpha."""
+def significant(frame: pd.DataFrame, alpha: float) -> set[tuple[str, str]]:
+    """The (task, label) of rows that pass Holm at alpha."""
     chosen = frame[frame["p_holm"] <= alpha]
-    return set(zip(chosen["size"], chosen["task"], chosen["label"], strict=True))
+    return set(zip(chosen["task"], chosen["label"], strict=True))
+
+
+def detectable(frame: pd.DataFrame, alpha: float) -> dict[str, float]:
+    """Task -> the true difference in points that would be found with power 0.8, for the median method of one size.
+
+    At alpha over the number of comparisons, and with each method's own spread of differences and number of seeds.
+    """
+    effects = [
+        sd * _detectable_effect(int(n), alpha / comparisons)
+        for sd, n, comparisons in frame[["sd", "n", "comparisons"]].itertuples(index=False)
+    ]
+    return {str(task): float(value) for task, value in pd.Series(effects).groupby(list(frame["task"])).median().items()}
+
+
+_detectable_effect = cache(minimum_detectable_effect)
 
 
 def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -15,6 +16,8 @@ from results.check import Problem, complaint
 from results.layout import Layout
 from results.plan import Plan, read_plan
 
+P = ParamSpec("P")
+T = TypeVar("T")
 POINTS = 100
 MISSING = "missing"
 COUNTED = ("failed", "diverged")
@@ -43,6 +46,21 @@ class Results:
     records: dict[str, dict[str, Any]] = field(repr=False)
     predictions: dict[str, bytes | Path] = field(repr=False)
     problems: tuple[Problem, ...]
+    memory: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+def remembered(function: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
+    """A function of results that several tables and figures ask for: computed once per Results."""
+
+    @wraps(function)
+    def recall(results: Results, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = (function.__module__, function.__qualname__, args)
+        if key not in results.memory:
+            results.memory[key] = function(results, *args, **kwargs)
+        answer: T = results.memory[key]
+        return answer
+
+    return recall
 
 
 def load(suite: str, layout: Layout, selection: str | None = None) -> Results:

@@ -1,19 +1,40 @@
 """The main table: methods x tasks at one size, with average, failed runs, cost and significance marks."""
 
+import statistics
+from dataclasses import dataclass, replace
+
 from results.across import claims
 from results.cells import Place, Summary, cost_ratios, majority_score, seed_averages, summaries
-from results.comparisons import against, power_sentence, significant
+from results.comparisons import against, detectable, power_sentence, significant
 from results.frame import Results
-from results.plan import FULL
 from results.table import Cell, Column, Table, rank_column
+from results.words import metric_words, selection_words, size_words
 
 SCORE = ".1f"
 RATIO = ".2f"
-METRICS = {"matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson"}
-SELECTIONS = {"last": "the last step", "best_dev": "the epoch best on dev"}
 STAR, DAGGER = "*", "†"
 ALL_TASKS = ""
 """Stands for the average over tasks where a task's name is asked for."""
+BLANK = Cell("")
+
+
+@dataclass(frozen=True)
+class Tests:
+    """What the tests of one size give a table: marks by (task, label), sentences below it, detectable differences."""
+
+    marks: dict[tuple[str, str], str]
+    sentences: tuple[str, ...]
+    detectable: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A column with its cells: of the majority row, of the methods, and of the row of detectable differences."""
+
+    column: Column
+    majority: Cell
+    methods: list[Cell]
+    detectable: Cell = BLANK
 
 
 def main_table(results: Results, size: str) -> Table:
@@ -21,61 +42,51 @@ def main_table(results: Results, size: str) -> Table:
 
     Marks: * differs from the reference, † differs from the focus method (exact sign flip, Holm within the column).
     """
-    cells = summaries(results)
     plan = results.plan
-    seeds = _common_count(cells, size)
-    marks, sentences = _marks(results, size)
-    columns = [Column("Method")]
-    body: list[list[Cell]] = [[Cell("Majority class")]]
-    body += [[Cell(label)] for label in plan.labels]
-    eligible = [False] + [True] * len(plan.labels)
-    for task in plan.tasks.values():
-        footnote = (task.footnote,) if task.footnote else ()
-        columns.append(Column(task.title, METRICS.get(task.metric, task.metric), SCORE, notes=footnote))
-        column = [Cell(majority_score(cells, size, task.name))]
-        column += [
-            score_cell(cells.get((size, task.name, label)), seeds, marks.get((size, task.name, label), ""))
-            for label in plan.labels
-        ]
-        _append(body, rank_column(column, SCORE, eligible))
+    tests = run_tests(results, size)
+    seeds = max((cell.n for (s, _, _), cell in summaries(results).items() if s == size), default=0)
+    blocks = [_task_block(results, size, task, seeds, tests) for task in plan.tasks]
     if len(plan.tasks) > 1:
-        columns.append(Column("Average", "of tasks", SCORE))
-        _append(body, rank_column(_average_cells(results, cells, size, seeds, marks), SCORE, eligible))
-    columns.append(Column("Failed", "runs", ".0f"))
-    _append(body, [Cell(None), *(Cell(_failed(cells, size, label)) for label in plan.labels)])
-    for header, cost in (("Time", "train_seconds"), ("Passes", "passes")):
-        columns.append(Column(header, "relative", RATIO, "×"))
-        ratios = cost_ratios(results, size, cost)
-        _append(body, [Cell(None), *(Cell(ratios.get(label)) for label in plan.labels)])
+        blocks.append(_average_block(results, size, seeds, tests))
+    blocks += [_failed_block(results, size), *_cost_blocks(results, size)]
+    rows = [[Cell("Majority class"), *(block.majority for block in blocks)]]
+    rows += [[Cell(label), *(block.methods[i] for block in blocks)] for i, label in enumerate(plan.labels)]
+    rules = {0, 1 if plan.labels[0] == plan.protocol.reference else 0, len(rows) - 1}
+    if tests.detectable:
+        rows.append([Cell("Detectable difference"), *(block.detectable for block in blocks)])
     return Table(
         name=f"main-n{size}",
         title=f"{plan.title}: {size_words(size)}",
-        caption=_caption(results, size, seeds),
-        columns=tuple(columns),
-        rows=tuple(tuple(row) for row in body),
-        rules=frozenset({0, 1 if plan.labels[0] == plan.protocol.reference else 0}),
-        notes=sentences,
+        caption=_caption(results, seeds),
+        columns=(Column("Method"), *(block.column for block in blocks)),
+        rows=tuple(tuple(row) for row in rows),
+        rules=frozenset(rules),
+        notes=tests.sentences,
         banner=plan.note,
     )
 
 
-def size_words(size: str) -> str:
-    """The size of the training subset in words."""
-    return "the full train split" if size == FULL else f"N = {size} training examples"
-
-
-def selection_words(results: Results) -> str:
-    """The selection rule in words."""
-    return SELECTIONS.get(results.selection, results.selection)
-
-
-def _append(body: list[list[Cell]], column: list[Cell]) -> None:
-    for row, cell in zip(body, column, strict=True):
-        row.append(cell)
-
-
-def _common_count(cells: dict[Place, Summary], size: str) -> int:
-    return max((cell.n for (s, _, _), cell in cells.items() if s == size), default=0)
+def run_tests(results: Results, size: str) -> Tests:
+    """Every method against the reference, and against the focus method where there is one."""
+    plan = results.plan
+    marks: dict[tuple[str, str], str] = {}
+    sentences = []
+    for mark, other in ((STAR, plan.protocol.reference), (DAGGER, plan.protocol.focus)):
+        # With two methods the second comparison would be the first one again.
+        if other is None or len(plan.labels) < (2 if mark == STAR else 3):
+            continue
+        frame = against(results, size, other)
+        found = significant(frame, plan.protocol.alpha)
+        over_tasks = claims(results, size, other) if len(plan.tasks) > 1 else {}
+        found |= {(ALL_TASKS, label) for label, claim in over_tasks.items() if claim.p_holm <= plan.protocol.alpha}
+        for place in found:
+            marks[place] = marks.get(place, "") + mark
+        sentences.append(_test_sentence(mark, other, len(found), power_sentence(frame, plan), results))
+    differences = detectable(against(results, size, plan.protocol.reference), plan.protocol.alpha)
+    average = [claim.detectable for claim in claims(results, size, plan.protocol.reference).values()]
+    if average:
+        differences[ALL_TASKS] = statistics.median(average)
+    return Tests(marks, tuple(sentences), differences)
 
 
 def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
@@ -90,64 +101,73 @@ def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
     return Cell(cell.mean, cell.std, None if cell.n == seeds else cell.n, marks=marks, notes=tuple(notes))
 
 
-def _average_cells(
-    results: Results, cells: dict[Place, Summary], size: str, seeds: int, marks: dict[Place, str]
-) -> list[Cell]:
+def _task_block(results: Results, size: str, task: str, seeds: int, tests: Tests) -> Block:
+    cells = summaries(results)
+    entry = results.plan.tasks[task]
+    places: list[Place] = [(size, task, label) for label in results.plan.labels]
+    methods = [score_cell(cells.get(place), seeds, tests.marks.get(place[1:], "")) for place in places]
+    return Block(
+        Column(entry.title, metric_words(entry.metric), SCORE, notes=(entry.footnote,) if entry.footnote else ()),
+        Cell(majority_score(cells, size, task)),
+        rank_column(methods, SCORE, [True] * len(methods)),
+        Cell(tests.detectable.get(task)),
+    )
+
+
+def _average_block(results: Results, size: str, seeds: int, tests: Tests) -> Block:
+    plan, cells = results.plan, summaries(results)
     averages = seed_averages(results, size)
-    planned = len(results.plan.seeds)
-    column = [Cell(sum(majority_score(cells, size, task) for task in results.plan.tasks) / len(results.plan.tasks))]
-    for label in results.plan.labels:
+    methods = []
+    for label in plan.labels:
         complete = averages[label].dropna()
-        n = len(complete)
+        n, planned = len(complete), len(plan.seeds)
         notes = [f"average over the {n} of {planned} seeds that are complete on every task"] if n < planned else []
         if n == 0:
             notes = ["no seed is complete on every task, so there is no average"]
-        count = None if n in (0, seeds) else n
-        mark = marks.get((size, ALL_TASKS, label), "")
-        column.append(Cell(float(complete.mean()), float(complete.std(ddof=1)), count, marks=mark, notes=tuple(notes)))
-    return column
+        cell = Cell(float(complete.mean()), float(complete.std(ddof=1)), None if n in (0, seeds) else n)
+        methods.append(replace(cell, marks=tests.marks.get((ALL_TASKS, label), ""), notes=tuple(notes)))
+    majority = [majority_score(cells, size, task) for task in plan.tasks]
+    return Block(
+        Column("Average", "of tasks", SCORE),
+        Cell(sum(majority) / len(majority)),
+        rank_column(methods, SCORE, [True] * len(methods)),
+        Cell(tests.detectable.get(ALL_TASKS)),
+    )
 
 
-def _failed(cells: dict[Place, Summary], size: str, label: str) -> float | None:
-    here = [cell.failed for (s, _, name), cell in cells.items() if (s, name) == (size, label)]
-    return float(sum(here)) if here else None
+def _failed_block(results: Results, size: str) -> Block:
+    failed = dict.fromkeys(results.plan.labels, 0)
+    for (s, _, label), cell in summaries(results).items():
+        failed[label] += cell.failed if s == size else 0
+    return Block(Column("Failed", "runs", ".0f"), BLANK, [Cell(float(count)) for count in failed.values()])
 
 
-def _marks(results: Results, size: str) -> tuple[dict[Place, str], tuple[str, ...]]:
-    plan = results.plan
-    marks: dict[Place, str] = {}
-    sentences = []
-    for mark, other in ((STAR, plan.protocol.reference), (DAGGER, plan.protocol.focus)):
-        # With two methods the second comparison would be the first one again.
-        if other is None or len(plan.labels) < (2 if other == plan.protocol.reference else 3):
-            continue
-        frame = against(results, other)
-        frame = frame[frame["size"] == size]
-        found = significant(frame, plan.protocol.alpha)
-        over_tasks = claims(results, size, other) if len(plan.tasks) > 1 else {}
-        found |= {(size, ALL_TASKS, label) for label, c in over_tasks.items() if c.p_holm <= plan.protocol.alpha}
-        for where in found:
-            marks[where] = marks.get(where, "") + mark
-        sentences.append(_test_sentence(mark, other, len(found), power_sentence(frame, plan), results))
-    return marks, tuple(sentences)
+def _cost_blocks(results: Results, size: str) -> list[Block]:
+    blocks = []
+    for header, cost in (("Time", "train_seconds"), ("Passes", "passes")):
+        ratios = cost_ratios(results, size, cost)
+        cells = [Cell(ratios.get(label)) for label in results.plan.labels]
+        blocks.append(Block(Column(header, "relative", RATIO, "×"), BLANK, cells))
+    return blocks
 
 
 def _test_sentence(mark: str, other: str, found: int, power: str, results: Results) -> str:
-    plan = results.plan
     sentence = (
         f"{mark} differs from {other}: exact paired sign-flip test over seeds (average: stratified by task), "
-        f"two-sided, Holm over the methods of each column, α = {plan.protocol.alpha:g}."
+        f"two-sided, Holm over the methods of each column, α = {results.plan.protocol.alpha:g}."
     )
     if power:
         return f"{sentence} {power}"
     return sentence if found else f"{sentence} No difference passes."
 
 
-def _caption(results: Results, size: str, seeds: int) -> str:
+def _caption(results: Results, seeds: int) -> str:
     plan = results.plan
     return (
         f"Test score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds (another n in brackets), "
-        f"encoder {plan.encoder}, selection: {selection_words(results)}. Best bold, second underlined "
+        f"encoder {plan.encoder}, selection: {selection_words(results.selection)}. Best bold, second underlined "
         f"(in Markdown italic); equal at the printed precision share. Failed: failed and diverged runs, scored as the "
-        f"majority class. Time and passes (forward and backward): relative to {plan.protocol.reference}."
+        f"majority class. Time and passes (forward and backward): relative to {plan.protocol.reference}. Detectable "
+        f"difference: the true difference from {plan.protocol.reference} that so many seeds would show with power 0.8 "
+        "after the correction, for the median method's spread."
     )

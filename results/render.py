@@ -17,12 +17,15 @@ STD = " ± "
 
 def letters(table: Table, notes: tuple[str, ...]) -> str:
     """The footnote letters of a cell or header: a, b, ..., z, aa, ab."""
-    all_notes = table.footnotes()
-    return ",".join(_letter(all_notes.index(note)) for note in notes)
+    return ",".join(_letter(table.footnotes[note]) for note in notes)
 
 
 def _letter(number: int) -> str:
     return (_letter(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
+
+
+def _left(table: Table) -> list[bool]:
+    return [column.text or number == 0 for number, column in enumerate(table.columns)]
 
 
 def _value(cell: Cell, column: Column) -> str:
@@ -52,12 +55,12 @@ def markdown(table: Table) -> str:
     lines += [f"**{_markdown_text(table.banner)}**", ""] if table.banner else []
     lines += [_markdown_text(table.caption), ""]
     lines += ["| " + " | ".join(heads) + " |"]
-    lines += ["|" + "|".join(["---"] + ["---:"] * (len(heads) - 1)) + "|"]
+    lines += ["|" + "|".join("---" if left else "---:" for left in _left(table)) + "|"]
     lines += [
         "| " + " | ".join(_markdown_cell(table, cell, table.columns[i]) for i, cell in enumerate(row)) + " |"
         for row in table.rows
     ]
-    notes = [f"<sup>{_letter(i)}</sup> {_markdown_text(note)}" for i, note in enumerate(table.footnotes())]
+    notes = [f"<sup>{_letter(i)}</sup> {_markdown_text(note)}" for i, note in enumerate(table.footnotes)]
     for note in (*(_markdown_text(note) for note in table.notes), *notes):
         lines += ["", note]
     return "\n".join(lines) + "\n"
@@ -113,7 +116,11 @@ def latex(table: Table) -> str:
         part for part in (table.title + ".", table.banner and f"({table.banner}.)", table.caption) if part
     )
     lines = [r"\begin{table}[t]", r"\centering", r"\small", rf"\caption{{{latex_text(caption)}}}"]
-    lines += [rf"\label{{tab:{table.name}}}", rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}", r"\toprule"]
+    lines += [
+        rf"\label{{tab:{table.name}}}",
+        rf"\begin{{tabular}}{{{''.join('l' if left else 'r' for left in _left(table))}}}",
+        r"\toprule",
+    ]
     lines += _latex_groups(table.columns)
     lines += [_latex_row([latex_text(c.header) + _latex_sup(letters(table, c.notes)) for c in table.columns])]
     if any(column.subheader for column in table.columns):
@@ -124,7 +131,7 @@ def latex(table: Table) -> str:
         lines += [r"\midrule"] if number in table.rules and number + 1 < len(table.rows) else []
     lines += [r"\bottomrule", r"\end{tabular}"]
     notes = [latex_text(note) for note in table.notes]
-    notes += [f"{_latex_sup(_letter(i))}{latex_text(note)}" for i, note in enumerate(table.footnotes())]
+    notes += [f"{_latex_sup(_letter(i))}{latex_text(note)}" for i, note in enumerate(table.footnotes)]
     lines += (
         [
             r"\par\smallskip",
@@ -206,14 +213,14 @@ def _plain(value: object) -> object:
 
 def html_table(table: Table) -> str:
     """The table as an HTML fragment: <figure> with caption, table and notes; every text escaped."""
-    head = "".join(_html_head(table, column, first=i == 0) for i, column in enumerate(table.columns))
+    head = "".join(_html_head(table, column, left) for column, left in zip(table.columns, _left(table), strict=True))
     body = "\n".join(
         "<tr" + (' class="rule"' if number in table.rules else "") + ">"
         + "".join(_html_cell(table, cell, table.columns[i], first=i == 0) for i, cell in enumerate(row)) + "</tr>"
         for number, row in enumerate(table.rows)
     )  # fmt: skip
     notes = [html.escape(note) for note in table.notes]
-    notes += [f"<sup>{_letter(i)}</sup> {html.escape(note)}" for i, note in enumerate(table.footnotes())]
+    notes += [f"<sup>{_letter(i)}</sup> {html.escape(note)}" for i, note in enumerate(table.footnotes)]
     banner = f'<p class="banner">{html.escape(table.banner)}</p>\n' if table.banner else ""
     return (
         f'<figure class="table" id="table-{html.escape(table.name)}">\n'
@@ -223,9 +230,9 @@ def html_table(table: Table) -> str:
     )
 
 
-def _html_head(table: Table, column: Column, first: bool) -> str:
+def _html_head(table: Table, column: Column, left: bool) -> str:
     parts = [html.escape(part) for part in (column.group, column.header, column.subheader) if part]
-    kind = "" if first else ' class="number"'
+    kind = "" if left else ' class="number"'
     return f'<th scope="col"{kind}>{"<br>".join(parts)}{_sup(letters(table, column.notes))}</th>'
 
 
@@ -237,9 +244,9 @@ def _html_cell(table: Table, cell: Cell, column: Column, first: bool) -> str:
     text += _sup(html.escape(cell.marks)) + _sup(letters(table, cell.notes))
     if first:
         return f'<th scope="row">{text}</th>'
-    if isinstance(cell.value, str):
+    if column.text:
         return f"<td>{text}</td>"
-    if cell.missing:
+    if cell.missing or isinstance(cell.value, str):
         return f'<td class="number">{text}</td>'
     return f'<td class="number" data-value="{cell.value!r}">{text}</td>'
 
@@ -253,13 +260,15 @@ def _sup(text: str) -> str:
 
 def terminal(table: Table) -> rich.table.Table:
     """The table for the terminal: best in bold, second underlined, caption and notes below."""
-    notes = [f"{_letter(i)} {note}" for i, note in enumerate(table.footnotes())]
+    notes = [f"{_letter(i)} {note}" for i, note in enumerate(table.footnotes)]
     below = "\n".join(filter(None, (table.banner and f"[{table.banner}]", table.caption, *table.notes, *notes)))
     view = rich.table.Table(title=Text(table.title), caption=Text(below), caption_justify="left", title_justify="left")
-    for i, column in enumerate(table.columns):
+    for column, left in zip(table.columns, _left(table), strict=True):
         name = "\n".join(part for part in (column.group, column.header, column.subheader) if part)
         mark = letters(table, column.notes)
-        view.add_column(Text(name + (f" [{mark}]" if mark else "")), justify="right" if i else "left", overflow="fold")
+        view.add_column(
+            Text(name + (f" [{mark}]" if mark else "")), justify="left" if left else "right", overflow="fold"
+        )
     for number, row in enumerate(table.rows):
         view.add_row(
             *(_terminal_cell(table, cell, table.columns[i]) for i, cell in enumerate(row)),

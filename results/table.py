@@ -3,8 +3,12 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 BEST, SECOND = 1, 2
+P_VALUE = "p"
+"""Column format of p values: two digits, never zero and never in powers of ten."""
+SMALLEST_P = 0.0001
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: header, second header line, the format of its numbers, their unit, a group, footnotes of the header."""
+    """A column: header, second header line, the format of its numbers, their unit, a group, footnotes of the header.
+
+    format is a format specification of Python's, or P_VALUE. text columns are set left, as the first column is.
+    """
 
     header: str
     subheader: str = ""
@@ -37,6 +44,7 @@ class Column:
     unit: str = ""
     group: str = ""
     notes: tuple[str, ...] = ()
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,18 @@ class Table:
                     f"table {self.name}: row {number} has {len(row)} cells for {len(self.columns)} columns"
                 )
 
-    def footnotes(self) -> tuple[str, ...]:
+    @cached_property
+    def footnotes(self) -> dict[str, int]:
         """All footnotes, headers' first, each once, in reading order; number i is printed as letter i."""
         notes = [note for column in self.columns for note in column.notes]
         notes += [note for row in self.rows for cell in row for note in cell.notes]
-        return tuple(dict.fromkeys(notes))
+        return {note: number for number, note in enumerate(dict.fromkeys(notes))}
 
 
 def number_text(value: float, spec: str) -> str:
-    """A number by a format specification; what rounds to zero has no sign."""
+    """A number by a column's format; what rounds to zero has no sign."""
+    if spec == P_VALUE:
+        return f"<{SMALLEST_P:g}" if value < SMALLEST_P else f"{value:.2g}"
     text = format(value, spec)
     return text.lstrip("+-") if float(text.replace(",", "")) == 0 else text
 

@@ -1,0 +1,51 @@
+"""The low-resource table: how each method's score grows with the number of training examples."""
+
+from results.cells import score_matrix, summaries
+from results.comparisons import against, significant
+from results.frame import Results
+from results.main_table import SCORE, STAR, score_cell
+from results.table import Cell, Column, Table, rank_column
+from results.words import metric_words, selection_words
+
+
+def sizes_table(results: Results) -> Table | None:
+    """Mean ± std per task and size, tasks as groups of columns; None for a suite of one size."""
+    plan = results.plan
+    if len(plan.sizes) < 2:
+        return None
+    cells = summaries(results)
+    starred = {
+        (size, *place)
+        for size in plan.sizes
+        for place in significant(against(results, size, plan.protocol.reference), plan.protocol.alpha)
+    }
+    seeds = max((cell.n for cell in cells.values()), default=0)
+    columns = [Column("Method")]
+    body = [[Cell(label)] for label in plan.labels]
+    for task in plan.tasks.values():
+        for size in plan.sizes:
+            if score_matrix(results, size, task.name).empty:
+                continue
+            footnote = (task.footnote,) if task.footnote else ()
+            columns.append(
+                Column(f"N = {size}", "", SCORE, group=f"{task.title} ({metric_words(task.metric)})", notes=footnote)
+            )
+            column = [
+                score_cell(cells.get(place), seeds, STAR if place in starred else "")
+                for place in ((size, task.name, label) for label in plan.labels)
+            ]
+            ranked = rank_column(column, SCORE, [True] * len(column))
+            body = [[*row, cell] for row, cell in zip(body, ranked, strict=True)]
+    return Table(
+        name="sizes",
+        title=f"{plan.title}: from few examples to many",
+        caption=(
+            f"Test score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds (another n in brackets), "
+            f"encoder {plan.encoder}, selection: {selection_words(results.selection)}. * differs from "
+            f"{plan.protocol.reference}: exact paired sign-flip test, Holm over the methods of each column, α = "
+            f"{plan.protocol.alpha:g}. Subsets of one seed are nested, so the sizes are no independent evidence."
+        ),
+        columns=tuple(columns),
+        rows=tuple(tuple(row) for row in body),
+        banner=plan.note,
+    )

@@ -1,0 +1,97 @@
+"""Instability as a result of its own: spread over seeds, failed and collapsed runs, per method."""
+
+import numpy as np
+import pandas as pd
+
+from results.cells import FEWEST_SEEDS, score_matrix
+from results.frame import COUNTED, Results
+from results.statistics import holm
+from results.statistics.instability import failed, mcnemar, variance_permutation, wilson
+from results.table import P_VALUE, Cell, Column, Table, rank_column
+from results.words import selection_words, size_words
+
+SPREAD = ".2f"
+TOLERANCE = 0.0
+"""Points above the majority score up to which a run counts as collapsed."""
+
+
+def stability_table(results: Results, size: str) -> Table | None:
+    """Standard deviation over seeds per task, worst run, failed and collapsed runs, tested against the reference."""
+    plan = results.plan
+    tables = {task: score_matrix(results, size, task) for task in plan.tasks}
+    if not any((table.count() >= FEWEST_SEEDS).any() for table in tables.values()):
+        return None
+    columns = [Column("Method")]
+    body = [[Cell(label)] for label in plan.labels]
+    for task, table in tables.items():
+        columns.append(Column(plan.tasks[task].title, "std", SPREAD))
+        marks = _marks(results, table)
+        cells = [Cell(float(table[label].std(ddof=1)), marks=marks.get(label, "")) for label in plan.labels]
+        cells = rank_column(cells, SPREAD, [True] * len(cells), highest=False)
+        body = [[*row, cell] for row, cell in zip(body, cells, strict=True)]
+    columns += [
+        Column("Worst run", "above majority", "+.1f"),
+        Column("Failed", "runs", ".0f"),
+        Column("Collapsed", "of scored runs"),
+        Column("Rate", "95 %"),
+        Column("p", "McNemar", P_VALUE),
+    ]
+    flags = {label: _collapsed(results, size, label) for label in plan.labels}
+    body = [[*row, *_failure_cells(results, size, label, flags)] for row, label in zip(body, plan.labels, strict=True)]
+    return Table(
+        name=f"stability-n{size}",
+        title=f"{plan.title}: stability over seeds, {size_words(size)}",
+        caption=(
+            f"Standard deviation (ddof 1) of the test score × 100 over seeds, selection: "
+            f"{selection_words(results.selection)}; lowest bold. * spread differs from {plan.protocol.reference}: "
+            "paired permutation test of the variance ratio, Holm over the methods of each task, α = "
+            f"{plan.protocol.alpha:g}. Collapsed: the final score is at or below the majority class's, or the run "
+            "failed or diverged, with Wilson's interval of the rate; p: exact McNemar test against the reference, over "
+            "all tasks, uncorrected."
+        ),
+        columns=tuple(columns),
+        rows=tuple(tuple(row) for row in body),
+        notes=("A small spread at a low mean is no virtue: read this table beside the main one.",),
+        banner=plan.note,
+    )
+
+
+def _marks(results: Results, scores: pd.DataFrame) -> dict[str, str]:
+    reference = results.plan.protocol.reference
+    p = {}
+    for label in results.plan.labels:
+        both = scores[[label, reference]].dropna().to_numpy() if label != reference else np.empty((0, 2))
+        if len(both) >= FEWEST_SEEDS and both.std(axis=0).any():
+            p[label] = variance_permutation(both[:, 0], both[:, 1]).p
+    if not p:
+        return {}
+    adjusted = holm(list(p.values()))
+    return {label: "*" for label, value in zip(p, adjusted, strict=True) if value <= results.plan.protocol.alpha}
+
+
+def _collapsed(results: Results, size: str, label: str) -> dict[tuple[str, int], bool]:
+    runs = results.runs[(results.runs["size"] == size) & (results.runs["label"] == label)]
+    runs = runs[runs["score"].notna() & runs["majority"].notna()]
+    flags: dict[tuple[str, int], bool] = {}
+    for task, here in runs.groupby("task", sort=False):
+        below = failed(here["score"].to_numpy(), float(here["majority"].iloc[0]), TOLERANCE)
+        gone = below | here["status"].isin(COUNTED).to_numpy()
+        flags |= {(str(task), int(seed)): bool(flag) for seed, flag in zip(here["seed"], gone, strict=True)}
+    return flags
+
+
+def _failure_cells(
+    results: Results, size: str, label: str, flags: dict[str, dict[tuple[str, int], bool]]
+) -> list[Cell]:
+    runs = results.runs[(results.runs["size"] == size) & (results.runs["label"] == label)]
+    worst = Cell(float((runs["score"] - runs["majority"]).min()))
+    counted = Cell(float(runs["status"].isin(COUNTED).sum()))
+    own, reference = flags[label], flags[results.plan.protocol.reference]
+    if not own:
+        return [worst, counted, Cell(None), Cell(None), Cell(None)]
+    collapsed = sum(own.values())
+    low, high = wilson(collapsed, len(own))
+    shared = [block for block in own if block in reference]
+    same = label == results.plan.protocol.reference or not shared
+    p = None if same else mcnemar([own[block] for block in shared], [reference[block] for block in shared]).p
+    return [worst, counted, Cell(f"{collapsed}/{len(own)}"), Cell(f"{100 * low:.0f}–{100 * high:.0f} %"), Cell(p)]
