@@ -3,9 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from results.cells import FEWEST_SEEDS, score_matrix
+from results.cells import FEWEST_SEEDS, Scores, differences
 from results.frame import Results, remembered
 from results.statistics import holm, sign_flip, t_test
 from results.statistics.across_tasks import stratified_sign_flip, task_means, welch_satterthwaite, wins_ties_losses
@@ -43,12 +41,11 @@ class Claim:
 def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     """Every method against `other` at one size, Holm over them; a method that lacks a whole task makes no claim."""
     family = [label for label in results.plan.labels if label != other]
-    tables = [score_matrix(results, size, task) for task in results.plan.tasks]
     found = {}
     for label in family:
-        differences = [(table[label] - table[other]).dropna().to_numpy() for table in tables]
-        if min(len(task) for task in differences) >= FEWEST_SEEDS:
-            found[label] = _claim(label, differences, results.plan.protocol.alpha / len(family))
+        gaps = [differences(results, size, task, label, other) for task in results.plan.tasks]
+        if min(len(task) for task in gaps) >= FEWEST_SEEDS:
+            found[label] = _claim(label, gaps, results.plan.protocol.alpha / len(family))
     if not found:
         return {}
     adjusted = holm([claim.p for claim in found.values()])
@@ -58,12 +55,12 @@ def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     }
 
 
-def _claim(label: str, differences: list[np.ndarray], level: float) -> Claim:
-    test = stratified_sign_flip(differences)
-    interval = welch_satterthwaite(differences)
-    means = task_means(differences)
+def _claim(label: str, gaps: list[Scores], level: float) -> Claim:
+    test = stratified_sign_flip(gaps)
+    interval = welch_satterthwaite(gaps)
+    means = task_means(gaps)
     over_tasks = sign_flip(means)
-    seeds = min(len(task) for task in differences)
+    seeds = min(len(task) for task in gaps)
     # With every task weighing the same, se x sqrt(n) is the spread of a seed's average difference.
     spread = interval.standard_error * math.sqrt(seeds)
     return Claim(

@@ -4,13 +4,16 @@ import math
 import statistics
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from results.frame import COUNTED, MISSING, Results, remembered
 
 FEWEST_SEEDS = 2
 """Seeds below which there is no spread, and no difference to test."""
 CELL = ["size", "task", "label"]
+Scores = NDArray[np.float64]
 Place = tuple[str, str, str]
 """(size, task, label): which cell."""
 _WORDS = {MISSING: "not run", "oom": "out of memory", "cancelled": "cancelled", "ok": "without a score by this rule"}
@@ -74,6 +77,26 @@ def score_matrix(results: Results, size: str, task: str) -> pd.DataFrame:
     runs = results.runs
     chosen = runs[(runs["size"] == size) & (runs["task"] == task)]
     return chosen.pivot(index="seed", columns="label", values="score").reindex(columns=list(results.plan.labels))
+
+
+@remembered
+def scores_of(results: Results, size: str, task: str) -> dict[str, Scores]:
+    """Scores in points by label, one per seed in the order of score_matrix, NaN where a run has no score."""
+    matrix = score_matrix(results, size, task)
+    return {str(label): scores for label, scores in zip(matrix.columns, matrix.to_numpy().T, strict=True)}
+
+
+def paired(results: Results, size: str, task: str, label: str, other: str) -> tuple[Scores, Scores]:
+    """Scores in points of two labels over the seeds that both have a score for."""
+    scores = scores_of(results, size, task)
+    both = ~(np.isnan(scores[label]) | np.isnan(scores[other]))
+    return scores[label][both], scores[other][both]
+
+
+def differences(results: Results, size: str, task: str, label: str, other: str) -> Scores:
+    """Score of `label` minus score of `other` in points, over the seeds that both have a score for."""
+    own, its = paired(results, size, task, label, other)
+    return own - its
 
 
 @remembered

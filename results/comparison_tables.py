@@ -1,7 +1,7 @@
 """What the stars stand on: each method against one named method, over all tasks and task by task."""
 
 from results.across import Claim, claims
-from results.cells import score_matrix
+from results.cells import differences
 from results.comparisons import against
 from results.frame import Results
 from results.plan import Plan
@@ -89,12 +89,11 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
         return None
     rows = []
     for row in frame.to_dict("records"):
-        scores = score_matrix(results, size, row["task"])
-        differences = (scores[row["label"]] - scores[other]).dropna().to_numpy()
-        winning = probability_of_winning(differences)
+        gaps = differences(results, size, row["task"], row["label"], other)
+        winning = probability_of_winning(gaps)
         star = "*" if row["p_holm"] <= plan.protocol.alpha else ""
         numbers = [row["low"], row["high"], row["sd"], row["n"], row["p"], row["p_holm"], row["q"], row["p_t"]]
-        numbers += [row["p_wilcoxon"], effect(differences).g_z, winning.probability, winning.low, winning.high]
+        numbers += [row["p_wilcoxon"], effect(gaps).g_z, winning.probability, winning.low, winning.high]
         cells = [Cell(float(number)) for number in numbers]
         title = plan.tasks[row["task"]].title
         rows.append((Cell(row["label"]), Cell(title), Cell(row["difference"], marks=star), *cells))

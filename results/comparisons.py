@@ -4,7 +4,7 @@ from functools import cache
 
 import pandas as pd
 
-from results.cells import FEWEST_SEEDS, score_matrix
+from results.cells import FEWEST_SEEDS, differences
 from results.frame import Results, remembered
 from results.plan import Plan
 from results.statistics import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
@@ -49,27 +49,28 @@ COLUMNS = [
 
 
 def _column(results: Results, size: str, task: str, other: str) -> list[dict[str, object]]:
-    scores = score_matrix(results, size, task)
     rows = []
     for label in results.plan.labels:
-        differences = (scores[label] - scores[other]).dropna().to_numpy()
-        if label == other or len(differences) < FEWEST_SEEDS:
+        if label == other:
             continue
-        test = sign_flip(differences)
-        low, high = t_interval(differences)
+        gaps = differences(results, size, task, label, other)
+        if len(gaps) < FEWEST_SEEDS:
+            continue
+        test = sign_flip(gaps)
+        low, high = t_interval(gaps)
         rows.append(
             {
                 "task": task,
                 "label": label,
                 "n": test.n,
                 "difference": test.mean,
-                "sd": float(differences.std(ddof=1)),
+                "sd": float(gaps.std(ddof=1)),
                 "low": low,
                 "high": high,
                 "p": test.p,
                 "floor": test.floor,
-                "p_t": t_test(differences),
-                "p_wilcoxon": wilcoxon(differences).p,
+                "p_t": t_test(gaps),
+                "p_wilcoxon": wilcoxon(gaps).p,
             }
         )
     return rows

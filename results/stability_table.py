@@ -1,9 +1,6 @@
 """Instability as a result of its own: spread over seeds, failed and collapsed runs, per method."""
 
-import numpy as np
-import pandas as pd
-
-from results.cells import FEWEST_SEEDS, score_matrix
+from results.cells import FEWEST_SEEDS, paired, score_matrix
 from results.frame import COUNTED, Results
 from results.statistics import holm
 from results.statistics.instability import failed, mcnemar, variance_permutation, wilson
@@ -25,7 +22,7 @@ def stability_table(results: Results, size: str) -> Table | None:
     body = [[Cell(label)] for label in plan.labels]
     for task, table in tables.items():
         columns.append(Column(plan.tasks[task].title, "std", SPREAD))
-        marks = _marks(results, table)
+        marks = _marks(results, size, task)
         cells = [Cell(float(table[label].std(ddof=1)), marks=marks.get(label, "")) for label in plan.labels]
         cells = rank_column(cells, SPREAD, [True] * len(cells), highest=False)
         body = [[*row, cell] for row, cell in zip(body, cells, strict=True)]
@@ -36,7 +33,7 @@ def stability_table(results: Results, size: str) -> Table | None:
         Column("Rate", "95 %"),
         Column("p", "McNemar", P_VALUE),
     ]
-    flags = {label: _collapsed(results, size, label) for label in plan.labels}
+    flags = _collapsed(results, size)
     body = [[*row, *_failure_cells(results, size, label, flags)] for row, label in zip(body, plan.labels, strict=True)]
     return Table(
         name=f"stability-n{size}",
@@ -56,27 +53,25 @@ def stability_table(results: Results, size: str) -> Table | None:
     )
 
 
-def _marks(results: Results, scores: pd.DataFrame) -> dict[str, str]:
-    reference = results.plan.protocol.reference
+def _marks(results: Results, size: str, task: str) -> dict[str, str]:
     p = {}
     for label in results.plan.labels:
-        both = scores[[label, reference]].dropna().to_numpy() if label != reference else np.empty((0, 2))
-        if len(both) >= FEWEST_SEEDS and both.std(axis=0).any():
-            p[label] = variance_permutation(both[:, 0], both[:, 1]).p
+        own, its = paired(results, size, task, label, results.plan.protocol.reference)
+        if label != results.plan.protocol.reference and len(own) >= FEWEST_SEEDS and (own.std() or its.std()):
+            p[label] = variance_permutation(own, its).p
     if not p:
         return {}
     adjusted = holm(list(p.values()))
     return {label: "*" for label, value in zip(p, adjusted, strict=True) if value <= results.plan.protocol.alpha}
 
 
-def _collapsed(results: Results, size: str, label: str) -> dict[tuple[str, int], bool]:
-    runs = results.runs[(results.runs["size"] == size) & (results.runs["label"] == label)]
-    runs = runs[runs["score"].notna() & runs["majority"].notna()]
-    flags: dict[tuple[str, int], bool] = {}
-    for task, here in runs.groupby("task", sort=False):
-        below = failed(here["score"].to_numpy(), float(here["majority"].iloc[0]), TOLERANCE)
-        gone = below | here["status"].isin(COUNTED).to_numpy()
-        flags |= {(str(task), int(seed)): bool(flag) for seed, flag in zip(here["seed"], gone, strict=True)}
+def _collapsed(results: Results, size: str) -> dict[str, dict[tuple[str, int], bool]]:
+    """Label -> (task, seed) -> whether that scored run failed, diverged, or ended at or below the majority class."""
+    runs = results.runs[(results.runs["size"] == size) & results.runs[["score", "majority"]].notna().all(axis=1)]
+    below = failed(runs["score"] - runs["majority"], 0.0, TOLERANCE) | runs["status"].isin(COUNTED).to_numpy()
+    flags: dict[str, dict[tuple[str, int], bool]] = {label: {} for label in results.plan.labels}
+    for label, task, seed, flag in zip(runs["label"], runs["task"], runs["seed"], below, strict=True):
+        flags[label][task, seed] = bool(flag)
     return flags
 
 
