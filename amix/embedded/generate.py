@@ -1,10 +1,11 @@
 """Write the CSV files of the embedded tasks: `python -m amix.embedded.generate`.
 
-The files are committed; this makes them again, byte for byte.
+The files are committed so that they can be read; this makes them again, byte for byte.
 """
 
 import csv
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -13,61 +14,51 @@ from amix.embedded.lexicon import Split
 
 FOLDER = Path(__file__).parent
 SIZES: dict[Split, int] = {"train": 600, "validation": 300}
-POSITIVE_SHARE = {"mini-cola": 0.63, "mini-rte": 0.5, "mini-mrpc": 0.6}
-TASKS = ("mini-cola", "mini-rte", "mini-mrpc", "mini-stsb")
-_FRAMES = {"mini-cola": acceptability.row, "mini-rte": entailment.row, "mini-mrpc": paraphrase.row}
+SHARE_OF_ONES = {"mini-cola": 0.63, "mini-rte": 0.5, "mini-mrpc": 0.6}
+TASKS = (*SHARE_OF_ONES, "mini-stsb")
+_SENTENCES: dict[str, Callable[[Random, Split, int], tuple[str, ...]]] = {
+    "mini-cola": acceptability.sentences,
+    "mini-rte": entailment.sentences,
+    "mini-mrpc": paraphrase.sentences,
+}
+Example = tuple[tuple[str, ...], float]
 
 
-def drawer(task: str, split: Split) -> Iterator:
+def examples(task: str, split: Split) -> list[Example]:
+    """All examples of a split as (one or two sentences, label), without repetition in either order of a pair.
+
+    Errors: KeyError for an unknown task.
+    """
     rng = Random(f"{task}/{split}")
     size = SIZES[split]
     if task == "mini-stsb":
-        while True:
-            s, y = similarity.row(rng, split)
-            yield "x", s, y
-    labels = [1] * round(size * POSITIVE_SHARE[task])
-    labels += [0] * (size - len(labels))
+        return _distinct(size, lambda place: similarity.scored_pair(rng, split))
+    ones = round(size * SHARE_OF_ONES[task])
+    labels = [1] * ones + [0] * (size - ones)
     rng.shuffle(labels)
-    for y in labels:
-        seen = set()
-        f, s = _FRAMES[task](rng, split, y)
-        yield f, s, y
+    return _distinct(size, lambda place: (_SENTENCES[task](rng, split, labels[place]), labels[place]))
 
 
-def main() -> None:
+def _distinct(size: int, draw: Callable[[int], Example]) -> list[Example]:
+    found: dict[frozenset[str], Example] = {}
+    while len(found) < size:
+        texts, label = draw(len(found))
+        if len(set(texts)) == len(texts):
+            found.setdefault(frozenset(texts), (texts, label))
+    return list(found.values())
+
+
+def write(folder: Path) -> None:
+    """Write <folder>/<task>/<split>.csv for all tasks and splits."""
     for task in TASKS:
+        columns = ["sentence"] if task == "mini-cola" else ["sentence1", "sentence2"]
+        (folder / task).mkdir(parents=True, exist_ok=True)
         for split in SIZES:
-            rng = Random(f"{task}/{split}")
-            size = SIZES[split]
-            labels = None
-            if task != "mini-stsb":
-                labels = [1] * round(size * POSITIVE_SHARE[task])
-                labels += [0] * (size - len(labels))
-                rng.shuffle(labels)
-            seen: set = set()
-            rows: list = []
-            frames = []
-            while len(rows) < size:
-                if labels:
-                    y = labels[len(rows)]
-                    f, s = _FRAMES[task](rng, split, y)
-                else:
-                    s, y = similarity.row(rng, split)
-                    f = "x"
-                if frozenset(s) in seen:
-                    continue
-                seen.add(frozenset(s))
-                rows.append([len(rows), *s, y])
-                frames.append(f)
-            (FOLDER / task).mkdir(exist_ok=True)
-            names = ["sentence"] if task == "mini-cola" else ["sentence1", "sentence2"]
-            with (FOLDER / task / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
-                w = csv.writer(file, lineterminator="\n")
-                w.writerow(["idx", *names, "label"])
-                w.writerows(rows)
-            if split == "validation":
-                Path(f"/tmp/emb/{task}.frames").write_text("\n".join(frames))
+            with (folder / task / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(["idx", *columns, "label"])
+                writer.writerows([place, *texts, label] for place, (texts, label) in enumerate(examples(task, split)))
 
 
 if __name__ == "__main__":
-    main()
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

@@ -23,19 +23,18 @@ class Concept:
 
 @dataclass(frozen=True)
 class Noun:
-    """A noun with both numbers and the reflexive pronoun that its singular takes."""
+    """A noun in both numbers, and for people the reflexive pronoun that the singular takes."""
 
     singular: str
     plural: str
-    reflexive: str
+    reflexive: str = ""
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb in its base, present third person, past and participle forms."""
+    """A verb in its base form, past tense, past participle and gerund."""
 
     base: str
-    present: str
     past: str
     participle: str
     gerund: str
@@ -46,12 +45,26 @@ def share(items: Sequence[Item], split: Split) -> list[Item]:
     return [item for place, item in enumerate(items) if (place % 3 == 2) == (split == "validation")]
 
 
+def _listed(text: str) -> list[str]:
+    return text.split(", ")
+
+
 def _concepts(table: dict[str, str]) -> dict[str, list[Concept]]:
-    """Read 'word=synonym, word, ...' under each class name."""
-    return {
-        kind: [Concept(word, synonym, kind) for word, _, synonym in (entry.partition("=") for entry in line.split(", "))]
-        for kind, line in table.items()
-    }
+    """Read 'word=synonym, word, ...' under each kind."""
+    return {kind: [_concept(entry, kind) for entry in _listed(line)] for kind, line in table.items()}
+
+
+def _concept(entry: str, kind: str) -> Concept:
+    word, _, synonym = entry.partition("=")
+    return Concept(word, synonym, kind)
+
+
+def _nouns(text: str) -> list[Noun]:
+    return [Noun(*entry.split()) for entry in _listed(text)]
+
+
+def _verbs(text: str) -> list[Verb]:
+    return [Verb(*entry.split()) for entry in _listed(text)]
 
 
 PEOPLE = _concepts(
@@ -66,7 +79,8 @@ PEOPLE = _concepts(
         "athlete": "runner=sprinter, swimmer, boxer=fighter, gymnast=acrobat, skier, cyclist=biker",
         "official": "mayor, senator, judge=magistrate, governor, ambassador=envoy, minister",
         "medic": "doctor=physician, nurse, surgeon, dentist, pharmacist, paramedic",
-        "teacher": "professor=lecturer, tutor, coach=trainer, headmaster=principal, governess, schoolmaster=schoolteacher",
+        "teacher": "professor=lecturer, tutor, coach=trainer, headmaster=principal, governess, "
+        "schoolmaster=schoolteacher",
         "soldier": "guard=sentry, sergeant, general=commander, captain, rifleman, officer=lieutenant",
     }
 )
@@ -91,7 +105,7 @@ THINGS = _concepts(
 # Past tense; a kind gathers what leaves the world in a similar state.
 ACTIONS = _concepts(
     {
-        "acquire": "bought=purchased, received=got, found=discovered, borrowed, collected=gathered, chose=selected",
+        "acquire": "bought=purchased, received=got, stole=swiped, borrowed, collected=gathered, chose=selected",
         "release": "sold, lost=misplaced, threw away=discarded, lent=loaned, gave away=donated, returned=gave back",
         "damage": "broke=smashed, scratched, burned=torched, ruined=wrecked, dented, destroyed=demolished",
         "improve": "repaired=fixed, polished=shined, cleaned=washed, painted, improved=enhanced, decorated=adorned",
@@ -99,6 +113,30 @@ ACTIONS = _concepts(
         "handle": "carried, pushed=shoved, hid=concealed, lifted=raised, moved=shifted, dragged=pulled",
     }
 )
+
+PARTICIPLES = {
+    "broke": "broken",
+    "chose": "chosen",
+    "drew": "drawn",
+    "gave away": "given away",
+    "gave back": "given back",
+    "hid": "hidden",
+    "stole": "stolen",
+    "threw away": "thrown away",
+}
+"""Past participles of ACTIONS that differ from the past tense."""
+
+# What a class is called in a sentence, where its name in the tables above is not that.
+KIND_NAMES = {
+    "device": "electronic device",
+    "instrument": "musical instrument",
+    "jewel": "piece of jewelry",
+    "medic": "health worker",
+    "vessel": "watercraft",
+}
+
+# Classes that share members: one never stands for 'something else' than the other.
+OVERLAPPING_KINDS = ({"vehicle", "vessel"}, {"weapon", "tool"}, {"acquire", "observe"}, {"release", "handle"})
 
 SETTINGS = _concepts(
     {
@@ -111,78 +149,59 @@ SETTINGS = _concepts(
     }
 )
 
-BEINGS = [
-    Noun(singular, plural, f"{pronoun}self")
-    for singular, plural, pronoun in (
-        entry.split()
-        for entry in (
-            "boy boys him, girl girls her, uncle uncles him, woman women her, nun nuns her, king kings him, "
-            "man men him, queen queens her, father fathers him, aunt aunts her, actress actresses her, monk monks him, "
-            "prince princes him, princess princesses her, sister sisters her, waitress waitresses her, "
-            "brother brothers him, nephew nephews him, grandmother grandmothers her, grandfather grandfathers him, "
-            "mother mothers her, lady ladies her, niece nieces her, gentleman gentlemen him, husband husbands him, "
-            "daughter daughters her, son sons him, wife wives her, waiter waiters him, countess countesses her"
-        ).split(", ")
-    )
-]
+BEINGS = _nouns(
+    "boy boys himself, girl girls herself, uncle uncles himself, woman women herself, nun nuns herself, "
+    "king kings himself, man men himself, queen queens herself, father fathers himself, aunt aunts herself, "
+    "actress actresses herself, monk monks himself, prince princes himself, princess princesses herself, "
+    "sister sisters herself, waitress waitresses herself, brother brothers himself, nephew nephews himself, "
+    "grandmother grandmothers herself, grandfather grandfathers himself, mother mothers herself, lady ladies herself, "
+    "niece nieces herself, gentleman gentlemen himself, husband husbands himself, daughter daughters herself, "
+    "son sons himself, wife wives herself, waiter waiters himself, countess countesses herself"
+)
 
-OBJECTS = [
-    Noun(singular, plural, "itself")
-    for singular, plural in (
-        entry.split()
-        for entry in (
-            "picture pictures, car cars, box boxes, letter letters, chair chairs, house houses, knife knives, "
-            "shelf shelves, lamp lamps, book books, tree trees, bottle bottles, window windows, bridge bridges, "
-            "garden gardens, table tables, coat coats, ship ships, plate plates, engine engines, church churches, "
-            "ticket tickets, basket baskets, flower flowers, key keys, wall walls, leaf leaves"
-        ).split(", ")
-    )
-]
+OBJECTS = _nouns(
+    "picture pictures, lamp lamps, box boxes, letter letters, chair chairs, clock clocks, knife knives, "
+    "basket baskets, mirror mirrors, book books, blanket blankets, bottle bottles, cup cups, candle candles, "
+    "piano pianos, hat hats, table tables, coat coats, spoon spoons, plate plates, engine engines, key keys, "
+    "ticket tickets, pencil pencils, shelf shelves, brush brushes, ladder ladders"
+)
 
-ADJECTIVES = (
+PLACES = _listed("bridge, church, gate, river, garden, station, fountain, market, school, tower, fence, harbor")
+
+# Of people and of objects.
+TEMPERS = _listed(
     "old, tall, young, quiet, rich, angry, clever, famous, hungry, lonely, brave, gentle, poor, proud, tired, "
     "happy, strange, nervous, polite, lazy, cheerful, friendly, blind, careless"
-).split(", ")
+)
+QUALITIES = _listed(
+    "broken, heavy, expensive, dirty, small, shiny, beautiful, cheap, huge, green, ugly, yellow, new, large, plain"
+)
 
-COLOURS = (
-    "broken, heavy, expensive, dirty, small, empty, beautiful, cheap, huge, green, narrow, yellow, new, large, ugly"
-).split(", ")
+# Verbs that never take an object.
+INTRANSITIVE = _verbs(
+    "sleep slept slept sleeping, laugh laughed laughed laughing, arrive arrived arrived arriving, "
+    "smile smiled smiled smiling, kneel knelt knelt kneeling, cough coughed coughed coughing, "
+    "wait waited waited waiting, sneeze sneezed sneezed sneezing, yawn yawned yawned yawning, "
+    "die died died dying, stumble stumbled stumbled stumbling, weep wept wept weeping, "
+    "faint fainted fainted fainting, vanish vanished vanished vanishing, "
+    "complain complained complained complaining, snore snored snored snoring, "
+    "blush blushed blushed blushing, disappear disappeared disappeared disappearing"
+)
 
-INTRANSITIVE = [
-    Verb(*entry.split())
-    for entry in (
-        "sleep sleeps slept slept sleeping, laugh laughs laughed laughed laughing, arrive arrives arrived arrived arriving, "
-        "smile smiles smiled smiled smiling, fall falls fell fallen falling, cough coughs coughed coughed coughing, "
-        "wait waits waited waited waiting, sneeze sneezes sneezed sneezed sneezing, yawn yawns yawned yawned yawning, "
-        "die dies died died dying, rest rests rested rested resting, weep weeps wept wept weeping, "
-        "faint faints fainted fainted fainting, vanish vanishes vanished vanished vanishing, "
-        "complain complains complained complained complaining, snore snores snored snored snoring, "
-        "blush blushes blushed blushed blushing, disappear disappears disappeared disappeared disappearing"
-    ).split(", ")
-]
+# Verbs that cannot do without one.
+TRANSITIVE = _verbs(
+    "find found found finding, repair repaired repaired repairing, mention mentioned mentioned mentioning, "
+    "take took taken taking, describe described described describing, damage damaged damaged damaging, "
+    "carry carried carried carrying, destroy destroyed destroyed destroying, bring brought brought bringing, "
+    "inspect inspected inspected inspecting, admire admired admired admiring, hold held held holding, "
+    "protect protected protected protecting, use used used using, lift lifted lifted lifting, "
+    "examine examined examined examining, remove removed removed removing, discover discovered discovered discovering, "
+    "fix fixed fixed fixing, receive received received receiving, touch touched touched touching"
+)
 
-TRANSITIVE = [
-    Verb(*entry.split())
-    for entry in (
-        "find finds found found finding, repair repairs repaired repaired repairing, "
-        "mention mentions mentioned mentioned mentioning, take takes took taken taking, "
-        "describe describes described described describing, steal steals stole stolen stealing, "
-        "buy buys bought bought buying, damage damages damaged damaged damaging, choose chooses chose chosen choosing, "
-        "carry carries carried carried carrying, want wants wanted wanted wanting, "
-        "destroy destroys destroyed destroyed destroying, inspect inspects inspected inspected inspecting, "
-        "build builds built built building, admire admires admired admired admiring, "
-        "need needs needed needed needing, bring brings brought brought bringing, "
-        "protect protects protected protected protecting, use uses used used using, "
-        "hide hides hid hidden hiding, borrow borrows borrowed borrowed borrowing"
-    ).split(", ")
-]
-
-REFLEXIVE = [
-    Verb(*entry.split())
-    for entry in (
-        "hurt hurts hurt hurt hurting, blame blames blamed blamed blaming, praise praises praised praised praising, "
-        "admire admires admired admired admiring, wash washes washed washed washing, "
-        "hate hates hated hated hating, defend defends defended defended defending, "
-        "introduce introduces introduced introduced introducing, see sees saw seen seeing"
-    ).split(", ")
-]
+# Verbs whose object can be the subject itself.
+REFLEXIVE = _verbs(
+    "hurt hurt hurt hurting, blame blamed blamed blaming, praise praised praised praising, "
+    "admire admired admired admiring, wash washed washed washing, hate hated hated hating, "
+    "defend defended defended defending, introduce introduced introduced introducing, see saw seen seeing"
+)

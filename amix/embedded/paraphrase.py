@@ -1,69 +1,80 @@
-"""Frames of mini-mrpc: do two sentences say the same?
-
-In both classes the same number of words differs; in paraphrases each is replaced by a near synonym.
-"""
+"""Frames of mini-mrpc: do two sentences say the same?"""
 
 from collections.abc import Callable
 from random import Random
 
 from amix.embedded.lexicon import Split
 from amix.embedded.wording import (
-    SLOTS,
+    PARTS,
+    active,
     concepts,
+    either_word,
     event,
     finish,
-    indefinite,
     other_word,
-    past_clause,
+    passive,
     plural,
-    sibling,
     stranger,
 )
 
 Frame = Callable[[Random, Split, bool], tuple[str, str]]
-_COUNTS = [("two", "a pair of"), ("twelve", "a dozen"), ("many", "a lot of"), ("several", "a number of"), ("six", "half a dozen")]
+_TO_PEOPLE = ("praised", "followed", "blamed", "invited", "helped", "attacked", "thanked", "rescued")
+_COUNTS = (
+    ("two", "a pair of"),
+    ("twelve", "a dozen"),
+    ("many", "a lot of"),
+    ("several", "a number of"),
+    ("six", "half a dozen"),
+)
 
 
 def wording(rng: Random, split: Split, equivalent: bool) -> tuple[str, str]:
-    """Two or three of the four parts are reworded; in the other class at least one of them changes its meaning."""
-    drawn = event(rng, split, with_synonym=True)
-    first = {slot: rng.choice([concept.word, concept.synonym]) for slot, concept in drawn.items()}
-    reworded = rng.sample(SLOTS, rng.choice([2, 3]))
-    changed = [] if equivalent else reworded[: rng.choice([1, 2])]
+    """One or two of three parts get a near synonym; in the other class one to three parts mean something else."""
+    drawn = event(rng, split, with_synonyms=True)
+    first = {part: either_word(rng, drawn[part]) for part in PARTS}
     second = dict(first)
-    for slot in reworded:
-        second[slot] = other_word(drawn[slot], first[slot])
-    for slot in changed:
-        second[slot] = rng.choice([sibling, stranger, stranger])(rng, split, slot, drawn[slot]).word
-    return tuple(past_clause(**words, setting_first=rng.random() < 0.3) for words in (first, second))  # type: ignore[return-value]
+    for part in rng.sample(PARTS, rng.choice([1, 1, 2])):
+        second[part] = other_word(drawn[part], first[part])
+    for part in () if equivalent else rng.sample(PARTS, rng.choice([1, 2, 3, 3, 3, 3])):
+        second[part] = stranger(rng, split, part, drawn[part]).word
+    return active(first), active(second)
+
+
+def roles(rng: Random, split: Split, equivalent: bool) -> tuple[str, str]:
+    """'The singer praised the doctor' is 'The doctor was praised by the singer', not with the roles exchanged."""
+    one, two = (person.word for person in rng.sample(concepts("agent", split), 2))
+    verb = rng.choice(_TO_PEOPLE)
+    patient, agent = (two, one) if equivalent else (one, two)
+    return finish(f"the {one} {verb} the {two}"), finish(f"the {patient} was {verb} by the {agent}")
 
 
 def voice(rng: Random, split: Split, equivalent: bool) -> tuple[str, str]:
-    """'The singer praised the doctor' is 'The doctor was praised by the singer', not the passive with roles exchanged."""
-    one, two = rng.sample(concepts("agent", split), 2)
-    verb = rng.choice(["praised", "followed", "blamed", "invited", "helped", "attacked", "thanked", "rescued"])
-    patient, agent = (two, one) if equivalent else (one, two)
-    return finish(f"the {one.word} {verb} the {two.word}"), finish(f"the {patient.word} was {verb} by the {agent.word}")
+    """'The boy broke a toy' is 'A toy was broken by the lad', not 'A sword was broken by the judge'."""
+    drawn = event(rng, split, with_synonyms=True)
+    first = {part: drawn[part].word for part in PARTS}
+    second = first | {part: drawn[part].synonym for part in rng.sample(PARTS, 1)}
+    for part in () if equivalent else rng.sample(PARTS, 2):
+        second[part] = stranger(rng, split, part, drawn[part]).word
+    return active(first), passive(second)
 
 
 def number(rng: Random, split: Split, equivalent: bool) -> tuple[str, str]:
     """'Two cars' are 'a pair of cars', not 'a dozen cars'."""
-    drawn = event(rng, split, with_synonym=True)
+    drawn = event(rng, split, with_synonyms=True)
     count, other = rng.sample(_COUNTS, 2)
-    things = plural(drawn["thing"].word)
-    words = count[0], (count if equivalent else other)[1]
-    first, second = words if rng.random() < 0.5 else words[::-1]
-    action = drawn["action"]
-    return (
-        finish(f"the {drawn['agent'].word} {action.word} {first} {things}"),
-        finish(f"the {drawn['agent'].word} {action.synonym} {second} {things}"),
-    )
+    counts = [count[0], (count if equivalent else other)[1]]
+    rng.shuffle(counts)
+    actions = drawn["action"].word, drawn["action"].synonym
+    agent, things = drawn["agent"].word, plural(drawn["thing"].word)
+    first, second = (f"the {agent} {action} {few} {things}" for action, few in zip(actions, counts, strict=True))
+    return finish(first), finish(second)
 
 
-FRAMES: dict[Frame, int] = {wording: 7, voice: 1, number: 2}
+FRAMES: dict[Frame, int] = {wording: 14, voice: 1, roles: 1, number: 1}
+"""Each frame with its weight in the draw."""
 
 
-def row(rng: Random, split: Split, label: float) -> tuple[str, tuple[str, ...]]:
-    """Draw one example of the class: its frame's name and its two sentences."""
+def sentences(rng: Random, split: Split, label: int) -> tuple[str, str]:
+    """Draw one pair of the class (0 not_equivalent, 1 equivalent)."""
     frame = rng.choices(list(FRAMES), list(FRAMES.values()))[0]
-    return frame.__name__, frame(rng, split, label == 1)
+    return frame(rng, split, label == 1)

@@ -1,12 +1,22 @@
-"""Small pieces of English grammar that the frames share."""
+"""Events (who did what to which thing) and the grammar that the frames of pairs share."""
 
 from random import Random
 
-from amix.embedded.lexicon import ACTIONS, PEOPLE, SETTINGS, THINGS, Concept, Split, share
+from amix.embedded.lexicon import (
+    ACTIONS,
+    OVERLAPPING_KINDS,
+    PARTICIPLES,
+    PEOPLE,
+    SETTINGS,
+    THINGS,
+    Concept,
+    Split,
+    share,
+)
 
 Event = dict[str, Concept]
-SLOTS = ("agent", "action", "thing", "setting")
-_LEXICON = dict(zip(SLOTS, (PEOPLE, ACTIONS, THINGS, SETTINGS), strict=True))
+PARTS = ("agent", "action", "thing")
+_LEXICON = {"agent": PEOPLE, "action": ACTIONS, "thing": THINGS, "setting": SETTINGS}
 
 
 def indefinite(noun: str) -> str:
@@ -15,7 +25,11 @@ def indefinite(noun: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """The regular plural of a noun."""
+    """The plural of a noun from the lexicon."""
+    if noun == "child":
+        return "children"
+    if noun.endswith("man"):
+        return f"{noun[:-3]}men"
     if noun.endswith(("s", "x", "ch", "sh")):
         return f"{noun}es"
     if noun.endswith("y") and noun[-2] not in "aeiou":
@@ -28,35 +42,51 @@ def finish(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def concepts(slot: str, split: Split) -> list[Concept]:
-    """All concepts of one slot that the split may use."""
-    return [concept for members in _LEXICON[slot].values() for concept in share(members, split)]
+def concepts(part: str, split: Split) -> list[Concept]:
+    """All concepts that the split may use for this part of an event."""
+    return [concept for members in _LEXICON[part].values() for concept in share(members, split)]
 
 
-def event(rng: Random, split: Split, with_synonym: bool = False) -> Event:
-    """Draw who did what to which thing and where or when; `with_synonym` keeps to concepts that have two words."""
+def event(rng: Random, split: Split, with_synonyms: bool = False) -> Event:
+    """Draw agent, action, thing and setting; `with_synonyms` keeps to concepts that have two words."""
     return {
-        slot: rng.choice([concept for concept in concepts(slot, split) if concept.synonym or not with_synonym])
-        for slot in SLOTS
+        part: rng.choice([concept for concept in concepts(part, split) if concept.synonym or not with_synonyms])
+        for part in _LEXICON
     }
 
 
-def sibling(rng: Random, split: Split, slot: str, concept: Concept) -> Concept:
+def sibling(rng: Random, split: Split, part: str, concept: Concept) -> Concept:
     """Another concept of the same kind."""
-    return rng.choice([other for other in concepts(slot, split) if other.kind == concept.kind and other != concept])
+    return rng.choice([other for other in concepts(part, split) if other.kind == concept.kind and other != concept])
 
 
-def stranger(rng: Random, split: Split, slot: str, concept: Concept) -> Concept:
-    """A concept of another kind."""
-    return rng.choice([other for other in concepts(slot, split) if other.kind != concept.kind])
+def stranger(rng: Random, split: Split, part: str, concept: Concept) -> Concept:
+    """A concept of another kind, and of none that has members in common with this one's."""
+    return rng.choice([other for other in concepts(part, split) if apart(other.kind, concept.kind)])
+
+
+def apart(kind: str, other: str) -> bool:
+    """Whether nothing belongs to both kinds."""
+    return kind != other and {kind, other} not in OVERLAPPING_KINDS
+
+
+def either_word(rng: Random, concept: Concept) -> str:
+    """The concept's usual word or its synonym."""
+    return rng.choice([concept.word, concept.synonym or concept.word])
 
 
 def other_word(concept: Concept, used: str) -> str:
-    """The concept's second word, or its only one."""
-    return concept.word if used != concept.word or not concept.synonym else concept.synonym
+    """The synonym of the word used, or that word where it has none."""
+    return concept.synonym if used == concept.word and concept.synonym else concept.word
 
 
-def past_clause(agent: str, action: str, thing: str, setting: str, setting_first: bool) -> str:
-    """A sentence in the past tense with its setting at either end."""
-    clause = f"the {agent} {action} {indefinite(thing)}"
-    return finish(f"{setting}, {clause}" if setting_first else f"{clause} {setting}")
+def active(words: dict[str, str], setting: str = "", article: str = "the") -> str:
+    """'The boy broke a toy on the hill.'"""
+    agent = f"the {words['agent']}" if article == "the" else indefinite(words["agent"])
+    return finish(f"{agent} {words['action']} {indefinite(words['thing'])} {setting}".rstrip())
+
+
+def passive(words: dict[str, str]) -> str:
+    """'A toy was broken by the boy.'"""
+    participle = PARTICIPLES.get(words["action"], words["action"])
+    return finish(f"{indefinite(words['thing'])} was {participle} by the {words['agent']}")
