@@ -21,6 +21,8 @@ REFERENCE, FOCUS = "#4d4d4d", "#d55e00"
 # Okabe and Ito's colours, told apart under every common colour blindness; the two above are kept for their methods.
 COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a6fb0", "#a6761d")
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
+ACROSS = 6
+"""Most entries in a row of a legend."""
 # No date and no version in a file: the same figure is the same bytes.
 METADATA: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
@@ -87,7 +89,8 @@ def legend(figure: Figure, labels: list[str], plan: Plan, lines: bool = False) -
         Line2D([], [], label=plain(label), **look[label].point() | ({"linestyle": "-"} if lines else {}))
         for label in labels
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
+    rows = -(-len(handles) // ACROSS)
+    figure.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles) // rows))
 
 
 def save(drawing: Drawing, name: str, folder: Path) -> list[Path]:

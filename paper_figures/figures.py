@@ -5,17 +5,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from paper_figures.aggregates import interquartile_means, performance_profiles
+from paper_figures.curves import expected_best, learning_curves
 from paper_figures.drawing import Drawing, save, style
+from paper_figures.forest import forest
+from paper_figures.instability import instability
+from paper_figures.ranks import critical_difference
+from paper_figures.sizes import score_against_size
 from paper_figures.strips import strips
 from paper_figures.trade_offs import cost_against_score, mean_against_spread
 from results.frame import Results, fingerprint, load
 from results.layout import Layout
 
 PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
+    "forest": forest,
     "strips": strips,
+    "instability": instability,
     "mean-against-spread": mean_against_spread,
     "cost-against-score": cost_against_score,
+    "critical-difference": critical_difference,
+    "performance-profiles": performance_profiles,
+    "interquartile-means": interquartile_means,
+    "learning-curves": learning_curves,
+    "expected-best": expected_best,
 }
+OVER_SIZES: dict[str, Callable[[Results], Drawing | None]] = {"score-against-size": score_against_size}
 MANIFEST = "figures.json"
 
 
@@ -52,6 +66,10 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
 
 def drawings(results: Results) -> Iterator[tuple[str, Drawing]]:
     """Name and drawing of every figure, in reading order."""
+    for name, draw_all_sizes in OVER_SIZES.items():
+        drawing = draw_all_sizes(results)
+        if drawing:
+            yield name, drawing
     for size in results.plan.sizes:
         for name, draw in PER_SIZE.items():
             drawing = draw(results, size)

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 
 from paper_figures.drawing import Drawing, Look, grid, looks, plain
 from results.frame import COUNTED, Results
-from results.main_table import METRICS, size_words
 from results.plan import Task
 from results.statistics import t_interval
+from results.words import metric_words, size_words
 
 SPREAD = 0.28
 """Half the height over which a row's points are spread, in rows."""
@@ -65,7 +65,7 @@ def _strip(axes: Axes, row: int, runs: "object", look: Look) -> None:
 
 def _dress(axes: Axes, task: Task, majority: float) -> None:
     axes.set_title(plain(task.title))
-    axes.set_xlabel(f"{METRICS.get(task.metric, task.metric)} × 100")
+    axes.set_xlabel(f"{metric_words(task.metric)} × 100")
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     if not math.isnan(majority):

@@ -7,7 +7,7 @@ import pandas as pd
 from paper_figures.drawing import Drawing, grid, legend, looks, plain
 from results.cells import cost_ratios, seed_averages, summaries
 from results.frame import Results
-from results.main_table import METRICS, size_words
+from results.words import metric_words, size_words
 
 COSTS = {"train_seconds": "training time", "passes": "forward and backward passes"}
 
@@ -31,7 +31,7 @@ def mean_against_spread(results: Results, size: str) -> Drawing | None:
             axes.plot([row["std"]], [row["mean"]], **look.point())
         axes.set_title(plain(task.title))
         axes.set_xlabel("std over seeds")
-        axes.set_ylabel(f"mean {METRICS.get(task.metric, task.metric)} × 100")
+        axes.set_ylabel(f"mean {metric_words(task.metric)} × 100")
         axes.set_xlim(0, 1.12 * data["std"][data["task"] == task.name].max() or 1)
     legend(figure, [label for label in plan.labels if label in set(data["label"])], plan)
     return Drawing(

@@ -1,0 +1,71 @@
+"""Paired differences with intervals: what a method changes, task by task and over all tasks."""
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from paper_figures.drawing import Drawing, grid, looks, plain
+from results.across import claims
+from results.comparisons import against
+from results.frame import Results
+from results.words import size_words
+
+AVERAGE = "average"
+
+
+def forest(results: Results, size: str) -> Drawing | None:
+    """One panel per task and one for their average: difference from the reference with interval, per method."""
+    plan = results.plan
+    data = _rows(results, size)
+    if data.empty:
+        return None
+    labels = [label for label in plan.labels if label in set(data["label"])]
+    panels_of = [task for task in (*plan.tasks, AVERAGE) if task in set(data["task"])]
+    figure, panels = grid(len(panels_of), 0.8 + 0.2 * len(labels), across=5, sharey=True)
+    for axes, task in zip(panels, panels_of, strict=True):
+        _panel(axes, results, data[data["task"] == task], labels)
+        average = task == AVERAGE
+        axes.set_title(
+            "all tasks" if average else plain(plan.tasks[task].title), fontweight="bold" if average else None
+        )
+        axes.set_xlabel("difference in points")
+        if average:
+            axes.set_facecolor("0.97")
+    panels[0].set_yticks(range(len(labels)), [plain(label) for label in labels])
+    panels[0].set_ylim(len(labels) - 0.5, -0.5)
+    return Drawing(
+        figure,
+        data,
+        f"Differences from {plan.protocol.reference}, {size_words(size)}",
+        "Mean paired difference in test score with its 95 % interval (t per task; Welch-Satterthwaite over all tasks); "
+        "filled: significant after Holm over the methods of the panel; the band is the margin within which a "
+        f"difference does not matter (±{plan.protocol.margin:g}).",
+    )
+
+
+def _rows(results: Results, size: str) -> pd.DataFrame:
+    plan = results.plan
+    frame = against(results, size, plan.protocol.reference)
+    columns = ["task", "label", "n", "difference", "low", "high", "p", "p_holm"]
+    rows = frame[columns].to_dict("records")
+    if len(plan.tasks) > 1:
+        for claim in claims(results, size, plan.protocol.reference).values():
+            numbers = (claim.seeds, claim.difference, claim.low, claim.high, claim.p, claim.p_holm)
+            rows.append(dict(zip(columns, (AVERAGE, claim.label, *numbers), strict=True)))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _panel(axes: Axes, results: Results, rows: pd.DataFrame, labels: list[str]) -> None:
+    protocol = results.plan.protocol
+    axes.axvspan(-protocol.margin, protocol.margin, color="0.92", zorder=0)
+    axes.axvline(0, color="0.35", linewidth=0.8)
+    for row in rows.to_dict("records"):
+        look, height = looks(results.plan)[row["label"]], labels.index(row["label"])
+        if not math.isnan(row["low"]):
+            axes.plot([row["low"], row["high"]], [height, height], color=look.colour, linewidth=1.4)
+        filled = row["p_holm"] <= protocol.alpha
+        face = look.colour if filled else "white"
+        axes.plot([row["difference"]], [height], **look.point() | {"markerfacecolor": face})
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")

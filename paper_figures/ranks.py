@@ -1,0 +1,81 @@
+"""Critical-difference diagram: mean ranks over tasks, joined where no difference was shown."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from paper_figures.drawing import Drawing, grid, looks, plain
+from results.cells import score_matrix
+from results.frame import Results
+from results.statistics.ranks import cliques, friedman, mean_ranks, pairwise_holm
+from results.words import size_words
+
+LINE = 0.32
+"""Distance between two labels or two bars, in units of the diagram."""
+
+
+def critical_difference(results: Results, size: str) -> Drawing | None:
+    """Mean rank of each method over tasks; bars join methods that no Holm-adjusted pairwise test tells apart.
+
+    Seeds that lack a method's score on a task are left out there; methods that lack a whole task are left out.
+    """
+    plan = results.plan
+    tables = [score_matrix(results, size, task) for task in plan.tasks]
+    labels = [label for label in plan.labels if all(table[label].notna().any() for table in tables)]
+    blocks = [table[labels].dropna().to_numpy().T for table in tables]
+    if len(labels) < 3 or len(tables) < 2 or any(block.shape[1] < 2 for block in blocks):
+        return None
+    means = np.array([block.mean(axis=1) for block in blocks])
+    ranks = mean_ranks(means)
+    bars = cliques(ranks, pairwise_holm(blocks) > plan.protocol.alpha)
+    omnibus = friedman(means)
+    figure, panels = grid(1, 0.75 + 0.11 * len(labels) + 0.1 * len(bars), width=10.0)
+    _diagram(panels[0], results, dict(zip(labels, ranks, strict=True)), [[labels[i] for i in bar] for bar in bars])
+    data = pd.DataFrame({"label": labels, "mean_rank": ranks, "bars": [_bars_of(i, bars) for i in range(len(labels))]})
+    return Drawing(
+        figure,
+        data.sort_values("mean_rank", kind="stable"),
+        f"Ranks over tasks, {size_words(size)}",
+        f"Mean rank over {len(tables)} tasks (1 is best; means over seeds are ranked). A bar joins methods between "
+        "which no pair differs by the task-stratified sign-flip test, Holm over all pairs. Friedman test with Iman and "
+        f"Davenport's F({omnibus.degrees_of_freedom[0]}, {omnibus.degrees_of_freedom[1]}) = {omnibus.f:.2f}, "
+        f"p = {omnibus.f_p:.2g}. Descriptive: with few tasks, ranks can show little.",
+    )
+
+
+def _bars_of(index: int, bars: list[list[int]]) -> str:
+    return " ".join(str(number + 1) for number, bar in enumerate(bars) if index in bar)
+
+
+def _diagram(axes: Axes, results: Results, ranks: dict[str, float], bars: list[list[str]]) -> None:
+    count = len(ranks)
+    ordered = sorted(ranks, key=lambda label: ranks[label])
+    left, right = ordered[: (count + 1) // 2], ordered[(count + 1) // 2 :]
+    first = -LINE * (len(bars) + 1)
+    for side, members in ((1, left), (count, right[::-1])):
+        for row, label in enumerate(members):
+            look, height = looks(results.plan)[label], first - LINE * row
+            edge = side + (-0.15 if side == 1 else 0.15)
+            axes.plot([ranks[label], ranks[label], edge], [0, height, height], color=look.colour, linewidth=0.9)
+            axes.plot([ranks[label]], [0], **look.point(), clip_on=False, zorder=3)
+            side_of = "right" if side == 1 else "left"
+            axes.text(
+                edge + (-0.08 if side == 1 else 0.08),
+                height,
+                f"{plain(label)}  {ranks[label]:.2f}",
+                va="center",
+                ha=side_of,
+            )
+    for row, bar in enumerate(bars):
+        ends = [ranks[label] for label in bar]
+        axes.plot([min(ends) - 0.05, max(ends) + 0.05], [-LINE * (row + 0.7)] * 2, color="0.2", linewidth=2.4)
+    axes.set_xlim(1 - 0.45 * count**0.5, count + 0.45 * count**0.5)
+    axes.set_ylim(first - LINE * (len(left) - 0.3), LINE)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.spines["top"].set_visible(True)
+    axes.spines["top"].set_position(("data", 0))
+    axes.spines["top"].set_bounds(1, count)
+    axes.xaxis.set_ticks_position("top")
+    axes.set_xticks(range(1, count + 1))
+    axes.set_yticks([])
+    axes.grid(visible=False)

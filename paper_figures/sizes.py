@@ -1,0 +1,60 @@
+"""How scores grow with the number of training examples."""
+
+import numpy as np
+import pandas as pd
+
+from paper_figures.drawing import Drawing, grid, legend, looks, plain
+from results.cells import majority_score, scores_of, summaries
+from results.frame import Results
+from results.plan import FULL
+from results.statistics import t_interval
+from results.words import metric_words
+
+
+def score_against_size(results: Results) -> Drawing | None:
+    """One panel per task: mean test score against N on a log axis, with a 95 % t interval as a band."""
+    plan = results.plan
+    sizes = [size for size in plan.sizes if size != FULL]
+    if len(sizes) < 2:
+        return None
+    data = pd.DataFrame([row for size in sizes for task in plan.tasks for row in _rows(results, size, task)])
+    if data.empty:
+        return None
+    figure, panels = grid(len(plan.tasks), 2.4)
+    for axes, task in zip(panels, plan.tasks.values(), strict=True):
+        for label, look in looks(plan).items():
+            line = data[(data["task"] == task.name) & (data["label"] == label)].sort_values("n_train")
+            focal = label in (plan.protocol.reference, plan.protocol.focus)
+            axes.plot(line["n_train"], line["mean"], **look.point() | {"linestyle": "-"}, zorder=3 if focal else 2)
+            # Ten overlapping bands hide each other; the two methods in question have theirs, the CSV has all.
+            if focal:
+                axes.fill_between(
+                    line["n_train"], line["low"], line["high"], color=look.colour, alpha=0.15, linewidth=0
+                )
+        for size in sizes:
+            axes.plot([int(size)], [majority_score(summaries(results), size, task.name)], "_", color="0.35")
+        axes.set_xscale("log")
+        axes.set_xticks([int(size) for size in sizes], sizes)
+        axes.minorticks_off()
+        axes.set_title(plain(task.title))
+        axes.set_xlabel("training examples N")
+        axes.set_ylabel(f"{metric_words(task.metric)} × 100")
+    legend(figure, list(plan.labels), plan, lines=True)
+    return Drawing(
+        figure,
+        data,
+        "Score against the number of training examples",
+        "Mean test score over seeds; bands are 95 % t intervals of the reference and the focus method (all intervals "
+        "are in the CSV); dashes mark the majority class. Subsets of one seed are nested.",
+    )
+
+
+def _rows(results: Results, size: str, task: str) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for label, scores in scores_of(results, size, task).items():
+        known = scores[~np.isnan(scores)]
+        if len(known):
+            low, high = t_interval(known)
+            numbers = {"n": len(known), "mean": float(known.mean()), "low": low, "high": high}
+            rows.append({"task": task, "label": label, "n_train": int(size)} | numbers)
+    return rows
