@@ -17,7 +17,7 @@ tasks: [{tasks}]
 sizes: [{sizes}]
 seeds: [1, 2]
 methods: [{methods}]
-training: {{lr: 1e-3, epochs: {epochs}, max_length: 32}}
+training: {{lr: 5e-3, epochs: {epochs}, max_length: 32}}
 """
 
 
@@ -30,7 +30,7 @@ def save_encoder(folder: Path) -> Path:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=64,
+        max_position_embeddings=64, initializer_range=0.2,
     )  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

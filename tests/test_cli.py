@@ -1,0 +1,144 @@
+"""The command line: what its verbs print, and that a mistake ends in one sentence."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_runs import planned
+from tiny import write_suite
+from typer.testing import CliRunner, Result
+
+import amix.method
+from amix.encoders import ENCODERS
+from amix.method import methods
+from amix.tasks import TASKS
+from runners import commands
+from runners.progress import Remaining, duration
+from runners.suite import SuiteError, suite_names
+from runners.sweep import Todo
+
+ROOT = Path(__file__).parent.parent
+VERBS = ("plan", "sweep", "all", "run", "export", "collect", "figures", "report", "methods", "tasks", "encoders")
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(commands.app, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    result = call(verb, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.split("Options")[0]) > 80, "there is a sentence above the options"
+
+
+@pytest.mark.parametrize(
+    ("verb", "names"),
+    [("tasks", list(TASKS)), ("encoders", list(ENCODERS)), ("suites", suite_names()), ("methods", list(methods()))],
+)
+def test_listings_name_everything(verb: str, names: list[str]) -> None:
+    options = ["--encoder", "minilm-l2"] if verb == "methods" else []
+    result = call(verb, *options)
+    assert result.exit_code == 0, result.output
+    for name in names:
+        assert name in result.output
+
+
+def test_a_dry_run_says_what_would_run_and_leaves_nothing(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, "minilm-l3")
+    for verb in ("plan", "sweep", "all"):
+        options = [] if verb == "plan" else ["--dry-run"]
+        result = call(verb, "--suite", suite, "--out", tmp_path / "out", "--workers", "2", *options)
+        assert result.exit_code == 0, result.output
+        assert "12 runs, 0 done, 12 to do: about" in result.output
+        assert "with 2 workers" in result.output
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["runners", "plan", "--suite", "quik"])
+    with pytest.raises(SystemExit) as stopped:
+        commands.main()
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: unknown suite 'quik'; did you mean quick?")
+    assert "Traceback" not in error
+
+
+def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "app", lambda: int("no number"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        commands.main()
+    assert commands._foreseen(SuiteError("mistake"))
+
+
+def test_missing_data_stops_a_sweep_before_anything_trains(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, "minilm-l3", tasks="mini-cola, cola")
+    result = call("sweep", "--suite", suite, "--out", tmp_path / "out", "--glue", tmp_path)
+    assert "has no folder 'cola'" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_large_a_subset_stops_a_sweep_before_anything_trains(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, "minilm-l3", sizes="24, 100000")
+    result = call("sweep", "--suite", suite, "--out", tmp_path / "out")
+    assert "does not fit a train split" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_tables_are_made_without_torch() -> None:
+    code = "import sys, runners.commands; from results import collect; from paper_figures import figures, report"
+    heavy = "print([name for name in ('torch', 'transformers', 'distributed') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; {heavy}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_is_what_the_user_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "all", "--suite", "my suite.yaml"])
+    assert commands.typed_command() == "python -m runners all --suite 'my suite.yaml'"
+    monkeypatch.setitem(os.environ, "AMIX_STARTED_BY", "all.sh")
+    assert commands.typed_command() == "bash runners/all.sh --suite 'my suite.yaml'"
+
+
+def test_the_remaining_time_weighs_runs_by_what_is_expected_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("runners.progress.time.monotonic", lambda: now[0])
+    long, short = planned(1), planned(2)
+    remaining = Remaining(Todo((long, short), {long.spec.key: 90.0, short.spec.key: 10.0}, 0), workers=1)
+    assert remaining.seconds() == 100
+    now[0] = 30.0
+    assert remaining.seconds() == 70, "before anything ended the expectation counts"
+    now[0] = 180.0
+    remaining.count(long)
+    assert remaining.seconds() == pytest.approx(20), "runs take twice as long as expected here"
+
+
+def test_durations_read_as_people_say_them() -> None:
+    assert [duration(seconds) for seconds in (12.3, 600, 11_100)] == ["12 s", "10 min", "3 h 05 min"]
+
+
+def test_one_run_and_its_model(tmp_path: Path) -> None:
+    part = ("--task", "mini-cola", "--method", "vanilla", "--seed", "1", "--size", "12", "--encoder", "minilm-l2")
+    out = ("--training", "epochs=1", "--training", "lr=1e-4", "--out", tmp_path)
+    result = call("export", tmp_path / "model", *part, *out)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "last test: matthews" in result.output
+    assert (tmp_path / "model" / "model.safetensors").exists()
+    (record,) = (tmp_path / "records" / "single").glob("*.json")
+    assert '"lr": 0.0001' in record.read_text()
+
+
+def test_a_method_from_outside_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amix.method, "_METHODS", dict(methods()))  # No other test shall meet it.
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from amix.method import Method, register\n\n\n@register\nclass Mine(Method):\n"
+        '    """Nothing new."""\n\n    name, paper, year, kind = "mine", "nobody, 2026", 2026, "test"\n'
+    )
+    result = call("methods", "--methods", f"{file}:Mine", "--encoder", "minilm-l2")
+    assert result.exit_code == 0, result.output
+    assert "nobody, 2026" in result.output

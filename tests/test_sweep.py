@@ -1,0 +1,165 @@
+"""Whole sweeps as a user starts them, with real (tiny) runs: killed, stopped and gone on with."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import psutil
+import pytest
+from tiny import gone, save_encoder, wait_until, write_suite
+from typer.testing import CliRunner
+
+from amix.record import Store
+from results.collect import collect
+from results.layout import Layout
+from runners.commands import app
+
+ROOT = Path(__file__).parent.parent
+OF_THE_MACHINE = ("Training", "Run", "Time", "Memory")
+"""Columns of seconds and bytes, which no two runs share."""
+RUNS = 12
+START_SECONDS = 150.0
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    """The command line in a session of its own, as a terminal would start it."""
+    command = [sys.executable, "-m", "runners", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, start_new_session=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def finish(*arguments: str | Path) -> str:
+    process = start(*arguments)
+    output, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, output
+    return output
+
+
+def here(*arguments: str | Path) -> str:
+    """The command line in this process, which has torch loaded already."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def records(out: Path) -> Store:
+    return Store(out / "records" / "tiny")
+
+
+def recorded(out: Path) -> int:
+    return len(list(records(out).keys()))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_encoder(tmp_path_factory.mktemp("encoder") / "tiny-bert")
+
+
+@pytest.fixture(scope="module")
+def suite(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_suite(tmp_path_factory.mktemp("suite"), encoder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The suite run by one process from beginning to end."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    here("sweep", "--suite", suite, "--out", out, "--workers", "0")
+    return out
+
+
+@pytest.fixture(scope="module")
+def killed_and_gone_on(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The suite with two workers, killed in the middle as a whole (kill -9), and the same command once more."""
+    out = tmp_path_factory.mktemp("killed")
+    command = ("sweep", "--suite", suite, "--out", out, "--workers", "2")
+    process = start(*command)
+    assert wait_until(lambda: recorded(out) >= 2 or process.poll() is not None, START_SECONDS)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert 2 <= recorded(out) < RUNS, "the sweep was to be killed in its middle"
+    assert len(children) >= 2
+    assert wait_until(lambda: gone(children), 10), "workers must not outlive their sweep"
+    before = {key: records(out).path(key).read_bytes() for key in list(records(out).keys())}
+    finish(*command)
+    assert all(records(out).path(key).read_bytes() == content for key, content in before.items())
+    return out
+
+
+def test_kill_of_a_whole_sweep_leaves_no_trace_in_the_tables(undisturbed: Path, killed_and_gone_on: Path) -> None:
+    whole, resumed = (collect("tiny", Layout(out)) for out in (undisturbed, killed_and_gone_on))
+    tables = [path for path in whole.files if path.suffix == ".csv"]
+    assert [path.name for path in tables] == [path.name for path in resumed.files if path.suffix == ".csv"]
+    assert tables
+    for path in tables:
+        other = Layout(killed_and_gone_on).tables("tiny") / path.name
+        assert without_machine_columns(path) == without_machine_columns(other)
+
+
+def without_machine_columns(path: Path) -> list[list[str]]:
+    rows = list(csv.reader(path.read_text().splitlines()))
+    kept = [place for place, header in enumerate(rows[0]) if header not in OF_THE_MACHINE]
+    return [[row[place] for place in kept] for row in rows]
+
+
+def test_scores_are_the_same_in_one_process_and_in_two_workers(undisturbed: Path, killed_and_gone_on: Path) -> None:
+    keys = list(records(undisturbed).keys())
+    assert len(keys) == RUNS
+    assert keys == list(records(killed_and_gone_on).keys())
+    for key in keys:
+        one, two = records(undisturbed).get(key), records(killed_and_gone_on).get(key)
+        assert one is not None
+        assert two is not None
+        assert one["status"] == "ok", one["error"]
+        for block in ("spec", "data", "scores", "curve", "status"):
+            assert json.dumps(one[block]) == json.dumps(two[block])
+        arrays = [numpy.load(records(out).path(key).with_suffix(".npz")) for out in (undisturbed, killed_and_gone_on)]
+        for name in arrays[0].files:
+            assert arrays[0][name].tobytes() == arrays[1][name].tobytes()
+    assert len({json.dumps(records(undisturbed).get(key)["scores"]) for key in keys}) > RUNS // 2
+
+
+def test_a_run_alone_equals_the_run_in_the_sweep(suite: Path, undisturbed: Path, tmp_path: Path) -> None:
+    here("run", "--suite", suite, "--task", "mini-stsb", "--method", "mixout", "--seed", "2", "--out", tmp_path)
+    (key,) = records(tmp_path).keys()
+    alone, swept = records(tmp_path).get(key), records(undisturbed).get(key)
+    assert alone is not None
+    assert swept is not None
+    assert alone["scores"] == swept["scores"]
+    assert alone["curve"] == swept["curve"]
+
+
+def test_called_again_nothing_runs(suite: Path, undisturbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (undisturbed / "records" / "tiny").glob("*.npz")}
+    output = here("all", "--suite", suite, "--out", undisturbed)
+    assert "to do" not in output
+    assert f"{RUNS} ok" in output
+    assert before == {path: path.stat().st_mtime_ns for path in (undisturbed / "records" / "tiny").glob("*.npz")}
+
+
+def test_ctrl_c_ends_a_sweep_within_five_seconds_and_says_how_to_go_on(encoder: Path, tmp_path: Path) -> None:
+    long_and_short = write_suite(tmp_path, encoder, tasks="mini-cola", sizes="6, 480", methods="vanilla", epochs=500)
+    process = start("sweep", "--suite", long_and_short, "--out", tmp_path, "--workers", "2", "--seeds", "1")
+    # Both runs start together; when the short one has its record, the long one is in its middle.
+    assert wait_until(lambda: recorded(tmp_path) == 1 or process.poll() is not None, START_SECONDS)
+    children = psutil.Process(process.pid).children(recursive=True)
+    started = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    seconds = time.monotonic() - started
+    assert process.returncode == 130, output
+    assert seconds < 5
+    assert "Stopped: 1 of 2 runs are done. Go on with:" in output
+    assert f"python -m runners sweep --suite {long_and_short}" in output
+    assert "Traceback" not in output
+    assert wait_until(lambda: gone(children), 5)
