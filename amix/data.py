@@ -121,9 +121,9 @@ def _checked(task: Task, rows: pandas.DataFrame, where: str) -> pandas.DataFrame
 
 def _label_values(task: Task, labels: pandas.Series, where: str) -> pandas.Series:
     if task.labels is None:
-        numbers = pandas.to_numeric(labels, errors="coerce")
-        _refuse(where, task.label, labels, ~numpy.isfinite(numbers.astype(float)), "no number")
-        return numbers.astype(float)
+        numbers = pandas.to_numeric(labels, errors="coerce").astype(float)
+        _refuse(where, task.label, labels, numbers.isna() | numbers.abs().eq(numpy.inf), "no number")
+        return numbers
     ids: dict[str, int] = {str(index): index for index in range(len(task.labels))}
     ids |= {name: index for index, name in enumerate(task.labels)}
     values = labels.map(lambda value: ids.get(_label_text(value)))
@@ -149,7 +149,8 @@ class Tokenizer(Protocol):
 
     pad_token_id: int
 
-    def __call__(self, *texts: list[str], truncation: bool, max_length: int) -> Any: ...
+    def __call__(self, *texts: list[str], truncation: bool, max_length: int) -> Any:
+        """Token ids and masks of texts, or of pairs of texts."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class MeanPooledClassifier(PreTrainedModel):
         super().__init__(body.config)
         self.encoder = body
         self.dropout = nn.Dropout(getattr(body.config, "hidden_dropout_prob", 0.1))
-        self.classifier = nn.Linear(body.config.hidden_size, body.config.num_labels)
+        self.classifier = nn.Linear(int(body.config.hidden_size), int(body.config.num_labels or 1))
 
     def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> SequenceClassifierOutput:
         """Logits of a batch; further inputs go to the encoder as they are."""

@@ -39,7 +39,9 @@ class Recipe:
         unknown = sorted(set(changes) - known)
         if unknown:
             raise ValueError(f"unknown training setting {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
+        }
         return replace(self, **values)
 
     def as_dict(self) -> dict[str, Any]:
