@@ -29,6 +29,7 @@ class Performer:
     task_files: dict[str, str] = field(default_factory=dict)
     external: tuple[str, ...] = ()
     export: str | None = None
+    dev_only: bool = False
 
     @classmethod
     def of(cls, plan: "Plan", store: Store, command: str, glue: Path | None) -> "Performer":
@@ -42,6 +43,7 @@ class Performer:
             encoder=str(folder.resolve()) if folder.is_dir() else None,
             task_files=plan.suite.task_files,
             external=tuple(str(Path(path).resolve()) for path in plan.external),
+            dev_only=plan.suite.dev_only,
         )
 
     def __call__(self, run: PlannedRun) -> Outcome:
@@ -80,4 +82,5 @@ class Performer:
             task_file=self.task_files.get(run.spec.task),
             plugins=self.external,
             export=self.export,
+            dev_only=self.dev_only,
         )

@@ -10,7 +10,7 @@ from amix.encoders import find_encoder, public_name
 from amix.method import Method, MethodError, find_method, full_settings, load_external, source_hash
 from amix.recipe import Recipe
 from amix.record import RunSpec, write_atomically
-from amix.tasks import Task
+from amix.tasks import Task, task_source
 from results.layout import Layout
 from results.plan import SCHEMA
 from runners.engine import PlannedRun
@@ -72,10 +72,7 @@ def make_plan(suite: Suite) -> Plan:
 
     Errors: SuiteError for an unknown method, setting or training option, and for two rows that are the same run.
     """
-    try:
-        recipe = find_encoder(suite.encoder).recipe.with_changes(suite.training)
-    except (TypeError, ValueError) as error:
-        raise SuiteError(f"suite {suite.name}, training: {error}") from error
+    recipes = [_recipe(suite, row) for row in suite.methods]
     methods = tuple(_method(row) for row in suite.methods)
     settings = [_settings(row, method) for row, method in zip(suite.methods, methods, strict=True)]
     runs = tuple(
@@ -83,7 +80,7 @@ def make_plan(suite: Suite) -> Plan:
         for task in suite.tasks
         for size in suite.sizes
         for seed in suite.seeds
-        for row, method, configuration in zip(suite.methods, methods, settings, strict=True)
+        for row, method, configuration, recipe in zip(suite.methods, methods, settings, recipes, strict=True)
         if method.regression or not task.regression
     )
     _refuse_same_runs(runs)
@@ -108,12 +105,20 @@ def _planned(
         encoder=public_name(suite.encoder),
         method_config=settings,
         method_source=source_hash(method),
+        task_source=task_source(task),
         training=recipe.as_dict(),
         subset=suite.subset,
     )
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
     passes = method(method.Config(**settings)).relative_passes(examples, recipe)
     return PlannedRun(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size)
+
+
+def _recipe(suite: Suite, row: Row) -> Recipe:
+    try:
+        return find_encoder(suite.encoder).recipe.with_changes({**suite.training, **row.training})
+    except (TypeError, ValueError) as error:
+        raise SuiteError(f"suite {suite.name}, {row.label}, training: {error}") from error
 
 
 def _method(row: Row) -> type[Method]:

@@ -43,8 +43,8 @@ install_requirements() {
   echo "Installing requirements.txt into $environment (once, a few minutes)"
   local torch
   torch=$(grep '^torch==' "$root/requirements.txt")
-  "$python" -m pip install --quiet --disable-pip-version-check "$torch" &&
-    "$python" -m pip install --quiet --disable-pip-version-check -r "$root/requirements.txt" &&
+  "$python" -m pip install --quiet --quiet --disable-pip-version-check "$torch" &&
+    "$python" -m pip install --quiet --quiet --disable-pip-version-check -r "$root/requirements.txt" &&
     cp "$root/requirements.txt" "$installed" ||
     stop "Installing failed; pip says why above. The same command goes on from there."
 }

@@ -35,12 +35,14 @@ class SuiteError(ValueError):
 class Row:
     """One row of the tables: a label, the method behind it, and the settings that differ from the method's defaults.
 
-    method is a name of the registry, or path/to/file.py:ClassName for a method from outside the project.
+    method is a name of the registry, or path/to/file.py:ClassName for a method from outside the project. training
+    holds what this row alone changes in the recipe.
     """
 
     label: str
     method: str
     config: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Suite:
 
     sizes count training examples, None is the whole train split; training holds what differs from the encoder's
     recipe; footnotes say per task what a reader must know; task_files are the YAML files of tasks of one's own.
+    dev_only suites leave the test split unscored: they choose, they do not report.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Suite:
     subset: str = SUBSETS[0]
     footnotes: dict[str, str] = field(default_factory=dict)
     task_files: dict[str, str] = field(default_factory=dict)
+    dev_only: bool = False
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -137,6 +141,7 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         subset=_one_of(content.get("subset", SUBSETS[0]), SUBSETS, "subset"),
         footnotes=_footnotes(_mapping(content.get("footnotes"), "footnotes"), [task.name for task in tasks]),
         task_files={name: str(file.resolve()) for name, file in own},
+        dev_only=bool(content.get("dev_only", False)),
     )
 
 
@@ -153,8 +158,9 @@ def method_rows(content: Any) -> tuple[Row, ...]:
 def _row(label: str, settings: Any) -> Row:
     config = _mapping(settings, f"methods: {label}")
     method = str(config.pop("method", label))
+    training = _mapping(config.pop("training", None), f"methods: {label}, training")
     outside = ".py:" in method
-    return Row(method.rpartition(":")[2] if outside and label == method else label, method, config)
+    return Row(method.rpartition(":")[2] if outside and label == method else label, method, config, training)
 
 
 def chosen_seeds(content: Any) -> tuple[int, ...]:
