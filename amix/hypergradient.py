@@ -165,10 +165,12 @@ def _at(mixup: WeightMixup, start: list[Tensor] | None) -> Iterator[None]:
     if start is None:
         yield
         return
-    parameters: list[Tensor] = list((mixup.lower if len(start) == len(mixup.lower) else mixup.ordinary).values())
+    all_of_them = len(start) == len(mixup.lower)
+    parameters: list[Tensor] = list((mixup.lower if all_of_them else mixup.ordinary).values())
     exchange(parameters, start)
     try:
-        mixup.write()
+        if all_of_them:
+            mixup.write()
         yield
     finally:
         exchange(parameters, start)
