@@ -1,6 +1,6 @@
 """Attention-guided weight mixup (AGWM): search on random splits, average, finetune.
 
-Deb et al.: the weights of the forward pass are A o W + B o W0, where the attention A is learned on held-out data.
+Somayajula et al. (2024): the forward pass uses A o W + B o W0, where the attention A is learned on held-out data.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from amix.training import Fit, train
 from amix.weights import RunningMean
 
 Average = Literal["all", "attention"]
-PAPER = "Deb et al., Attention-guided weight mixup by bi-level optimisation, 2024 (arXiv 2403.12918)"
+PAPER = "Somayajula et al., NAACL 2024, arXiv 2403.12918"
 PASSES = {"central": 4, "forward": 3, "exact": 4, "first_order": 2}
 """Forward+backward passes of one bi-level iteration; exact counts its double backward as two."""
 

@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,9 @@ def reset_peak_memory() -> None:
     """Start measuring the peak anew, where the platform allows it (CUDA, Linux)."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    try:
+    # Elsewhere the peak is the process's, which is an upper bound for the run's.
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass  # Elsewhere the peak is the process's, which is an upper bound for the run's.
 
 
 def peak_memory() -> int:

@@ -1,4 +1,4 @@
-"""The Method contract and the registry: a finetuning method is one class that overrides what differs from plain finetuning.
+"""The Method contract and the registry: a method is one class that overrides what differs from plain finetuning.
 
 Order of the hooks in one training step (amix.training.train):
 dropout seeded -> loss -> backward -> after_backward -> gradients clipped -> before_step -> step -> after_step.
@@ -192,7 +192,8 @@ def load_external(reference: str) -> type[Method]:
     module_name = f"external_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
     if module_name not in sys.modules:
         specification = importlib.util.spec_from_file_location(module_name, path)
-        assert specification is not None and specification.loader is not None
+        assert specification is not None
+        assert specification.loader is not None
         module = importlib.util.module_from_spec(specification)
         sys.modules[module_name] = module
         try:

@@ -38,7 +38,9 @@ def score(metrics: tuple[str, ...], labels: Array, predictions: Array) -> dict[s
     return {metric: _SCORES[metric](labels, predictions) for metric in metrics}
 
 
-def majority_scores(metrics: tuple[str, ...], train_labels: Array, test_labels: Array, regression: bool) -> dict[str, float]:
+def majority_scores(
+    metrics: tuple[str, ...], train_labels: Array, test_labels: Array, regression: bool
+) -> dict[str, float]:
     """What predicting the training set's most frequent class (its mean for regression) scores on the test set."""
     if regression:
         constant = numpy.full(len(test_labels), train_labels.mean())

@@ -13,7 +13,7 @@ import numpy
 
 SCHEMA = 1
 FINISHED = ("ok", "diverged", "failed")
-"""Statuses after which a run is not run again: its outcome is data. `oom` and `cancelled` are accidents of a machine."""
+"""Statuses after which a run is not run again: its outcome is data; `oom` and `cancelled` are accidents."""
 STATUSES = (*FINISHED, "oom", "cancelled")
 
 
@@ -66,7 +66,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def digest(record: dict[str, Any]) -> str:
-    """sha256 over a record (as read from JSON) without its own digest, so that a record edited by hand is recognised."""
+    """sha256 over a record (as read from JSON) without its own digest: shows when one was edited by hand."""
     content = {name: value for name, value in record.items() if name != "digest"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -18,8 +18,8 @@ from amix.encoders import load_model, load_tokenizer
 from amix.environment import environment
 from amix.method import Method, find_method, load_external, make_config
 from amix.metrics import majority_scores, score
-from amix.record import SCHEMA, RunSpec
 from amix.recipe import Recipe
+from amix.record import SCHEMA, RunSpec
 from amix.tasks import Task, find_task
 from amix.training import Diverged, Fit, Predictions, accelerator, predict
 

@@ -63,7 +63,10 @@ GLUE = (
     Task("sst2", "SST-2", ("sentence",), ("negative", "positive"), ("accuracy",), folder="sst2"),
     Task("qnli", "QNLI", ("question", "sentence"), ENTAILED, ("accuracy",), folder="qnli"),
     Task("qqp", "QQP", ("question1", "question2"), ("not_duplicate", "duplicate"), ("f1", "accuracy"), folder="qqp"),
-    Task("mnli", "MNLI-m", ("premise", "hypothesis"), THREE_WAY, ("accuracy",), folder="mnli", test="validation_matched"),
+    Task(
+        "mnli", "MNLI-m", ("premise", "hypothesis"), THREE_WAY, ("accuracy",),
+        folder="mnli", test="validation_matched",
+    ),
     Task(
         "mnli-mismatched", "MNLI-mm", ("premise", "hypothesis"), THREE_WAY, ("accuracy",),
         folder="mnli", test="validation_mismatched",
@@ -94,9 +97,9 @@ def find_task(name: str, folder: Path | None = None) -> Task:
 
 
 def read_task(path: Path) -> Task:
-    """A task from a YAML file with the fields name, train, test, text, label, labels (left out for regression), metrics.
+    """A task from a YAML file with the fields name, train, test, text, label, labels and metrics.
 
-    train and test are CSV, TSV, JSONL or Parquet files, relative to the YAML file.
+    labels is left out for regression; train and test are CSV, TSV, JSONL or Parquet files, relative to the YAML file.
     """
     try:
         content = yaml.safe_load(path.read_text())

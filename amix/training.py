@@ -147,7 +147,8 @@ def _train_epoch(method: "Method", model: nn.Module, fit: Fit) -> float:
 
 def train_step(method: "Method", model: nn.Module, batch: Batch, fit: Fit) -> torch.Tensor:
     """One update with all hooks; returns the detached loss without waiting for the device."""
-    assert fit.optimizer is not None and fit.scheduler is not None
+    assert fit.optimizer is not None
+    assert fit.scheduler is not None
     seed_dropout(fit.seed, fit.stage, fit.step)
     loss = method.loss(model, batch, fit)
     fit.backward(loss)
@@ -184,7 +185,7 @@ def _note_epoch(method: "Method", model: nn.Module, fit: Fit, mean_loss: float) 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Outputs on a split in its order: logits [n, outputs]; predictions [n] are class ids, or numbers for regression."""
+    """Outputs on a split, in its order: logits [n, outputs]; predictions [n], class ids or numbers for regression."""
 
     logits: numpy.ndarray
     predictions: numpy.ndarray

@@ -63,7 +63,7 @@ def workers_of(count: int, gpus: list[str]) -> Iterator[tuple[LocalCluster, Clie
             n_workers=count,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit=0,
             silence_logs="CRITICAL",
         )

@@ -43,6 +43,8 @@ app = typer.Typer(
 )
 app.add_typer(run_commands.app)
 app.add_typer(bench.app, name="bench")
+
+
 def main() -> None:
     """Run the command line; an error that the project foresees is one sentence, not a traceback."""
     signal.signal(signal.SIGTERM, _terminate)  # What batch systems send: end as after Ctrl-C.

@@ -63,9 +63,7 @@ def todo(plan: Plan, known: dict[str, Known], retry_failed: bool = False) -> Tod
     return Todo(tuple(rest), expected, len(plan.runs) - len(rest))
 
 
-def _expected_seconds(
-    runs: Iterable[PlannedRun], known: dict[str, Known], rest: list[PlannedRun]
-) -> dict[str, float]:
+def _expected_seconds(runs: Iterable[PlannedRun], known: dict[str, Known], rest: list[PlannedRun]) -> dict[str, float]:
     """Work times seconds per work, as measured in the row's own finished runs, else in all, else as guessed."""
     rates: dict[str, list[float]] = {}
     for run in runs:

@@ -19,7 +19,10 @@ def test_correlations_by_hand() -> None:
 
 
 def test_a_constant_correlates_zero_and_matthews_is_zero() -> None:
-    assert score(("spearman", "pearson"), numpy.array([1.0, 2.0]), numpy.array([3.0, 3.0])) == {"spearman": 0, "pearson": 0}
+    assert score(("spearman", "pearson"), numpy.array([1.0, 2.0]), numpy.array([3.0, 3.0])) == {
+        "spearman": 0,
+        "pearson": 0,
+    }
     assert score(("matthews",), numpy.array([1, 0, 1]), numpy.array([1, 1, 1])) == {"matthews": 0}
 
 

@@ -119,9 +119,7 @@ def test_the_command_line_picks_rows_and_keeps_the_reference(tmp_path: Path) -> 
         with_choices(suite, "nixout")
 
 
-def test_a_method_from_outside_is_planned_under_its_files_hash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_method_from_outside_is_planned_under_its_files_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amix.method, "_METHODS", dict(methods()))  # No other test shall meet it.
     file = tmp_path / "mine.py"
     file.write_text(OWN_METHOD)
