@@ -22,6 +22,10 @@ from results.render import html_table
 
 HERE = Path(__file__).parent
 PACKAGES = "packages"
+FULL_WIDTH = 7.0 * 72
+"""Width in points of a figure that is as wide as the page."""
+SMALLEST_WIDTH = 34
+"""Width in letters below which such a figure is scrolled rather than shrunk."""
 
 
 def write(suite: str, layout: Layout) -> Path:
@@ -57,7 +61,7 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
         plan=plan,
         question=question(plan),
         answers=[answer(results, size) for size in plan.sizes],
-        tables=[Markup(html_table(table)) for table in make_tables(results)],
+        tables=[(table.title, table.detail, Markup(html_table(table))) for table in make_tables(results)],
         figures=figures,
         runs=runs,
         counts=sorted(Counter(run["status"] for run in runs).items()),
@@ -78,7 +82,10 @@ def inline_svg(folder: Path, figure: Made) -> str:
     text = re.sub(r"url\(#", f"url(#{figure.name}-", text)
     text = re.sub(r'href="#', f'href="#{figure.name}-', text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return text.replace("<svg ", '<svg role="img" ', 1)
+    # A narrow figure stays narrow, so that letters have one size on the whole page.
+    share = min(1.0, float(re.search(r'width="([\d.]+)pt"', text)[1]) / FULL_WIDTH)  # type: ignore[index]
+    width = f"width: {100 * share:.0f}%; min-width: {SMALLEST_WIDTH * share:.0f}rem"
+    return text.replace("<svg ", f'<svg role="img" style="{width}" ', 1)
 
 
 def _run(row: dict[Any, Any]) -> dict[str, str]:

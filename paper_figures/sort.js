@@ -1,5 +1,5 @@
 document.addEventListener("click", (event) => {
-  const header = event.target.closest("table.sortable thead th");
+  const header = event.target.closest("table.sortable thead tr:last-child th");
   if (!header) return;
   const table = header.closest("table");
   const column = header.cellIndex;
@@ -14,7 +14,7 @@ document.addEventListener("click", (event) => {
     : (ascending ? 1 : -1) * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
   const body = table.tBodies[0];
   body.append(...[...body.rows].map((row) => [value(row), row]).sort((a, b) => compare(a[0], b[0])).map((pair) => pair[1]));
-  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
   table.dataset.sorted = "";
 });

@@ -128,6 +128,7 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
         columns=columns,
         rows=tuple(rows),
         banner=plan.note,
+        detail=True,
     )
 
 

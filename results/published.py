@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from results.cells import summaries
+from results.cells import seed_averages, summaries
 from results.frame import Results
 from results.plan import FULL
 from results.statistics.reproduction import Summary, compare, sample_sd
@@ -15,6 +15,7 @@ from results.words import selection_words
 
 REFERENCE = Path(__file__).with_name("reference")
 SCORE = ".2f"
+AVERAGE = "average"
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,15 @@ def _size(setting: str) -> str | None:
 def published_table(results: Results) -> Table | None:
     """Ours minus published for every score that can be compared; None when there is none."""
     plan = results.plan
-    cells = summaries(results)
     labels: dict[str, str] = {}
     for method in plan.methods:
         labels.setdefault(method.method, method.label)
-    tasks = {task.title.casefold(): task for task in plan.tasks.values()}
     rows = []
     for score in published():
-        task = tasks.get(score.task.casefold())
-        if task is None or task.metric != score.metric or score.encoder != plan.encoder or score.method not in labels:
-            continue
-        ours = cells.get((score.size, task.name, labels[score.method]))
-        if ours is not None and ours.n > 0:
-            rows.append(_row(score, Summary(ours.mean, ours.std, ours.n), labels[score.method], plan.protocol.margin))
+        if score.encoder == plan.encoder and score.method in labels:
+            ours = _ours(results, score, labels[score.method])
+            if ours is not None:
+                rows.append(_row(score, ours, labels[score.method], plan.protocol.margin))
     if not rows:
         return None
     columns = (
@@ -115,6 +112,21 @@ def published_table(results: Results) -> Table | None:
         notes=("The settings differ from ours in what they test and select on: read the last columns.",),
         banner=plan.note,
     )
+
+
+def _ours(results: Results, score: Published, label: str) -> Summary | None:
+    """Our runs of the same task, metric and size, or of the same tasks where an average was published."""
+    tasks = results.plan.tasks.values()
+    if score.metric == AVERAGE:
+        if {task.title for task in tasks} != set(score.task.removeprefix("average ").split("/")):
+            return None
+        averages = seed_averages(results, score.size)[label].dropna() if score.size in results.plan.sizes else []
+        return Summary(float(averages.mean()), float(averages.std(ddof=1)), len(averages)) if len(averages) else None
+    for task in tasks:
+        if task.title == score.task and task.metric == score.metric:
+            cell = summaries(results).get((score.size, task.name, label))
+            return Summary(cell.mean, cell.std, cell.n) if cell is not None and cell.n else None
+    return None
 
 
 def _row(score: Published, ours: Summary, label: str, margin: float) -> tuple[Cell, ...]:

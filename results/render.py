@@ -181,7 +181,7 @@ def csv_text(table: Table) -> str:
     """The table's numbers unrounded: per column its value and, where cells have them, std, n and marks."""
     columns: list[tuple[str, list[object]]] = []
     for i, column in enumerate(table.columns):
-        name = " ".join(part for part in (column.group, column.header) if part)
+        name = " ".join(part for part in (column.group, column.header, column.subheader) if part)
         cells = [row[i] for row in table.rows]
         columns.append((name, ["" if cell.missing else cell.value for cell in cells]))
         if any(cell.spread is not None for cell in cells):
@@ -213,7 +213,8 @@ def _plain(value: object) -> object:
 
 def html_table(table: Table) -> str:
     """The table as an HTML fragment: <figure> with caption, table and notes; every text escaped."""
-    head = "".join(_html_head(table, column, left) for column, left in zip(table.columns, _left(table), strict=True))
+    heads = "".join(_html_head(table, column, left) for column, left in zip(table.columns, _left(table), strict=True))
+    head = f"{_html_groups(table.columns)}<tr>{heads}</tr>"
     body = "\n".join(
         "<tr" + (' class="rule"' if number in table.rules else "") + ">"
         + "".join(_html_cell(table, cell, table.columns[i], first=i == 0) for i, cell in enumerate(row)) + "</tr>"
@@ -225,13 +226,23 @@ def html_table(table: Table) -> str:
     return (
         f'<figure class="table" id="table-{html.escape(table.name)}">\n'
         f"<figcaption><strong>{html.escape(table.title)}.</strong> {html.escape(table.caption)}</figcaption>\n{banner}"
-        f'<div class="scroll"><table class="sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
+        f'<div class="scroll"><table class="sortable">\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n'
         "</table></div>\n" + "".join(f'<p class="note">{note}</p>\n' for note in notes) + "</figure>\n"
     )
 
 
+def _html_groups(columns: tuple[Column, ...]) -> str:
+    if not any(column.group for column in columns):
+        return ""
+    cells = [
+        f'<th colspan="{len(list(members))}"' + (f' class="group">{html.escape(group)}</th>' if group else "></th>")
+        for group, members in groupby(columns, key=lambda column: column.group)
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
 def _html_head(table: Table, column: Column, left: bool) -> str:
-    parts = [html.escape(part) for part in (column.group, column.header, column.subheader) if part]
+    parts = [html.escape(part) for part in (column.header, column.subheader) if part]
     kind = "" if left else ' class="number"'
     return f'<th scope="col"{kind}>{"<br>".join(parts)}{_sup(letters(table, column.notes))}</th>'
 

@@ -52,7 +52,7 @@ class Table:
     """A table: name (of its files), title, caption, columns, rows, rules, notes below it, and a banner.
 
     rules are the rows under which a rule is drawn; the banner (what the numbers must not be taken for) stands in
-    every rendering, CSV included.
+    every rendering, CSV included. detail: for looking things up; the page folds it away.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Table:
     rules: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
     banner: str = ""
+    detail: bool = False
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.rows):

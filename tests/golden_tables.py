@@ -57,6 +57,14 @@ SUITES = {
         },
         left_out=(("r&d", "rte", 2), *(("child_tuning", "qnli", seed) for seed in range(1, 8))),
     ),
+    "sizes": synthetic.Suite(
+        name="sizes",
+        tasks=("rte", "mrpc"),
+        methods=("vanilla", "agwm", "mixout"),
+        sizes=(300, 1000, None),
+        seeds=(1, 2, 3, 4, 5, 6, 7),
+        encoder="bert-large",
+    ),
     "few-seeds": synthetic.Suite(name="few-seeds", methods=("vanilla", "agwm"), seeds=(1, 2, 3), gains={"agwm": 9.0}),
     "one-method": synthetic.Suite(name="one-method", tasks=("rte",), methods=("vanilla",)),
     "nothing-run": synthetic.Suite(
@@ -69,20 +77,33 @@ SUITES = {
 }
 
 
-def tables() -> dict[str, Table]:
-    """Every kept table by the name of its files."""
-    found = {"special": SPECIAL}
-    for name, suite in SUITES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            layout = synthetic.write(suite, Path(folder))
-            found |= {f"{name}-{table.name}": table for table in make_tables(load(name, layout))}
-    return found
+KEPT = {
+    "failures": None,
+    "sizes": ("sizes", "published"),
+    "few-seeds": ("main-n100", "against-vanilla-n100", "stability-n100"),
+    "one-method": ("main-n100", "stability-n100"),
+    "nothing-run": ("main-n100",),
+}
+"""Which tables of a suite are kept; None for all of them."""
+
+
+def suite_tables(name: str) -> dict[str, Table]:
+    """Every table of one of the suites above, by its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        layout = synthetic.write(SUITES[name], Path(folder))
+        return {table.name: table for table in make_tables(load(name, layout))}
 
 
 def texts() -> dict[str, str]:
-    """File name and content of every kept rendering."""
-    formats = {"md": render.markdown, "tex": render.latex, "csv": render.csv_text, "html": render.html_table}
-    return {f"{name}.{suffix}": draw(table) for name, table in tables().items() for suffix, draw in formats.items()}
+    """File name and content of every kept rendering: Markdown and LaTeX, and the other formats of the special table."""
+    found = {"special.csv": render.csv_text(SPECIAL), "special.html": render.html_table(SPECIAL)}
+    kept = {"special": SPECIAL}
+    for suite, names in KEPT.items():
+        made = suite_tables(suite)
+        kept |= {f"{suite}-{name}": made[name] for name in (names or made)}
+    for name, table in kept.items():
+        found |= {f"{name}.md": render.markdown(table), f"{name}.tex": render.latex(table)}
+    return found
 
 
 if __name__ == "__main__":

@@ -41,9 +41,10 @@ class Suite:
     left_out: tuple[tuple[str, str, int], ...] = ()
     predictions: bool = False
     epochs: int = 3
+    encoder: str = "minilm-l6"
 
     def spec(self, method: str, task: str, size: int | None, seed: int) -> RunSpec:
-        return RunSpec(task, size, seed, method, "minilm-l6", {"strength": 0.5}, training={"lr": 1e-4, "epochs": 10})
+        return RunSpec(task, size, seed, method, self.encoder, {"strength": 0.5}, training={"lr": 1e-4, "epochs": 10})
 
 
 def plan(suite: Suite) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def plan(suite: Suite) -> dict[str, Any]:
         },
         "methods": [{"label": name, "method": name, "paper": "Someone et al. 2020", "year": 2020, "kind": "regulariser",
                      "passes": 1.0} for name in suite.methods],
-        "encoder": "minilm-l6",
+        "encoder": suite.encoder,
         "sizes": list(suite.sizes),
         "seeds": list(suite.seeds),
         "runs": runs,

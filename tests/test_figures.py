@@ -6,8 +6,11 @@ import pandas as pd
 import pytest
 import synthetic
 
-from paper_figures.drawing import looks, style
-from paper_figures.figures import draw_all, drawings, made_before, make
+from paper_figures.drawing import Drawing, looks, save, style
+from paper_figures.figures import PER_SIZE, drawings, made_before, make
+from paper_figures.ranks import critical_difference
+from paper_figures.sizes import score_against_size
+from paper_figures.strips import strips
 from paper_figures.trade_offs import pareto
 from results.frame import load
 from results.layout import Layout
@@ -22,25 +25,32 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     return synthetic.write(SUITE, tmp_path_factory.mktemp("figures"))
 
 
-def test_remade_figures_are_the_same_bytes(layout: Layout) -> None:
-    first = {path: path.read_bytes() for path in make("toy", layout)}
-    assert {path.suffix for path in first} == {".pdf", ".svg", ".png", ".csv", ".json"}
-    assert {path: path.read_bytes() for path in make("toy", layout)} == first
+@pytest.fixture(scope="module")
+def files(layout: Layout) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in make("toy", layout)}
 
 
-def test_every_figure_has_its_numbers_title_and_caption(layout: Layout) -> None:
+@pytest.fixture(scope="module")
+def made(layout: Layout) -> dict[str, Drawing]:
     with style():
-        made = dict(drawings(load("toy", layout)))
-    assert {"strips-n100", "mean-against-spread-n100", "cost-against-score-n100"} <= set(made)
+        return dict(drawings(load("toy", layout)))
+
+
+def test_remade_figures_are_the_same_bytes(layout: Layout, files: dict[Path, bytes]) -> None:
+    assert {path.suffix for path in files} == {".pdf", ".svg", ".png", ".csv", ".json"}
+    assert {path: path.read_bytes() for path in make("toy", layout)} == files
+
+
+def test_every_figure_has_its_numbers_title_and_caption(made: dict[str, Drawing]) -> None:
+    assert set(made) == {f"{name}-n100" for name in PER_SIZE}
     for drawing in made.values():
         assert len(drawing.data) > 0
         assert drawing.title
         assert drawing.caption.endswith(".")
 
 
-def test_strips_draw_every_scored_run_and_mark_the_failed_one(layout: Layout) -> None:
-    with style():
-        drawing = dict(drawings(load("toy", layout)))["strips-n100"]
+def test_strips_draw_every_scored_run_and_mark_the_failed_one(made: dict[str, Drawing]) -> None:
+    drawing = made["strips-n100"]
     assert len(drawing.data) == 3 * 4 * 6 - 2
     panel = drawing.figure.axes[1]
     crosses = [line for line in panel.lines if line.get_marker() == "x" and len(line.get_xdata()) > 0]
@@ -59,13 +69,14 @@ def test_methods_look_different_and_reference_and_focus_always_the_same(layout: 
     assert (table["vanilla"].marker, table["agwm"].marker) == ("o", "*")
 
 
-def test_figures_of_other_records_are_not_taken_for_these(layout: Layout, tmp_path: Path) -> None:
-    results = load("toy", layout)
-    draw_all(results, tmp_path)
-    assert [figure.name for figure in made_before(results, tmp_path) or []]
-    assert made_before(load("toy", layout, "best_dev"), tmp_path) is None
-    next(tmp_path.glob("*.svg")).unlink()
-    assert made_before(results, tmp_path) is None
+def test_figures_of_other_records_are_not_taken_for_these(tmp_path: Path) -> None:
+    layout = synthetic.write(synthetic.Suite(tasks=("rte",), methods=("vanilla",), seeds=(1, 2)), tmp_path)
+    make("toy", layout)
+    folder = layout.figures("toy")
+    assert made_before(load("toy", layout), folder)
+    assert made_before(load("toy", layout, "best_dev"), folder) is None
+    next(folder.glob("*.svg")).unlink()
+    assert made_before(load("toy", layout), folder) is None
 
 
 def test_nothing_run_draws_nothing(tmp_path: Path) -> None:
@@ -74,8 +85,51 @@ def test_nothing_run_draws_nothing(tmp_path: Path) -> None:
     assert [file.name for file in files] == ["figures.json"]
 
 
-def test_the_csv_beside_a_figure_holds_the_numbers_drawn(layout: Layout) -> None:
-    path = next(path for path in make("toy", layout) if path.name == "cost-against-score-n100.csv")
+def test_the_csv_beside_a_figure_holds_the_numbers_drawn(files: dict[Path, bytes]) -> None:
+    path = next(path for path in files if path.name == "cost-against-score-n100.csv")
     table = pd.read_csv(path).set_index("label")
     assert table.loc["vanilla", "passes"] == 1
     assert table.loc["agwm", "passes"] == 2
+
+
+def test_the_forest_draws_the_tested_differences_and_their_average(made: dict[str, Drawing]) -> None:
+    data = made["forest-n100"].data
+    assert set(data["task"]) == {*SUITE.tasks, "average"}
+    cell = data[(data["task"] == "cola") & (data["label"] == "agwm")].iloc[0]
+    own, its = ([synthetic.score(SUITE, label, "cola", 100, s) for s in SUITE.seeds] for label in ("agwm", "vanilla"))
+    gaps = [a - b for a, b in zip(own, its, strict=True)]
+    assert cell["difference"] == pytest.approx(sum(gaps) / len(gaps))
+    per_task = data[(data["label"] == "agwm") & (data["task"] != "average")]["difference"]
+    average = data[(data["label"] == "agwm") & (data["task"] == "average")]["difference"].iloc[0]
+    assert average == pytest.approx(per_task.mean())
+
+
+def test_ranks_are_of_the_task_means_and_bars_join_what_was_not_told_apart(tmp_path: Path) -> None:
+    suite = synthetic.Suite(seeds=tuple(range(8)), gains={"agwm": 15.0, "lora": -15.0}, difference_sd=0.5, seed_sd=0.1)
+    with style():
+        drawing = critical_difference(load("toy", synthetic.write(suite, tmp_path)), "100")
+    assert drawing
+    data = drawing.data
+    ranks = data.set_index("label")["mean_rank"]
+    assert (ranks["agwm"], ranks["lora"]) == (1, 4)
+    bars = data.set_index("label")["bars"]
+    assert (bars["agwm"], bars["lora"]) == ("", "")
+    assert bars["vanilla"] == bars["mixout"]
+
+
+def test_scores_are_drawn_against_sizes_when_there_are_several(tmp_path: Path) -> None:
+    suite = synthetic.Suite(tasks=("rte",), sizes=(100, 300), seeds=(1, 2, 3))
+    with style():
+        drawing = score_against_size(load("toy", synthetic.write(suite, tmp_path)))
+    assert drawing
+    assert drawing.data.groupby("label")["n_train"].apply(list).to_dict() == dict.fromkeys(suite.methods, [100, 300])
+    assert drawing.figure.axes[0].get_xscale() == "log"
+
+
+def test_a_label_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
+    suite = synthetic.Suite(tasks=("rte",), methods=("vanilla", "$x_1$ & co", "a_b^c$"), seeds=(1, 2, 3))
+    with style():
+        drawing = strips(load("toy", synthetic.write(suite, tmp_path)), "100")
+        assert drawing
+        save(drawing, "strips", tmp_path)
+    assert "$x_1$ &amp; co" in (tmp_path / "strips.svg").read_text()
