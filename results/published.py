@@ -120,7 +120,9 @@ def _ours(results: Results, score: Published, label: str) -> Summary | None:
     if score.metric == AVERAGE:
         if {task.title for task in tasks} != set(score.task.removeprefix("average ").split("/")):
             return None
-        averages = seed_averages(results, score.size)[label].dropna() if score.size in results.plan.sizes else []
+        if score.size not in results.plan.sizes:
+            return None
+        averages = seed_averages(results, score.size)[label].dropna()
         return Summary(float(averages.mean()), float(averages.std(ddof=1)), len(averages)) if len(averages) else None
     for task in tasks:
         if task.title == score.task and task.metric == score.metric:
