@@ -55,6 +55,7 @@ ENCODERS: dict[str, Encoder] = {
     for encoder in (
         Encoder("minilm-l6", MINILM_PACKAGE, MINILM_RECIPE, pooling="mean", seen=_MINILM_SEEN),
         Encoder("minilm-l3", MINILM_PACKAGE, MINILM_RECIPE, layers=3, pooling="mean", seen=_MINILM_SEEN),
+        Encoder("minilm-l4", MINILM_PACKAGE, MINILM_RECIPE, layers=4, pooling="mean", seen=_MINILM_SEEN),
         Encoder("minilm-l2", MINILM_PACKAGE, MINILM_RECIPE, layers=2, pooling="mean", seen=_MINILM_SEEN),
         Encoder("bert-large", "bert-large-cased"),
         Encoder("bert-base", "bert-base-cased"),
