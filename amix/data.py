@@ -138,8 +138,11 @@ def _label_text(value: Any) -> str:
 def _refuse(where: str, column: str, values: pandas.Series, wrong: pandas.Series, what: str) -> None:
     if wrong.any():
         row = int(numpy.flatnonzero(wrong.to_numpy())[0])
+        line = {".csv": row + 2, ".tsv": row + 2}.get(Path(where).suffix, row + 1)  # Those two have a header.
+        value = values.iloc[row]
+        shown = value.item() if isinstance(value, numpy.generic) else value
         raise DataError(
-            f"{where}, line {row + 2}, column {column}: {values.iloc[row]!r} is {what} "
+            f"{where}, line {line}, column {column}: {shown!r} is {what} "
             f"({int(wrong.sum())} such rows in {len(wrong)})"
         )
 
