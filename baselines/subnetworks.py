@@ -100,10 +100,9 @@ class ChildTuningD(ChildTuning):
         """Choose the subnetwork before the first step."""
         inside = (parameter for block in blocks(model) for parameter in block.parameters())
         self.parameters: list[Tensor] = [parameter for parameter in inside if parameter.requires_grad]
-        self.fisher = self.fisher_information(model, fit)
-        self.threshold = pooled_quantile(self.fisher, 1.0 - self.config.p)
-        self.masks = [values >= self.threshold for values in self.fisher]
-        del self.fisher
+        fisher = self.fisher_information(model, fit)
+        self.threshold = pooled_quantile(fisher, 1.0 - self.config.p)
+        self.masks = [values >= self.threshold for values in fisher]
 
     def fisher_information(self, model: Model, fit: Fit) -> list[Tensor]:
         """F of each parameter of the blocks, over one pass."""

@@ -1,0 +1,144 @@
+"""Three tiny random encoders with one tokenizer, and a separable toy task in two forms: classes and numbers."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import torch
+import yaml
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertTokenizer,
+    DebertaV2Config,
+    PretrainedConfig,
+    RobertaConfig,
+)
+
+from amix.encoders import ENCODERS, Encoder
+from amix.method import find_method, full_settings
+from amix.recipe import Recipe
+from amix.record import RunSpec
+from amix.run import Context, execute
+
+GOOD, BAD = ("fine", "lovely", "great", "happy"), ("awful", "sad", "poor", "dull")
+FILLERS = ("the", "a", "one", "cat", "dog", "tree", "house", "river", "bird", "walks", "sings", "sleeps", "over")
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *FILLERS)
+RECIPE = Recipe(lr=8e-3, epochs=7, max_length=24)
+SHORT = Recipe(lr=8e-3, epochs=2, max_length=24)
+"""Long enough to tell two runs apart."""
+ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
+    "lora": {"lr": None, "rank": 16, "alpha": 16.0},
+}
+"""Settings with which methods learn there, where their defaults are meant for a pretrained encoder."""
+FAMILIES = ("bert", "roberta", "deberta-v2")
+POOLED = "bert-mean"
+"""The BERT again, pooled by the mean of its token states."""
+
+
+def configuration(family: str) -> PretrainedConfig:
+    """Two layers of width 32 with dropout 0.1."""
+    common: dict[str, Any] = {
+        "vocab_size": len(VOCABULARY), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "intermediate_size": 48, "max_position_embeddings": 40, "pad_token_id": 0, "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1, "initializer_range": 0.1,
+    }  # fmt: skip
+    if family == "bert":
+        return BertConfig(**common)
+    if family == "roberta":
+        return RobertaConfig(**common, type_vocab_size=1)
+    return DebertaV2Config(**common, relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8)
+
+
+def save_encoder(family: str, folder: Path) -> str:
+    """The family's random encoder and the tokenizer, as a folder that transformers loads."""
+    torch.manual_seed(11)
+    AutoModelForSequenceClassification.from_config(configuration(family)).save_pretrained(folder)
+    tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(VOCABULARY)})
+    if family == "roberta":
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def save_encoders(folder: Path) -> dict[str, str]:
+    """Every family, and the mean-pooled one under an alias of its own: name -> what Context.encoder takes."""
+    names = {family: save_encoder(family, folder / family) for family in FAMILIES}
+    ENCODERS[POOLED] = Encoder(POOLED, names["bert"], pooling="mean")
+    return names | {POOLED: POOLED}
+
+
+def sentences(rows: int, seed: int) -> pandas.DataFrame:
+    """Sentences with good and bad words; label: whether good ones prevail, score: by how much, from 0 to 4."""
+    random = numpy.random.default_rng(seed)
+    content = []
+    for row in range(rows):
+        score = (0, 1, 3, 4)[row % 4]
+        polar = [*random.choice(GOOD, score), *random.choice(BAD, 4 - score)]
+        words = random.permutation([*polar, *random.choice(FILLERS, random.integers(3, 8))])
+        content.append({"sentence": " ".join(words), "label": "positive" if score > 2 else "negative", "score": score})
+    return pandas.DataFrame(content)
+
+
+def save_tasks(folder: Path) -> dict[str, str]:
+    """The toy task in both forms: name -> YAML file."""
+    sentences(160, 1).to_csv(folder / "train.csv", index=False)
+    sentences(120, 2).to_csv(folder / "test.csv", index=False)
+    common = {"train": "train.csv", "test": "test.csv", "text": "sentence"}
+    tasks = {
+        "toy": common | {"name": "toy", "labels": ["negative", "positive"]},
+        "toy-score": common | {"name": "toy-score", "label": "score"},
+    }
+    for name, content in tasks.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    return {name: str(folder / f"{name}.yaml") for name in tasks}
+
+
+Run = tuple[dict[str, Any], dict[str, numpy.ndarray]]
+
+
+class Bench:
+    """Runs of any method on the toy task, from spec to record; a run asked for twice is carried out once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.encoders = save_encoders(folder / "encoders")
+        self.tasks = save_tasks(folder)
+        self.kept: dict[tuple[str, ...], Run] = {}
+
+    def execute(
+        self,
+        method: str,
+        family: str,
+        task: str = "toy",
+        settings: Mapping[str, Any] | None = None,
+        recipe: Recipe = SHORT,
+        seed: int = 1,
+        **context: Any,
+    ) -> Run:
+        """One run; further keywords go to its Context."""
+        chosen = ON_TINY_ENCODERS.get(method, {}) if settings is None else settings
+        config = full_settings(find_method(method), chosen)
+        spec = RunSpec(task, 96, seed, method, family, method_config=config, training=recipe.as_dict())
+        return execute(spec, Context(encoder=self.encoders[family], task_file=self.tasks[task], **context))
+
+    def learnt(self, method: str, family: str) -> Run:
+        """The run in which the method learns the toy task; its model is exported."""
+        export = str(self.exported(method, family))
+        return self.once(("learnt", method, family), lambda: self.execute(method, family, recipe=RECIPE, export=export))
+
+    def short(self, method: str, family: str) -> Run:
+        """A run of few steps."""
+        return self.once(("short", method, family), lambda: self.execute(method, family))
+
+    def once(self, key: tuple[str, ...], carry_out: Callable[[], Run]) -> Run:
+        """What was found before under this key, else what is found now."""
+        if key not in self.kept:
+            self.kept[key] = carry_out()
+        return self.kept[key]
+
+    def exported(self, method: str, family: str) -> Path:
+        """The folder of the model that learnt the toy task."""
+        return self.folder / "exports" / f"{method}-{family}"
