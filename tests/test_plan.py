@@ -16,6 +16,7 @@ from runners.plan import Plan, make_plan, with_choices
 from runners.suite import SuiteError, chosen_seeds, find_suite, method_rows, read_suite, suite_names
 from runners.sweep import SECONDS_PER_WORK, known_runs, todo
 
+MAIN_SUITES = ("quick", "lowres-cpu", "lowres-gpu")
 OWN_METHOD = '''
 from amix.method import Method, register
 
@@ -38,8 +39,9 @@ def test_every_suite_of_the_project_becomes_a_plan_that_results_can_read(name: s
     read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), name)
     assert len(read.runs) == len(plan.runs) > 0
     assert read.labels == tuple(row.label for row in plan.suite.methods)
-    if not name.startswith("tune-"):
+    if not plan.suite.dev_only:
         assert plan.suite.protocol.reference == "vanilla"
+    if name in MAIN_SUITES:
         assert len(plan.suite.seeds) >= 6, "fewer seeds can never show significance"
 
 
@@ -134,9 +136,14 @@ def test_a_method_from_outside_is_planned_under_its_files_hash(tmp_path: Path, m
 
 def test_a_task_of_ones_own_is_found_beside_the_suite(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: [no, yes]}")
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("t,label\nsome text,yes\n")
     plan = plan_of(tmp_path, tasks="own.yaml")
     assert plan.suite.task_files == {"own": str(tmp_path / "own.yaml")}
     assert {run.spec.task for run in plan.runs} == {"own"}
+    (tmp_path / "a.csv").write_text("t,label\nanother text,yes\n")
+    edited = plan_of(tmp_path, tasks="own.yaml")
+    assert {run.spec.key for run in plan.runs}.isdisjoint(run.spec.key for run in edited.runs), "edited data runs again"
 
 
 def put(plan: Plan, layout: Layout, place: int, status: str, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """Whole sweeps as a user starts them, with real (tiny) runs: killed, stopped and gone on with."""
 
+import contextlib
 import csv
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
@@ -24,24 +26,24 @@ ROOT = Path(__file__).parent.parent
 OF_THE_MACHINE = ("Training", "Run", "Time", "Memory")
 """Columns of seconds and bytes, which no two runs share."""
 RUNS = 12
-START_SECONDS = 150.0
+START_SECONDS = 240.0
+"""Generous: torch alone takes a busy machine a minute to load, in every process."""
+pytestmark = pytest.mark.timeout(900)
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    """The command line in a session of its own, as a terminal would start it."""
-    command = [sys.executable, "-m", "runners", *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, start_new_session=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+@contextlib.contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """The command line in a session of its own, as a terminal would start it; nothing of it is left afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runners", *map(str, arguments)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-
-
-def finish(*arguments: str | Path) -> str:
-    process = start(*arguments)
-    output, _ = process.communicate(timeout=280)
-    assert process.returncode == 0, output
-    return output
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def here(*arguments: str | Path) -> str:
@@ -82,16 +84,18 @@ def killed_and_gone_on(suite: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """The suite with two workers, killed in the middle as a whole (kill -9), and the same command once more."""
     out = tmp_path_factory.mktemp("killed")
     command = ("sweep", "--suite", suite, "--out", out, "--workers", "2")
-    process = start(*command)
-    assert wait_until(lambda: recorded(out) >= 2 or process.poll() is not None, START_SECONDS)
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with started(*command) as process:
+        wait_until(lambda: recorded(out) >= 2 or process.poll() is not None, START_SECONDS)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
     assert 2 <= recorded(out) < RUNS, "the sweep was to be killed in its middle"
     assert len(children) >= 2
     assert wait_until(lambda: gone(children), 10), "workers must not outlive their sweep"
     before = {key: records(out).path(key).read_bytes() for key in list(records(out).keys())}
-    finish(*command)
+    with started(*command) as process:
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
     assert all(records(out).path(key).read_bytes() == content for key, content in before.items())
     return out
 
@@ -108,7 +112,7 @@ def test_kill_of_a_whole_sweep_leaves_no_trace_in_the_tables(undisturbed: Path, 
 
 def without_machine_columns(path: Path) -> list[list[str]]:
     rows = list(csv.reader(path.read_text().splitlines()))
-    kept = [place for place, header in enumerate(rows[0]) if header not in OF_THE_MACHINE]
+    kept = [place for place, header in enumerate(rows[0]) if not header.startswith(OF_THE_MACHINE)]
     return [[row[place] for place in kept] for row in rows]
 
 
@@ -148,15 +152,16 @@ def test_called_again_nothing_runs(suite: Path, undisturbed: Path) -> None:
 
 
 def test_ctrl_c_ends_a_sweep_within_five_seconds_and_says_how_to_go_on(encoder: Path, tmp_path: Path) -> None:
-    long_and_short = write_suite(tmp_path, encoder, tasks="mini-cola", sizes="6, 480", methods="vanilla", epochs=500)
-    process = start("sweep", "--suite", long_and_short, "--out", tmp_path, "--workers", "2", "--seeds", "1")
-    # Both runs start together; when the short one has its record, the long one is in its middle.
-    assert wait_until(lambda: recorded(tmp_path) == 1 or process.poll() is not None, START_SECONDS)
-    children = psutil.Process(process.pid).children(recursive=True)
-    started = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-    seconds = time.monotonic() - started
+    long_and_short = write_suite(tmp_path, encoder, tasks="mini-cola", sizes="6, 480", methods="vanilla", epochs=100)
+    command = ("sweep", "--suite", long_and_short, "--out", tmp_path, "--workers", "2", "--seeds", "1")
+    with started(*command) as process:
+        # Both runs start together; when the short one has its record, the long one is in its middle.
+        wait_until(lambda: recorded(tmp_path) == 1 or process.poll() is not None, START_SECONDS)
+        children = psutil.Process(process.pid).children(recursive=True)
+        interrupted = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+        seconds = time.monotonic() - interrupted
     assert process.returncode == 130, output
     assert seconds < 5
     assert "Stopped: 1 of 2 runs are done. Go on with:" in output

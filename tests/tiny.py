@@ -24,7 +24,7 @@ training: {{lr: 5e-3, epochs: {epochs}, max_length: 32}}
 def save_encoder(folder: Path) -> Path:
     """A BERT with random weights and a real tokenizer, as a folder that transformers loads."""
     import torch
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import BertConfig, BertModel
 
     tokenizer = load_tokenizer("minilm-l6")
     torch.manual_seed(0)
@@ -32,7 +32,7 @@ def save_encoder(folder: Path) -> Path:
         vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
         max_position_embeddings=64, initializer_range=0.2,
     )  # fmt: skip
-    BertForSequenceClassification(config).save_pretrained(folder)
+    BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
