@@ -142,8 +142,7 @@ def _refuse(where: str, column: str, values: pandas.Series, wrong: pandas.Series
         value = values.iloc[row]
         shown = value.item() if isinstance(value, numpy.generic) else value
         raise DataError(
-            f"{where}, line {line}, column {column}: {shown!r} is {what} "
-            f"({int(wrong.sum())} such rows in {len(wrong)})"
+            f"{where}, line {line}, column {column}: {shown!r} is {what} ({int(wrong.sum())} such rows in {len(wrong)})"
         )
 
 

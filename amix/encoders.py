@@ -135,6 +135,7 @@ def _pretrained(name: str, task: Task) -> "nn.Module":
         if encoder.pooling == "mean":
             body = AutoModel.from_pretrained(source, add_pooling_layer=False, **options)
             return MeanPooledClassifier(body)
+        options["ignore_mismatched_sizes"] = True  # A checkpoint's own head may be of another size; ours is drawn anew.
         model = _loaded(encoder, lambda: AutoModelForSequenceClassification.from_pretrained(source, **options))
         assert isinstance(model, torch.nn.Module)
         return model

@@ -226,5 +226,11 @@ def make_config(method: type[Method], settings: Mapping[str, Any]) -> Any:
 
 
 def full_settings(method: type[Method], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a method as plain values, the defaults filled in: what a run's key is made of."""
-    return dataclasses.asdict(make_config(method, settings))
+    """All settings of a method as plain values, the defaults filled in: what a run's key is made of.
+
+    A field whose metadata holds `neutral` is left out at that value: so a setting that a method gains later does not
+    change the keys of the runs made before, as long as the neutral value does what they did.
+    """
+    values = dataclasses.asdict(make_config(method, settings))
+    neutral = {field.name: field.metadata["neutral"] for field in dataclasses.fields(method.Config) if field.metadata}
+    return {name: value for name, value in values.items() if name not in neutral or value != neutral[name]}

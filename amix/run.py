@@ -132,7 +132,7 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
 
 
 def _data_block(task: Task, splits: Splits) -> dict[str, Any]:
-    train, test = splits.train.labels.numpy(), splits.test.labels.numpy()
+    train, dev, test = (split.labels.numpy() for split in (splits.train, splits.dev, splits.test))
     counts = {} if task.labels is None else {name: int((train == i).sum()) for i, name in enumerate(task.labels)}
     return {
         "ids_sha256": splits.ids_sha256,
@@ -142,6 +142,7 @@ def _data_block(task: Task, splits: Splits) -> dict[str, Any]:
         "label_counts": counts,
         "label_names": list(task.labels) if task.labels else None,
         "majority": majority_scores(task.metrics, train, test, task.regression),
+        "majority_dev": majority_scores(task.metrics, train, dev, task.regression) if len(dev) else {},
         "source": splits.source,
     }
 

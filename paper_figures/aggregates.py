@@ -38,7 +38,8 @@ def performance_profiles(results: Results, size: str) -> Drawing | None:
         figure,
         pd.DataFrame({"threshold": thresholds} | curves),
         f"Performance profiles, {size_words(size)}",
-        "Share of runs, averaged over tasks, whose test score lies more than so many points above the majority class: "
+        f"Share of runs, averaged over tasks, whose {results.split} score "
+        "lies more than so many points above the majority class: "
         "higher is better, everywhere or not at all. Methods without a score on every task are left out.",
     )
 

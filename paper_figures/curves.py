@@ -83,6 +83,7 @@ def expected_best(results: Results, size: str) -> Drawing | None:
         figure,
         data,
         f"Expected best of n seeds, {size_words(size)}",
-        "Expected highest test score of n seeds (unbiased, Tang et al. 2020), never past the seeds that were run: how "
+        f"Expected highest {results.split} score "
+        "of n seeds (unbiased, Tang et al. 2020), never past the seeds that were run: how "
         "much a claim made from the best seed gains by trying often.",
     )

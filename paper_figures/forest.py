@@ -38,7 +38,8 @@ def forest(results: Results, size: str) -> Drawing | None:
         figure,
         data,
         f"Differences from {plan.protocol.reference}, {size_words(size)}",
-        "Mean paired difference in test score with its 95 % interval (t per task; Welch-Satterthwaite over all tasks); "
+        f"Mean paired difference in {results.split} score "
+        "with its 95 % interval (t per task; Welch-Satterthwaite over all tasks); "
         "filled: significant after Holm over the methods of the panel; the band is the margin within which a "
         f"difference does not matter (±{plan.protocol.margin:g}).",
     )

@@ -41,6 +41,7 @@ def instability(results: Results, size: str) -> Drawing | None:
         figure,
         data,
         f"Instability, {size_words(size)}",
-        "Standard deviation (ddof 1) of the test score × 100 over seeds; failed and diverged runs, scored as the "
+        f"Standard deviation (ddof 1) of the {results.split} score "
+        "× 100 over seeds; failed and diverged runs, scored as the "
         "majority class, are counted beside their method.",
     )

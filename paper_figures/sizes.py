@@ -44,7 +44,8 @@ def score_against_size(results: Results) -> Drawing | None:
         figure,
         data,
         "Score against the number of training examples",
-        "Mean test score over seeds; bands are 95 % t intervals of the reference and the focus method (all intervals "
+        f"Mean {results.split} score "
+        "over seeds; bands are 95 % t intervals of the reference and the focus method (all intervals "
         "are in the CSV); dashes mark the majority class. Subsets of one seed are nested.",
     )
 

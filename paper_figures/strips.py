@@ -38,7 +38,8 @@ def strips(results: Results, size: str) -> Drawing | None:
         figure,
         data[columns],
         f"Every seed, {size_words(size)}",
-        "Each point is one seed's test score; the diamond is the mean and the bar its 95 % t interval; the dashed line "
+        f"Each point is one seed's {results.split} score;"
+        " the diamond is the mean and the bar its 95 % t interval; the dashed line "
         "is the majority class; a cross is a failed or diverged run, scored as the majority class.",
     )
 

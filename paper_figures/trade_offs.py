@@ -38,7 +38,7 @@ def mean_against_spread(results: Results, size: str) -> Drawing | None:
         figure,
         data,
         f"Mean against spread, {size_words(size)}",
-        "Mean test score against its standard deviation (ddof 1) over seeds: up and to the left is better.",
+        f"Mean {results.split} score against its standard deviation (ddof 1) over seeds: up and to the left is better.",
     )
 
 
@@ -69,13 +69,14 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
         axes.set_xlabel(f"{words}, relative to {plain(plan.protocol.reference)}")
-    panels[0].set_ylabel("average test score × 100")
+    panels[0].set_ylabel(f"average {results.split} score × 100")
     legend(figure, [label for label in plan.labels if label in set(data["label"])], plan)
     return Drawing(
         figure,
         data,
         f"Cost against score, {size_words(size)}",
-        "Average test score over all tasks against cost relative to the reference (log scale); the grey line is the "
+        f"Average {results.split} score "
+        "over all tasks against cost relative to the reference (log scale); the grey line is the "
         "Pareto front: no other method is both cheaper and better. Methods without a complete seed are left out.",
     )
 

@@ -12,7 +12,8 @@ def question(plan: Plan) -> str:
     subject = plan.protocol.focus or "any method"
     sizes = " or ".join(size_words(size) for size in plan.sizes)
     return (
-        f"Does {subject} finetune {plan.encoder} to a higher test score than {plan.protocol.reference}, with {sizes}?"
+        f"Does {subject} finetune {plan.encoder} to a higher {plan.protocol.split} score "
+        f"than {plan.protocol.reference}, with {sizes}?"
     )
 
 

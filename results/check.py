@@ -46,7 +46,11 @@ def complaint(record: Any, plan: Plan) -> str | None:
     if record.get("status") not in STATUSES:
         return f"has the unknown status {record.get('status')!r}"
     metric = plan.tasks[planned.task].metric
-    return _shape_complaint(record) or _score_complaint(record, metric) or _number_complaint(record, metric)
+    return (
+        _shape_complaint(record)
+        or _score_complaint(record, metric, plan.protocol.split)
+        or _number_complaint(record, metric)
+    )
 
 
 def _key(spec: dict[str, Any]) -> str:
@@ -64,18 +68,18 @@ def _shape_complaint(record: dict[str, Any]) -> str | None:
     return None
 
 
-def _score_complaint(record: dict[str, Any], metric: str) -> str | None:
+def _score_complaint(record: dict[str, Any], metric: str, split: str) -> str | None:
     if record["status"] != "ok":
         return None
     if not record.get("scores"):
         return "its status is ok but it holds no scores"
     for selection, splits in record["scores"].items():
-        score = _get(splits, "test", metric)
-        if not _is_number(score) or not -1 <= score <= 1:
-            return f"its {selection} test score {metric} is {score!r}, not a number from -1 to 1"
-        dev = _get(splits, "dev", metric)
-        if dev is not None and not _is_number(dev):
-            return f"its {selection} dev score {metric} is {dev!r}, not a number"
+        found = {name: _get(splits, name, metric) for name in ("test", "dev")}
+        if found[split] is None:
+            return f"it holds no {selection} {split} score {metric}"
+        for name, score in found.items():
+            if score is not None and not (_is_number(score) and -1 <= score <= 1):
+                return f"its {selection} {name} score {metric} is {score!r}, not a number from -1 to 1"
     return None
 
 

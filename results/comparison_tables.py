@@ -52,7 +52,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         name=f"against-{_file_name(other)}-n{size}",
         title=f"{plan.title}: every method against {other}, over {len(plan.tasks)} tasks, {size_words(size)}",
         caption=(
-            f"Mean over tasks of the paired difference in test score × 100, selection: "
+            f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
             f"{selection_words(results.selection)}. These tasks (other seeds): exact task-stratified sign-flip test, "
             f"Holm over {first.comparisons} comparisons (* at α = {plan.protocol.alpha:g}), Welch-Satterthwaite "
             "interval, and the true difference that would be found with power 0.8 at that level. Tasks like these: "
@@ -119,7 +119,8 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
         name=f"cells-against-{_file_name(other)}-n{size}",
         title=f"{plan.title}: every method against {other}, task by task, {size_words(size)}",
         caption=(
-            f"Paired differences in test score × 100 over seeds, selection: {selection_words(results.selection)}, with "
+            f"Paired differences in {results.split} score "
+            f"× 100 over seeds, selection: {selection_words(results.selection)}, with "
             "t interval. The test is the exact sign flip, Holm over the methods of a task (* at "
             f"α = {plan.protocol.alpha:g}); q: Benjamini-Hochberg over the whole table; the t and Wilcoxon tests stand "
             "beside it as sensitivity and decide nothing. g_z: standardised mean difference, small-sample corrected. "

@@ -22,6 +22,8 @@ POINTS = 100
 MISSING = "missing"
 COUNTED = ("failed", "diverged")
 """Outcomes that are data: scored as the majority class. Accidents (oom, cancelled, missing) have no score."""
+MAJORITY = {"test": "majority", "dev": "majority_dev"}
+"""Where a record keeps the score of the majority class on each split."""
 COSTS = (
     "train_seconds",
     "total_seconds",
@@ -47,6 +49,11 @@ class Results:
     predictions: dict[str, bytes | Path] = field(repr=False)
     problems: tuple[Problem, ...]
     memory: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def split(self) -> str:
+        """The split that is scored: test, or dev in a suite that chooses settings."""
+        return self.plan.protocol.split
 
 
 def remembered(function: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
@@ -160,9 +167,9 @@ def _row(plan: Plan, key: str, record: dict[str, Any] | None, selection: str) ->
         | {name: cost.get(name) for name in COSTS}
         | {
             "status": record["status"],
-            "score": _points(chosen.get("test"), metric),
+            "score": _points(chosen.get(plan.protocol.split), metric),
             "dev": _points(chosen.get("dev"), metric),
-            "majority": _points((record.get("data") or {}).get("majority"), metric),
+            "majority": _points((record.get("data") or {}).get(MAJORITY[plan.protocol.split]), metric),
             "error": f"{error.get('type', 'Error')}: {error.get('message', '')}" if error else "",
             "traceback": error.get("traceback") or "",
         }

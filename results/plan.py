@@ -14,13 +14,17 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True)
 class Protocol:
-    """Decisions made before looking: reference and focus method, level, selection rule, margin in points."""
+    """Decisions made before looking: reference and focus method, level, selection rule, margin in points.
+
+    split is what is scored: `test`, or `dev` in a suite that chooses settings and must leave the test split alone.
+    """
 
     reference: str
     focus: str | None = None
     alpha: float = 0.05
     selection: str = "last"
     margin: float = 1.0
+    split: str = "test"
 
 
 @dataclass(frozen=True)

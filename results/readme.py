@@ -1,36 +1,51 @@
-"""The part of README that comes from records: kept between two markers, remade from a suite's tables."""
+"""The part of README that comes from records: kept between two markers, remade from a suite's records."""
 
+import os
 from pathlib import Path
 
 from results.answer import answer
-from results.frame import Results
+from results.collect import make_tables
+from results.frame import Results, load
+from results.layout import ROOT, Layout
 from results.render import markdown
-from results.table import Table
+
+README = ROOT / "README.md"
+FIGURES = ("forest", "strips")
+"""Figures shown under the table, at each size."""
 
 
-class ReadmeError(ValueError):
-    """A README without the place that is to be filled."""
+def markers(suite: str) -> tuple[str, str]:
+    """The lines between which a suite's part stands."""
+    return f"<!-- {suite} -->\n", f"<!-- /{suite} -->"
 
 
-def summary(results: Results, tables: tuple[Table, ...]) -> str:
-    """A suite's answer and main tables as Markdown."""
-    answers = [" ".join(answer(results, size)) for size in dict.fromkeys(results.runs["size"])]
-    main = [markdown(table) for table in tables if table.name.startswith("main")]
-    return "\n\n".join([*answers, *main])
+def fills(readme: Path, suite: str) -> bool:
+    """Whether the README has a place for this suite."""
+    return all(marker in readme.read_text() for marker in markers(suite)) if readme.exists() else False
 
 
-def refresh(readme: Path, suite: str, content: str) -> bool:
-    """Put the content between `<!-- suite -->` and `<!-- /suite -->`; returns whether that changed the file.
+def refresh(readme: Path, suite: str, layout: Layout) -> bool:
+    """Put the suite's answer, main tables and two figures between its markers; returns whether that changed the file.
 
-    Errors: ReadmeError when the markers are missing.
+    The README must have a place for the suite (see fills). Raises PlanError when there is no usable plan.
     """
+    opening, closing = markers(suite)
     text = readme.read_text()
-    opening, closing = f"<!-- {suite} -->\n", f"<!-- /{suite} -->"
-    before, found, rest = text.partition(opening)
-    _, closed, after = rest.partition(closing)
-    if not found or not closed:
-        raise ReadmeError(f"{readme} has no place for suite {suite}: add the lines {opening.strip()} and {closing}")
-    renewed = f"{before}{opening}{content.strip()}\n{closing}{after}"
+    before, _, rest = text.partition(opening)
+    after = rest.partition(closing)[2]
+    renewed = f"{before}{opening}\n{part(load(suite, layout), layout, readme.parent)}\n\n{closing}{after}"
     if renewed != text:
         readme.write_text(renewed)
     return renewed != text
+
+
+def part(results: Results, layout: Layout, folder: Path) -> str:
+    """A suite's answer and main tables as Markdown, with links to figures relative to a folder."""
+    plan = results.plan
+    blocks = []
+    tables = {table.name: table for table in make_tables(results)}
+    for size in plan.sizes:
+        blocks += [" ".join(answer(results, size)), markdown(tables[f"main-n{size}"]).strip()]
+        images = [layout.figures(plan.suite) / f"{figure}-n{size}.png" for figure in FIGURES]
+        blocks += [f"![{image.stem}]({os.path.relpath(image, folder)})" for image in images if image.exists()]
+    return "\n\n".join(blocks)

@@ -39,7 +39,7 @@ def stability_table(results: Results, size: str) -> Table | None:
         name=f"stability-n{size}",
         title=f"{plan.title}: stability over seeds, {size_words(size)}",
         caption=(
-            f"Standard deviation (ddof 1) of the test score × 100 over seeds, selection: "
+            f"Standard deviation (ddof 1) of the {results.split} score × 100 over seeds, selection: "
             f"{selection_words(results.selection)}; lowest bold. * spread differs from {plan.protocol.reference}: "
             "paired permutation test of the variance ratio, Holm over the methods of each task, α = "
             f"{plan.protocol.alpha:g}. Collapsed: the final score is at or below the majority class's, or the run "

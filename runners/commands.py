@@ -30,6 +30,7 @@ from runners.options import (
 )
 
 if TYPE_CHECKING:
+    from results.collect import Collected
     from runners.plan import Plan
 
 PROJECT = ("amix", "baselines", "runners", "results", "paper_figures")
@@ -182,14 +183,12 @@ def all_verb(
     from paper_figures.figures import make
     from paper_figures.report import write
     from results.collect import collect as make_tables
-    from results.render import terminal
 
     name = plan.suite.name
     collected = make_tables(name, layout)
     make(name, layout)
     page = write(name, layout)
-    for table in collected.tables:
-        console.print(terminal(table))
+    _show_tables(collected)
     places = {
         "records": layout.records / name,
         "tables": layout.tables(name),
@@ -204,15 +203,34 @@ def all_verb(
 def collect(suite: SuiteOption = "quick", out: OutOption = None, selection: SelectionOption = None) -> None:
     """Make a suite's tables from its records and print them. Needs no torch."""
     from results.collect import collect as make_tables
-    from results.render import terminal
+    from results.readme import README, fills, refresh
 
     name, layout = _suite_name(suite), Layout(out)
     collected = make_tables(name, layout, selection)
+    _show_tables(collected)
+    console.print(f"tables: {layout.tables(name)}", highlight=False, soft_wrap=True)
+    if out is None and fills(README, name):
+        refresh(README, name, layout)
+        console.print(f"and in {README}", highlight=False, soft_wrap=True)
+
+
+def _show_tables(collected: "Collected") -> None:
+    """The tables that answer the question; those for looking things up are on the page. Then what was left out."""
+    from results.render import terminal
+
     for table in collected.tables:
-        console.print(terminal(table))
+        if not table.detail:
+            console.print(terminal(table))
     for problem in collected.problems:
         console.print(f"[yellow]left out:[/yellow] {escape(str(problem))}", highlight=False)
-    console.print(f"tables: {layout.tables(name)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def archive(suite: SuiteOption = "quick", out: OutOption = None) -> None:
+    """Put a suite's plan, records and predictions into one Parquet file, which is enough to remake everything."""
+    from results.frame import pack
+
+    console.print(f"archive: {pack(_suite_name(suite), Layout(out))}", highlight=False, soft_wrap=True)
 
 
 @app.command()

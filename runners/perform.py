@@ -43,7 +43,7 @@ class Performer:
             encoder=str(folder.resolve()) if folder.is_dir() else None,
             task_files=plan.suite.task_files,
             external=tuple(str(Path(path).resolve()) for path in plan.external),
-            dev_only=plan.suite.dev_only,
+            dev_only=plan.suite.protocol.split == "dev",
         )
 
     def __call__(self, run: PlannedRun) -> Outcome:

@@ -15,6 +15,7 @@ from results.plan import Protocol
 
 FOLDER = Path(__file__).parent / "suites"
 SELECTIONS = ("last", "best_dev")
+SPLITS = ("test", "dev")
 SUBSETS = ("uniform", "stratified")
 
 
@@ -51,7 +52,6 @@ class Suite:
 
     sizes count training examples, None is the whole train split; training holds what differs from the encoder's
     recipe; footnotes say per task what a reader must know; task_files are the YAML files of tasks of one's own.
-    dev_only suites leave the test split unscored: they choose, they do not report.
     """
 
     name: str
@@ -67,7 +67,6 @@ class Suite:
     subset: str = SUBSETS[0]
     footnotes: dict[str, str] = field(default_factory=dict)
     task_files: dict[str, str] = field(default_factory=dict)
-    dev_only: bool = False
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -141,7 +140,6 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         subset=_one_of(content.get("subset", SUBSETS[0]), SUBSETS, "subset"),
         footnotes=_footnotes(_mapping(content.get("footnotes"), "footnotes"), [task.name for task in tasks]),
         task_files={name: str(file.resolve()) for name, file in own},
-        dev_only=bool(content.get("dev_only", False)),
     )
 
 
@@ -189,6 +187,7 @@ def _protocol(content: dict[str, Any], labels: list[str]) -> Protocol:
         if label is not None and label not in labels:
             raise SuiteError(f"protocol: {role} '{label}' is no row of this suite; {nearest(label, labels)}")
     _one_of(protocol.selection, SELECTIONS, "protocol: selection")
+    _one_of(protocol.split, SPLITS, "protocol: split")
     return protocol
 
 

@@ -42,7 +42,8 @@ def test_an_unknown_field_is_refused() -> None:
 def test_store_gives_back_what_was_put(tmp_path: Path) -> None:
     store = Store(tmp_path)
     path = store.put(record(), {"test_predictions": numpy.arange(3)})
-    assert store.get(SPEC.key) == record() | {"digest": digest(record())} and list(store.keys()) == [SPEC.key]
+    assert store.get(SPEC.key) == record() | {"digest": digest(record())}
+    assert list(store.keys()) == [SPEC.key]
     assert numpy.load(path.with_suffix(".npz"), allow_pickle=False)["test_predictions"].tolist() == [0, 1, 2]
 
 
@@ -59,7 +60,8 @@ def test_an_accident_of_the_machine_is_no_outcome(tmp_path: Path, status: str, f
 def test_a_broken_record_is_not_finished(tmp_path: Path, content: str) -> None:
     store = Store(tmp_path)
     store.path(SPEC.key).write_text(content)
-    assert store.get(SPEC.key) is None and not store.finished(SPEC.key)
+    assert store.get(SPEC.key) is None
+    assert not store.finished(SPEC.key)
 
 
 def test_a_crash_while_writing_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
