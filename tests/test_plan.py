@@ -39,7 +39,7 @@ def test_every_suite_of_the_project_becomes_a_plan_that_results_can_read(name: s
     read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), name)
     assert len(read.runs) == len(plan.runs) > 0
     assert read.labels == tuple(row.label for row in plan.suite.methods)
-    if not plan.suite.dev_only:
+    if plan.suite.protocol.split == "test":
         assert plan.suite.protocol.reference == "vanilla"
     if name in MAIN_SUITES:
         assert len(plan.suite.seeds) >= 6, "fewer seeds can never show significance"
