@@ -152,7 +152,7 @@ def test_called_again_nothing_runs(suite: Path, undisturbed: Path) -> None:
 
 
 def test_ctrl_c_ends_a_sweep_within_five_seconds_and_says_how_to_go_on(encoder: Path, tmp_path: Path) -> None:
-    long_and_short = write_suite(tmp_path, encoder, tasks="mini-cola", sizes="6, 480", methods="vanilla", epochs=100)
+    long_and_short = write_suite(tmp_path, encoder, tasks="mini-cola", sizes="6, 480", methods="vanilla", epochs=60)
     command = ("sweep", "--suite", long_and_short, "--out", tmp_path, "--workers", "2", "--seeds", "1")
     with started(*command) as process:
         # Both runs start together; when the short one has its record, the long one is in its middle.
