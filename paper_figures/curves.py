@@ -59,7 +59,7 @@ def _points(results: Results, size: str, labels: list[str]) -> pd.DataFrame:
 
 
 def expected_best(results: Results, size: str) -> Drawing | None:
-    """Expected best test score of n seeds against n, per task and method: what picking the best seed would buy."""
+    """Expected best score of n seeds against n, per task and method: what picking the best seed would buy."""
     plan = results.plan
     rows: list[dict[str, object]] = []
     for task in plan.tasks:

@@ -12,7 +12,7 @@ from results.words import metric_words
 
 
 def score_against_size(results: Results) -> Drawing | None:
-    """One panel per task: mean test score against N on a log axis, with a 95 % t interval as a band."""
+    """One panel per task: mean score against N on a log axis, with a 95 % t interval as a band."""
     plan = results.plan
     sizes = [size for size in plan.sizes if size != FULL]
     if len(sizes) < 2:

@@ -13,7 +13,7 @@ COSTS = {"train_seconds": "training time", "passes": "forward and backward passe
 
 
 def mean_against_spread(results: Results, size: str) -> Drawing | None:
-    """One panel per task: mean test score against its standard deviation over seeds, one marker per method."""
+    """One panel per task: mean score against its standard deviation over seeds, one marker per method."""
     plan = results.plan
     cells = [
         {"task": task, "label": label, "n": cell.n, "mean": cell.mean, "std": cell.std}

@@ -84,9 +84,10 @@ def _score_complaint(record: dict[str, Any], metric: str, split: str) -> str | N
 
 
 def _number_complaint(record: dict[str, Any], metric: str) -> str | None:
-    majority = _get(record.get("data"), "majority", metric)
-    if majority is not None and not _is_number(majority):
-        return f"its majority score {metric} is {majority!r}, not a number"
+    for name in ("majority", "majority_dev"):
+        majority = _get(record.get("data"), name, metric)
+        if majority is not None and not _is_number(majority):
+            return f"its {name} score {metric} is {majority!r}, not a number"
     for name, value in (record.get("cost") or {}).items():
         if value is not None and (not _is_number(value) or value < 0):
             return f"its cost {name!r} is not a number from 0 up"

@@ -38,7 +38,7 @@ class Block:
 
 
 def main_table(results: Results, size: str) -> Table:
-    """Mean ± std (ddof 1, over seeds) of the test score in points, per method and task at one size.
+    """Mean ± std (ddof 1, over seeds) of the score in points, per method and task at one size.
 
     Marks: * differs from the reference, † differs from the focus method (exact sign flip, Holm within the column).
     """
@@ -164,8 +164,9 @@ def _test_sentence(mark: str, other: str, found: int, power: str, results: Resul
 def _caption(results: Results, seeds: int) -> str:
     plan = results.plan
     return (
-        f"Test score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds (another n in brackets), "
-        f"encoder {plan.encoder}, selection: {selection_words(results.selection)}. Best bold, second underlined "
+        f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds "
+        f"(another n in brackets), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
+        f"Best bold, second underlined "
         f"(in Markdown italic); equal at the printed precision share. Failed: failed and diverged runs, scored as the "
         f"majority class. Time and passes (forward and backward): relative to {plan.protocol.reference}. Detectable "
         f"difference: the true difference from {plan.protocol.reference} that so many seeds would show with power 0.8 "

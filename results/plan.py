@@ -6,6 +6,8 @@ from typing import Any
 SCHEMA = 1
 FULL = "full"
 """The size of a run on the whole train split (n_train null)."""
+SPLITS = ("test", "dev")
+"""What a protocol can score."""
 
 
 class PlanError(ValueError):
@@ -128,6 +130,7 @@ def _plan(content: dict[str, Any]) -> Plan:
             alpha=float(protocol.get("alpha", Protocol.alpha)),
             selection=protocol.get("selection", Protocol.selection),
             margin=float(protocol.get("margin", Protocol.margin)),
+            split=_split(protocol.get("split", Protocol.split)),
         ),
         tasks={name: _task(name, task) for name, task in content["tasks"].items()},
         methods=tuple(
@@ -138,6 +141,12 @@ def _plan(content: dict[str, Any]) -> Plan:
         seeds=tuple(int(seed) for seed in content["seeds"]),
         runs={run.key: run for run in runs},
     )
+
+
+def _split(split: Any) -> str:
+    if split not in SPLITS:
+        raise ValueError(f"protocol: the split {split!r} is none of {', '.join(SPLITS)}")
+    return str(split)
 
 
 def _task(name: str, content: dict[str, Any]) -> Task:

@@ -70,8 +70,10 @@ def _size(setting: str) -> str | None:
 
 
 def published_table(results: Results) -> Table | None:
-    """Ours minus published for every score that can be compared; None when there is none."""
+    """Ours minus published for every score that can be compared; None when there is none, and for dev scores."""
     plan = results.plan
+    if results.split != "test":
+        return None
     labels: dict[str, str] = {}
     for method in plan.methods:
         labels.setdefault(method.method, method.label)

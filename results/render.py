@@ -98,19 +98,24 @@ _LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "−": r"$-$", "–": "--", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "α": r"$\alpha$",
     "†": r"$\dagger$", "Δ": r"$\Delta$", "√": r"$\surd$", "…": r"\ldots{}", "’": "'", "·": r"$\cdot$", "ρ": r"$\rho$",
+    "\0": "{}",
 }  # fmt: skip
+WRAPPED = 32
+"""Letters beyond which the text of a column is broken into lines."""
 _LATEX_MARKS = {"*": "*", "†": r"\dagger"}
 
 
 def latex_text(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    # Two hyphens in a row, as of a command's option, would be set as one dash.
+    words = (word.replace("--", "-\0-") for word in text.split())
+    return "".join(_LATEX.get(character, character) for character in " ".join(words))
 
 
 def latex(table: Table) -> str:
     r"""The table as a LaTeX float: booktabs rules, best \textbf, second \underline, spread as a subscript.
 
-    Needs \usepackage{booktabs}; label tab:<name>.
+    Needs \usepackage{booktabs,graphicx}; label tab:<name>. A table wider than the line is shrunk to it.
     """
     caption = " ".join(
         part for part in (table.title + ".", table.banner and f"({table.banner}.)", table.caption) if part
@@ -118,7 +123,8 @@ def latex(table: Table) -> str:
     lines = [r"\begin{table}[t]", r"\centering", r"\small", rf"\caption{{{latex_text(caption)}}}"]
     lines += [
         rf"\label{{tab:{table.name}}}",
-        rf"\begin{{tabular}}{{{''.join('l' if left else 'r' for left in _left(table))}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{_latex_alignment(table)}}}",
         r"\toprule",
     ]
     lines += _latex_groups(table.columns)
@@ -129,7 +135,7 @@ def latex(table: Table) -> str:
     for number, row in enumerate(table.rows):
         lines += [_latex_row([_latex_cell(table, cell, table.columns[i]) for i, cell in enumerate(row)])]
         lines += [r"\midrule"] if number in table.rules and number + 1 < len(table.rows) else []
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}}"]
     notes = [latex_text(note) for note in table.notes]
     notes += [f"{_latex_sup(_letter(i))}{latex_text(note)}" for i, note in enumerate(table.footnotes)]
     lines += (
@@ -143,6 +149,15 @@ def latex(table: Table) -> str:
         else []
     )
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _latex_alignment(table: Table) -> str:
+    def letter(number: int, left: bool) -> str:
+        texts = [row[number].value for row in table.rows]
+        long = any(isinstance(text, str) and len(text) > WRAPPED for text in texts)
+        return ("p{11em}" if long else "l") if left else "r"
+
+    return "".join(letter(number, left) for number, left in enumerate(_left(table)))
 
 
 def _latex_groups(columns: tuple[Column, ...]) -> list[str]:

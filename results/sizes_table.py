@@ -40,8 +40,9 @@ def sizes_table(results: Results) -> Table | None:
         name="sizes",
         title=f"{plan.title}: from few examples to many",
         caption=(
-            f"Test score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds (another n in brackets), "
-            f"encoder {plan.encoder}, selection: {selection_words(results.selection)}. * differs from "
+            f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds "
+            f"(another n in brackets), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
+            f"* differs from "
             f"{plan.protocol.reference}: exact paired sign-flip test, Holm over the methods of each column, α = "
             f"{plan.protocol.alpha:g}. Subsets of one seed are nested, so the sizes are no independent evidence."
         ),

@@ -42,6 +42,7 @@ class Suite:
     predictions: bool = False
     epochs: int = 3
     encoder: str = "minilm-l6"
+    split: str = "test"
 
     def spec(self, method: str, task: str, size: int | None, seed: int) -> RunSpec:
         return RunSpec(task, size, seed, method, self.encoder, {"strength": 0.5}, training={"lr": 1e-4, "epochs": 10})
@@ -62,7 +63,8 @@ def plan(suite: Suite) -> dict[str, Any]:
         "title": "Synthetic records",
         "note": suite.note,
         "command": f"python -m runners sweep --suite {suite.name}",
-        "protocol": {"reference": suite.methods[0], "focus": focus, "alpha": 0.05, "selection": "last", "margin": 1.0},
+        "protocol": {"reference": suite.methods[0], "focus": focus, "alpha": 0.05, "selection": "last", "margin": 1.0,
+                     "split": suite.split},
         "tasks": {
             task: {"metric": TASKS[task][0], "metrics": [TASKS[task][0]], "title": TASKS[task][1],
                    "higher_is_better": True, "footnote": "seen by the encoder" if task == "qnli" else ""}
@@ -96,6 +98,7 @@ def record(suite: Suite, method: str, task: str, size: int | None, seed: int) ->
     points = score(suite, method, task, size, seed)
     scores = {metric: points / 100}
     dev = {metric: (points + 0.5) / 100}
+    found = {"dev": dev} | ({"test": scores} if suite.split == "test" else {})
     factor = 1 + suite.methods.index(method)
     steps = 20 * suite.epochs
     curve = [
@@ -109,10 +112,10 @@ def record(suite: Suite, method: str, task: str, size: int | None, seed: int) ->
         "schema": 1, "key": spec.key, "suite": suite.name, "label": method, "status": status, "error": error,
         "spec": spec.as_dict(),
         "data": {"ids_sha256": "0" * 64, "n_train": size or 5000, "n_dev": 50, "n_test": 300,
-                 "label_counts": {"0": 50, "1": 50}, "majority": {metric: majority / 100}, "label_names": ["no", "yes"],
+                 "label_counts": {"0": 50, "1": 50}, "majority": {metric: majority / 100},
+                 "majority_dev": {metric: majority / 100}, "label_names": ["no", "yes"],
                  "source": "embedded"},
-        "scores": {} if status != "ok" else {"last": {"dev": dev, "test": scores},
-                                             "best_dev": {"dev": dev, "test": scores, "epoch": suite.epochs}},
+        "scores": {} if status != "ok" else {"last": found, "best_dev": found | {"epoch": suite.epochs}},
         "curve": curve if status == "ok" else curve[:1],
         "cost": {"train_seconds": 10.0 * factor + seed % 3, "total_seconds": 12.0 * factor, "evaluation_seconds": 1.5,
                  "forward_passes": steps * factor, "backward_passes": steps * factor, "optimizer_steps": steps,

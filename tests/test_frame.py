@@ -12,6 +12,7 @@ import pytest
 import synthetic
 
 from amix.record import digest
+from results.collect import make_tables
 from results.frame import load, metric_scores, pack
 from results.layout import Layout
 from results.plan import PlanError
@@ -69,6 +70,16 @@ def test_selection_by_dev_is_another_score(tmp_path: Path) -> None:
     table = metric_scores(load("toy", layout))
     chosen = table[(table["key"] == key) & (table["selection"] == "best_dev") & (table["split"] == "test")]
     assert chosen["score"].tolist() == pytest.approx([75])
+
+
+def test_a_suite_that_chooses_settings_is_judged_on_dev_without_any_test_score(tmp_path: Path) -> None:
+    suite = synthetic.Suite(split="dev")
+    results = load("toy", synthetic.write(suite, tmp_path))
+    assert results.problems == ()
+    score = results.runs.set_index("key")["score"][suite.spec("agwm", "rte", 100, 2).key]
+    assert score == pytest.approx(synthetic.score(suite, "agwm", "rte", 100, 2) + 0.5)
+    table = make_tables(results)[0]
+    assert table.caption.startswith("Dev score × 100")
 
 
 def edit_score(path: Path) -> None:
@@ -196,6 +207,7 @@ def test_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
         ({"suite": "other"}, "belongs to suite 'other'"),
         ({"tasks": None}, "cannot be used"),
         ({"protocol": {}}, "misses 'reference'"),
+        ({"protocol": {"reference": "vanilla", "split": "train"}}, "the split 'train' is none of test, dev"),
         ({"protocol": {"reference": "adam"}}, "the reference 'adam' is none of vanilla, agwm"),
     ],
 )

@@ -42,7 +42,7 @@ def test_latex_is_balanced(name: str) -> None:
     assert bare.count("$") % 2 == 0
     begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", bare) for word in ("begin", "end"))
     assert sorted(begun) == sorted(ended)
-    columns = len(re.search(r"\\begin{tabular}{([lr]+)}", bare)[1])  # type: ignore[index]
+    columns = len(re.search(r"\\begin{tabular}{((?:l|r|p{11em})+)}", bare)[1].replace("{11em}", ""))  # type: ignore[index]
     for row in re.search(r"\\toprule(.*)\\bottomrule", bare, re.DOTALL)[1].splitlines():  # type: ignore[index]
         if row.endswith(r"\\"):
             spans = [int(width) for width in re.findall(r"\\multicolumn{(\d+)}", row)]
@@ -54,12 +54,13 @@ def test_latex_compiles(tmp_path: Path) -> None:
     if compiler is None:
         pytest.skip("neither tectonic nor pdflatex is installed")
     body = "\n".join(text for name, text in TEXTS.items() if name.endswith(".tex"))
-    source = r"\documentclass{article}\usepackage{booktabs}\usepackage[utf8]{inputenc}\begin{document}"
+    source = r"\documentclass{article}\usepackage{booktabs,graphicx}\usepackage[utf8]{inputenc}\begin{document}"
     (tmp_path / "all.tex").write_text(f"{source}\n{body}\n\\end{{document}}\n")
     options = [] if compiler.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error"]
     done = subprocess.run([compiler, *options, "all.tex"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "all.pdf").exists()
+    assert "Overfull \\hbox" not in done.stdout, "a table is wider than the page"
 
 
 def test_a_csv_reads_back_as_the_numbers() -> None:
