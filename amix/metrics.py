@@ -9,11 +9,11 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 Array = numpy.ndarray
 
 
-def _correlation(function: Callable[[Array, Array], tuple[float, float]]) -> Callable[[Array, Array], float]:
+def _correlation(function: Callable[[Array, Array], float]) -> Callable[[Array, Array], float]:
     def score(labels: Array, predictions: Array) -> float:
         if len(labels) < 2 or numpy.ptp(labels) == 0 or numpy.ptp(predictions) == 0:
             return 0.0  # A constant ranks nothing; the correlation itself is undefined there.
-        return float(function(labels, predictions)[0])
+        return float(function(labels, predictions))
 
     return score
 
@@ -21,9 +21,9 @@ def _correlation(function: Callable[[Array, Array], tuple[float, float]]) -> Cal
 _SCORES: dict[str, Callable[[Array, Array], float]] = {
     "accuracy": lambda labels, predictions: float(accuracy_score(labels, predictions)),
     "f1": lambda labels, predictions: float(f1_score(labels, predictions, pos_label=1, zero_division=0.0)),
-    "matthews": lambda labels, predictions: float(matthews_corrcoef(labels, predictions)),
-    "pearson": _correlation(pearsonr),
-    "spearman": _correlation(spearmanr),
+    "matthews": _correlation(matthews_corrcoef),
+    "pearson": _correlation(lambda labels, predictions: pearsonr(labels, predictions)[0]),
+    "spearman": _correlation(lambda labels, predictions: spearmanr(labels, predictions)[0]),
 }
 
 
