@@ -188,14 +188,12 @@ def all_verb(
         _show_plan(plan, layout, workers, retry_failed)
         return
     _sweep(plan, layout, glue, workers, retry_failed)
-    from paper_figures.figures import make
     from paper_figures.report import write
     from results.collect import collect as make_tables
 
     name = plan.suite.name
     collected = make_tables(name, layout)
-    make(name, layout)
-    page = write(name, layout)
+    page = write(name, layout)  # Draws the figures too, unless they show these very records already.
     _show_tables(collected)
     places = {
         "records": layout.records / name,
