@@ -136,7 +136,10 @@ def _pretrained(name: str, task: Task) -> "nn.Module":
             body = AutoModel.from_pretrained(source, add_pooling_layer=False, **options)
             return MeanPooledClassifier(body)
         options["ignore_mismatched_sizes"] = True  # A checkpoint's own head may be of another size; ours is drawn anew.
-        model = _loaded(encoder, lambda: AutoModelForSequenceClassification.from_pretrained(source, **options))
+        model = _loaded(
+            encoder,
+            lambda: AutoModelForSequenceClassification.from_pretrained(source, ignore_mismatched_sizes=True, **options),
+        )
         assert isinstance(model, torch.nn.Module)
         return model
     finally:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
-from transformers import get_constant_schedule, get_linear_schedule_with_warmup
 
 from amix.data import Batch
 from amix.modules import decay_groups
@@ -80,7 +79,7 @@ class Method:
 
     def schedule(self, optimizer: torch.optim.Optimizer, fit: "Fit") -> torch.optim.lr_scheduler.LRScheduler:
         """The learning rate over the steps: linear warm-up (rounded up, as in transformers), linear decay to zero."""
-        return get_linear_schedule_with_warmup(optimizer, warmup_steps(fit.recipe, fit.total_steps), fit.total_steps)
+        return linear_schedule(optimizer, warmup_steps(fit.recipe, fit.total_steps), fit.total_steps)
 
     def on_fit_start(self, model: Model, fit: "Fit") -> None:
         """Once before the first step: Fisher pass, anchors. The random state is kept around it."""
@@ -122,9 +121,11 @@ def warmup_steps(recipe: Recipe, total_steps: int) -> int:
     return -int(-recipe.warmup_ratio * total_steps // 1)
 
 
-def constant_schedule(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-    """No warm-up, no decay."""
-    return get_constant_schedule(optimizer)
+def linear_schedule(optimizer: torch.optim.Optimizer, warmup: int, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """The learning rate rises linearly over the warm-up and falls linearly to zero at the last step."""
+    from transformers import get_linear_schedule_with_warmup  # Takes seconds to import, which plans need not wait for.
+
+    return get_linear_schedule_with_warmup(optimizer, warmup, steps)
 
 
 RegisteredMethod = TypeVar("RegisteredMethod", bound=type[Method])

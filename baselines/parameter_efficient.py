@@ -4,7 +4,6 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from peft import LoraConfig, LoraModel
 from torch import nn
 
 from amix.method import Groups, Method, MethodError, Model, register
@@ -67,6 +66,8 @@ class LoRA(Method):
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze the body and put the adapters into it; the model itself stays, with its class and its hooks."""
+        from peft import LoraConfig, LoraModel  # Takes seconds to import, which plans need not wait for.
+
         settings = LoraConfig(
             r=self.config.rank,
             lora_alpha=self.config.alpha,

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy
 import torch
 from torch import Tensor, nn
-from transformers import get_linear_schedule_with_warmup
 
-from amix.method import Method, MethodError, Model, register
+from amix.method import Method, MethodError, Model, linear_schedule, register
 from amix.modules import blocks, set_dropout, trainable
 from amix.recipe import Recipe
 from amix.seeds import seed_dropout, tensor_generator
@@ -39,7 +38,7 @@ class ChildTuning(Method):
         """The recipe's schedule; without warm-up on request."""
         if self.config.warmup:
             return super().schedule(optimizer, fit)
-        return get_linear_schedule_with_warmup(optimizer, 0, fit.total_steps)
+        return linear_schedule(optimizer, 0, fit.total_steps)
 
 
 @register
