@@ -26,13 +26,19 @@ from amix.run import Context, execute
 GOOD, BAD = ("fine", "lovely", "great", "happy"), ("awful", "sad", "poor", "dull")
 FILLERS = ("the", "a", "one", "cat", "dog", "tree", "house", "river", "bird", "walks", "sings", "sleeps", "over")
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *FILLERS)
-RECIPE = Recipe(lr=8e-3, epochs=7, max_length=24)
-SHORT = Recipe(lr=8e-3, epochs=2, max_length=24)
+ROWS = 144
+RECIPE = Recipe(lr=8e-3, epochs=5, max_length=24)
+SHORT = Recipe(lr=8e-3, epochs=2, steps=12, max_length=24)
 """Long enough to tell two runs apart."""
 ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
-    "lora": {"lr": None, "rank": 16, "alpha": 16.0},
+    "lora": {"lr": 2e-2, "rank": 8, "alpha": 16.0},
+    "agwm": {"splits": 2},
+    "agwm_fast": {"splits": 2},
+    "agwm_official": {"splits": 2},
+    "soup": {"splits": 2},
+    "vanilla_matched": {"splits": 2},
 }
-"""Settings with which methods learn there, where their defaults are meant for a pretrained encoder."""
+"""Settings with which methods learn there and soon, where their defaults are meant for a pretrained encoder."""
 FAMILIES = ("bert", "roberta", "deberta-v2")
 POOLED = "bert-mean"
 """The BERT again, pooled by the mean of its token states."""
@@ -71,12 +77,12 @@ def save_encoders(folder: Path) -> dict[str, str]:
 
 
 def sentences(rows: int, seed: int) -> pandas.DataFrame:
-    """Sentences with good and bad words; label: whether good ones prevail, score: by how much, from 0 to 4."""
+    """Sentences with good and bad words; label: whether good ones prevail, score: how many of five, from 0 to 5."""
     random = numpy.random.default_rng(seed)
     content = []
     for row in range(rows):
-        score = (0, 1, 3, 4)[row % 4]
-        polar = [*random.choice(GOOD, score), *random.choice(BAD, 4 - score)]
+        score = (0, 1, 4, 5)[row % 4]
+        polar = [*random.choice(GOOD, score), *random.choice(BAD, 5 - score)]
         words = random.permutation([*polar, *random.choice(FILLERS, random.integers(3, 8))])
         content.append({"sentence": " ".join(words), "label": "positive" if score > 2 else "negative", "score": score})
     return pandas.DataFrame(content)
@@ -84,7 +90,7 @@ def sentences(rows: int, seed: int) -> pandas.DataFrame:
 
 def save_tasks(folder: Path) -> dict[str, str]:
     """The toy task in both forms: name -> YAML file."""
-    sentences(160, 1).to_csv(folder / "train.csv", index=False)
+    sentences(200, 1).to_csv(folder / "train.csv", index=False)
     sentences(120, 2).to_csv(folder / "test.csv", index=False)
     common = {"train": "train.csv", "test": "test.csv", "text": "sentence"}
     tasks = {
@@ -121,7 +127,7 @@ class Bench:
         """One run; further keywords go to its Context."""
         chosen = ON_TINY_ENCODERS.get(method, {}) if settings is None else settings
         config = full_settings(find_method(method), chosen)
-        spec = RunSpec(task, 96, seed, method, family, method_config=config, training=recipe.as_dict())
+        spec = RunSpec(task, ROWS, seed, method, family, method_config=config, training=recipe.as_dict())
         return execute(spec, Context(encoder=self.encoders[family], task_file=self.tasks[task], **context))
 
     def learnt(self, method: str, family: str) -> Run:

@@ -1,0 +1,111 @@
+"""What every registered method must keep, on three families of encoders and on a mean-pooled one."""
+
+import numpy
+import pytest
+import torch
+from families import FAMILIES, POOLED, Bench
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+
+from amix.data import load_rows
+from amix.method import find_method, methods
+from amix.tasks import find_task
+
+METHODS = sorted(methods())
+ENCODERS = (*FAMILIES, POOLED)
+
+every_method = pytest.mark.parametrize("method", METHODS)
+every_encoder = pytest.mark.parametrize("family", ENCODERS)
+
+
+@every_encoder
+@every_method
+def test_the_loss_falls_and_the_toy_task_is_learnt(bench: Bench, method: str, family: str) -> None:
+    record, _ = bench.learnt(method, family)
+    assert record["status"] == "ok", record["error"]["traceback"]
+    losses = [point["train_loss"] for point in record["curve"] if point["stage"] == "main"]
+    assert losses[-1] < losses[0]
+    assert record["scores"]["last"]["test"]["accuracy"] > 0.9
+
+
+def texts(bench: Bench) -> list[str]:
+    sentences: list[str] = load_rows(find_task(bench.tasks["toy"]), "test.csv")["sentence"].tolist()
+    return sentences
+
+
+@every_method
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_export_is_a_plain_checkpoint_with_the_same_logits(bench: Bench, method: str, family: str) -> None:
+    _, arrays = bench.learnt(method, family)
+    folder = bench.exported(method, family)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    assert {name for name, module in model.named_modules() if isinstance(module, nn.Linear)} == linears(bench, family)
+    tokens = AutoTokenizer.from_pretrained(folder)(texts(bench), padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(**tokens).logits
+    numpy.testing.assert_allclose(logits.numpy(), arrays["test_logits"], atol=1e-5)
+    assert model.config.id2label == {0: "negative", 1: "positive"}
+
+
+def linears(bench: Bench, family: str) -> set[str]:
+    """Names of the linear layers of a plain model of this family."""
+    model = AutoModelForSequenceClassification.from_pretrained(bench.encoders[family])
+    return {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+
+
+@every_method
+def test_the_export_of_a_mean_pooled_model_loads_with_ten_lines(bench: Bench, method: str) -> None:
+    _, arrays = bench.learnt(method, POOLED)
+    folder = bench.exported(method, POOLED)
+    encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    head = load_file(f"{folder}/head.safetensors")
+    tokens = tokenizer(texts(bench), padding=True, truncation=True, return_tensors="pt")
+    states = encoder.eval()(**tokens).last_hidden_state
+    mask = tokens["attention_mask"].unsqueeze(-1)
+    mean = (states * mask).sum(1) / mask.sum(1)
+    logits = mean @ head["weight"].T + head["bias"]
+    numpy.testing.assert_allclose(logits.detach().numpy(), arrays["test_logits"], atol=1e-5)
+
+
+@every_encoder
+@pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).null is not None])
+def test_the_null_setting_is_plain_finetuning(bench: Bench, method: str, family: str) -> None:
+    _, expected = bench.short("vanilla", family)
+    record, found = bench.execute(method, family, settings=find_method(method).null)
+    assert record["status"] == "ok", record["error"]["traceback"]
+    numpy.testing.assert_allclose(found["test_logits"], expected["test_logits"], rtol=0, atol=1e-7)
+
+
+@every_encoder
+@every_method
+def test_two_runs_are_equal_bit_for_bit(bench: Bench, method: str, family: str) -> None:
+    first_record, first = bench.short(method, family)
+    second_record, second = bench.execute(method, family)
+    assert first_record["curve"] == second_record["curve"]
+    assert set(first) == set(second)
+    for name, array in first.items():
+        assert numpy.array_equal(array, second[name]), name
+
+
+@every_method
+@pytest.mark.parametrize("family", ["bert", POOLED])
+def test_regression_works_or_is_refused(bench: Bench, method: str, family: str) -> None:
+    record, arrays = bench.execute(method, family, "toy-score")
+    if find_method(method).regression:
+        assert record["status"] == "ok", record["error"]["traceback"]
+        assert arrays["test_logits"].shape == (120, 1)
+        losses = [point["train_loss"] for point in record["curve"] if point["stage"] == "main"]
+        assert losses[-1] < losses[0]
+    else:
+        assert record["status"] == "failed"
+        assert "not defined for regression" in record["error"]["message"]
+
+
+@every_method
+def test_the_cost_counts_what_trained(bench: Bench, method: str) -> None:
+    record, _ = bench.short(method, "bert")
+    cost = record["cost"]
+    assert cost["forward_passes"] >= cost["backward_passes"] >= cost["optimizer_steps"] >= 12
+    assert 0 < cost["trainable_parameters"] <= cost["total_parameters"]
+    assert cost["train_seconds"] > 0
