@@ -136,7 +136,6 @@ def _pretrained(name: str, task: Task) -> "nn.Module":
         if encoder.pooling == "mean":
             body = AutoModel.from_pretrained(source, add_pooling_layer=False, **options)
             return MeanPooledClassifier(body)
-        options["ignore_mismatched_sizes"] = True  # A checkpoint's own head may be of another size; ours is drawn anew.
         model = _loaded(
             encoder,
             lambda: AutoModelForSequenceClassification.from_pretrained(source, ignore_mismatched_sizes=True, **options),
