@@ -28,6 +28,7 @@ class TopKLayers(Method):
     year = 2019
     kind = "layers"
     null = {"k": 1000, "freeze_embeddings": False}
+    parity = "matched: the same parameters train (topk_bert, topk_roberta)"
     grid = {"k": (1, 2, 3, 5)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:

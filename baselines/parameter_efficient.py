@@ -62,6 +62,7 @@ class LoRA(Method):
     paper = "Hu et al., ICLR 2022"
     year = 2022
     kind = "parameter-efficient"
+    parity = "peft's own implementation"
     grid = {"rank": (4, 8, 16), "lr": (2e-4, 5e-4, 1e-3)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:

@@ -52,6 +52,7 @@ class ChildTuningF(ChildTuning):
     """
 
     name = "childtuning_f"
+    parity = "matched: parameters to 2e-16 with its own optimizer (childtuning_f)"
     grid = {"p": (0.2, 0.3, 0.4)}
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
@@ -93,6 +94,7 @@ class ChildTuningD(ChildTuning):
     """
 
     name = "childtuning_d"
+    parity = "matched: masks equal, Fisher information to 3e-15, parameters to 4e-16 (childtuning_d)"
     grid = {"p": (0.1, 0.2, 0.3)}
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
@@ -175,6 +177,7 @@ class DPSDense(Method):
     year = 2022
     kind = "subnetwork"
     null = {"p": 0.0}
+    parity = "matched: masks equal, scores and parameters to 4e-16 (dps_dense, dps_dense_u1)"
     grid = {"p": (0.1, 0.3, 0.5), "ratio": (0.05, 0.1)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:

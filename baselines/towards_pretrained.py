@@ -37,6 +37,7 @@ class PretrainedDecay(Method):
     year = 2006
     kind = "towards pretrained"
     null = {"decay": 0.0, "keep_weight_decay": True}
+    parity = "matched: parameters to 2e-18 (prior_wd, with pull_head)"
     grid = {"decay": (0.001, 0.01, 0.1, 1.0)}
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
@@ -98,6 +99,7 @@ class Mixout(Method):
     year = 2020
     kind = "towards pretrained"
     null = {"p": 0.0, "keep_dropout": True}
+    parity = "matched: outputs and gradients to 2e-16 (mixout_drop, mixout_mix)"
     grid = {"p": (0.1, 0.3, 0.5, 0.7, 0.9)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:
