@@ -96,7 +96,7 @@ class BilevelStep:
     def attention_step(self, upper_loss: Loss) -> Hypergradient:
         """After the lower step: write the new weights, take the hypergradient, step and clamp the attention."""
         self.mixup.write()
-        found = self.hypergradient(upper_loss)
+        found = self.hypergradient(upper_loss, restore=False)
         for factor, gradient in zip(self.mixup.attention, found.total(), strict=True):
             factor.grad = gradient
         self.upper.step()
@@ -105,15 +105,18 @@ class BilevelStep:
         self.mixup.write()
         return found
 
-    def hypergradient(self, upper_loss: Loss) -> Hypergradient:
-        """The hypergradient at the weights the model holds, after a lower step made through this object."""
+    def hypergradient(self, upper_loss: Loss, restore: bool = True) -> Hypergradient:
+        """The hypergradient at the weights the model holds, after a lower step made through this object.
+
+        restore: see amix.hypergradient.hypergradient.
+        """
         if self._again is None:
             raise RuntimeError(
                 "there was no lower step yet: call lower_loss, pull_back and before_lower_step around it"
             )
         start, self._start = self._start, None
         lower = LowerPass(self._again, self._response, start, self._attention_gradient)
-        return hypergradient(self.mixup, upper_loss, lower, self.options, self.gradients)
+        return hypergradient(self.mixup, upper_loss, lower, self.options, self.gradients, restore)
 
     def _response(self, vectors: list[Tensor]) -> None:
         parameters = list(self.mixup.lower.values())

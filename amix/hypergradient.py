@@ -113,10 +113,13 @@ def hypergradient(
     lower: LowerPass,
     options: HypergradientOptions,
     gradients: Gradients = torch.autograd.grad,
+    restore: bool = True,
 ) -> Hypergradient:
     """Direct and implicit term at the weights the model now holds; leaves every weight as it was, to the bit.
 
-    upper_loss and lower.loss: functions without arguments that run the model and return a scalar.
+    upper_loss and lower.loss: functions without arguments that run the model and return a scalar. restore False: the
+    caller writes the effective weights itself, because the attention moves next (task weights and ordinary parameters
+    are as they were in any case).
     """
     effective: list[Tensor] = list(mixup.effective)
     if options.estimator == "first_order":
@@ -125,13 +128,13 @@ def hypergradient(
     direct, vector, value = _upper_gradients(mixup, upper_loss, gradients)
     lower.response_(list(vector.values()))
     if options.estimator == "exact":
-        with _at(mixup, lower.start):
+        with _at(mixup, lower.start, restore):
             implicit = _exact(mixup, lower.loss, vector, gradients)
         return Hypergradient(direct, implicit, value)
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(vector.values()))))
     epsilon = options.radius / (norm + 1e-12)
     torch._foreach_mul_(list(vector.values()), epsilon)
-    with _at(mixup, lower.start if lower.start is not None else _ordinary_copies(mixup)):
+    with _at(mixup, lower.start if lower.start is not None else _ordinary_copies(mixup), restore):
         implicit = _difference(mixup, lower, vector, epsilon, options.estimator, gradients)
     return Hypergradient(direct, implicit, value, vector, epsilon)
 
@@ -160,8 +163,11 @@ def _ordinary_copies(mixup: WeightMixup) -> list[Tensor]:
 
 
 @contextmanager
-def _at(mixup: WeightMixup, start: list[Tensor] | None) -> Iterator[None]:
-    """Inside: the lower parameters (or only the ordinary ones) have the contents of start; outside as they were."""
+def _at(mixup: WeightMixup, start: list[Tensor] | None, restore: bool) -> Iterator[None]:
+    """Inside: the lower parameters (or only the ordinary ones) have the contents of start; outside as they were.
+
+    restore: whether the effective weights are written anew on leaving.
+    """
     if start is None:
         yield
         return
@@ -174,7 +180,8 @@ def _at(mixup: WeightMixup, start: list[Tensor] | None) -> Iterator[None]:
         yield
     finally:
         exchange(parameters, start)
-        mixup.write()
+        if restore:
+            mixup.write()
 
 
 def _difference(
