@@ -9,7 +9,6 @@ import numpy
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import get_cosine_schedule_with_warmup
 
 from amix.bilevel import BilevelStep
 from amix.data import Batch, Encoded
@@ -161,6 +160,8 @@ class Search(Mixed):
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Optimizer and schedule of the attention, batches of the held-out part, the noise of a random walk."""
+        from transformers import get_cosine_schedule_with_warmup  # Slow to import; plans need not wait for it.
+
         config: SearchConfig = self.config
         self.upper = torch.optim.AdamW(
             self.mixup.attention, lr=config.attention_lr, weight_decay=config.attention_weight_decay, foreach=True
@@ -251,8 +252,20 @@ class Search(Mixed):
         self.note("attention_min", torch.stack([factors.min() for factors in flat]))
         self.note("attention_at_one", torch.stack([(factors == 1).float().mean() for factors in flat]))
 
+    @torch.no_grad()
+    def note_shares(self) -> None:
+        """Per module at the end: the mean of A and of B over the matrix, and the deciles of its attention factors."""
+        shares = [mixed.task_share() for mixed in self.mixup.mixed]
+        remainders = [mixed.pretrained_share(share) for mixed, share in zip(self.mixup.mixed, shares, strict=True)]
+        factors = [torch.cat([mixed.a1.flatten(), mixed.a2.flatten()]).float() for mixed in self.mixup.mixed]
+        deciles = torch.linspace(0, 1, 11, device=factors[0].device)
+        self.note("task_share", torch.stack([share.mean() for share in shares]))
+        self.note("pretrained_share", torch.stack([remainder.mean() for remainder in remainders]))
+        self.note("attention_deciles", torch.stack([flat.quantile(deciles) for flat in factors]))
+
     def report(self, fit: Fit) -> None:
-        """Put the numbers of all iterations into the record's side file, one row per split."""
+        """Put the numbers of all iterations, and the shares at the end, into the side file: one row per split."""
+        self.note_shares()
         for name, values in self.history.items():
             stacked = torch.stack(values).float().cpu().numpy()
             fit.diagnostics.setdefault(f"search/{name}", []).append(stacked)

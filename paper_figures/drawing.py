@@ -1,7 +1,7 @@
 """What a figure function gives back, how methods look in all of them, and how a figure becomes files."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ METADATA: dict[str, dict[str, str | None]] = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
+FORMATS = tuple(METADATA)
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ def legend(figure: Figure, labels: list[str], plan: Plan, lines: bool = False) -
     figure.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles) // rows))
 
 
-def save(drawing: Drawing, name: str, folder: Path) -> list[Path]:
+def save(drawing: Drawing, name: str, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write <name>.pdf, .svg, .png and .csv (the numbers drawn); the same drawing gives the same bytes."""
-    files = [folder / f"{name}.{suffix}" for suffix in (*METADATA, "csv")]
+    files = [folder / f"{name}.{suffix}" for suffix in (*formats, "csv")]
     # Lay out here and not in each of the three files: they agree, and take a third of the time. The second pass sees
     # the tick labels that the first one's sizes gave.
     engine = drawing.figure.get_layout_engine()

@@ -1,13 +1,14 @@
 """All figures of a suite, from its records."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from paper_figures.aggregates import interquartile_means, performance_profiles
+from paper_figures.attention import attention_over_runs, attention_shares, search_losses
 from paper_figures.curves import expected_best, learning_curves
-from paper_figures.drawing import Drawing, save, style
+from paper_figures.drawing import FORMATS, Drawing, save, style
 from paper_figures.forest import forest
 from paper_figures.instability import instability
 from paper_figures.ranks import critical_difference
@@ -28,6 +29,9 @@ PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
     "interquartile-means": interquartile_means,
     "learning-curves": learning_curves,
     "expected-best": expected_best,
+    "attention-shares": attention_shares,
+    "search-losses": search_losses,
+    "attention-over-runs": attention_over_runs,
 }
 OVER_SIZES: dict[str, Callable[[Results], Drawing | None]] = {"score-against-size": score_against_size}
 MANIFEST = "figures.json"
@@ -51,13 +55,13 @@ def make(suite: str, layout: Layout) -> list[Path]:
     return draw_all(load(suite, layout), layout.figures(suite))
 
 
-def draw_all(results: Results, folder: Path) -> list[Path]:
+def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Draw the figures of these results into a folder, with a list of them (figures.json)."""
     folder.mkdir(parents=True, exist_ok=True)
     files, made = [], []
     with style():
         for name, drawing in drawings(results):
-            files += save(drawing, name, folder)
+            files += save(drawing, name, folder, formats)
             made.append({"name": name, "title": drawing.title, "caption": drawing.caption})
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"records": fingerprint(results), "figures": made}, indent=1) + "\n")

@@ -29,7 +29,8 @@ SMALLEST_WIDTH = 34
 
 
 def write(suite: str, layout: Layout) -> Path:
-    """Write the suite's page and return its path; figures are drawn where those on disk are of other records.
+    """Write the suite's page and return its path; figures are drawn, as SVG alone, where those on disk are of other
+    records.
 
     The page names no external address, escapes every text from records and plan, and runs no script but its own.
     Raises PlanError when there is no usable plan.
@@ -38,7 +39,7 @@ def write(suite: str, layout: Layout) -> Path:
     folder = layout.figures(suite)
     made = made_before(results, folder)
     if made is None:
-        draw_all(results, folder)
+        draw_all(results, folder, ("svg",))
         made = made_before(results, folder) or []
     path = layout.page(suite)
     write_atomically(path, page(results, made, folder).encode())

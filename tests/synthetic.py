@@ -43,6 +43,7 @@ class Suite:
     epochs: int = 3
     encoder: str = "minilm-l6"
     split: str = "test"
+    searching: tuple[str, ...] = ()  # methods whose side files tell of a search, as agwm's do
 
     def spec(self, method: str, task: str, size: int | None, seed: int) -> RunSpec:
         return RunSpec(task, size, seed, method, self.encoder, {"strength": 0.5}, training={"lr": 1e-4, "epochs": 10})
@@ -131,7 +132,25 @@ def arrays(suite: Suite, method: str, task: str, seed: int) -> dict[str, numpy.n
     """Predictions of a binary task, right with the probability that the score says."""
     labels = _generator("labels", task).integers(0, 2, 300)
     right = _generator("right", method, task, seed).random(300) < 0.8
-    return {"test_predictions": numpy.where(right, labels, 1 - labels), "test_labels": labels}
+    found = {"test_predictions": numpy.where(right, labels, 1 - labels), "test_labels": labels}
+    return found | (search(method, task, seed) if method in suite.searching else {})
+
+
+def search(method: str, task: str, seed: int) -> dict[str, numpy.ndarray]:
+    """What a search of 2 splits and 12 iterations over two layers and the pooler notes: attention falls with depth."""
+    generator = _generator("search", method, task, seed)
+    kinds = ("attention.self.query", "attention.output.dense", "output.dense")
+    modules = [f"bert.encoder.layer.{layer}.{kind}" for layer in range(2) for kind in kinds] + ["bert.pooler.dense"]
+    depth = numpy.linspace(0, 0.1, len(modules))
+    mean = 1 - depth * numpy.linspace(0, 1, 12)[:, None] - generator.uniform(0, 0.01, (2, 12, len(modules)))
+    deciles = mean[:, -1:, :, None] + numpy.linspace(-0.05, 0.05, 11).clip(None, 0.0)
+    loss = 0.7 - 0.02 * numpy.arange(12) + generator.normal(0, 0.01, (2, 12))
+    noted = {
+        "attention_mean": mean, "attention_min": mean - 0.05, "attention_at_one": 1 - mean, "lower_loss": loss,
+        "upper_loss": loss[:, ::2] + 0.05, "task_share": mean[:, -1:] ** 2, "pretrained_share": (1 - mean[:, -1:]) ** 2,
+        "attention_deciles": deciles, "modules": numpy.asarray(modules),
+    }  # fmt: skip
+    return {f"diagnostics/search/{name}": values for name, values in noted.items()}
 
 
 def write(suite: Suite, out: Path) -> Layout:

@@ -159,6 +159,13 @@ def test_every_rule_moves_the_attention_and_reports_it(rule: str) -> None:
     assert len(fit.diagnostics["search/modules"]) == 13
     lowest = numpy.stack(fit.diagnostics["search/attention_min"])
     assert ((lowest > 0) & (lowest < 1)).all()
+    at_end = {name: numpy.stack(fit.diagnostics[f"search/{name}"])[:, 0] for name in ("task_share", "pretrained_share")}
+    # a1 and a2 are independent, so A averages to about the square of the factors' mean.
+    assert at_end["task_share"] == pytest.approx(means[:, -1] ** 2, abs=2e-3)
+    assert ((at_end["pretrained_share"] >= 0) & (at_end["pretrained_share"] < 0.01)).all()
+    deciles = numpy.stack(fit.diagnostics["search/attention_deciles"])[:, 0]
+    assert deciles.shape == (2, 13, 11)
+    assert deciles[..., 0] == pytest.approx(lowest[:, -1])
 
 
 def test_bilevel_diagnostics() -> None:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy
 import pandas as pd
 import pytest
 import synthetic
 
+from paper_figures.attention import attention_over_runs, attention_shares, place, search_losses
 from paper_figures.drawing import Drawing, looks, save, style
 from paper_figures.figures import PER_SIZE, drawings, made_before, make
 from paper_figures.ranks import critical_difference
@@ -16,7 +18,10 @@ from results.frame import load
 from results.layout import Layout
 
 SUITE = synthetic.Suite(
-    outcomes={("lora", "rte", 3): "diverged", ("mixout", "rte", 1): "oom"}, left_out=(("mixout", "sst2", 2),)
+    outcomes={("lora", "rte", 3): "diverged", ("mixout", "rte", 1): "oom"},
+    left_out=(("mixout", "sst2", 2),),
+    predictions=True,
+    searching=("agwm", "lora"),
 )
 
 
@@ -133,3 +138,44 @@ def test_a_label_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
         assert drawing
         save(drawing, "strips", tmp_path)
     assert "$x_1$ &amp; co" in (tmp_path / "strips.svg").read_text()
+
+
+def test_shares_are_means_over_splits_and_seeds_placed_by_layer_and_kind(made: dict[str, Drawing]) -> None:
+    data = made["attention-shares-n100"].data
+    assert place("roberta.encoder.layer.11.attention.self.query") == ("11", "attention.query")
+    assert place("classifier.dense") == ("outside", "classifier")
+    assert place("bert.encoder.layer.0.attention.output.dense") != place("bert.encoder.layer.0.output.dense")
+    assert len(data) == 3 * 7
+    last = data[(data["task"] == "rte") & (data["module"] == "bert.pooler.dense")].iloc[0]
+    noted = [synthetic.search("agwm", "rte", seed) for seed in SUITE.seeds]
+    for name in ("task_share", "pretrained_share"):
+        expected = numpy.mean([arrays[f"diagnostics/search/{name}"][:, -1, -1] for arrays in noted])
+        assert last[name] == pytest.approx(expected)
+    panels = made["attention-shares-n100"].figure.axes
+    assert [panel.get_title() for panel in panels[:2]] == ["CoLA: 1 − A", "CoLA: B"]
+
+
+def test_losses_of_a_search_stand_at_their_iterations(made: dict[str, Drawing]) -> None:
+    data = made["search-losses-n100"].data
+    upper = data[(data["level"] == "upper_loss") & (data["task"] == "rte") & (data["seed"] == 1)]
+    assert upper["iteration"].tolist() == [1, 3, 5, 7, 9, 11]
+    expected = synthetic.search("agwm", "rte", 1)["diagnostics/search/upper_loss"].mean(axis=0)
+    assert upper["loss"].tolist() == pytest.approx(expected)
+
+
+def test_every_run_that_searched_has_its_attention(made: dict[str, Drawing]) -> None:
+    data = made["attention-over-runs-n100"].data
+    assert data["label"].value_counts().to_dict() == {"agwm": 18, "lora": 17}  # One run of lora diverged.
+    assert (data["lowest"] < data["tenth"]).all()
+    assert (data["tenth"] < data["mean"]).all()
+
+
+def test_a_damaged_side_file_draws_nothing_and_breaks_nothing(tmp_path: Path) -> None:
+    suite = synthetic.Suite(tasks=("rte",), methods=("vanilla", "agwm"), predictions=True, searching=("agwm",))
+    layout = synthetic.write(suite, tmp_path)
+    for file in (layout.records / "toy").glob("*.npz"):
+        file.write_bytes(file.read_bytes()[:300])
+    with style():
+        assert attention_over_runs(load("toy", layout), "100") is None
+        assert attention_shares(load("toy", layout), "100") is None
+        assert search_losses(load("toy", layout), "100") is None

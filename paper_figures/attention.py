@@ -1,0 +1,180 @@
+"""What a search for attention found: shares per matrix at its end, its losses, and its attention in every run."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from paper_figures.drawing import Drawing, grid, looks, plain
+from results.arrays import Search, searches
+from results.frame import Results
+from results.words import size_words
+
+DEPARTURES = {"task_share": "1 − A", "pretrained_share": "B"}
+"""What is drawn of the two shares: both are 0 where attention is 1, so that they have one scale."""
+FACTORS = {"attention_mean": "1 − mean of a₁, a₂"}
+"""What is drawn in their place for runs that noted the attention factors alone."""
+OUTSIDE = "outside"
+LOSSES = {"lower_loss": ("loss of the lower level", "#4d4d4d"), "upper_loss": ("loss of the upper level", "#d55e00")}
+
+
+def attention_shares(results: Results, size: str) -> Drawing | None:
+    """A and B per layer and kind of matrix at the end of the search, mean over seeds and splits, a panel per task."""
+    label, found = _of_one_method(results, size)
+    names = DEPARTURES if all("task_share" in search.arrays for search in found) else FACTORS
+    data = _shares(results, found, names)
+    if data.empty:
+        return None
+    tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
+    figure, panels = grid(len(tasks) * len(names), 1.4 + 0.14 * data["layer"].nunique(), sharey=True)
+    drawn = {name: data[name] if name == "pretrained_share" else 1 - data[name] for name in names}
+    highest = max(float(values.max()) for values in drawn.values()) or 1.0
+    images = []
+    for number, (task, name) in enumerate((task, name) for task in tasks for name in names):
+        values = data[["layer", "kind"]].assign(value=drawn[name])[data["task"] == task.name]
+        images.append(_heat_map(panels[number], values, highest))
+        panels[number].set_title(f"{plain(task.title)}: {names[name]}")
+    panels[0].set_ylabel("layer")
+    figure.colorbar(images[0], ax=panels, shrink=0.8, pad=0.01)
+    return Drawing(
+        figure,
+        data,
+        f"Attention of {label} at the end of the search, {size_words(size)}",
+        "Mean over the entries of a matrix, over splits and over seeds; 0 is where the search starts, the task weight "
+        "alone. A is the coefficient of the task weight, B that of the pretrained weight"
+        + ("." if names is DEPARTURES else "; these runs noted the factors a₁ and a₂ of A alone."),
+    )
+
+
+def search_losses(results: Results, size: str) -> Drawing | None:
+    """Loss of both levels against the iteration of the search: thin lines are seeds, the thick line is their mean."""
+    label, found = _of_one_method(results, size)
+    data = pd.DataFrame([row for search in found for row in _losses(search)])
+    if data.empty:
+        return None
+    tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
+    figure, panels = grid(len(tasks), 2.2)
+    for axes, task in zip(panels, tasks, strict=True):
+        for name, (words, colour) in LOSSES.items():
+            lines = data[(data["task"] == task.name) & (data["level"] == name)]
+            table = lines.pivot(index="iteration", columns="seed", values="loss")
+            axes.plot(table.index, table.to_numpy(), color=colour, alpha=0.3, linewidth=0.5)
+            axes.plot(table.index, table.mean(axis=1), color=colour, linewidth=1.8, label=words)
+        axes.set_title(plain(task.title))
+        axes.set_xlabel("iteration of the search")
+        axes.set_ylabel("loss")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(LOSSES))
+    return Drawing(
+        figure,
+        data,
+        f"Losses of both levels of {label}, {size_words(size)}",
+        "Loss of the task weights' batch (lower level) and of the held-out batch (upper level) during the search, mean "
+        "over splits: thin lines are seeds, the thick line is their mean.",
+    )
+
+
+def attention_over_runs(results: Results, size: str) -> Drawing | None:
+    """Every run's mean attention factor at the end of the search, with the factors' spread, per method and task."""
+    data = pd.DataFrame([_factors(search) for search in searches(results, size)])
+    if data.empty:
+        return None
+    plan = results.plan
+    labels = [label for label in plan.labels if label in set(data["label"])]
+    tasks = [task for task in plan.tasks.values() if task.name in set(data["task"])]
+    figure, panels = grid(len(tasks), 0.8 + 0.22 * len(labels), sharey=True)
+    for axes, task in zip(panels, tasks, strict=True):
+        for height, label in enumerate(labels):
+            here = data[(data["task"] == task.name) & (data["label"] == label)]
+            colour = looks(plan)[label].colour
+            for low, high, width in (("lowest", "highest", 0.8), ("tenth", "ninetieth", 4.0)):
+                axes.plot([here[low].mean(), here[high].mean()], [height] * 2, color=colour, alpha=0.35, lw=width)
+            axes.plot(here["mean"], [height] * len(here), "o", markersize=2.6, color=colour, markeredgewidth=0)
+        axes.set_title(plain(task.title))
+        axes.set_xlabel("attention factor")
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+    panels[0].set_yticks(range(len(labels)), [plain(label) for label in labels])
+    panels[0].set_ylim(len(labels) - 0.5, -0.5)
+    return Drawing(
+        figure,
+        data,
+        f"Attention factors of every run, {size_words(size)}",
+        "Entries of a₁ and a₂ at the end of the search: a point is the mean of one seed over modules and splits; the "
+        "bar spans the middle 80 % of the entries of a module and the thin line all of them, averaged likewise.",
+    )
+
+
+def _of_one_method(results: Results, size: str) -> tuple[str, list[Search]]:
+    """The focus method's searches, or those of the first method that has any."""
+    found = searches(results, size)
+    labels = {search.label for search in found}
+    preferred = (results.plan.protocol.focus, *results.plan.labels)
+    label = next((label for label in preferred if label in labels), "")
+    return str(label), [search for search in found if search.label == label]
+
+
+def _shares(results: Results, found: Sequence[Search], names: dict[str, str]) -> pd.DataFrame:
+    rows = []
+    for task in results.plan.tasks:
+        own = [search for search in found if search.task == task and all(name in search.arrays for name in names)]
+        if own:
+            # The last iteration; mean over splits of each run first, as runs may differ in their number of splits.
+            means = {name: np.mean([s.arrays[name][:, -1].mean(axis=0) for s in own], axis=0) for name in names}
+            for number, module in enumerate(own[0].modules):
+                layer, kind = place(module)
+                values = {name: float(means[name][number]) for name in names}
+                rows.append({"task": task, "module": module, "layer": layer, "kind": kind} | values)
+    return pd.DataFrame(rows, columns=["task", "module", "layer", "kind", *names])
+
+
+def place(module: str) -> tuple[str, str]:
+    """Layer and kind of matrix in a module's name: bert.encoder.layer.3.attention.self.query -> 3, attention.query."""
+    before, number, after = re.match(r"(.*?)(?:\.(\d+)\.(.*))?$", module).groups()  # type: ignore[union-attr]
+    return (OUTSIDE, _tail(before)) if number is None else (number, _tail(after))
+
+
+def _tail(name: str) -> str:
+    # Two parts tell the matrices of a block apart once words that say nothing are gone: attention.output, output.
+    parts = [part for part in name.split(".") if part not in ("self", "dense")]
+    return ".".join(parts[-2:])
+
+
+def _heat_map(axes: Axes, values: pd.DataFrame, highest: float) -> object:
+    layers, kinds = list(dict.fromkeys(values["layer"])), list(dict.fromkeys(values["kind"]))
+    table = values.pivot_table(index="layer", columns="kind", values="value").reindex(index=layers, columns=kinds)
+    image = axes.imshow(table.to_numpy(), cmap="Blues", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")
+    axes.set_xticks(range(len(kinds)), kinds, rotation=45, ha="right", rotation_mode="anchor")
+    axes.tick_params(axis="x", labelsize=6.5)
+    axes.set_yticks(range(len(layers)), layers)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    return image
+
+
+def _losses(search: Search) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    length = search.arrays["lower_loss"].shape[1] if "lower_loss" in search.arrays else 0
+    for level in LOSSES:
+        means = search.arrays[level].mean(axis=0) if level in search.arrays else np.empty(0)
+        # Where the attention moves after every k-th step only, its losses are k steps apart.
+        apart = length // len(means) if len(means) else 1
+        place = {"task": search.task, "seed": search.seed, "level": level}
+        rows += [place | {"iteration": 1 + apart * i, "loss": float(loss)} for i, loss in enumerate(means)]
+    return rows
+
+
+def _factors(search: Search) -> dict[str, object]:
+    at_end = {name: search.arrays[name][:, -1] for name in ("attention_mean", "attention_min", "attention_at_one")}
+    found = {
+        "label": search.label,
+        "task": search.task,
+        "seed": search.seed,
+        "mean": float(at_end["attention_mean"].mean()),
+        "lowest": float(at_end["attention_min"].mean()),
+        "at_one": float(at_end["attention_at_one"].mean()),
+    }
+    deciles = search.arrays.get("attention_deciles")
+    ends = (np.nan,) * 3 if deciles is None else deciles[:, -1].mean(axis=(0, 1))[[1, 9, 10]]
+    return found | dict(zip(("tenth", "ninetieth", "highest"), map(float, ends), strict=True))

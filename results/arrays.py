@@ -1,0 +1,63 @@
+"""The arrays beside a record: predictions on every example, and what a method noted of its search."""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from results.frame import Results, remembered
+
+SEARCH = "diagnostics/search/"
+MODULES = "modules"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What one run noted of its search: names of its modules, and arrays (splits, iterations[, modules, ...])."""
+
+    label: str
+    task: str
+    seed: int
+    modules: tuple[str, ...]
+    arrays: dict[str, NDArray[np.float64]]
+
+
+def stored_arrays(results: Results, key: str, wanted: Callable[[str], bool]) -> dict[str, NDArray[Any]]:
+    """The wanted arrays of one run by name; empty when it has none or its file is damaged."""
+    source = results.predictions.get(key)
+    if source is None:
+        return {}
+    try:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if wanted(name)}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return {}
+
+
+@remembered
+def searches(results: Results, size: str) -> tuple[Search, ...]:
+    """Every run at one size that noted its search, in the plan's order."""
+    runs = results.runs[(results.runs["size"] == size) & results.runs["key"].isin(results.predictions.keys())]
+    found: list[Search] = []
+    for label in results.plan.labels:
+        own = runs[runs["label"] == label]
+        # Whether a method searches shows in its first run: a suite of thousands need not open every file.
+        if own.empty or _search(results, own.iloc[0]) is None:
+            continue
+        found += [search for _, run in own.iterrows() if (search := _search(results, run)) is not None]
+    return tuple(found)
+
+
+def _search(results: Results, run: Any) -> Search | None:
+    arrays = stored_arrays(results, run["key"], lambda name: name.startswith(SEARCH))
+    named = {name.removeprefix(SEARCH): values for name, values in arrays.items()}
+    modules = tuple(str(module) for module in named.pop(MODULES, ()))
+    if not modules:
+        return None
+    return Search(run["label"], run["task"], int(run["seed"]), modules, named)
