@@ -6,28 +6,20 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
+from amix import pooling
 from amix.encoders import label_settings
-from amix.pooling import MeanPooledClassifier
 from amix.tasks import Task
 
 CARD = """# Finetuned on {title}
 
 Labels: {labels}. {loading}
 """
-TEN_LINES = """This encoder is pooled by the mean of its token states; load it so:
+MEAN_POOLED = "This encoder is pooled by the mean of its token states; load it so:\n\n```python\n{lines}\n```"
 
-```python
-import torch
-from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer
-encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-head = load_file(f"{folder}/head.safetensors")
-tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-states = encoder.eval()(**tokens).last_hidden_state
-mask = tokens["attention_mask"].unsqueeze(-1)
-mean = (states * mask).sum(1) / mask.sum(1)
-logits = mean @ head["weight"].T + head["bias"]
-```"""
+
+def loading_lines() -> str:
+    """The lines that load a mean-pooled model without this project, as amix.pooling documents them."""
+    return "\n".join(line.strip() for line in str(pooling.__doc__).splitlines() if line.startswith("    "))
 
 
 def save(model: nn.Module, tokenizer: Any, task: Task, folder: Path) -> None:
@@ -41,9 +33,9 @@ def save(model: nn.Module, tokenizer: Any, task: Task, folder: Path) -> None:
     for name, value in label_settings(task).items():
         setattr(model.config, name, value)
     loading = "Load with `AutoModelForSequenceClassification.from_pretrained(folder)`."
-    if isinstance(model, MeanPooledClassifier):
+    if isinstance(model, pooling.MeanPooledClassifier):
         model.save(folder)
-        loading = TEN_LINES
+        loading = MEAN_POOLED.format(lines=loading_lines())
     else:
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
