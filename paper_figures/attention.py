@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 
 from paper_figures.drawing import Drawing, grid, looks, plain
 from results.arrays import Search, searches
@@ -141,7 +142,7 @@ def _tail(name: str) -> str:
     return ".".join(parts[-2:])
 
 
-def _heat_map(axes: Axes, values: pd.DataFrame, highest: float) -> object:
+def _heat_map(axes: Axes, values: pd.DataFrame, highest: float) -> AxesImage:
     layers, kinds = list(dict.fromkeys(values["layer"])), list(dict.fromkeys(values["kind"]))
     table = values.pivot_table(index="layer", columns="kind", values="value").reindex(index=layers, columns=kinds)
     image = axes.imshow(table.to_numpy(), cmap="Blues", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")

@@ -16,6 +16,7 @@ from results.published import published_table
 from results.sizes_table import sizes_table
 from results.stability_table import stability_table
 from results.table import Table
+from results.test_sets_table import test_sets_table
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def _tables(results: Results) -> Iterator[Table | None]:
     yield sizes_table(results)
     for size in plan.sizes:
         yield from (across_table(results, size, other) for other in others)
+        yield test_sets_table(results, size)
         yield stability_table(results, size)
         yield cost_table(results, size)
         yield from (cell_table(results, size, other) for other in others)

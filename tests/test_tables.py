@@ -171,6 +171,25 @@ def test_failed_and_collapsed_runs_are_counted(tmp_path: Path) -> None:
     assert rows["lora"][:2] == [0.0, "18/18"]
 
 
+def test_intervals_over_test_examples_surround_the_difference_of_the_stored_predictions(tmp_path: Path) -> None:
+    suite = synthetic.Suite(tasks=("rte", "sst2"), methods=("vanilla", "agwm", "lora"), predictions=True,
+                            outcomes={("lora", "rte", 2): "failed"})  # fmt: skip
+    tables = {table.name: table for table in make_tables(load("toy", synthetic.write(suite, tmp_path)))}
+    rows = {row[0].value: [cell.value for cell in row[1:]] for row in tables["test-sets-n100"].rows}
+    assert set(rows) == {"agwm", "lora"}
+    difference, low, high = rows["agwm"][:3]
+    right = {}
+    for method in ("agwm", "vanilla"):
+        stored = [synthetic.arrays(suite, method, "rte", seed) for seed in suite.seeds]
+        right[method] = numpy.mean([arrays["test_predictions"] == arrays["test_labels"] for arrays in stored])
+    assert difference == pytest.approx(100 * (right["agwm"] - right["vanilla"]))
+    assert low < difference < high
+    assert rows["agwm"][6] == pytest.approx((rows["agwm"][0] + rows["agwm"][3]) / 2)
+    # A failed run has no predictions: no interval there, and none of the average.
+    assert rows["lora"][:3] == [None] * 3 == rows["lora"][6:]
+    assert rows["lora"][3] is not None
+
+
 def test_published_scores_are_those_of_the_reference_under_our_names() -> None:
     scores = published()
     assert {score.size for score in scores} == {"300", "1000", "full"}

@@ -4,11 +4,12 @@ The same test examples score every seed, so that an interval over seeds speaks o
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from results.statistics.inputs import Matrix, Vector, matrix, proportion, vector
+from results.statistics.inputs import Matrix, matrix, proportion, vector
 from results.statistics.weighted_metrics import METRICS
 
 BATCH = 250
@@ -49,33 +50,32 @@ def two_way_bootstrap(
     if metric not in METRICS:
         raise ValueError(f"metric: expected one of {', '.join(sorted(METRICS))}, got {metric!r}")
     tail = (1 - proportion(level, "level")) / 2
+    drawn = drawn_scores(numpy.stack([ours, theirs]), truth, metric, draws, seed)
+    differences = drawn[:, 0] - drawn[:, 1]
+    low, high = numpy.quantile(differences, (tail, 1 - tail))
+    everything = numpy.ones((1, truth.size))
+    observed = (METRICS[metric](everything, truth, ours) - METRICS[metric](everything, truth, theirs)).mean()
+    return TwoWay(float(observed), float(differences.std(ddof=1)), float(low), float(high))
+
+
+def drawn_scores(predictions: NDArray[Any], labels: NDArray[Any], metric: str, draws: int, seed: int = 0) -> Matrix:
+    """Resampled scores (draws, methods) of predictions (methods, seeds, examples): means over the drawn seeds.
+
+    labels: (examples,). Every method sees the same seeds and examples of a draw, so that columns are paired; see
+    two_way_bootstrap.
+    """
+    methods, seeds, examples = predictions.shape
     generator = numpy.random.default_rng(seed)
-    drawn = numpy.concatenate(
-        [
-            _drawn_differences(ours, theirs, truth, metric, min(BATCH, draws - start), generator)
-            for start in range(0, draws, BATCH)
-        ]
-    )
-    low, high = numpy.quantile(drawn, (tail, 1 - tail))
-    observed = _differences(ours, theirs, truth, metric, numpy.ones((1, truth.size))).mean()
-    return TwoWay(float(observed), float(drawn.std(ddof=1)), float(low), float(high))
-
-
-def _drawn_differences(
-    ours: Matrix, theirs: Matrix, truth: Vector, metric: str, draws: int, generator: numpy.random.Generator
-) -> Vector:
-    seeds, examples = ours.shape
-    per_seed = _differences(ours, theirs, truth, metric, _counts(examples, draws, generator))
-    shares = _counts(seeds, draws, generator) / seeds
-    if seeds > 1:
-        shares = 1 / seeds + (shares - 1 / seeds) * numpy.sqrt(seeds / (seeds - 1))
-    drawn: Vector = (shares * per_seed).sum(axis=1)
-    return drawn
-
-
-def _differences(ours: Matrix, theirs: Matrix, truth: Vector, metric: str, weights: Matrix) -> Matrix:
-    score = METRICS[metric]
-    return score(weights, truth, ours) - score(weights, truth, theirs)
+    rows = predictions.reshape(methods * seeds, examples)
+    found = numpy.empty((draws, methods))
+    for start in range(0, draws, BATCH):
+        count = min(BATCH, draws - start)
+        scores = METRICS[metric](_counts(examples, count, generator), labels, rows).reshape(count, methods, seeds)
+        shares = _counts(seeds, count, generator) / seeds
+        if seeds > 1:
+            shares = 1 / seeds + (shares - 1 / seeds) * numpy.sqrt(seeds / (seeds - 1))
+        found[start : start + count] = numpy.einsum("dms,ds->dm", scores, shares)
+    return found
 
 
 def _counts(size: int, draws: int, generator: numpy.random.Generator) -> Matrix:

@@ -51,15 +51,17 @@ def pearson(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
 
 def spearman(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
     """Spearman's rank correlation, ties at their mean rank; zero for a constant prediction or label."""
-    total = weights.sum(axis=1, keepdims=True)
-    y = _weighted_ranks(weights, labels) / total - 0.5
-    weighted_y = weights * y
-    spread_y = (weighted_y * y).sum(axis=1)
+    # Draws run along the last axis from here on: sorting by a row of predictions then moves whole rows.
+    by_example = numpy.ascontiguousarray(weights.T)
+    total = by_example.sum(axis=0)
+    y = _centred_ranks(by_example, labels, total)
+    weighted_y = by_example * y
+    spread_y = numpy.einsum("ed,ed->d", weighted_y, y)
     scores = numpy.empty((weights.shape[0], predictions.shape[0]))
     for seed, row in enumerate(predictions):
-        x = _weighted_ranks(weights, row) / total - 0.5
-        spread_x = (weights * x**2).sum(axis=1)
-        scores[:, seed] = _ratio((weighted_y * x).sum(axis=1), numpy.sqrt(spread_x * spread_y))
+        x = _centred_ranks(by_example, row, total)
+        spread_x = numpy.einsum("ed,ed,ed->d", by_example, x, x)
+        scores[:, seed] = _ratio(numpy.einsum("ed,ed->d", weighted_y, x), numpy.sqrt(spread_x * spread_y))
     return scores
 
 
@@ -85,13 +87,19 @@ def _standardized(rows: Matrix) -> Matrix:
     return standardized
 
 
-def _weighted_ranks(weights: Matrix, values: Vector) -> Matrix:
-    # The middle of the weight that a value and its equals take up, counted from the smallest value: mean rank - 1/2.
+def _centred_ranks(weights: Matrix, values: Vector, total: Vector) -> Matrix:
+    # (examples, draws) to (examples, draws). The middle of the weight that a value and its equals take up, counted from
+    # the smallest value (mean rank - 1/2), as a share of all weight, less one half.
     _, group, counts = numpy.unique(values, return_inverse=True, return_counts=True)
-    starts = numpy.cumsum(counts) - counts
-    weight = numpy.add.reduceat(weights[:, numpy.argsort(values, kind="stable")], starts, axis=1)
-    middle: Matrix = numpy.cumsum(weight, axis=1) - weight / 2
-    return middle[:, group]
+    weight = weights[numpy.argsort(values, kind="stable")]
+    if len(counts) < len(values):
+        weight = numpy.add.reduceat(weight, numpy.cumsum(counts) - counts, axis=0)
+    middle = numpy.cumsum(weight, axis=0)
+    middle -= weight / 2
+    middle /= total
+    middle -= 0.5
+    ranks: Matrix = middle[group]
+    return ranks
 
 
 def _ratio(numerator: Matrix, denominator: Matrix) -> Matrix:

@@ -1,0 +1,123 @@
+"""What seeds do not cover: differences with intervals over seeds and test examples together."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from results.arrays import stored_arrays
+from results.cells import FEWEST_SEEDS
+from results.frame import POINTS, Results
+from results.statistics.examples import drawn_scores
+from results.statistics.weighted_metrics import METRICS
+from results.table import Cell, Column, Table
+from results.words import size_words
+
+DRAWS = 1_000
+"""Resamples; an interval's end is then known to about a twentieth of its length."""
+LEVEL = 0.95
+SELECTION = "last"
+"""The selection rule whose predictions are stored."""
+Predictions = dict[str, NDArray[Any]]
+Estimate = tuple[float, NDArray[np.float64]]
+"""A difference and its resamples, in points."""
+
+
+def test_sets_table(results: Results, size: str) -> Table | None:
+    """Every method against the reference with an interval of the two-way bootstrap, per task and on average.
+
+    None without stored predictions, and under another selection rule than theirs.
+    """
+    plan = results.plan
+    if results.selection != SELECTION:
+        return None
+    found = {task: _estimates(results, size, task) for task in plan.tasks}
+    if not any(found.values()):
+        return None
+    columns = [Column("Method")]
+    labels = [label for label in plan.labels if label != plan.protocol.reference]
+    body = [[Cell(label)] for label in labels]
+    groups = {plan.tasks[task].title: estimates for task, estimates in found.items()}
+    if len(plan.tasks) > 1:
+        groups["Average"] = _averages(labels, list(found.values()))
+    for title, estimates in groups.items():
+        columns += [Column("Difference", "points", "+.1f", group=title), Column("from", "95 %", "+.1f", group=title),
+                    Column("to", "95 %", "+.1f", group=title)]  # fmt: skip
+        body = [[*row, *_cells(estimates.get(label))] for row, label in zip(body, labels, strict=True)]
+    return Table(
+        name=f"test-sets-n{size}",
+        title=f"{plan.title}: with other seeds and other test examples, {size_words(size)}",
+        caption=(
+            f"Paired difference from {plan.protocol.reference} in {results.split} score × 100 with the interval of the "
+            f"two-way bootstrap over seeds and test examples ({DRAWS:,} draws, percentiles): all seeds share one test "
+            "set, so an interval over seeds alone says what happens on this test set. A dash: a seed without stored "
+            "predictions, as failed runs are. Descriptive; decisions are in the tables of tests."
+        ),
+        columns=tuple(columns),
+        rows=tuple(tuple(row) for row in body),
+        banner=plan.note,
+    )
+
+
+def _cells(estimate: Estimate | None) -> list[Cell]:
+    if estimate is None:
+        return [Cell(None)] * 3
+    difference, drawn = estimate
+    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return [Cell(difference), Cell(float(low)), Cell(float(high))]
+
+
+def _averages(labels: list[str], tasks: list[dict[str, Estimate]]) -> dict[str, Estimate]:
+    # Other tasks have other test examples and other subsets, so their draws are independent.
+    averages = {}
+    for label in labels:
+        if all(label in task for task in tasks):
+            parts = [task[label] for task in tasks]
+            averages[label] = (
+                float(np.mean([difference for difference, _ in parts])),
+                np.mean([drawn for _, drawn in parts], axis=0),
+            )
+    return averages
+
+
+def _estimates(results: Results, size: str, task: str) -> dict[str, Estimate]:
+    """Label -> difference and its resamples, for methods with predictions of every seed that the reference has."""
+    plan = results.plan
+    runs = results.runs[(results.runs["size"] == size) & (results.runs["task"] == task) & results.runs["score"].notna()]
+    seeds = runs.loc[runs["label"] == plan.protocol.reference, "seed"].tolist()
+    keys = dict(zip(zip(runs["label"], runs["seed"], strict=True), runs["key"], strict=True))
+    needed = {label: [keys.get((label, seed)) for seed in seeds] for label in plan.labels}
+    if len(seeds) < FEWEST_SEEDS or any(key not in results.predictions for key in needed[plan.protocol.reference]):
+        return {}
+    stacks, truth = {}, None
+    for label, own in needed.items():
+        arrays = [_predictions(results, key) for key in own if key]
+        if len(arrays) < len(seeds) or not all(arrays):
+            continue
+        truth = arrays[0]["labels"] if truth is None else truth
+        if all(np.array_equal(one["labels"], truth) for one in arrays):
+            stacks[label] = np.stack([one["predictions"] for one in arrays])
+    if truth is None or plan.protocol.reference not in stacks:
+        return {}
+    return _resampled(
+        stacks, truth, plan.tasks[task].metric, plan.protocol.reference, seed=list(plan.tasks).index(task)
+    )
+
+
+def _resampled(stacks: Predictions, truth: NDArray[Any], metric: str, reference: str, seed: int) -> dict[str, Estimate]:
+    stacked = np.stack(list(stacks.values()))
+    drawn = POINTS * drawn_scores(stacked, truth, metric, DRAWS, seed)
+    observed = METRICS[metric](np.ones((1, len(truth))), truth, stacked.reshape(-1, len(truth)))
+    means = POINTS * observed.reshape(len(stacks), -1).mean(axis=1)
+    base = list(stacks).index(reference)
+    return {
+        label: (float(means[i] - means[base]), drawn[:, i] - drawn[:, base])
+        for i, label in enumerate(stacks)
+        if i != base
+    }
+
+
+def _predictions(results: Results, key: str) -> Predictions:
+    names = {f"{results.split}_{what}": what for what in ("predictions", "labels")}
+    arrays = stored_arrays(results, key, lambda name: name in names)
+    return {names[name]: values for name, values in arrays.items()} if len(arrays) == len(names) else {}
