@@ -97,11 +97,10 @@ def legend(figure: Figure, labels: list[str], plan: Plan, lines: bool = False) -
 def save(drawing: Drawing, name: str, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write <name>.pdf, .svg, .png and .csv (the numbers drawn); the same drawing gives the same bytes."""
     files = [folder / f"{name}.{suffix}" for suffix in (*formats, "csv")]
-    # Lay out here and not in each of the three files: they agree, and take a third of the time. The second pass sees
-    # the tick labels that the first one's sizes gave.
+    # Lay out here and not in each of the three files: they agree, and take a third of the time.
     engine = drawing.figure.get_layout_engine()
-    for _ in range(2 if engine else 0):
-        engine.execute(drawing.figure)  # type: ignore[union-attr]
+    if engine:
+        engine.execute(drawing.figure)
     drawing.figure.set_layout_engine(None)
     for path in files[:-1]:
         buffer = io.BytesIO()

@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -29,20 +30,22 @@ SMALLEST_WIDTH = 34
 
 
 def write(suite: str, layout: Layout) -> Path:
-    """Write the suite's page and return its path; figures are drawn, as SVG alone, where those on disk are of other
-    records.
+    """Write the suite's page and return its path.
 
+    The figures are those on disk if they show these very records; else they are drawn for the page alone, as SVG.
     The page names no external address, escapes every text from records and plan, and runs no script but its own.
     Raises PlanError when there is no usable plan.
     """
     results = load(suite, layout)
-    folder = layout.figures(suite)
-    made = made_before(results, folder)
-    if made is None:
-        draw_all(results, folder, ("svg",))
-        made = made_before(results, folder) or []
-    path = layout.page(suite)
-    write_atomically(path, page(results, made, folder).encode())
+    with TemporaryDirectory() as empty:
+        folder = layout.figures(suite)
+        made = made_before(results, folder)
+        if made is None:
+            folder = Path(empty)
+            draw_all(results, folder, ("svg",))
+            made = made_before(results, folder) or []
+        path = layout.page(suite)
+        write_atomically(path, page(results, made, folder).encode())
     return path
 
 

@@ -57,7 +57,8 @@ def _strip(axes: Axes, row: int, runs: "object", look: Look) -> None:
     failed = frame["status"].isin(COUNTED).to_numpy()
     scores = frame["score"].to_numpy()
     axes.plot(scores[~failed], heights[~failed], "o", markersize=2.6, color=look.colour, alpha=0.55, markeredgewidth=0)
-    axes.plot(scores[failed], heights[failed], "x", markersize=4, color=look.colour, markeredgewidth=1)
+    if failed.any():
+        axes.plot(scores[failed], heights[failed], "x", markersize=4, color=look.colour, markeredgewidth=1)
     mean, low, high = (float(frame[name].iloc[0]) for name in ("mean", "low", "high"))
     if not math.isnan(low):
         axes.plot([low, high], [row, row], color=look.colour, linewidth=1.6, solid_capstyle="butt")
