@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from results import render
+from results.ablation_table import ablation_table
 from results.check import Problem
 from results.comparison_tables import across_table, cell_table
 from results.cost_table import cost_table
@@ -17,6 +18,7 @@ from results.sizes_table import sizes_table
 from results.stability_table import stability_table
 from results.table import Table
 from results.test_sets_table import test_sets_table
+from results.trainable_table import trainable_table
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,11 @@ def _tables(results: Results) -> Iterator[Table | None]:
     yield sizes_table(results)
     for size in plan.sizes:
         yield from (across_table(results, size, other) for other in others)
+        yield ablation_table(results, size)
         yield test_sets_table(results, size)
         yield stability_table(results, size)
         yield cost_table(results, size)
+        yield trainable_table(results, size)
         yield from (cell_table(results, size, other) for other in others)
     yield published_table(results)
     yield methods_table(results)

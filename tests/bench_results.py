@@ -12,12 +12,12 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import synthetic  # noqa: E402
+import synthetic
 
-from paper_figures.report import write  # noqa: E402
-from results.collect import collect  # noqa: E402
-from results.frame import pack  # noqa: E402
-from results.layout import Layout  # noqa: E402
+from paper_figures.report import write
+from results.collect import collect
+from results.frame import pack
+from results.layout import Layout
 
 SUITE = synthetic.Suite(
     name="large",

@@ -43,10 +43,13 @@ class Suite:
     epochs: int = 3
     encoder: str = "minilm-l6"
     split: str = "test"
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # label -> settings; the method is then agwm
     searching: tuple[str, ...] = ()  # methods whose side files tell of a search, as agwm's do
 
     def spec(self, method: str, task: str, size: int | None, seed: int) -> RunSpec:
-        return RunSpec(task, size, seed, method, self.encoder, {"strength": 0.5}, training={"lr": 1e-4, "epochs": 10})
+        config = {"strength": 0.5} | self.settings.get(method, {})
+        name = "agwm" if method in self.settings else method
+        return RunSpec(task, size, seed, name, self.encoder, config, training={"lr": 1e-4, "epochs": 10})
 
 
 def plan(suite: Suite) -> dict[str, Any]:
@@ -71,8 +74,8 @@ def plan(suite: Suite) -> dict[str, Any]:
                    "higher_is_better": True, "footnote": "seen by the encoder" if task == "qnli" else ""}
             for task in suite.tasks
         },
-        "methods": [{"label": name, "method": name, "paper": "Someone et al. 2020", "year": 2020, "kind": "regulariser",
-                     "passes": 1.0} for name in suite.methods],
+        "methods": [{"label": name, "method": suite.spec(name, "", 1, 1).method, "paper": "Someone et al. 2020",
+                     "year": 2020, "kind": "regulariser", "passes": 1.0} for name in suite.methods],
         "encoder": suite.encoder,
         "sizes": list(suite.sizes),
         "seeds": list(suite.seeds),

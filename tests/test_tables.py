@@ -15,6 +15,7 @@ from rich.console import Console
 
 from results import render
 from results.collect import collect, make_tables
+from results.encoders_table import main
 from results.frame import load
 from results.published import published
 from results.table import BEST, SECOND, Cell, Column, Table, number_text, rank_column
@@ -218,3 +219,55 @@ def test_a_published_average_is_compared_with_the_average_of_the_same_tasks(tmp_
 def test_published_scores_of_another_encoder_are_compared_with_nothing(tmp_path: Path) -> None:
     suite = synthetic.Suite(tasks=("rte", "mrpc"), sizes=(1000,))
     assert "published" not in {t.name for t in make_tables(load("toy", synthetic.write(suite, tmp_path)))}
+
+
+def test_variants_of_the_focus_method_are_named_by_what_they_change(tmp_path: Path) -> None:
+    suite = synthetic.Suite(
+        tasks=("rte", "sst2"),
+        methods=("vanilla", "agwm", "weak", "both off"),
+        settings={"weak": {"strength": 0.1}, "both off": {"strength": 0.0, "extra": False}},
+        gains={"agwm": 2.0, "weak": -8.0},
+        seeds=tuple(range(8)),
+    )
+    tables = {table.name: table for table in make_tables(load("toy", synthetic.write(suite, tmp_path)))}
+    table = tables["ablation-n100"]
+    assert [(row[0].value, row[1].value) for row in table.rows] == [
+        ("weak", "strength = 0.1"),
+        ("both off", "strength = 0, extra = False"),
+    ]
+    scores = {
+        label: numpy.mean(
+            [[synthetic.score(suite, label, task, 100, seed) for task in suite.tasks] for seed in range(8)]
+        )
+        for label in ("agwm", "weak")
+    }
+    average = table.rows[0][4]
+    assert average.value == pytest.approx(scores["weak"] - scores["agwm"])
+    assert average.marks == "*"
+    assert table.rows[0][2].marks == "*"
+
+
+def test_methods_stand_in_the_order_of_what_they_train(tmp_path: Path) -> None:
+    tables = {table.name: table for table in make_tables(load("toy", synthetic.write(synthetic.Suite(), tmp_path)))}
+    table = tables["parameter-efficient-n100"]
+    assert [row[0].value for row in table.rows] == ["lora", "mixout", "agwm", "vanilla"]
+    assert table.rows[0][1].value == pytest.approx(100 * (11 // 4 * 1e6 + 750_000) / 22e6)
+    assert table.rows[-1][5].missing
+
+
+def test_encoders_stand_side_by_side_and_only_where_the_suites_are_alike(tmp_path: Path) -> None:
+    small = synthetic.Suite(name="small", methods=("vanilla", "agwm"), seeds=tuple(range(8)), gains={"agwm": 9.0})
+    large = synthetic.Suite(name="large", encoder="bert-large", seeds=(1, 2, 3))
+    other = synthetic.Suite(name="other", tasks=("rte",))
+    for suite in (small, large, other):
+        synthetic.write(suite, tmp_path)
+    main(["small", "large", "--out", str(tmp_path)])
+    rows = list(csv.DictReader((tmp_path / "tables" / "encoders-n100.csv").read_text().splitlines()))
+    assert [row["Method"] for row in rows] == ["vanilla", "agwm", "mixout", "lora"]
+    scores = [synthetic.score(small, "agwm", task, 100, seed) for task in small.tasks for seed in small.seeds]
+    assert float(rows[1]["minilm-l6 Average of tasks"]) == pytest.approx(numpy.mean(scores))
+    assert rows[1]["minilm-l6 Gain points marks"] == "*"
+    assert rows[2]["minilm-l6 Average of tasks"] == ""
+    assert rows[2]["bert-large Average of tasks"]
+    with pytest.raises(SystemExit, match="'small' and 'other' cannot stand in one table"):
+        main(["small", "other", "--out", str(tmp_path)])
