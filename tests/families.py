@@ -34,9 +34,9 @@ ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
     "lora": {"lr": 2e-2, "rank": 8, "alpha": 16.0},
     "agwm": {"splits": 2},
     "agwm_fast": {"splits": 2},
-    "agwm_official": {"splits": 2},
+    "agwm_official": {"splits": 1},
     "soup": {"splits": 2},
-    "vanilla_matched": {"splits": 2},
+    "vanilla_matched": {"splits": 1},
 }
 """Settings with which methods learn there and soon, where their defaults are meant for a pretrained encoder."""
 FAMILIES = ("bert", "roberta", "deberta-v2")
