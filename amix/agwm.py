@@ -3,6 +3,7 @@
 Somayajula et al. (2024): the forward pass uses A o W + B o W0, where the attention A is learned on held-out data.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -68,8 +69,9 @@ class AGWM(Method):
     def run(self, model: Model, fit: Fit) -> Model:
         """Search every split, average, finetune."""
         config: AGWMConfig = self.config
-        mixup = WeightMixup(model, None, config.rank, config.combination, config.modules or None)
-        start = {name: parameter.detach().clone() for name, parameter in mixup.ordinary.items()}
+        kept = kept_weights(model, fit.pretrained)
+        mixup = WeightMixup(model, kept, config.rank, config.combination, config.modules or None)
+        start = {name: kept[name] for name in mixup.ordinary}
         mean = RunningMean()
         for number in range(config.splits):
             self.search(model, fit, mixup, number)
@@ -78,7 +80,7 @@ class AGWM(Method):
         if config.splits:
             mean.write(everything(mixup) if config.average == "all" else dict(mixup.named_attention()))
         mixup.write()
-        del start, mean
+        del start, kept, mean
         return train(Mixed(config, mixup), model, fit) if config.finetune else model
 
     def search(self, model: Model, fit: Fit, mixup: WeightMixup, number: int) -> None:
@@ -116,6 +118,20 @@ def iteration_passes(config: SearchConfig) -> float:
     if config.attention != "bilevel":
         return 1.0
     return 1 + (PASSES[config.estimator] - 1) / config.attention_every
+
+
+def kept_weights(model: Model, pretrained: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The trainable weights of the model now, by name, to come back to: tensors of pretrained where they are the same.
+
+    So that a search holds no second copy of an encoder that is in memory anyway.
+    """
+    weights = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    shared = {
+        name: pretrained[name]
+        for name, weight in weights.items()
+        if name in pretrained and weight.device == pretrained[name].device and torch.equal(weight, pretrained[name])
+    }
+    return {name: shared[name] if name in shared else weight.clone() for name, weight in weights.items()}
 
 
 def everything(mixup: WeightMixup) -> dict[str, Tensor]:

@@ -77,8 +77,8 @@ class HypergradientOptions:
 class Hypergradient:
     """dL2/da = direct + implicit, per attention factor (implicit already carries its minus sign).
 
-    upper_loss: detached scalar. displacement: e v by lower parameter name, None where no perturbed pass was made;
-    epsilon: e. No number has been waited for: all are tensors on the device.
+    upper_loss: detached scalar. displacement: e v by lower parameter name, None where the estimator is not `central`;
+    epsilon: e, None where no perturbed pass was made. No number has been waited for: all are tensors on the device.
     """
 
     direct: list[Tensor]
@@ -136,7 +136,8 @@ def hypergradient(
     torch._foreach_mul_(list(vector.values()), epsilon)
     with _at(mixup, lower.start if lower.start is not None else _ordinary_copies(mixup), restore):
         implicit = _difference(mixup, lower, vector, epsilon, options.estimator, gradients)
-    return Hypergradient(direct, implicit, value, vector, epsilon)
+    kept = vector if options.estimator == "central" else None
+    return Hypergradient(direct, implicit, value, kept, epsilon)
 
 
 def _gradients(gradients: Gradients, loss: Tensor, tensors: list[Tensor], create_graph: bool = False) -> list[Tensor]:
@@ -195,6 +196,10 @@ def _difference(
     """-c by a finite difference of dL1/da along the displacement e v."""
     effective: list[Tensor] = list(mixup.effective)
     mixup.shift(displacement, 1)
+    if estimator == "forward":
+        # There is no way back to be made, and the embeddings' part is as large as all mixed ones of a small encoder.
+        for name in mixup.ordinary:
+            del displacement[name]
     ahead = mixup.attention_gradients(_gradients(gradients, lower.loss(), effective), displacement, 1)
     if estimator == "forward":
         assert lower.attention_gradient is not None

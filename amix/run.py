@@ -14,7 +14,7 @@ from torch import nn
 
 from amix.cost import reset_peak_memory
 from amix.data import Encoded, Splits, glue_folder, load_splits
-from amix.encoders import load_model, load_tokenizer
+from amix.encoders import load_model, load_tokenizer, pretrained_weights
 from amix.environment import environment
 from amix.method import Method, find_method, load_external, make_config
 from amix.metrics import majority_scores, score
@@ -114,7 +114,7 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
         spec.subset,
     )  # fmt: skip
     record["data"] = _data_block(task, splits)
-    fit = Fit(task, recipe, spec.seed, splits.train, splits.dev)
+    fit = Fit(task, recipe, spec.seed, splits.train, splits.dev, pretrained=pretrained_weights(name, task))
     model = load_model(name, task, spec.seed).to(accelerator().device)
     fit.cost.watch(model)
     try:

@@ -1,7 +1,7 @@
 """The only training loop, and what a method's hooks may read (Fit)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,8 @@ class Fit:
 
     train and dev are tokenised; stage names the random streams of batch order and dropout, so that every method's
     stage "main" shares them. cost, curve, best and diagnostics are shared between the stages of a run. step, epoch,
-    total_steps, optimizer and scheduler are those of the training under way; step counts from 0.
+    total_steps, optimizer and scheduler are those of the training under way; step counts from 0. pretrained: the
+    encoder's weights by parameter name where they are in memory anyway; never to be written to.
     """
 
     task: Task
@@ -68,6 +69,7 @@ class Fit:
     total_steps: int = 0
     optimizer: torch.optim.Optimizer | None = None
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
+    pretrained: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
