@@ -1,10 +1,11 @@
 """Measurements of the suite itself."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from runners.options import console
+from runners.options import console, typed_command
 
 app = typer.Typer(help="Measure the suite itself.", no_args_is_help=True)
 TASK = "mini-cola"
@@ -21,3 +22,43 @@ def loop(
 
     ours, bare = overhead(encoder, TASK, size, repeats)
     console.print(f"training loop {ours:.2f} s, bare passes {bare:.2f} s, ratio {ours / bare:.3f}", highlight=False)
+
+
+@app.command()
+def agwm(
+    encoder: Annotated[
+        str, typer.Option("--encoder", "-e", help="Alias, Hub id, folder, bert-base-shape or bert-large-shape.")
+    ] = "minilm-l6",
+    length: Annotated[int, typer.Option(min=2, help="Tokens of every sentence.")] = 64,
+    batch: Annotated[int, typer.Option(min=2, help="Sentences in a batch.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements in turns with a plain pass; medians count.")] = 10,
+    presets: Annotated[bool, typer.Option(help="Also whole runs of all rows of the ablation.")] = True,
+    memory: Annotated[bool, typer.Option(help="Also peak memory, in processes of their own.")] = True,
+    between: Annotated[int, typer.Option(min=0, help="Time again after so many iterations; 0: do not.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="CSV file instead of results/tables/bench-agwm.csv.")] = None,
+) -> None:
+    """Cost of the weight mixup's search: iterations, whole runs, memory, against plain passes and published code."""
+    from runners.bench_agwm import TABLE, Line, measure, save
+    from runners.bench_workload import Workload
+
+    workload = Workload(encoder, length, batch)
+    lines: list[Line] = []
+    for line in measure(workload, repeats, presets, memory, between):
+        lines.append(line)
+        console.print(line.text(), highlight=False, markup=False)
+    save(lines, workload, typed_command(), out or TABLE)
+    console.print(f"written to {out or TABLE}", highlight=False, markup=False)
+
+
+@app.command()
+def hypergradient(
+    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
+    task: Annotated[str, typer.Option("--task", "-t", help="Task whose examples are used.")] = "mini-cola",
+    draws: Annotated[int, typer.Option(min=1, help="Batch pairs and draws of masks.")] = 3,
+    steps: Annotated[int, typer.Option(min=0, help="Plain updates of the task weights before.")] = 8,
+) -> None:
+    """Cosine of the finite differences with the exact implicit term, under common and independent dropout masks."""
+    from runners.bench_hypergradient import agreement
+
+    for line in agreement(encoder, task, draws, steps):
+        console.print(line, highlight=False, markup=False)
