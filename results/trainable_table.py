@@ -42,8 +42,8 @@ def trainable_table(results: Results, size: str) -> Table | None:
             f"Share of all parameters that a method trains, and its cost relative to {plan.protocol.reference}. "
             f"Average {results.split} score × 100 over {len(plan.tasks)} tasks, mean ± standard deviation (ddof 1) "
             f"over the seeds that are complete, selection: {selection_words(results.selection)}, encoder "
-            f"{plan.encoder}; difference from {plan.protocol.reference} with its 95 % interval (* exact task-stratified sign-flip "
-            f"test, Holm over {len(against)} comparisons, α = {plan.protocol.alpha:g})."
+            f"{plan.encoder}; difference from {plan.protocol.reference} with its 95 % interval (* exact "
+            f"task-stratified sign-flip test, Holm over {len(against)} comparisons, α = {plan.protocol.alpha:g})."
         ),
         columns=(
             Column("Method"),

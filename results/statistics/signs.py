@@ -1,5 +1,7 @@
 """The distribution of a sum when every term's sign is a fair coin: exact where it can be, drawn elsewhere."""
 
+from functools import lru_cache
+
 import numpy
 from numpy.typing import NDArray
 
@@ -90,9 +92,15 @@ def _all_sums(terms: Vector) -> Vector:
 
 def _drawn_sums(terms: Vector, draws: int, seed: int) -> Vector:
     # One random byte holds the signs of eight terms and looks their sum up in a table of 256.
-    generator = numpy.random.default_rng(seed)
     total = numpy.zeros(draws)
-    for start in range(0, terms.size, TERMS_PER_TABLE):
-        table = _all_sums(terms[start : start + TERMS_PER_TABLE])
-        total += table[generator.integers(0, table.size, draws, dtype=numpy.uint8)]
+    for number, signs in enumerate(_drawn_signs(terms.size, draws, seed)):
+        total += _all_sums(terms[number * TERMS_PER_TABLE : (number + 1) * TERMS_PER_TABLE])[signs]
     return total
+
+
+@lru_cache(maxsize=2)
+def _drawn_signs(count: int, draws: int, seed: int) -> tuple[NDArray[numpy.uint8], ...]:
+    # Kept, as a table tests hundreds of pairs of one size: drawing takes longer than adding up.
+    generator = numpy.random.default_rng(seed)
+    sizes = [min(TERMS_PER_TABLE, count - start) for start in range(0, count, TERMS_PER_TABLE)]
+    return tuple(generator.integers(0, 2**size, draws, dtype=numpy.uint8) for size in sizes)
