@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from paper_figures.drawing import Drawing, Look, grid, looks, plain
@@ -27,9 +28,11 @@ def strips(results: Results, size: str) -> Drawing | None:
     data[["mean", "low", "high"]] = np.array(data.pop("interval").tolist())
     figure, panels = grid(len(tasks), 0.8 + 0.22 * len(plan.labels), sharey=True)
     for axes, task in zip(panels, tasks, strict=True):
-        here = data[data["task"] == task.name]
+        here = data[data["task"] == task.name].sort_values("seed", kind="stable")
+        of_label = dict(list(here.groupby("label")))
         for row, (label, look) in enumerate(looks(plan).items()):
-            _strip(axes, row, here[here["label"] == label], look)
+            if label in of_label:
+                _strip(axes, row, of_label[label], look)
         _dress(axes, task, float(here["majority"].median()))
     panels[0].set_yticks(range(len(plan.labels)), [plain(label) for label in plan.labels])
     panels[0].set_ylim(len(plan.labels) - 0.5, -0.5)
@@ -49,10 +52,7 @@ def _interval(scores: object) -> tuple[float, float, float]:
     return (float(values.mean()), *t_interval(values))
 
 
-def _strip(axes: Axes, row: int, runs: "object", look: Look) -> None:
-    frame = runs.sort_values("seed")  # type: ignore[attr-defined]
-    if frame.empty:
-        return
+def _strip(axes: Axes, row: int, frame: pd.DataFrame, look: Look) -> None:
     heights = row + np.linspace(-SPREAD, SPREAD, len(frame)) if len(frame) > 1 else np.array([float(row)])
     failed = frame["status"].isin(COUNTED).to_numpy()
     scores = frame["score"].to_numpy()
