@@ -15,6 +15,20 @@ gradient G = dL/dW~ that a backward pass leaves in the model is pulled back to t
 Rank 1 is as published. For r > 1 the matrix is the mean of r rank-one mixups, so that attention in [0, 1] keeps A and
 B in [0, 1] and attention 1 means "the task weight alone" at every rank (a plain sum would start r times too large).
 
+Without the suite, on any Hugging Face model (a bi-level iteration with any two optimizers: amix.bilevel):
+
+    mixup = WeightMixup(model)
+    mixup.draw_attention()
+    optimizer = torch.optim.AdamW([*mixup.lower.values(), *mixup.attention])
+    for batch in batches:
+        model(**batch).loss.backward()
+        mixup.pull_back(attention=True)
+        optimizer.step()
+        optimizer.zero_grad()
+        mixup.clamp()
+        mixup.write()
+    mixup.export().save_pretrained(folder)
+
 Official code: blo.py (two branches y = x (A o W)' + b + x (B o W0)', autograd through both). Its comment calls the
 factored form convex; A + B = 1 - a1 - a2 + 2 a1 a2 is 1 only at (0, 0) and (1, 1), in between the layer is attenuated.
 """

@@ -1,7 +1,9 @@
 """The weight-space view: shares, gradients in closed form against autograd, families of encoders, export."""
 
 import warnings
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +20,8 @@ from transformers import (
     RobertaConfig,
 )
 
+from amix.bilevel import BilevelStep
+from amix.hypergradient import HypergradientOptions
 from amix.mixup import Combination, WeightMixup
 from amix.weights import RandomState, RunningMean, block_linears, exchange
 
@@ -88,6 +92,31 @@ def test_every_family_is_mixed_trained_and_exported(family: str, tmp_path: Path)
         exported.save_pretrained(tmp_path)  # type: ignore[operator]
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     assert torch.allclose(plain(**batch()).logits, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["roberta", "llama"])
+@pytest.mark.parametrize(
+    "optimizer", [partial(torch.optim.SGD, lr=0.05, momentum=0.9), partial(torch.optim.Adagrad, lr=0.02)]
+)
+def test_the_bilevel_loop_outside_the_suite_works_with_any_optimizer(family: str, optimizer: Any) -> None:
+    model = tiny(family)
+    mixup = WeightMixup(model)
+    step = BilevelStep(
+        mixup,
+        optimizer(mixup.lower.values()),
+        torch.optim.SGD(mixup.attention, lr=1e-3),
+        HypergradientOptions(preconditioner="identity"),
+    )
+    held_out = batch() | {"labels": torch.tensor([1, 1, 2, 0])}
+    losses = []
+    for _ in range(12):
+        step(lambda: model(**batch()).loss, lambda: model(**held_out).loss)
+        losses.append(model.eval()(**batch()).loss.item())
+        model.train()
+    assert losses[-1] < 0.8 * losses[0]
+    assert any(float(factor.detach().min()) < 1 for factor in mixup.attention)
+    logits = model.eval()(**batch()).logits
+    assert torch.equal(mixup.export()(**batch()).logits, logits)
 
 
 def by_hand(mixed_inputs: tuple[torch.Tensor, ...], combination: str) -> torch.Tensor:
