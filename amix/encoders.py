@@ -7,7 +7,7 @@ import copy
 import hashlib
 import importlib.util
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,19 @@ def find_encoder(name: str) -> Encoder:
     return ENCODERS.get(name) or Encoder(name, name)
 
 
+def source_hash(name: str) -> str:
+    """sha256 over configuration and weights of a folder, so that its name alone does not stand for it; else ""."""
+    if name in ENCODERS or not Path(name).is_dir():
+        return ""
+    digest = hashlib.sha256()
+    for file in sorted(Path(name).iterdir()):
+        if file.suffix in (".json", ".safetensors", ".bin", ".txt", ".model"):
+            digest.update(file.name.encode())
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
 def public_name(name: str) -> str:
     """The name that enters a run's key: an alias or Hub id as it is, of a folder only its last part."""
     return name if name in ENCODERS or not Path(name).is_dir() else Path(name).resolve().name
@@ -124,6 +137,7 @@ def _pretrained(name: str, task: Task) -> "nn.Module":
     from transformers.utils import logging
 
     from amix.pooling import MeanPooledClassifier
+    from amix.seeds import kept_random_state
 
     encoder = find_encoder(name)
     source = locate(encoder.source)
@@ -136,13 +150,15 @@ def _pretrained(name: str, task: Task) -> "nn.Module":
             config.num_hidden_layers = encoder.layers
         config.pad_token_id = load_tokenizer(name).pad_token_id
         options = {"config": config, "dtype": torch.float32}
-        if encoder.pooling == "mean":
-            body = AutoModel.from_pretrained(source, add_pooling_layer=False, **options)
-            return MeanPooledClassifier(body)
-        model = _loaded(
-            encoder,
-            lambda: AutoModelForSequenceClassification.from_pretrained(source, ignore_mismatched_sizes=True, **options),
-        )
+        with kept_random_state():
+            torch.manual_seed(
+                0
+            )  # What a checkpoint lacks is drawn; it must not depend on what this process did before.
+            if encoder.pooling == "mean":
+                load_body = partial(AutoModel.from_pretrained, add_pooling_layer=False)
+                return MeanPooledClassifier(_loaded(encoder, lambda: load_body(source, **options)))
+            load = partial(AutoModelForSequenceClassification.from_pretrained, ignore_mismatched_sizes=True)
+            model = _loaded(encoder, lambda: load(source, **options))
         assert isinstance(model, torch.nn.Module)
         return model
     finally:

@@ -222,8 +222,15 @@ def make_config(method: type[Method], settings: Mapping[str, Any]) -> Any:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known) or ["none"]
             raise MethodError(f"{method.name} has no setting '{name}'; nearest: {', '.join(near)}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-    return method.Config(**values)
+    defaults = {field.name: field.default for field in dataclasses.fields(method.Config)}
+    return method.Config(**{name: _of_type(defaults[name], value) for name, value in settings.items()})
+
+
+def _of_type(default: Any, value: Any) -> Any:
+    """A setting as the field holds it: 1 and 1.0, or a list and a tuple, must not make two keys of one run."""
+    if isinstance(value, list):
+        return tuple(value)
+    return float(value) if isinstance(default, float) and isinstance(value, int | str) else value
 
 
 def full_settings(method: type[Method], settings: Mapping[str, Any]) -> dict[str, Any]:

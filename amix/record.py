@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -23,7 +24,7 @@ class RunSpec:
 
     n_train None means the whole train split. encoder is an alias, a Hub id or the name of a folder. method_source and
     task_source are the sha256 of the files of a method or task from outside the project, so that an edited one is run
-    again; they are empty for the project's own.
+    again; they are empty for the project's own. encoder_source tells two folders of one name apart.
     """
 
     task: str
@@ -36,11 +37,15 @@ class RunSpec:
     task_source: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     subset: str = "uniform"
+    encoder_source: str = ""
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:
-        """The spec as plain JSON types (tuples become lists)."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        """The spec as plain JSON types: tuples become lists, infinity a word, and an empty encoder_source nothing."""
+        content = asdict(self)
+        if not self.encoder_source:
+            del content["encoder_source"]
+        plain: dict[str, Any] = json.loads(json.dumps(_finite(content)))
         return plain
 
     @classmethod
@@ -52,6 +57,15 @@ class RunSpec:
     def key(self) -> str:
         """sha256 over the canonical JSON: the run's name on disk."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity; a setting that is infinite is written as a word, which float() reads."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -93,6 +107,8 @@ class Store:
         path = self.path(record["key"])
         if arrays:
             write_atomically(path.with_suffix(".npz"), pack_arrays(arrays))
+        else:
+            path.with_suffix(".npz").unlink(missing_ok=True)  # Those of an earlier attempt are not this record's.
         plain = json.loads(json.dumps(record, allow_nan=False))
         write_atomically(path, json.dumps(plain | {"digest": digest(plain)}, indent=1).encode())
         return path

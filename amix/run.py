@@ -16,7 +16,7 @@ from amix.cost import reset_peak_memory
 from amix.data import Encoded, Splits, glue_folder, load_splits
 from amix.encoders import load_model, load_tokenizer, pretrained_weights
 from amix.environment import environment
-from amix.method import Method, find_method, load_external, make_config
+from amix.method import Method, MethodError, find_method, load_external, make_config, source_hash
 from amix.metrics import majority_scores, score
 from amix.recipe import Recipe
 from amix.record import SCHEMA, RunSpec
@@ -103,6 +103,8 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
     for plugin in context.plugins:
         load_external(plugin)
     method_class = find_method(spec.method)
+    if source_hash(method_class) != spec.method_source:
+        raise MethodError(f"the file of method {spec.method} has changed since this run was planned; plan it again")
     method = method_class(make_config(method_class, spec.method_config))
     task = find_task(context.task_file or spec.task)
     if task.regression and not method.regression:
@@ -110,8 +112,8 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
     recipe = Recipe().with_changes(spec.training)
     name = context.encoder or spec.encoder
     splits = load_splits(
-        task, spec.n_train, spec.seed, load_tokenizer(name), name, recipe.max_length, glue_folder(context.glue),
-        spec.subset,
+        task, spec.n_train, spec.seed, load_tokenizer(name), name, recipe.max_length,
+        glue_folder(context.glue) if task.origin == "glue" else None, spec.subset,
     )  # fmt: skip
     record["data"] = _data_block(task, splits)
     fit = Fit(task, recipe, spec.seed, splits.train, splits.dev, pretrained=pretrained_weights(name, task))

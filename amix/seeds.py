@@ -11,12 +11,6 @@ from contextlib import contextmanager
 import numpy
 import torch
 
-PRESETS: dict[str, tuple[int, ...]] = {
-    "agwm": (1017, 4803, 6757, 9618, 10290, 11799, 19189, 28104, 29576, 31511),
-    "childtuning": (42, 52, 57, 63, 78, 96, 127, 140, 298, 375),
-}
-"""Seeds of the AGWM authors (first commit of their run_mlo.sh) and of Child-Tuning (AliceMind, answer to issue 24)."""
-
 
 def derive(seed: int, *purpose: str | int) -> int:
     """A 63-bit seed for one purpose, e.g. derive(1017, "order", "main", 3)."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-METRICS = ("matthews", "accuracy", "f1", "spearman", "pearson")
+CORRELATIONS = ("spearman", "pearson")
+METRICS = ("matthews", "accuracy", "f1", *CORRELATIONS)
 
 
 class TaskError(ValueError):
@@ -151,4 +152,10 @@ def _metrics(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
     unknown = [metric for metric in metrics if metric not in METRICS]
     if unknown:
         raise TaskError(f"{path}: unknown metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
+    labels = content.get("labels")
+    fitting = ("accuracy", *(("matthews", "f1") if len(labels) == 2 else ("matthews",))) if labels else CORRELATIONS
+    unfit = [metric for metric in metrics if metric not in fitting]
+    if unfit:
+        kind = f"{len(labels)} labels" if labels else "a number as label"
+        raise TaskError(f"{path}: {', '.join(unfit)} is not defined for {kind}; use {', '.join(fitting)}")
     return metrics

@@ -194,7 +194,10 @@ class Predictions:
 
 
 def predict(model: nn.Module, data: Encoded, fit: Fit) -> Predictions:
-    """Outputs of the model in evaluation mode; its mode is put back."""
+    """Outputs of the model in evaluation mode; its mode is put back.
+
+    Errors: Diverged when they are not finite numbers, which the losses before the last updates cannot show.
+    """
     training = model.training
     model.eval()
     logits = torch.empty(len(data), fit.task.outputs, device=fit.device)
@@ -203,4 +206,6 @@ def predict(model: nn.Module, data: Encoded, fit: Fit) -> Predictions:
             logits[positions] = fit.logits(model, data.batch(positions, fit.device)).float()
     model.train(training)
     outputs = logits.cpu().numpy()
+    if not numpy.isfinite(outputs).all():
+        raise Diverged(f"stage {fit.stage}, after step {fit.step}: the model's outputs are not finite")
     return Predictions(outputs, outputs[:, 0] if fit.task.regression else outputs.argmax(axis=1))

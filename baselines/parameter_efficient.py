@@ -42,8 +42,8 @@ def attention_targets(model: nn.Module) -> list[str]:
 class LoRA(Method):
     """LoRA: W = W0 + (alpha / rank) B A on the query and value projections, with B = 0 at the start.
 
-    W0 stays as pretrained and the head trains. Hu et al. (2022), section 4.1, through peft. Defaults are the paper's
-    for RoBERTa on GLUE (table 9), with a learning rate of its own because that of full finetuning does not train it
+    W0 stays as pretrained and the head trains. Hu et al. (2022), section 4.1, through peft. Rank and
+    alpha are peft's defaults; it has a learning rate of its own because that of full finetuning does not train it
     (`lr: null` takes the recipe's). The paper runs 10 to 80 epochs; 300 examples and 3 epochs are a short budget. As
     with peft's own classifier, BERT's pretrained pooler stays frozen while RoBERTa's new dense layer trains.
     """

@@ -93,7 +93,9 @@ def pack(suite: str, layout: Layout) -> Path:
     content = stored_plan(suite, layout)
     stored, _ = stored_records(suite, layout)
     _, used, _ = _usable(stored, read_plan(content, suite))
-    return write_archive(suite, layout, content, used)
+    packed = {item.key for item in used}
+    kept = [item for item in stored if item.source == layout.archive(suite).name and item.key not in packed]
+    return write_archive(suite, layout, content, [*used, *kept])
 
 
 def _usable(stored: Sequence[Stored], plan: Plan) -> tuple[dict[str, dict[str, Any]], list[Stored], list[Problem]]:

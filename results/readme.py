@@ -47,5 +47,5 @@ def part(results: Results, layout: Layout, folder: Path) -> str:
     for size in plan.sizes:
         blocks += [" ".join(answer(results, size)), markdown(tables[f"main-n{size}"]).strip()]
         images = [layout.figures(plan.suite) / f"{figure}-n{size}.png" for figure in FIGURES]
-        blocks += [f"![{image.stem}]({os.path.relpath(image, folder)})" for image in images if image.exists()]
+        blocks += [f"![{image.stem}]({os.path.relpath(image, folder)})" for image in images]
     return "\n\n".join(blocks)

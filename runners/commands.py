@@ -108,7 +108,7 @@ def _show_plan(plan: "Plan", layout: Layout, workers: int | None, retry_failed: 
     from runners.progress import duration
     from runners.sweep import known_runs, todo
 
-    work = todo(plan, known_runs(plan.suite.name, layout), retry_failed)
+    work = todo(plan, known_runs(plan, layout), retry_failed)
     count = default_workers() if workers is None else workers
     console.print(plan_table(plan, work))
     console.print(
@@ -134,21 +134,26 @@ def sweep(
     if dry_run:
         _show_plan(plan, Layout(out), workers, retry_failed)
     else:
-        _sweep(plan, Layout(out), glue, workers, retry_failed)
+        _sweep(suite, plan, Layout(out), glue, workers, retry_failed)
 
 
-def _sweep(plan: "Plan", layout: Layout, glue: Path | None, workers: int | None, retry_failed: bool) -> None:
+def _sweep(
+    suite: str, plan: "Plan", layout: Layout, glue: Path | None, workers: int | None, retry_failed: bool
+) -> None:
     from amix.record import Store
     from runners.engine import default_workers
     from runners.perform import Performer
+    from runners.plan import with_recorded
     from runners.preflight import check_inputs
     from runners.progress import SweepProgress, duration
-    from runners.sweep import known_runs, status_counts, sweep, todo
+    from runners.suite import find_suite
+    from runners.sweep import known_keys, known_runs, status_counts, sweep, todo
 
     name, command = plan.suite.name, typed_command()
-    work = todo(plan, known_runs(name, layout), retry_failed)
+    work = todo(plan, known_runs(plan, layout), retry_failed)
     check_inputs(plan, work.runs, glue)
-    plan.write(layout, command)
+    shown = with_recorded(plan, find_suite(suite), known_keys(name, layout))
+    shown.write(layout, command)
     count = default_workers() if workers is None else workers
     performer = Performer.of(plan, Store(layout.records / name), command, glue)
     if work.runs:
@@ -161,11 +166,11 @@ def _sweep(plan: "Plan", layout: Layout, glue: Path | None, workers: int | None,
         with SweepProgress(work, count, console) as progress:
             sweep(performer, work, count, progress)
     except KeyboardInterrupt:
-        left = todo(plan, known_runs(name, layout))
+        left = todo(plan, known_runs(plan, layout))
         console.print(f"\nStopped: {left.done} of {len(plan.runs)} runs are done. Go on with:", highlight=False)
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
         _leave_at_once()
-    counts = status_counts(plan, known_runs(name, layout))
+    counts = status_counts(plan, known_runs(plan, layout))
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     console.print(f"Suite {name}: {len(plan.runs)} runs: {said}", highlight=False)
 
@@ -187,7 +192,7 @@ def all_verb(
     if dry_run:
         _show_plan(plan, layout, workers, retry_failed)
         return
-    _sweep(plan, layout, glue, workers, retry_failed)
+    _sweep(suite, plan, layout, glue, workers, retry_failed)
     from paper_figures.report import write
     from results.collect import collect as make_tables
 

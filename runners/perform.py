@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amix.encoders import public_name
 from amix.record import Store
 from runners.engine import Outcome, PlannedRun
 
@@ -34,13 +35,13 @@ class Performer:
     @classmethod
     def of(cls, plan: "Plan", store: Store, command: str, glue: Path | None) -> "Performer":
         """For this plan; every path is made absolute, because workers may stand in another folder."""
-        folder = Path(plan.suite.encoder)
+        encoder = plan.suite.encoder
         return cls(
             store=Store(store.folder.resolve()),
             suite=plan.suite.name,
             command=command,
             glue=str(glue.resolve()) if glue else None,
-            encoder=str(folder.resolve()) if folder.is_dir() else None,
+            encoder=None if public_name(encoder) == encoder else str(Path(encoder).resolve()),
             task_files=plan.suite.task_files,
             external=tuple(str(Path(path).resolve()) for path in plan.external),
             dev_only=plan.suite.protocol.split == "dev",

@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amix import encoders
 from amix.encoders import find_encoder, public_name
 from amix.method import Method, MethodError, find_method, full_settings, load_external, source_hash
 from amix.recipe import Recipe
@@ -17,6 +18,7 @@ from runners.engine import PlannedRun
 from runners.suite import Row, Suite, SuiteError, chosen_seeds
 
 EXTERNAL = ".py:"
+EMBEDDED_NOTE = "embedded tasks: for trying the suite, not evidence"
 EXAMPLES_OF_A_FULL_SPLIT = 10_000
 """Stands in for the size of a whole train split, which is not known before its data is read; estimates only."""
 
@@ -41,7 +43,7 @@ class Plan:
             "schema": SCHEMA,
             "suite": suite.name,
             "title": suite.title,
-            "note": suite.note,
+            "note": _note(suite),
             "command": command,
             "protocol": dataclasses.asdict(suite.protocol),
             "tasks": {task.name: _task_entry(task, suite) for task in suite.tasks},
@@ -73,10 +75,11 @@ def make_plan(suite: Suite) -> Plan:
     Errors: SuiteError for an unknown method, setting or training option, and for two rows that are the same run.
     """
     recipes = [_recipe(suite, row) for row in suite.methods]
+    encoder_source = encoders.source_hash(suite.encoder)
     methods = tuple(_method(row) for row in suite.methods)
     settings = [_settings(row, method) for row, method in zip(suite.methods, methods, strict=True)]
     runs = tuple(
-        _planned(suite, row.label, method, configuration, recipe, task, size, seed)
+        _planned(suite, row.label, method, configuration, recipe, task, size, seed, encoder_source)
         for task in suite.tasks
         for size in suite.sizes
         for seed in suite.seeds
@@ -96,6 +99,7 @@ def _planned(
     task: Task,
     size: int | None,
     seed: int,
+    encoder_source: str,
 ) -> PlannedRun:
     spec = RunSpec(
         task=task.name,
@@ -106,6 +110,7 @@ def _planned(
         method_config=settings,
         method_source=source_hash(method),
         task_source=task_source(task),
+        encoder_source=encoder_source,
         training=recipe.as_dict(),
         subset=suite.subset,
     )
@@ -141,6 +146,29 @@ def _refuse_same_runs(runs: Sequence[PlannedRun]) -> None:
         other = labels.setdefault(run.spec.key, run.label)
         if other != run.label:
             raise SuiteError(f"methods: rows '{other}' and '{run.label}' have the same settings; keep one of them")
+
+
+def with_recorded(plan: Plan, suite: Suite, recorded: Container[str]) -> Plan:
+    """The plan with those rows and seeds of the whole suite that have records: what tables should show.
+
+    So that a sweep of some rows or seeds (--methods, --seeds) adds to the tables and takes nothing from them.
+    """
+    chosen = {row.label: row for row in plan.suite.methods}
+    rows = {row.label: row for row in suite.methods} | chosen
+    seeds = tuple(dict.fromkeys((*suite.seeds, *plan.suite.seeds)))
+    whole = make_plan(dataclasses.replace(suite, methods=tuple(rows.values()), seeds=seeds))
+    there = [run for run in whole.runs if run.spec.key in recorded]
+    labels = {run.label for run in there} | set(chosen)
+    numbers = {run.spec.seed for run in there} | set(plan.suite.seeds)
+    protocol = suite.protocol if suite.protocol.focus in labels else plan.suite.protocol
+    return make_plan(
+        dataclasses.replace(
+            suite,
+            methods=tuple(row for label, row in rows.items() if label in labels),
+            seeds=tuple(seed for seed in seeds if seed in numbers),
+            protocol=protocol,
+        )
+    )
 
 
 def with_choices(suite: Suite, methods: str = "", seeds: str = "") -> Suite:
@@ -184,6 +212,12 @@ def _seeds_from_text(text: str) -> tuple[int, ...]:
     if first and not first.isdigit():
         raise SuiteError(f"seeds: '{text}' is neither numbers with commas nor a preset such as name:6")
     return chosen_seeds({"preset": preset, **({"first": int(first)} if first else {})})
+
+
+def _note(suite: Suite) -> str:
+    """What the numbers must not be taken for; embedded tasks say it of themselves."""
+    embedded = any(task.origin == "embedded" for task in suite.tasks)
+    return "; ".join(part for part in (EMBEDDED_NOTE if embedded else "", suite.note) if part)
 
 
 def _task_entry(task: Task, suite: Suite) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def check_inputs(plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None) ->
     locate(find_encoder(plan.suite.encoder).source)
     load_tokenizer(plan.suite.encoder)
     needed = {run.spec.task for run in runs}
-    folder = glue_folder(glue)
+    folder = glue_folder(glue) if any(task.origin == "glue" for task in plan.suite.tasks) else None
     for task in plan.suite.tasks:
         if task.name not in needed:
             continue

@@ -65,7 +65,7 @@ def _do(plan: "Plan", out: Path | None, glue: Path | None, folder: Path | None) 
         performer = dataclasses.replace(performer, export=str(folder.resolve()))
     outcome = performer(run)
     record = store.get(run.spec.key) or {}
-    console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip(), highlight=False)
+    console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip(), highlight=False, markup=False)
     for rule, scores in record["scores"].items():
         for split in ("dev", "test"):
             values = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in scores.get(split, {}).items())

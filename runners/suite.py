@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from amix.seeds import PRESETS
+from amix.seed_presets import PRESETS
 from amix.tasks import Task, TaskError, find_task
 from results.plan import Protocol
 

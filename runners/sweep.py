@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from amix.record import FINISHED, SCHEMA
+from amix.record import FINISHED
 from results.archive import stored_records
+from results.check import complaint
 from results.layout import Layout
+from results.plan import read_plan
 from runners.engine import Listener, PlannedRun, carry_out
 from runners.perform import Performer
 from runners.plan import Plan
@@ -25,18 +27,29 @@ class Known:
     seconds: float | None
 
 
-def known_runs(suite: str, layout: Layout) -> dict[str, Known]:
-    """Finished runs of a suite by key, from record files and from the committed archive."""
+def known_runs(plan: Plan, layout: Layout) -> dict[str, Known]:
+    """Finished runs of a plan by key, from record files and from the committed archive.
+
+    A record that the tables would leave out (damaged, edited, without the scores asked for) is none: its run is done
+    again.
+    """
+    name = plan.suite.name
+    readable = read_plan(plan.as_dict(""), name)
     known: dict[str, Known] = {}
-    stored, _ = stored_records(suite, layout)
-    for one in reversed(stored):  # Files come first there and must win here.
+    for one in reversed(stored_records(name, layout)[0]):  # Files come first there and must win here.
         try:
             record = json.loads(one.text)
-            if record["schema"] == SCHEMA and record["status"] in FINISHED and record["key"] == one.key:
-                known[one.key] = Known(record["status"], record["cost"].get("total_seconds"))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # A damaged record is no record: its run is done again.
+        except ValueError:
+            continue
+        usable = complaint(record, readable) is None and record["key"] == one.key
+        if usable and record["status"] in FINISHED:
+            known[one.key] = Known(record["status"], (record.get("cost") or {}).get("total_seconds"))
     return known
+
+
+def known_keys(suite: str, layout: Layout) -> set[str]:
+    """Keys of everything that lies among the suite's records, usable or not."""
+    return {one.key for one in stored_records(suite, layout)[0]}
 
 
 @dataclass(frozen=True)

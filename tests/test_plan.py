@@ -9,7 +9,7 @@ from tiny import write_suite
 import amix.method
 from amix.method import methods
 from amix.record import SCHEMA, Store
-from amix.seeds import PRESETS
+from amix.seed_presets import PRESETS
 from results.layout import Layout
 from results.plan import read_plan
 from runners.plan import Plan, make_plan, with_choices
@@ -148,7 +148,11 @@ def test_a_task_of_ones_own_is_found_beside_the_suite(tmp_path: Path) -> None:
 
 def put(plan: Plan, layout: Layout, place: int, status: str, seconds: float) -> None:
     run = plan.runs[place]
-    record = {"schema": SCHEMA, "key": run.spec.key, "status": status, "cost": {"total_seconds": seconds}}
+    score = {"matthews": 0.5, "spearman": 0.5}
+    record = {
+        "schema": SCHEMA, "key": run.spec.key, "suite": plan.suite.name, "spec": run.spec.as_dict(), "status": status,
+        "scores": {"last": {"test": score}}, "cost": {"total_seconds": seconds},
+    }  # fmt: skip
     Store(layout.records / plan.suite.name).put(record)
 
 
@@ -158,10 +162,10 @@ def test_what_is_left_is_the_plan_minus_the_finished_runs(tmp_path: Path) -> Non
         put(plan, layout, place, status, 1.0)
     damaged = Store(layout.records / "tiny").path(plan.runs[5].spec.key)
     damaged.write_text('{"schema": 1, "key"')
-    left = todo(plan, known_runs("tiny", layout))
+    left = todo(plan, known_runs(plan, layout))
     assert left.done == 3
     assert {run.spec.key for run in left.runs} == {run.spec.key for run in plan.runs[3:]}
-    again = todo(plan, known_runs("tiny", layout), retry_failed=True)
+    again = todo(plan, known_runs(plan, layout), retry_failed=True)
     assert {run.spec.key for run in again.runs} == {run.spec.key for run in (plan.runs[2], *plan.runs[3:])}
 
 
@@ -172,7 +176,7 @@ def test_the_expected_time_follows_the_runs_that_finished(tmp_path: Path) -> Non
     assert guessed.runs[0].spec.n_train == 48, "the longest run goes first"
     first = plan.runs[0]
     put(plan, layout, 0, "ok", 100.0)
-    measured = todo(plan, known_runs("tiny", layout))
+    measured = todo(plan, known_runs(plan, layout))
     same_row = [run for run in measured.runs if run.label == first.label and run.spec.n_train == 48]
     assert measured.expected[same_row[0].spec.key] == pytest.approx(100 * same_row[0].work / first.work)
     assert measured.seconds(2) == pytest.approx(sum(measured.expected.values()) / 2)

@@ -2,7 +2,8 @@
 
 import torch
 
-from amix.seeds import PRESETS, array_generator, derive, kept_random_state, seed_dropout, tensor_generator
+from amix.seed_presets import PRESETS
+from amix.seeds import array_generator, derive, kept_random_state, seed_dropout, tensor_generator
 
 
 def test_derive_is_stable_over_versions() -> None:
