@@ -4,7 +4,7 @@ from results.across import claims
 from results.cells import cost_ratios, seed_averages
 from results.frame import Results
 from results.table import Cell, Column, Table, rank_column
-from results.words import selection_words, size_words
+from results.words import selection_words, size_words, titles
 
 
 def trainable_table(results: Results, size: str) -> Table | None:
@@ -40,7 +40,7 @@ def trainable_table(results: Results, size: str) -> Table | None:
         title=f"{plan.title}: parameters trained, {size_words(size)}",
         caption=(
             f"Share of all parameters that a method trains, and its cost relative to {plan.protocol.reference}. "
-            f"Average {results.split} score × 100 over {len(plan.tasks)} tasks, mean ± standard deviation (ddof 1) "
+            f"Average {results.split} score × 100 over {titles(plan)}, mean ± standard deviation (ddof 1) "
             f"over the seeds that are complete, selection: {selection_words(results.selection)}, encoder "
             f"{plan.encoder}; difference from {plan.protocol.reference} with its 95 % interval (* exact "
             f"task-stratified sign-flip test, Holm over {len(against)} comparisons, α = {plan.protocol.alpha:g})."
