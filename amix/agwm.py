@@ -51,7 +51,7 @@ class AGWM(Method):
     attention on a batch of the 20 % by a hypergradient from central differences. The second stage trains on the
     whole subset with the attention fixed; its streams are those of plain finetuning.
 
-    Departs from the released code (amix.agwm_official repeats it): the weights are put back exactly after the
+    Departs from the released code (amix.agwm_as_run repeats it): the weights are put back exactly after the
     perturbed passes; one task-weight step per iteration, not two; both perturbed passes see the dropout masks of the
     lower pass; the implicit term is scaled by the learning rate of the step it differentiates; AdamW decays before
     the update in both stages. An epoch of a search has no extra iteration when 16 divides the split.

@@ -56,6 +56,13 @@ def make(suite: str, layout: Layout) -> list[Path]:
     return draw_all(load(suite, layout), layout.figures(suite))
 
 
+def make_unless_made(suite: str, layout: Layout) -> None:
+    """As make, unless the figures on disk show these very records already. Raises PlanError as make does."""
+    results = load(suite, layout)
+    if made_before(results, layout.figures(suite)) is None:
+        draw_all(results, layout.figures(suite))
+
+
 def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Draw the figures of these results into a folder, with a list of them (figures.json)."""
     folder.mkdir(parents=True, exist_ok=True)

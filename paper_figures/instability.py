@@ -33,7 +33,8 @@ def instability(results: Results, size: str) -> Drawing | None:
                                   va="center", fontsize=6.5)  # fmt: skip
         axes.set_title(plain(task.title))
         axes.set_xlabel("std over seeds")
-        axes.set_xlim(0, 1.15 * data["std"][data["task"] == task.name].max() or 1)
+        widest = data["std"][data["task"] == task.name].max()
+        axes.set_xlim(0, 1.15 * widest if widest > 0 else 1)
         axes.grid(visible=False, axis="y")
     panels[0].set_yticks(range(len(plan.labels)), [plain(label) for label in plan.labels])
     panels[0].set_ylim(len(plan.labels) - 0.5, -0.5)

@@ -193,12 +193,14 @@ def all_verb(
         _show_plan(plan, layout, workers, retry_failed)
         return
     _sweep(suite, plan, layout, glue, workers, retry_failed)
+    from paper_figures.figures import make_unless_made
     from paper_figures.report import write
     from results.collect import collect as make_tables
 
     name = plan.suite.name
     collected = make_tables(name, layout)
-    page = write(name, layout)  # Draws the figures too, unless they show these very records already.
+    make_unless_made(name, layout)
+    page = write(name, layout)
     _show_tables(collected)
     places = {
         "records": layout.records / name,
