@@ -85,7 +85,7 @@ def write_archive(suite: str, layout: Layout, plan: Any, records: list[Stored]) 
             "record": [_compact(row.text) for row in rows],
             "predictions": [_bytes(row.predictions) for row in rows],
         },
-        schema=COLUMNS.with_metadata({PLAN: json.dumps(plan, sort_keys=True).encode()}),
+        schema=COLUMNS.with_metadata({PLAN: json.dumps(plan).encode()}),
     )
     buffer = pyarrow.BufferOutputStream()
     parquet.write_table(table, buffer, compression="zstd", compression_level=9)
