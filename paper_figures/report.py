@@ -106,7 +106,7 @@ def _environment(records: Any) -> list[tuple[str, str]]:
             packages = value.items() if name == PACKAGES and isinstance(value, dict) else [(name, value)]
             for key, content in packages:
                 values.setdefault(key, Counter())[content if isinstance(content, str) else json.dumps(content)] += 1
-    return [(name.replace("_", " "), _listed(name, counts)) for name, counts in values.items()]
+    return [(name.replace("_", " "), _listed(name, counts)) for name, counts in sorted(values.items())]
 
 
 def _listed(name: str, counts: Counter[str]) -> str:
