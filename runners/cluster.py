@@ -14,6 +14,7 @@ import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, wait
 
 from amix.record import Store
+from runners import interrupt
 from runners.engine import Abandon, Listener, Outcome, Perform, PlannedRun
 
 POLL_SECONDS = 0.25
@@ -112,6 +113,7 @@ class Sweep:
         self.waiting = [_Flight(run) for run in runs]
         last_seen = time.monotonic()
         while self.waiting or self.in_flight:
+            interrupt.check()
             scheduler = self.cluster.scheduler
             living = len(scheduler.workers) if scheduler else 0
             last_seen = time.monotonic() if living else last_seen

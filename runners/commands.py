@@ -4,10 +4,8 @@ Modules that import torch are imported inside the verbs that need it: tables, fi
 """
 
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -15,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from results.layout import Layout
-from runners import bench, run_commands
+from runners import bench, interrupt, run_commands
 from runners.options import (
     DryOption,
     GlueOption,
@@ -49,7 +47,7 @@ app.add_typer(bench.app, name="bench")
 
 def main() -> None:
     """Run the command line; an error that the project foresees is one sentence, not a traceback."""
-    signal.signal(signal.SIGTERM, _terminate)  # What batch systems send: end as after Ctrl-C.
+    interrupt.listen()
     try:
         app()
     except Exception as error:
@@ -61,10 +59,6 @@ def main() -> None:
 
 def _foreseen(error: Exception) -> bool:
     return isinstance(error, ValueError | RuntimeError) and type(error).__module__.split(".")[0] in PROJECT
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _leave_at_once() -> NoReturn:

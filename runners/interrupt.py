@@ -1,0 +1,26 @@
+"""Ctrl-C and SIGTERM that cannot get lost: noted when they come, and asked for where the sweep waits.
+
+An exception that a signal handler raises is lost when it strikes in the middle of a library's clean-up; the note stays.
+"""
+
+import signal
+from types import FrameType
+
+_noted: list[int] = []
+
+
+def listen() -> None:
+    """Note both signals from now on, and raise KeyboardInterrupt as Python does for Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _note)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    _noted.append(number)
+    raise KeyboardInterrupt
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt when a signal came, also when its own exception went nowhere."""
+    if _noted:
+        raise KeyboardInterrupt
