@@ -1,5 +1,6 @@
 """What a record says of the software and machine that made it."""
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy", "scipy", "scikit-learn")
+NUMERICAL_VARIABLES = ("LD_PRELOAD", "MKL_", "ONEDNN_", "OMP_", "ATEN_CPU_CAPABILITY", "CUBLAS_", "NVIDIA_TF32_")
 
 
 @cache
@@ -29,6 +31,15 @@ def _packages() -> dict[str, str]:
     return {name: metadata.version(name) for name in PACKAGES}
 
 
+def _variables() -> dict[str, str]:
+    """Environment variables that choose numerical kernels, and so the last digits; files by name alone."""
+    return {
+        name: " ".join(Path(part).name for part in value.split()) if "/" in value else value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(NUMERICAL_VARIABLES) and value
+    }
+
+
 def environment(command: str) -> dict[str, Any]:
     """The record's environment block; command is what the user typed."""
     cuda = torch.cuda.is_available()
@@ -41,6 +52,7 @@ def environment(command: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
         "precision": "bf16" if cuda else "fp32",
         "threads": torch.get_num_threads(),
+        "variables": _variables(),
         "command": command,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }

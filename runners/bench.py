@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from runners.options import console, typed_command
+from runners.options import console, recorded_command
 
 app = typer.Typer(help="Measure the suite itself.", no_args_is_help=True)
 TASK = "mini-cola"
@@ -46,7 +46,7 @@ def agwm(
     for line in measure(workload, repeats, presets, memory, between):
         lines.append(line)
         console.print(line.text(), highlight=False, markup=False)
-    save(lines, workload, typed_command(), out or TABLE)
+    save(lines, workload, recorded_command(), out or TABLE)
     console.print(f"written to {out or TABLE}", highlight=False, markup=False)
 
 

@@ -25,6 +25,7 @@ from runners.options import (
     SuiteOption,
     WorkersOption,
     console,
+    recorded_command,
     typed_command,
 )
 
@@ -143,7 +144,7 @@ def _sweep(
     from runners.suite import find_suite
     from runners.sweep import known_keys, known_runs, status_counts, sweep, todo
 
-    name, command = plan.suite.name, typed_command()
+    name, command = plan.suite.name, recorded_command()
     work = todo(plan, known_runs(plan, layout), retry_failed)
     check_inputs(plan, work.runs, glue)
     shown = with_recorded(plan, find_suite(suite), known_keys(name, layout))
@@ -162,7 +163,7 @@ def _sweep(
     except KeyboardInterrupt:
         left = todo(plan, known_runs(plan, layout))
         console.print(f"\nStopped: {left.done} of {len(plan.runs)} runs are done. Go on with:", highlight=False)
-        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  {typed_command()}", highlight=False, soft_wrap=True, markup=False)
         _leave_at_once()
     counts = status_counts(plan, known_runs(plan, layout))
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))

@@ -40,8 +40,27 @@ SelectionOption = Annotated[
 
 
 def typed_command() -> str:
-    """What the user typed, for records, pages and 'go on with'."""
-    arguments = sys.argv[1:]
+    """What the user typed, to go on with."""
+    return _command(sys.argv[1:])
+
+
+def recorded_command() -> str:
+    """What the user typed, for records, tables and pages: folders relative to here, others by name alone.
+
+    A record is published: it says what was run, and not where its author keeps things.
+    """
+    return _command([_shortened(argument) for argument in sys.argv[1:]])
+
+
+def _command(arguments: list[str]) -> str:
     if os.environ.get("AMIX_STARTED_BY") == "all.sh":
         return shlex.join(["bash", "runners/all.sh", *arguments[1:]])
     return shlex.join(["python", "-m", "runners", *arguments])
+
+
+def _shortened(argument: str) -> str:
+    flag, equals, value = argument.rpartition("=") if argument.startswith("-") else ("", "", argument)
+    path, here = Path(value), Path.cwd()
+    if not path.is_absolute():
+        return argument
+    return flag + equals + (str(path.relative_to(here)) if path.is_relative_to(here) else path.name)

@@ -8,7 +8,7 @@ import typer
 
 from amix.record import Store
 from results.layout import Layout
-from runners.options import GlueOption, OutOption, console, typed_command
+from runners.options import GlueOption, OutOption, console, recorded_command
 
 if TYPE_CHECKING:
     from runners.plan import Plan
@@ -60,7 +60,7 @@ def _do(plan: "Plan", out: Path | None, glue: Path | None, folder: Path | None) 
     (run,) = plan.runs
     store = Store(Layout(out).records / plan.suite.name)
     check_inputs(plan, plan.runs, glue)
-    performer = Performer.of(plan, store, typed_command(), glue)
+    performer = Performer.of(plan, store, recorded_command(), glue)
     if folder is not None:
         performer = dataclasses.replace(performer, export=str(folder.resolve()))
     outcome = performer(run)

@@ -1,6 +1,7 @@
 """The command line: what its verbs print, and that a mistake ends in one sentence."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,13 @@ def test_the_command_is_what_the_user_typed(monkeypatch: pytest.MonkeyPatch) -> 
     assert commands.typed_command() == "python -m runners all --suite 'my suite.yaml'"
     monkeypatch.setitem(os.environ, "AMIX_STARTED_BY", "all.sh")
     assert commands.typed_command() == "bash runners/all.sh --suite 'my suite.yaml'"
+
+
+def test_a_recorded_command_keeps_folders_of_the_machine_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["x", "sweep", "--glue=/secret/glue", "--out", str(Path.cwd() / "out"), "/secret/own.yaml"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert commands.recorded_command() == "python -m runners sweep --glue=glue --out out own.yaml"
+    assert commands.typed_command() == shlex.join(["python", "-m", "runners", *arguments[1:]])
 
 
 def test_the_remaining_time_weighs_runs_by_what_is_expected_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
