@@ -150,9 +150,6 @@ def method_rows(content: Any) -> tuple[Row, ...]:
         items += item.items() if isinstance(item, dict) else [(item, None)]
     rows = tuple(_row(str(label), settings) for label, settings in items)
     _refuse_repeated("methods", [row.label for row in rows])
-    for row in rows:
-        if "," in row.label:
-            raise SuiteError(f"methods: '{row.label}' has a comma, and --methods separates labels by commas")
     return rows
 
 
