@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amix.record import SCHEMA, STATUSES, digest
-from results.plan import Plan, size_name
+from results.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,7 @@ def complaint(record: Any, plan: Plan) -> str | None:
     planned = plan.runs.get(record["key"])
     if planned is None:
         return "is not in the plan (an older or another setting of this suite)"
-    if (spec.get("task"), size_name(spec.get("n_train")), spec.get("seed")) != (
-        planned.task,
-        planned.size,
-        planned.seed,
-    ):
+    if (spec.get("task"), spec.get("n_train"), spec.get("seed")) != (planned.task, planned.n_train, planned.seed):
         return "its spec is not the one that the plan names for it"
     if record.get("status") not in STATUSES:
         return f"has the unknown status {record.get('status')!r}"

@@ -1,6 +1,7 @@
 """A suite's plan as the results side reads it: what was to be run, and the protocol fixed before anyone looked."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 SCHEMA = 1
@@ -52,13 +53,14 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run that the suite asks for; size is the number of training examples as text, or 'full'."""
+    """One run that the suite asks for: its size (see size_name) and its own number of training examples."""
 
     key: str
     label: str
     task: str
     size: str
     seed: int
+    n_train: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,11 @@ class Plan:
         return tuple(row.label for row in self.methods)
 
 
-def size_name(n_train: int | None) -> str:
-    """The size of a subset as text."""
-    return FULL if n_train is None else str(n_train)
+def size_name(size: int | None | Mapping[str, int]) -> str:
+    """The size of a subset as text; of sizes that differ by task the smallest and the largest: '100-300'."""
+    if isinstance(size, Mapping):
+        return "-".join(str(n_train) for n_train in dict.fromkeys((min(size.values()), max(size.values()))))
+    return FULL if size is None else str(size)
 
 
 def read_plan(content: Any, suite: str) -> Plan:
@@ -112,8 +116,16 @@ def read_plan(content: Any, suite: str) -> Plan:
 
 def _plan(content: dict[str, Any]) -> Plan:
     protocol = content["protocol"]
+    by_task = next((size for size in content["sizes"] if isinstance(size, dict)), None)
     runs = [
-        PlannedRun(run["key"], run["label"], run["task"], size_name(run["n_train"]), int(run["seed"]))
+        PlannedRun(
+            key=run["key"],
+            label=run["label"],
+            task=run["task"],
+            size=size_name(run["n_train"] if by_task is None else by_task),
+            seed=int(run["seed"]),
+            n_train=run["n_train"],
+        )
         for run in content["runs"]
     ]
     focus = protocol.get("focus")
@@ -132,7 +144,7 @@ def _plan(content: dict[str, Any]) -> Plan:
             margin=float(protocol.get("margin", Protocol.margin)),
             split=_split(protocol.get("split", Protocol.split)),
         ),
-        tasks={name: _task(name, task) for name, task in content["tasks"].items()},
+        tasks={name: _sized(_task(name, task), by_task) for name, task in content["tasks"].items()},
         methods=tuple(
             MethodRow(row["label"], row["method"], row.get("paper") or "", row.get("kind") or "")
             for row in content["methods"]
@@ -147,6 +159,11 @@ def _split(split: Any) -> str:
     if split not in SPLITS:
         raise ValueError(f"protocol: the split {split!r} is none of {', '.join(SPLITS)}")
     return str(split)
+
+
+def _sized(task: Task, by_task: dict[str, int] | None) -> Task:
+    """The task with its number of training examples in its title where that differs by task."""
+    return task if by_task is None else replace(task, title=f"{task.title} (N = {by_task[task.name]})")
 
 
 def _task(name: str, content: dict[str, Any]) -> Task:

@@ -20,7 +20,10 @@ def selection_words(selection: str) -> str:
 
 def size_words(size: str) -> str:
     """The size of the training subset in words."""
-    return "the full train split" if size == FULL else f"N = {size} training examples"
+    if size == FULL:
+        return "the full train split"
+    smallest, _, largest = size.partition("-")
+    return f"N = {smallest} {f'to {largest} ' if largest else ''}training examples"
 
 
 def titles(plan: Plan) -> str:

@@ -7,6 +7,7 @@ from rich.table import Table
 from amix.encoders import ENCODERS, find_encoder
 from amix.method import methods
 from amix.tasks import TASKS
+from results.plan import size_name
 from runners.plan import Plan
 from runners.progress import duration
 from runners.suite import find_suite, suite_names
@@ -77,7 +78,7 @@ def plan_table(plan: Plan, work: Todo) -> Table:
     """The plan by rows of the suite: how many runs there are, how many are left, and what they will take."""
     suite = plan.suite
     tasks = ", ".join(task.name for task in suite.tasks)
-    sizes = ", ".join("full" if size is None else str(size) for size in suite.sizes)
+    sizes = ", ".join(size_name(size) for size in suite.sizes)
     title = f"Suite {suite.name} on {suite.encoder}: {tasks}; N={sizes}; {len(suite.seeds)} seeds"
     numbers = ("runs", "left", "time per run", "time in all")
     table = _table(title, ("row", *numbers), numbers)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from amix.tasks import Task, task_source
 from results.layout import Layout
 from results.plan import SCHEMA
 from runners.engine import PlannedRun
-from runners.suite import Row, Suite, SuiteError, chosen_seeds
+from runners.suite import Row, Size, Suite, SuiteError, chosen_seeds
 
 EXTERNAL = ".py:"
 EMBEDDED_NOTE = "embedded tasks: for trying the suite, not evidence"
@@ -49,7 +49,7 @@ class Plan:
             "tasks": {task.name: _task_entry(task, suite) for task in suite.tasks},
             "methods": [_row_entry(row, method) for row, method in zip(suite.methods, self.methods, strict=True)],
             "encoder": public_name(suite.encoder),
-            "sizes": list(suite.sizes),
+            "sizes": [dict(size) if isinstance(size, Mapping) else size for size in suite.sizes],
             "seeds": list(suite.seeds),
             "runs": [
                 {
@@ -69,6 +69,11 @@ class Plan:
         write_atomically(layout.plan(self.suite.name), content.encode())
 
 
+def examples_of(task: Task, size: Size) -> int | None:
+    """Training examples of a task at one of a suite's sizes; None is the whole train split."""
+    return size[task.name] if isinstance(size, Mapping) else size
+
+
 def make_plan(suite: Suite) -> Plan:
     """All runs that the suite asks for; a method that is not defined for regression has none on such a task.
 
@@ -79,7 +84,7 @@ def make_plan(suite: Suite) -> Plan:
     methods = tuple(_method(row) for row in suite.methods)
     settings = [_settings(row, method) for row, method in zip(suite.methods, methods, strict=True)]
     runs = tuple(
-        _planned(suite, row.label, method, configuration, recipe, task, size, seed, encoder_source)
+        _planned(suite, row.label, method, configuration, recipe, task, examples_of(task, size), seed, encoder_source)
         for task in suite.tasks
         for size in suite.sizes
         for seed in suite.seeds

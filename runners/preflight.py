@@ -5,7 +5,7 @@ from pathlib import Path
 from amix.data import glue_folder, load_rows, subset_positions
 from amix.encoders import find_encoder, load_tokenizer, locate
 from runners.engine import PlannedRun
-from runners.plan import Plan
+from runners.plan import Plan, examples_of
 
 
 def check_inputs(plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None) -> None:
@@ -25,4 +25,4 @@ def check_inputs(plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None) ->
         labels = load_rows(task, task.train, folder)["label"].to_numpy()
         load_rows(task, task.test, folder)
         for size in plan.suite.sizes:
-            subset_positions(labels, size, plan.suite.seeds[0], plan.suite.subset)
+            subset_positions(labels, examples_of(task, size), plan.suite.seeds[0], plan.suite.subset)

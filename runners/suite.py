@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent / "suites"
 SELECTIONS = ("last", "best_dev")
 SPLITS = ("test", "dev")
 SUBSETS = ("uniform", "stratified")
+Size = int | Mapping[str, int] | None
 
 
 class _Loader(yaml.SafeLoader):
@@ -50,14 +51,15 @@ class Row:
 class Suite:
     """A comparison as its author wrote it down.
 
-    sizes count training examples, None is the whole train split; training holds what differs from the encoder's
-    recipe; footnotes say per task what a reader must know; task_files are the YAML files of tasks of one's own.
+    sizes count training examples, None is the whole train split; instead, one mapping gives each task its own.
+    training holds what differs from the encoder's recipe; footnotes say per task what a reader must know; task_files
+    are the YAML files of tasks of one's own.
     """
 
     name: str
     encoder: str
     tasks: tuple[Task, ...]
-    sizes: tuple[int | None, ...]
+    sizes: tuple[Size, ...]
     seeds: tuple[int, ...]
     methods: tuple[Row, ...]
     protocol: Protocol
@@ -130,7 +132,7 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         name=str(content.get("name", path.stem)),
         encoder=str(content["encoder"]),
         tasks=tasks,
-        sizes=tuple(_size(size) for size in _list(content.get("sizes", [None]), "sizes")),
+        sizes=_sizes(content.get("sizes", [None]), [task.name for task in tasks]),
         seeds=chosen_seeds(content["seeds"]),
         methods=rows,
         protocol=_protocol(content.get("protocol") or {}, [row.label for row in rows]),
@@ -228,6 +230,16 @@ def _one_of(value: Any, known: tuple[str, ...], where: str) -> str:
     if value not in known:
         raise SuiteError(f"{where}: unknown '{value}'; {nearest(str(value), known)}")
     return str(value)
+
+
+def _sizes(content: Any, tasks: list[str]) -> tuple[Size, ...]:
+    """Sizes for all tasks, or one mapping with a size for each."""
+    sizes = _list(content, "sizes")
+    if len(sizes) > 1 or not isinstance(sizes[0], dict):
+        return tuple(_size(size) for size in sizes)
+    (content,) = sizes
+    _check_fields(content, set(tasks), set(tasks), "sizes by task")
+    return ({task: _whole(_size(size), "sizes by task") for task, size in content.items()},)
 
 
 def _size(value: Any) -> int | None:

@@ -12,6 +12,7 @@ from amix.record import SCHEMA, Store
 from amix.seed_presets import PRESETS
 from results.layout import Layout
 from results.plan import read_plan
+from results.words import size_words
 from runners.plan import Plan, make_plan, with_choices
 from runners.suite import SuiteError, chosen_seeds, find_suite, method_rows, read_suite, suite_names
 from runners.sweep import SECONDS_PER_WORK, known_runs, todo
@@ -51,6 +52,30 @@ def test_a_plan_pairs_every_row_with_every_task_and_seed(tmp_path: Path) -> None
     assert len({run.spec.key for run in plan.runs}) == 12
     assert plan.runs[0].spec.training == plan.runs[-1].spec.training
     assert plan.runs[0].spec.training["lr"] == 5e-3, "5e-3 is a number although YAML 1.1 reads a text"
+
+
+def test_each_task_can_have_a_size_of_its_own(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, sizes="{mini-cola: 24, mini-stsb: 30}")
+    assert {(run.spec.task, run.spec.n_train) for run in plan.runs} == {("mini-cola", 24), ("mini-stsb", 30)}
+    read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), plan.suite.name)
+    assert read.sizes == ("24-30",)
+    assert {run.size for run in read.runs.values()} == {"24-30"}
+    assert [task.title[-8:] for task in read.tasks.values()] == ["(N = 24)", "(N = 30)"]
+    assert size_words("24-30") == "N = 24 to 30 training examples"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ("{mini-cola: 24}", "missing mini-stsb"),
+        ("{mini-cola: 24, mini-stsb: 0}", "at least one"),
+        ("{mini-cola: 24, mini-stsb: full}", "whole number"),
+        ("{mini-cola: 24, mini-stsb: 30}, 40", "whole number"),
+    ],
+)
+def test_sizes_by_task_that_do_not_fit_the_tasks(tmp_path: Path, sizes: str, message: str) -> None:
+    with pytest.raises(SuiteError, match=message):
+        plan_of(tmp_path, sizes=sizes)
 
 
 def test_a_method_that_is_not_for_regression_has_no_run_on_such_a_task(tmp_path: Path) -> None:
