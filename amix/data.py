@@ -246,6 +246,9 @@ def _rows(task: Task, split: str, glue: Path | None) -> pandas.DataFrame:
 
 
 _TOKENIZED: dict[tuple[Task, str, Path | None, str, int], Encoded] = {}
+_SUBSETS: dict[tuple[Task, Path | None, str, int, bytes], Encoded] = {}
+MOST_SUBSETS = 16
+"""Tokenised subsets that a process keeps: a sweep does all methods of one task, size and seed close together."""
 
 
 def load_splits(
@@ -258,7 +261,7 @@ def load_splits(
     glue: Path | None = None,
     kind: str = "uniform",
 ) -> Splits:
-    """Train subset, dev set and test split of a run, tokenised; rows and the test split are kept for later runs.
+    """Train subset, dev set and test split of a run, tokenised; what was read and tokenised is kept for later runs.
 
     The official validation split is the test set (labels of the official test split are not public).
     """
@@ -268,7 +271,12 @@ def load_splits(
     if test_key not in _TOKENIZED:
         _TOKENIZED[test_key] = tokenize(task, _rows(task, task.test, glue), tokenizer, max_length)
     chosen = numpy.concatenate([train, dev])
-    encoded = tokenize(task, rows.iloc[chosen], tokenizer, max_length)
+    subset_key = (task, glue, encoder, max_length, chosen.tobytes())
+    if subset_key not in _SUBSETS:
+        while len(_SUBSETS) >= MOST_SUBSETS:
+            del _SUBSETS[next(iter(_SUBSETS))]
+        _SUBSETS[subset_key] = tokenize(task, rows.iloc[chosen], tokenizer, max_length)
+    encoded = _SUBSETS[subset_key]
     ids = ",".join(map(str, rows["idx"].to_numpy()[chosen].tolist()))
     return Splits(
         train=encoded.select(numpy.arange(len(train))),

@@ -38,6 +38,8 @@ class Encoder:
     source is a Hub id, a folder, or the name of the package that carries the model. layers keeps only the first so
     many blocks. pooling is `cls` (the architecture's own classifier) or `mean` (mean of the token states, dropout,
     linear head). seen names GLUE tasks whose data the encoder met in its own training, with the reason.
+    block_weights: how many weights its Transformer blocks hold; only estimates of time use it, and an encoder that
+    the table does not know counts as a base model.
     """
 
     name: str
@@ -46,8 +48,10 @@ class Encoder:
     layers: int | None = None
     pooling: str = "cls"
     seen: tuple[tuple[str, str], ...] = ()
+    block_weights: float = 85e6
 
 
+_MINILM_BLOCK = 1.77e6
 _MINILM_SEEN = (
     ("mnli", "its card lists SNLI and MultiNLI"),
     ("mnli-mismatched", "its card lists SNLI and MultiNLI"),
@@ -57,14 +61,14 @@ _MINILM_SEEN = (
 ENCODERS: dict[str, Encoder] = {
     encoder.name: encoder
     for encoder in (
-        Encoder("minilm-l6", MINILM_PACKAGE, MINILM_RECIPE, pooling="mean", seen=_MINILM_SEEN),
-        Encoder("minilm-l3", MINILM_PACKAGE, MINILM_RECIPE, layers=3, pooling="mean", seen=_MINILM_SEEN),
-        Encoder("minilm-l4", MINILM_PACKAGE, MINILM_RECIPE, layers=4, pooling="mean", seen=_MINILM_SEEN),
-        Encoder("minilm-l2", MINILM_PACKAGE, MINILM_RECIPE, layers=2, pooling="mean", seen=_MINILM_SEEN),
-        Encoder("bert-large", "bert-large-cased"),
+        Encoder("minilm-l6", MINILM_PACKAGE, MINILM_RECIPE, None, "mean", _MINILM_SEEN, 6 * _MINILM_BLOCK),
+        Encoder("minilm-l4", MINILM_PACKAGE, MINILM_RECIPE, 4, "mean", _MINILM_SEEN, 4 * _MINILM_BLOCK),
+        Encoder("minilm-l3", MINILM_PACKAGE, MINILM_RECIPE, 3, "mean", _MINILM_SEEN, 3 * _MINILM_BLOCK),
+        Encoder("minilm-l2", MINILM_PACKAGE, MINILM_RECIPE, 2, "mean", _MINILM_SEEN, 2 * _MINILM_BLOCK),
+        Encoder("bert-large", "bert-large-cased", block_weights=302e6),
         Encoder("bert-base", "bert-base-cased"),
         Encoder("roberta-base", "roberta-base"),
-        Encoder("roberta-large", "roberta-large"),
+        Encoder("roberta-large", "roberta-large", block_weights=302e6),
         Encoder("deberta-v3-base", "microsoft/deberta-v3-base"),
     )
 }

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from amix.encoders import find_encoder
 from amix.record import FINISHED
 from results.archive import stored_records
 from results.check import complaint
@@ -15,8 +16,11 @@ from runners.engine import Listener, PlannedRun, carry_out
 from runners.perform import Performer
 from runners.plan import Plan
 
-SECONDS_PER_WORK = 0.01
-"""One training example, forward and backward, with a six-layer MiniLM on one core: the guess before anything ran."""
+SECONDS_PER_WEIGHT = 1e-9
+"""One training example, forward and backward, per weight of the encoder's blocks on one core: the guess before any run.
+
+Ten milliseconds for a six-layer MiniLM, whose blocks hold 10.6 million.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,15 @@ def todo(plan: Plan, known: dict[str, Known], retry_failed: bool = False) -> Tod
     again = ("failed",) if retry_failed else ()
     done = {key for key, run in known.items() if run.status not in again}
     rest = [run for run in plan.runs if run.spec.key not in done]
-    expected = _expected_seconds(plan.runs, known, rest)
+    guess = SECONDS_PER_WEIGHT * find_encoder(plan.suite.encoder).block_weights
+    expected = _expected_seconds(plan.runs, known, rest, guess)
     rest.sort(key=lambda run: -expected[run.spec.key])
     return Todo(tuple(rest), expected, len(plan.runs) - len(rest))
 
 
-def _expected_seconds(runs: Iterable[PlannedRun], known: dict[str, Known], rest: list[PlannedRun]) -> dict[str, float]:
+def _expected_seconds(
+    runs: Iterable[PlannedRun], known: dict[str, Known], rest: list[PlannedRun], guess: float
+) -> dict[str, float]:
     """Work times seconds per work, as measured in the row's own finished runs, else in all, else as guessed."""
     rates: dict[str, list[float]] = {}
     for run in runs:
@@ -84,7 +91,7 @@ def _expected_seconds(runs: Iterable[PlannedRun], known: dict[str, Known], rest:
         if seconds is not None:
             rates.setdefault(run.label, []).append(seconds / run.work)
     medians = {label: statistics.median(values) for label, values in rates.items()}
-    overall = statistics.median(medians.values()) if medians else SECONDS_PER_WORK
+    overall = statistics.median(medians.values()) if medians else guess
     return {run.spec.key: run.work * medians.get(run.label, overall) for run in rest}
 
 

@@ -7,6 +7,7 @@ import pytest
 from tiny import write_suite
 
 import amix.method
+from amix.encoders import find_encoder
 from amix.method import methods
 from amix.record import SCHEMA, Store
 from amix.seed_presets import PRESETS
@@ -15,7 +16,7 @@ from results.plan import read_plan
 from results.words import size_words
 from runners.plan import Plan, make_plan, with_choices
 from runners.suite import SuiteError, chosen_seeds, find_suite, method_rows, read_suite, suite_names
-from runners.sweep import SECONDS_PER_WORK, known_runs, todo
+from runners.sweep import SECONDS_PER_WEIGHT, known_runs, todo
 
 MAIN_SUITES = ("quick", "lowres-cpu", "lowres-gpu")
 OWN_METHOD = '''
@@ -197,7 +198,8 @@ def test_what_is_left_is_the_plan_minus_the_finished_runs(tmp_path: Path) -> Non
 def test_the_expected_time_follows_the_runs_that_finished(tmp_path: Path) -> None:
     plan, layout = plan_of(tmp_path, sizes="24, 48"), Layout(tmp_path)
     guessed = todo(plan, {})
-    assert guessed.seconds(1) == pytest.approx(SECONDS_PER_WORK * sum(run.work for run in plan.runs))
+    guess = SECONDS_PER_WEIGHT * find_encoder("minilm-l3").block_weights
+    assert guessed.seconds(1) == pytest.approx(guess * sum(run.work for run in plan.runs))
     assert guessed.runs[0].spec.n_train == 48, "the longest run goes first"
     first = plan.runs[0]
     put(plan, layout, 0, "ok", 100.0)
