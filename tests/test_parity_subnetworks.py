@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from amix.lower_optimizers import DecayAfterAdamW
 from amix.modules import decay_groups
-from baselines.subnetworks import ChildTuningD, ChildTuningF, DPSDense
+from baselines.childtuning import ChildTuningD, ChildTuningF
+from baselines.dps import DPSDense
 
 
 def official_adamw(model: nn.Module, case: Case) -> DecayAfterAdamW:

@@ -1,0 +1,150 @@
+"""Diff pruning: learn a difference to the pretrained weights that is zero almost everywhere."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from amix.data import Batch
+from amix.method import Groups, Method, Model, register
+from amix.seeds import tensor_generator
+from amix.training import Fit, train
+from baselines.masks import FixedMask, MaskConfig, body_parameters
+
+LOWER, UPPER = -1.5, 1.5
+"""Ends of the stretched gate; being symmetric, they leave no constant in the penalty."""
+
+
+@dataclass(frozen=True)
+class DiffConfig(MaskConfig):
+    """penalty: of the expected number of open gates, per gate. gate_lr, gate_start: of the gates' parameters alpha."""
+
+    penalty: float = 1.25e-7
+    gate_lr: float = 0.1
+    gate_start: float = 5.0
+
+
+def draw_gates(alpha: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Gates z from numbers uniform in (0, 1), and dz / d alpha; all of one shape.
+
+    z = min(1, max(0, s (UPPER - LOWER) + LOWER)), s = sigmoid(log u - log(1 - u) + alpha) (Louizos et al. 2018).
+    """
+    # The sigmoid of a logit in one exponential instead of three functions, which would cost as much as the passes.
+    share = uniform / torch.exp(-alpha).mul_(1 - uniform).add_(uniform)
+    stretched = share * (UPPER - LOWER) + LOWER
+    inside = (stretched > 0) & (stretched < 1)
+    slope = share.mul(1 - share).mul_(UPPER - LOWER).mul_(inside)
+    return stretched.clamp_(0, 1), slope
+
+
+def expected_gates(alpha: Tensor) -> Tensor:
+    """The gates without noise, with which the difference is evaluated."""
+    return (alpha.sigmoid() * (UPPER - LOWER) + LOWER).clamp_(0, 1)
+
+
+class Gates(Method):
+    """The first stage: theta = theta0 + z o delta, with a penalty on open gates; the head trains without gates."""
+
+    def __init__(self, config: DiffConfig, body: list[nn.Parameter]) -> None:
+        self.config, self.body = config, body
+        self.pretrained = [parameter.detach().clone() for parameter in body]
+        self.deltas = [torch.zeros_like(parameter, requires_grad=True) for parameter in body]
+        self.alphas = [torch.full_like(parameter, config.gate_start, requires_grad=True) for parameter in body]
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """Differences, gates and head; nothing decays."""
+        inside = {id(parameter) for parameter in self.body}
+        head = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
+        changes = {"weight_decay": 0.0, "lr": fit.recipe.lr if self.config.lr is None else self.config.lr}
+        return [
+            {"params": self.deltas, **changes},
+            {"params": head, **changes},
+            {"params": self.alphas, **changes, "lr": self.config.gate_lr},
+        ]
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Open the stream of noise."""
+        self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def draw_uniform(self, like: Tensor) -> Tensor:
+        """Numbers that are uniform in (0, 1), the ends left out as in the official code."""
+        return torch.empty_like(like).uniform_(1e-4, 1 - 1e-4, generator=self.generator)
+
+    @torch.no_grad()
+    def write(self) -> None:
+        """Put weights with new gates into the model."""
+        self.gates, self.slopes = [], []
+        for parameter, pretrained, delta, alpha in zip(
+            self.body, self.pretrained, self.deltas, self.alphas, strict=True
+        ):
+            gate, slope = draw_gates(alpha, self.draw_uniform(alpha))
+            torch.addcmul(pretrained, gate, delta, out=parameter.data)
+            self.gates.append(gate)
+            self.slopes.append(slope)
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss; the penalty enters as a gradient."""
+        self.write()
+        return super().loss(model, batch, fit)
+
+    @torch.no_grad()
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """From the gradient of a weight to those of its difference and its gate."""
+        for position, parameter in enumerate(self.body):
+            delta, alpha = self.deltas[position], self.alphas[position]
+            open_share = alpha.sigmoid()
+            alpha.grad = open_share.mul_(1 - open_share).mul_(self.config.penalty)
+            gradient, parameter.grad = parameter.grad, None
+            if gradient is not None:
+                alpha.grad.add_(self.slopes[position].mul_(delta).mul_(gradient))
+                delta.grad = gradient.mul_(self.gates[position])
+
+    @torch.no_grad()
+    def close(self) -> None:
+        """Put weights without noise into the model."""
+        for parameter, pretrained, delta, alpha in zip(
+            self.body, self.pretrained, self.deltas, self.alphas, strict=True
+        ):
+            torch.addcmul(pretrained, expected_gates(alpha), delta, out=parameter.data)
+
+
+@register
+class DiffPruning(FixedMask):
+    """Diff pruning: theta = theta0 + z o delta with an L0 penalty, then the largest differences alone, tuned again.
+
+    z are hard-concrete gates, one per weight outside the head, and the penalty c * sum sigmoid(alpha) counts those
+    expected open. After this first training, the K largest |z delta| stay, K = int(share * all) - head, the rest
+    returns to theta0, and a second training with this mask follows: two trainings of the recipe's length. Guo et al.
+    (2021), sections 2 and 3.2, without the structured gates of 2.3; official code: dguo98/DiffPruning, examples/
+    run_glue_diffpruning.py, run_glue_mag.py and run_glue_fixmask_finetune.py, whose penalty and gates these are.
+    Departs from it: one clipping for gradients of differences and gates, no noise in the gates by which differences
+    are ranked, one learning rate (its CoLA script takes 1e-5 in the first training). A gate moves by at most gate_lr
+    at a step, so that in some 50 steps few of them close and the magnitude of delta decides.
+    """
+
+    Config = DiffConfig
+    name = "diff_pruning"
+    paper = "Guo et al., ACL 2021"
+    year = 2021
+    null = None
+    passes = 2.0
+    parity = "departs: one clipping, ranks without noise, no structured gates; not compared with numbers of the code"
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """Train with gates, then with the mask."""
+        self.gates = Gates(self.config, body_parameters(model))
+        train(self.gates, model, fit.for_stage("gates"))
+        self.gates.close()
+        return train(self, model, fit)
+
+    def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
+        """The size of the differences."""
+        return [(p.detach() - pretrained).abs_() for p, pretrained in zip(body, self.gates.pretrained, strict=True)]
+
+    @torch.no_grad()
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Choose the mask and take the other weights back to the pretrained ones."""
+        super().on_fit_start(model, fit)
+        for parameter, pretrained, mask in zip(self.body, self.gates.pretrained, self.masks, strict=True):
+            parameter.copy_(torch.where(mask > 0, parameter, pretrained))
+        del self.gates
