@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from amix.lower_optimizers import DecayAfterAdamW
 from amix.modules import decay_groups
 from baselines.childtuning import ChildTuningD, ChildTuningF
-from baselines.dps import DPSDense
+from baselines.dps import DPS, DPSDense, DPSMix
 
 
 def official_adamw(model: nn.Module, case: Case) -> DecayAfterAdamW:
@@ -92,23 +92,29 @@ def test_childtuning_f_steps_as_the_official_optimizer() -> None:
             assert distance(parameters[name], values[number]) < 1e-12, name
 
 
-@pytest.mark.parametrize("name", ["dps_dense", "dps_dense_u1"])
-def test_dps_dense_scores_masks_and_steps_as_the_official_code(name: str) -> None:
-    case = Case(name)
+def dps_start(case: Case, kind: type[DPS]) -> tuple[DPS, nn.ModuleDict, GoldenFit]:
+    """The method at the start of its case, and the case's layers."""
     given = case.hyperparameters
     model = nn.ModuleDict(
         {layer: nn.Linear(*reversed(w.shape), bias=False) for layer, w in case.group("init/").items()}
     )
     model.double().load_state_dict({f"{layer}.weight": w for layer, w in case.group("init/").items()})
     fit = golden_fit(total_steps=given["max_steps"], lr=given["lr"], weight_decay=given["weight_decay"])
-    method = DPSDense(DPSDense.Config(p=given["reserve_p"], ratio=given["update_ratio"]))
+    method = kind(kind.Config(p=given["reserve_p"], ratio=given["update_ratio"]))
     fit.optimizer = method.optimizer(method.param_groups(model, fit), fit)
     if given["optimizer"] == "sgd":
         fit.optimizer = torch.optim.SGD(model.parameters(), lr=given["lr"])
     method.on_fit_start(model, fit)
     assert method.window == given["u"]
+    return method, model, fit
+
+
+@pytest.mark.parametrize("name", ["dps_dense", "dps_dense_u1"])
+def test_dps_dense_scores_masks_and_steps_as_the_official_code(name: str) -> None:
+    case = Case(name)
+    method, model, fit = dps_start(case, DPSDense)
     refreshes = case.arrays["refresh_steps"].tolist()
-    for number in range(given["steps"]):
+    for number in range(case.hyperparameters["steps"]):
         step(method, model, fit, {f"{layer}.weight": g[number] for layer, g in case.group("G/").items()})
         for position, (layer, linear) in enumerate(model.items()):
             assert distance(linear.weight.grad, case.tensor(f"grad/{layer}")[number]) < 1e-11
@@ -118,6 +124,43 @@ def test_dps_dense_scores_masks_and_steps_as_the_official_code(name: str) -> Non
                 assert torch.equal(method.masks[position], case.tensor(f"mask_at_refresh/{layer}")[row].bool())
                 scores = case.tensor(f"score_sum_at_refresh/{layer}")[row]
                 assert distance(method.scores[position] / 1000, scores) < 1e-11
+
+
+class StoredColumns(DPSMix):
+    """DPS-mix with the columns that the reference drew."""
+
+    columns: list[Tensor]
+
+    def draw_masks(self) -> list[Tensor]:
+        return self.columns
+
+
+@pytest.mark.parametrize("name", ["dps_mix", "dps_mix_long"])
+def test_dps_mix_mixes_scores_masks_and_steps_as_the_official_code(name: str) -> None:
+    case = Case(name)
+    method, model, fit = dps_start(case, StoredColumns)
+    assert isinstance(method, StoredColumns)
+    refreshes = case.arrays["refresh_steps"].tolist()
+    for number in range(case.hyperparameters["steps"]):
+        chosen = {layer: case.tensor(f"M/{layer}")[number].double() for layer in model}
+        method.columns = [values[0] for values in chosen.values()]
+        method.mix(fit)
+        for position, (layer, linear) in enumerate(model.items()):
+            assert distance(linear.weight, case.tensor(f"forward_weight/{layer}")[number]) < 1e-11
+            assert torch.equal(method.masks[position].expand_as(linear.weight), chosen[layer])
+            if number + 1 in refreshes:
+                row = refreshes.index(number + 1)
+                assert torch.equal(method.masks[position], case.tensor(f"mask_at_refresh/{layer}")[row].double())
+                scores = case.tensor(f"score_sum_at_refresh/{layer}")[row]
+                assert distance(method.scores[position] / 1000, scores) < 1e-11
+                counts = case.tensor(f"count_at_refresh/{layer}")[row]
+                assert torch.equal(method.counts[position].expand(counts.shape), counts.double())
+        step(method, model, fit, {f"{layer}.weight": g[number] for layer, g in case.group("G/").items()})
+        for layer, linear in model.items():
+            assert distance(linear.weight.grad, case.tensor(f"grad/{layer}")[number]) < 1e-11
+            assert distance(linear.weight, case.tensor(f"param/{layer}")[number]) < 1e-11
+    for layer, linear in model.items():
+        assert distance(linear.weight, case.tensor(f"eval_weight/{layer}")) < 1e-11
 
 
 def test_the_window_is_at_least_one_step_at_300_examples() -> None:
