@@ -47,7 +47,10 @@ class Method:
     name: registry key. paper: citation. kind: family in tables. Config: frozen dataclass whose defaults are the
     paper's values. null: settings at which the method must equal plain finetuning (tested), None where there is none.
     passes: forward+backward passes per update, relative to plain finetuning. regression: whether it is defined there.
-    grid: settings to try in tuning. parity: what is known of its agreement with the official code.
+    parity: agreement with the official code: `matched: max difference`, `no official code` or `departs: why`.
+    grid: values of settings to try in tuning. recipe_grid: factors on the suite's recipe to try with them (an absolute
+    learning rate fits one encoder only). overhead_limit: the longest time of an update relative to plain finetuning,
+    where it is not 1.2 x passes. trains_by_steps: whether it makes gradient steps.
     """
 
     name: ClassVar[str]
@@ -58,8 +61,11 @@ class Method:
     null: ClassVar[Mapping[str, Any] | None] = None
     passes: ClassVar[float] = 1.0
     regression: ClassVar[bool] = True
-    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     parity: ClassVar[str] = ""
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    recipe_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {"lr": (0.5, 1.0, 2.0), "epochs": (1.0, 2.0, 3.0)}
+    overhead_limit: ClassVar[float | None] = None
+    trains_by_steps: ClassVar[bool] = True
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
@@ -169,6 +175,12 @@ def methods() -> dict[str, type[Method]]:
             if package_name == "baselines" or module.name.startswith("agwm"):
                 importlib.import_module(f"{package_name}.{module.name}")
     return dict(sorted(_METHODS.items()))
+
+
+def built_in_methods() -> dict[str, type[Method]]:
+    """The project's own registered methods, families together, in the order of their years."""
+    own = [method for method in methods().values() if method.__module__.split(".")[0] in ("amix", "baselines")]
+    return {method.name: method for method in sorted(own, key=lambda one: (one.kind, one.year, one.name))}
 
 
 def find_method(name: str) -> type[Method]:

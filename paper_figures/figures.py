@@ -16,6 +16,7 @@ from paper_figures.ranks import critical_difference
 from paper_figures.sizes import score_against_size
 from paper_figures.strips import strips
 from paper_figures.trade_offs import cost_against_score, mean_against_spread
+from paper_figures.tuning import expected_validation
 from results.frame import Results, fingerprint, load
 from results.layout import Layout
 
@@ -34,6 +35,7 @@ PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
     "search-losses": search_losses,
     "attention-over-runs": attention_over_runs,
 }
+OF_A_TUNING: dict[str, Callable[[Results, str], Drawing | None]] = {"expected-validation": expected_validation}
 OVER_SIZES: dict[str, Callable[[Results], Drawing | None]] = {"score-against-size": score_against_size}
 MANIFEST = "figures.json"
 
@@ -81,12 +83,13 @@ def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -
 
 def drawings(results: Results) -> Iterator[tuple[str, Drawing]]:
     """Name and drawing of every figure, in reading order."""
-    for name, draw_all_sizes in OVER_SIZES.items():
+    tuning = results.plan.tuning_budget is not None
+    for name, draw_all_sizes in ({} if tuning else OVER_SIZES).items():
         drawing = draw_all_sizes(results)
         if drawing:
             yield name, drawing
     for size in results.plan.sizes:
-        for name, draw in PER_SIZE.items():
+        for name, draw in (OF_A_TUNING if tuning else PER_SIZE).items():
             drawing = draw(results, size)
             if drawing:
                 yield f"{name}-n{size}", drawing

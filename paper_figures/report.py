@@ -63,7 +63,7 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
     ]
     return environment.get_template("report.html.j2").render(
         plan=plan,
-        question=question(plan),
+        question=question(results),
         answers=[answer(results, size) for size in plan.sizes],
         tables=[(table.title, table.detail, Markup(html_table(table))) for table in make_tables(results)],
         figures=figures,

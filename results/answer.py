@@ -4,11 +4,15 @@ from results.across import Claim, claims
 from results.cells import seed_averages
 from results.frame import COUNTED, Results
 from results.plan import Plan
+from results.tuning import tuning_answer, tuning_question
 from results.words import p_text, signed, size_words
 
 
-def question(plan: Plan) -> str:
+def question(results: Results) -> str:
     """What the suite asks, in one sentence."""
+    plan = results.plan
+    if plan.tuning_budget is not None:
+        return tuning_question(results)
     subject = plan.protocol.focus or "any method"
     sizes = " or ".join(size_words(size) for size in plan.sizes)
     return (
@@ -20,6 +24,8 @@ def question(plan: Plan) -> str:
 def answer(results: Results, size: str) -> tuple[str, str, str]:
     """Estimate, decision, and what else the runs show, at one size."""
     plan = results.plan
+    if plan.tuning_budget is not None:
+        return tuning_answer(results, size)
     found = claims(results, size, plan.protocol.reference)
     if not found:
         return _nothing(results, size)

@@ -19,6 +19,7 @@ from results.stability_table import stability_table
 from results.table import Table
 from results.test_sets_table import test_sets_table
 from results.trainable_table import trainable_table
+from results.tuning import trials_table, tuning_table
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ def make_tables(results: Results) -> tuple[Table, ...]:
 
 def _tables(results: Results) -> Iterator[Table | None]:
     plan = results.plan
+    if plan.tuning_budget is not None:
+        yield from (make(results, size) for size in plan.sizes for make in (tuning_table, trials_table))
+        return
     others = [plan.protocol.reference, *([plan.protocol.focus] if plan.protocol.focus else [])]
     for size in plan.sizes:
         yield main_table(results, size)

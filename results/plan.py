@@ -65,7 +65,10 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """A suite: its title, note for readers, protocol, tasks, methods (in row order) and planned runs."""
+    """A suite: its title, note for readers, protocol, tasks, methods (in row order) and planned runs.
+
+    tuning_budget: of a suite that chooses settings, how many it tries of each method; its rows are these settings.
+    """
 
     suite: str
     title: str
@@ -78,6 +81,7 @@ class Plan:
     sizes: tuple[str, ...]
     seeds: tuple[int, ...]
     runs: dict[str, PlannedRun] = field(repr=False)
+    tuning_budget: int | None = field(default=None, repr=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -152,6 +156,7 @@ def _plan(content: dict[str, Any]) -> Plan:
         sizes=tuple(size_name(size) for size in content["sizes"]),
         seeds=tuple(int(seed) for seed in content["seeds"]),
         runs={run.key: run for run in runs},
+        tuning_budget=int(content["tuning"]["budget"]) if "tuning" in content else None,
     )
 
 

@@ -134,7 +134,8 @@ def sweep(
 
 def _sweep(
     suite: str, plan: "Plan", layout: Layout, glue: Path | None, workers: int | None, retry_failed: bool
-) -> None:
+) -> "Plan":
+    """Do what is missing; returns the plan that tables show, which has the rows of earlier sweeps too."""
     from amix.record import Store
     from runners.engine import default_workers
     from runners.perform import Performer
@@ -167,7 +168,8 @@ def _sweep(
         _leave_at_once()
     counts = status_counts(plan, known_runs(plan, layout))
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    console.print(f"Suite {name}: {len(plan.runs)} runs: {said}", highlight=False)
+    console.print(f"Suite {name}: {len(plan.runs)} runs: {said}", highlight=False, markup=False)
+    return shown
 
 
 @app.command("all")
@@ -188,11 +190,15 @@ def all_verb(
         _show_plan(plan, layout, workers, retry_failed)
         return
     _sweep(suite, plan, layout, glue, workers, retry_failed)
+    _make_everything(plan.suite.name, layout)
+
+
+def _make_everything(name: str, layout: Layout) -> None:
+    """Tables, figures and the page of a suite that has run; says where they are."""
     from paper_figures.figures import make_unless_made
     from paper_figures.report import write
     from results.collect import collect as make_tables
 
-    name = plan.suite.name
     collected = make_tables(name, layout)
     make_unless_made(name, layout)
     page = write(name, layout)
@@ -205,6 +211,39 @@ def all_verb(
     }
     for what, path in places.items():
         console.print(f"{what + ':':<9}{path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def tune(
+    suite: SuiteOption = "tune-embedded",
+    methods: MethodsOption = "",
+    glue: GlueOption = None,
+    workers: WorkersOption = None,
+    out: OutOption = None,
+    dry_run: DryOption = False,
+    retry_failed: RetryOption = False,
+) -> None:
+    """Search every method's grid on dev data, the same number of settings each, and write the best ones to a file.
+
+    Can be stopped at any time; the same command goes on. Suites use the file with `hyperparameters: tuned`.
+    """
+    from results.frame import load
+    from results.tuning import choices
+    from runners.hyperparameters import write
+    from runners.suite import SuiteError
+
+    plan = _plan(suite, methods, "")
+    if plan.suite.tuning is None:
+        raise SuiteError(f"suite {plan.suite.name} chooses no settings: it has no 'tuning: {{budget: ...}}'")
+    layout = Layout(out)
+    if dry_run:
+        _show_plan(plan, layout, workers, retry_failed)
+        return
+    shown = _sweep(suite, plan, layout, glue, workers, retry_failed)
+    _make_everything(plan.suite.name, layout)
+    (size,) = (results := load(plan.suite.name, layout)).plan.sizes
+    path = write(shown.suite, choices(results, size), layout)
+    console.print(f"settings: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -8,16 +8,17 @@ from typing import Any
 
 from amix import encoders
 from amix.encoders import find_encoder, public_name
-from amix.method import Method, MethodError, find_method, full_settings, load_external, source_hash
+from amix.method import Method, full_settings, source_hash
 from amix.recipe import Recipe
 from amix.record import RunSpec, write_atomically
 from amix.tasks import Task, task_source
 from results.layout import Layout
 from results.plan import SCHEMA
 from runners.engine import PlannedRun
+from runners.hyperparameters import with_tuned
+from runners.search import EXTERNAL, check_seeds, expanded, method_of, recipe_of
 from runners.suite import Row, Size, Suite, SuiteError, chosen_seeds
 
-EXTERNAL = ".py:"
 EMBEDDED_NOTE = "embedded tasks: for trying the suite, not evidence"
 EXAMPLES_OF_A_FULL_SPLIT = 10_000
 """Stands in for the size of a whole train split, which is not known before its data is read; estimates only."""
@@ -39,7 +40,8 @@ class Plan:
     def as_dict(self, command: str) -> dict[str, Any]:
         """The plan as plain JSON types, with the command that asked for it."""
         suite = self.suite
-        return {
+        tuning = {"tuning": dataclasses.asdict(suite.tuning)} if suite.tuning else {}
+        return tuning | {
             "schema": SCHEMA,
             "suite": suite.name,
             "title": suite.title,
@@ -77,12 +79,16 @@ def examples_of(task: Task, size: Size) -> int | None:
 def make_plan(suite: Suite) -> Plan:
     """All runs that the suite asks for; a method that is not defined for regression has none on such a task.
 
-    Errors: SuiteError for an unknown method, setting or training option, and for two rows that are the same run.
+    Errors: SuiteError for an unknown method, setting or training option, for two rows that are the same run, for seeds
+    that are both tuned on and reported, and for tuned settings that nobody has sought yet.
     """
-    recipes = [_recipe(suite, row) for row in suite.methods]
+    check_seeds(suite)
+    suite = expanded(suite)
+    rows = with_tuned(suite)
+    recipes = [recipe_of(suite, row) for row in rows]
     encoder_source = encoders.source_hash(suite.encoder)
-    methods = tuple(_method(row) for row in suite.methods)
-    settings = [_settings(row, method) for row, method in zip(suite.methods, methods, strict=True)]
+    methods = tuple(method_of(row) for row in rows)
+    settings = [_settings(row, method) for row, method in zip(rows, methods, strict=True)]
     runs = tuple(
         _planned(suite, row.label, method, configuration, recipe, task, examples_of(task, size), seed, encoder_source)
         for task in suite.tasks
@@ -124,20 +130,6 @@ def _planned(
     return PlannedRun(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size)
 
 
-def _recipe(suite: Suite, row: Row) -> Recipe:
-    try:
-        return find_encoder(suite.encoder).recipe.with_changes({**suite.training, **row.training})
-    except (TypeError, ValueError) as error:
-        raise SuiteError(f"suite {suite.name}, {row.label}, training: {error}") from error
-
-
-def _method(row: Row) -> type[Method]:
-    try:
-        return load_external(row.method) if EXTERNAL in row.method else find_method(row.method)
-    except MethodError as error:
-        raise SuiteError(f"methods: {error}") from error
-
-
 def _settings(row: Row, method: type[Method]) -> dict[str, Any]:
     try:
         return full_settings(method, row.config)
@@ -158,12 +150,16 @@ def with_recorded(plan: Plan, suite: Suite, recorded: Container[str]) -> Plan:
 
     So that a sweep of some rows or seeds (--methods, --seeds) adds to the tables and takes nothing from them.
     """
+    suite = expanded(suite)
     chosen = {row.label: row for row in plan.suite.methods}
     rows = {row.label: row for row in suite.methods} | chosen
     seeds = tuple(dict.fromkeys((*suite.seeds, *plan.suite.seeds)))
     whole = make_plan(dataclasses.replace(suite, methods=tuple(rows.values()), seeds=seeds))
     there = [run for run in whole.runs if run.spec.key in recorded]
     labels = {run.label for run in there} | set(chosen)
+    if suite.tuning:  # A method whose search has begun stands there with all its settings: the rest is missing.
+        begun = {row.method for label, row in rows.items() if label in labels}
+        labels |= {label for label, row in rows.items() if row.method in begun}
     numbers = {run.spec.seed for run in there} | set(plan.suite.seeds)
     protocol = suite.protocol if suite.protocol.focus in labels else plan.suite.protocol
     return make_plan(
@@ -205,7 +201,7 @@ def _chosen_rows(suite: Suite, text: str) -> tuple[Row, ...]:
 
 
 def _new_row(name: str) -> Row:
-    method = _method(Row(name, name))
+    method = method_of(Row(name, name))
     return Row(method.name, name)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from amix.tasks import find_task
 from results.plan import Protocol
 from runners.plan import Plan, make_plan, with_choices
+from runners.search import expanded
 from runners.suite import Row, Suite, SuiteError, find_suite, nearest, yaml_value
 
 SUITE = "single"
@@ -47,7 +48,7 @@ def one_run(
             task_files={name: str(Path(file).resolve()) for name, file in own.items()},
         )  # fmt: skip
         return make_plan(chosen)
-    chosen = with_choices(find_suite(suite), f"+{method}")
+    chosen = with_choices(expanded(find_suite(suite)), f"+{method}")
     tasks = {one.name: one for one in chosen.tasks}
     if task not in tasks:
         raise SuiteError(f"suite {suite} has no task '{task}'; {nearest(task, tasks)}")
@@ -61,7 +62,8 @@ def one_run(
             sizes=sizes,
             seeds=(seed,),
             methods=(row,),
-            protocol=Protocol(row.label),
+            protocol=Protocol(row.label, split=chosen.protocol.split),
+            tuning=None,
             training=chosen.training | training,
         )
     )

@@ -17,6 +17,9 @@ FOLDER = Path(__file__).parent / "suites"
 SELECTIONS = ("last", "best_dev")
 SPLITS = ("test", "dev")
 SUBSETS = ("uniform", "stratified")
+PAPER, TUNED = "paper", "tuned"
+EVERY_METHOD = "all"
+"""Stands under `methods:` for one row per method of the project."""
 Size = int | Mapping[str, int] | None
 
 
@@ -38,13 +41,22 @@ class Row:
     """One row of the tables: a label, the method behind it, and the settings that differ from the method's defaults.
 
     method is a name of the registry, or path/to/file.py:ClassName for a method from outside the project. training
-    holds what this row alone changes in the recipe.
+    holds what this row alone changes in the recipe. trial: the row is one of the settings that a tuning tries.
     """
 
     label: str
     method: str
     config: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    trial: bool = False
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The search of a tuning suite: budget settings of every method, the first ones of a shuffle with this seed."""
+
+    budget: int
+    shuffle: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,8 @@ class Suite:
     """A comparison as its author wrote it down.
 
     sizes count training examples, None is the whole train split; instead, one mapping gives each task its own.
-    training holds what differs from the encoder's recipe; footnotes say per task what a reader must know; task_files
+    training holds what differs from the encoder's recipe; hyperparameters: `paper`, `tuned` or a file of tuned ones;
+    tuning: the suite chooses settings and reports nothing; footnotes say per task what a reader must know; task_files
     are the YAML files of tasks of one's own.
     """
 
@@ -67,6 +80,8 @@ class Suite:
     note: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     subset: str = SUBSETS[0]
+    hyperparameters: str = PAPER
+    tuning: Tuning | None = None
     footnotes: dict[str, str] = field(default_factory=dict)
     task_files: dict[str, str] = field(default_factory=dict)
 
@@ -123,7 +138,7 @@ def read_suite(path: Path) -> Suite:
 def _suite(content: dict[str, Any], path: Path) -> Suite:
     known = {one.name for one in fields(Suite)} - {"task_files"}
     _check_fields(content, known, {"encoder", "tasks", "seeds", "methods"}, "suite")
-    rows = method_rows(content["methods"])
+    rows = method_rows(content["methods"], (content.get("protocol") or {}).get("reference"))
     names = [str(name) for name in _list(content["tasks"], "tasks")]
     tasks = tuple(find_task(name, path.parent) for name in names)
     _refuse_repeated("tasks", [task.name for task in tasks])
@@ -140,19 +155,33 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         note=str(content.get("note", "")),
         training=_mapping(content.get("training"), "training"),
         subset=_one_of(content.get("subset", SUBSETS[0]), SUBSETS, "subset"),
+        hyperparameters=_hyperparameters(content.get("hyperparameters", PAPER), path.parent),
+        tuning=_tuning(content["tuning"]) if "tuning" in content else None,
         footnotes=_footnotes(_mapping(content.get("footnotes"), "footnotes"), [task.name for task in tasks]),
         task_files={name: str(file.resolve()) for name, file in own},
     )
 
 
-def method_rows(content: Any) -> tuple[Row, ...]:
-    """The rows that `methods:` describes: names, or labels with settings such as {high p: {method: name, p: 0.9}}."""
+def method_rows(content: Any, first: str | None = None) -> tuple[Row, ...]:
+    """The rows that `methods:` describes: names, or labels with settings such as {high p: {method: name, p: 0.9}}.
+
+    `all` stands for every method of the project, the one named `first` before the others; a row given beside it takes
+    the place of the row of the same label.
+    """
     items = list(content.items()) if isinstance(content, dict) else []
     for item in [] if isinstance(content, dict) else _list(content, "methods"):
         items += item.items() if isinstance(item, dict) else [(item, None)]
-    rows = tuple(_row(str(label), settings) for label, settings in items)
-    _refuse_repeated("methods", [row.label for row in rows])
-    return rows
+    given = [_row(str(label), settings) for label, settings in items if label != EVERY_METHOD]
+    _refuse_repeated("methods", [row.label for row in given])
+    if len(given) == len(items):
+        return tuple(given)
+    return tuple(({row.label: row for row in _every_method(first)} | {row.label: row for row in given}).values())
+
+
+def _every_method(first: str | None) -> list[Row]:
+    from amix.method import built_in_methods  # Imports torch, which a suite that names its methods need not wait for.
+
+    return [Row(name, name) for name in sorted(built_in_methods(), key=lambda name: name != first)]
 
 
 def _row(label: str, settings: Any) -> Row:
@@ -180,6 +209,21 @@ def chosen_seeds(content: Any) -> tuple[int, ...]:
     if not 1 <= first <= len(seeds):
         raise SuiteError(f"seeds: first must lie between 1 and {len(seeds)}, the size of preset '{preset}': {first}")
     return seeds[:first]
+
+
+def _hyperparameters(content: Any, folder: Path) -> str:
+    """`paper`, `tuned`, or the path of a file of tuned settings, which is sought beside the suite."""
+    text = str(content)
+    return str(folder / text) if text.endswith(".yaml") else _one_of(text, (PAPER, TUNED), "hyperparameters")
+
+
+def _tuning(content: Any) -> Tuning:
+    content = _mapping(content, "tuning")
+    _check_fields(content, {one.name for one in fields(Tuning)}, {"budget"}, "tuning")
+    tuning = Tuning(**{name: _whole(value, f"tuning: {name}") for name, value in content.items()})
+    if tuning.budget < 1:
+        raise SuiteError(f"tuning: the budget is the number of settings to try, at least 1: {tuning.budget}")
+    return tuning
 
 
 def _protocol(content: dict[str, Any], labels: list[str]) -> Protocol:

@@ -44,9 +44,13 @@ class Suite:
     encoder: str = "minilm-l6"
     split: str = "test"
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # label -> settings; the method is then agwm
+    budget: int | None = None  # of a search for settings; labels are then 'method setting'
     searching: tuple[str, ...] = ()  # methods whose side files tell of a search, as agwm's do
 
     def spec(self, method: str, task: str, size: int | None, seed: int) -> RunSpec:
+        if self.budget is not None:
+            method, _, setting = method.partition(" ")
+            return RunSpec(task, size, seed, method, self.encoder, {"setting": setting})
         config = {"strength": 0.5} | self.settings.get(method, {})
         name = "agwm" if method in self.settings else method
         return RunSpec(task, size, seed, name, self.encoder, config, training={"lr": 1e-4, "epochs": 10})
@@ -61,7 +65,7 @@ def plan(suite: Suite) -> dict[str, Any]:
         for method in suite.methods
     ]
     focus = "agwm" if "agwm" in suite.methods else None
-    return {
+    return ({"tuning": {"budget": suite.budget}} if suite.budget else {}) | {
         "schema": 1,
         "suite": suite.name,
         "title": "Synthetic records",
