@@ -16,6 +16,8 @@ SCHEMA = 1
 FINISHED = ("ok", "diverged", "failed")
 """Statuses after which a run is not run again: its outcome is data; `oom` and `cancelled` are accidents."""
 STATUSES = (*FINISHED, "oom", "cancelled")
+OUT_OF_DOMAIN = "out_of_domain"
+"""Block of a record's scores (by rule) and of its data: a score, or the majority's, for each out-of-domain set."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from paper_figures.drawing import Drawing, grid, legend, looks, plain
+from paper_figures.drawing import Drawing, looks
+from paper_figures.panels import grid, legend, points
 from results.cells import majority_score, scores_of, summaries
 from results.frame import Results
 from results.statistics.aggregates import interquartile_mean, interquartile_mean_interval, performance_profile
@@ -24,7 +25,7 @@ def performance_profiles(results: Results, size: str) -> Drawing | None:
     every = np.concatenate([task for tasks in gains.values() for task in tasks])
     thresholds = np.linspace(np.floor(every.min()), np.ceil(every.max()), STEPS)
     curves = {label: performance_profile(tasks, thresholds) for label, tasks in gains.items()}
-    figure, panels = grid(1, 2.8)
+    figure, panels = grid(1, 2.6)
     for label, curve in curves.items():
         look = looks(results.plan)[label]
         panels[0].step(
@@ -54,15 +55,12 @@ def interquartile_means(results: Results, size: str) -> Drawing | None:
     for label, tasks in gains.items():
         low, high = interquartile_mean_interval(tasks, draws=DRAWS)
         rows.append({"label": label, "iqm": interquartile_mean(np.concatenate(tasks)), "low": low, "high": high})
-    figure, panels = grid(1, 0.8 + 0.2 * len(rows))
-    for height, row in enumerate(rows):
-        look = looks(plan)[row["label"]]
-        panels[0].plot([row["low"], row["high"]], [height, height], color=look.colour, linewidth=5, alpha=0.35)
-        panels[0].plot([row["iqm"]], [height], **look.point())
-    panels[0].set_yticks(range(len(rows)), [plain(row["label"]) for row in rows])
-    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    figure, panels = grid(1, 0.8 + 0.2 * len(rows), names=list(gains))
+    look, heights = [looks(plan)[label] for label in gains], range(len(rows))
+    ends = [[row[end] for row in rows] for end in ("low", "high")]
+    panels[0].hlines(heights, *ends, colors=[one.colour for one in look], linewidth=5, alpha=0.35)
+    points(panels[0], [row["iqm"] for row in rows], heights, look)
     panels[0].set_xlabel("interquartile mean, points above the majority class")
-    panels[0].grid(visible=False, axis="y")
     return Drawing(
         figure,
         pd.DataFrame(rows),

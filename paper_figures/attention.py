@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 
-from paper_figures.drawing import Drawing, grid, looks, plain
+from paper_figures.drawing import Drawing, looks, plain
+from paper_figures.panels import grid, legend_of, text_width
 from results.arrays import Search, searches
 from results.frame import Results
 from results.words import size_words
@@ -18,6 +20,8 @@ DEPARTURES = {"task_share": "1 − A", "pretrained_share": "B"}
 FACTORS = {"attention_mean": "1 − mean of a₁, a₂"}
 """What is drawn in their place for runs that noted the attention factors alone."""
 OUTSIDE = "outside"
+SCALE = 0.7
+"""Inches at the right for the scale of the colours."""
 LOSSES = {"lower_loss": ("loss of the lower level", "#4d4d4d"), "upper_loss": ("loss of the upper level", "#d55e00")}
 
 
@@ -29,7 +33,11 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
     if data.empty:
         return None
     tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
-    figure, panels = grid(len(tasks) * len(names), 1.4 + 0.14 * data["layer"].nunique(), sharey=True)
+    layers, kinds = ([str(one) for one in dict.fromkeys(data[what])] for what in ("layer", "kind"))
+    foot = 0.65 * text_width(kinds, "xtick.labelsize") + 0.12  # They are small and stand at 45 degrees.
+    figure, panels = grid(
+        len(tasks) * len(names), 0.35 + foot + 0.14 * len(layers), names=layers, foot=foot, edge=SCALE
+    )
     drawn = {name: data[name] if name == "pretrained_share" else 1 - data[name] for name in names}
     highest = max(float(values.max()) for values in drawn.values()) or 1.0
     images = []
@@ -37,8 +45,11 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
         values = data[["layer", "kind"]].assign(value=drawn[name])[data["task"] == task.name]
         images.append(_heat_map(panels[number], values, highest))
         panels[number].set_title(f"{plain(task.title)}: {names[name]}")
-    panels[0].set_ylabel("layer")
-    figure.colorbar(images[0], ax=panels, shrink=0.8, pad=0.01)
+        panels[number].set_xticks(range(len(kinds)), kinds, rotation=45, ha="right", rotation_mode="anchor")
+        panels[number].tick_params(axis="x", labelsize=6.5)
+    margins, width = figure.subplotpars, figure.get_figwidth()
+    scale = figure.add_axes((margins.right + 0.1 / width, margins.bottom, 0.1 / width, margins.top - margins.bottom))
+    figure.colorbar(images[0], cax=scale)
     return Drawing(
         figure,
         data,
@@ -56,17 +67,17 @@ def search_losses(results: Results, size: str) -> Drawing | None:
     if data.empty:
         return None
     tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
-    figure, panels = grid(len(tasks), 2.2)
+    figure, panels = grid(len(tasks), 2.0)
     for axes, task in zip(panels, tasks, strict=True):
-        for name, (words, colour) in LOSSES.items():
+        for name, (_, colour) in LOSSES.items():
             lines = data[(data["task"] == task.name) & (data["level"] == name)]
             table = lines.pivot(index="iteration", columns="seed", values="loss")
             axes.plot(table.index, table.to_numpy(), color=colour, alpha=0.3, linewidth=0.5)
-            axes.plot(table.index, table.mean(axis=1), color=colour, linewidth=1.8, label=words)
+            axes.plot(table.index, table.mean(axis=1), color=colour, linewidth=1.8)
         axes.set_title(plain(task.title))
         axes.set_xlabel("iteration of the search")
         axes.set_ylabel("loss")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(LOSSES))
+    legend_of(figure, [Line2D([], [], color=colour, linewidth=1.8, label=words) for words, colour in LOSSES.values()])
     return Drawing(
         figure,
         data,
@@ -84,20 +95,19 @@ def attention_over_runs(results: Results, size: str) -> Drawing | None:
     plan = results.plan
     labels = [label for label in plan.labels if label in set(data["label"])]
     tasks = [task for task in plan.tasks.values() if task.name in set(data["task"])]
-    figure, panels = grid(len(tasks), 0.8 + 0.22 * len(labels), sharey=True)
+    figure, panels = grid(len(tasks), 0.8 + 0.22 * len(labels), names=labels)
+    look = looks(plan)
     for axes, task in zip(panels, tasks, strict=True):
-        for height, label in enumerate(labels):
-            here = data[(data["task"] == task.name) & (data["label"] == label)]
-            colour = looks(plan)[label].colour
-            for low, high, width in (("lowest", "highest", 0.8), ("tenth", "ninetieth", 4.0)):
-                axes.plot([here[low].mean(), here[high].mean()], [height] * 2, color=colour, alpha=0.35, lw=width)
-            axes.plot(here["mean"], [height] * len(here), "o", markersize=2.6, color=colour, markeredgewidth=0)
+        here = data[data["task"] == task.name]
+        heights = [labels.index(label) for label in here["label"]]
+        axes.scatter(here["mean"], heights, s=2.6**2, c=[look[label].colour for label in here["label"]], linewidths=0,
+                     zorder=3)  # fmt: skip
+        means = here.groupby("label")[["lowest", "highest", "tenth", "ninetieth"]].mean().reindex(labels)
+        for low, high, width in (("lowest", "highest", 0.8), ("tenth", "ninetieth", 4.0)):
+            colours = [look[label].colour for label in labels]
+            axes.hlines(range(len(labels)), means[low], means[high], colors=colours, alpha=0.35, linewidth=width)
         axes.set_title(plain(task.title))
         axes.set_xlabel("attention factor")
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
-    panels[0].set_yticks(range(len(labels)), [plain(label) for label in labels])
-    panels[0].set_ylim(len(labels) - 0.5, -0.5)
     return Drawing(
         figure,
         data,
@@ -146,9 +156,6 @@ def _heat_map(axes: Axes, values: pd.DataFrame, highest: float) -> AxesImage:
     layers, kinds = list(dict.fromkeys(values["layer"])), list(dict.fromkeys(values["kind"]))
     table = values.pivot_table(index="layer", columns="kind", values="value").reindex(index=layers, columns=kinds)
     image = axes.imshow(table.to_numpy(), cmap="Blues", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")
-    axes.set_xticks(range(len(kinds)), kinds, rotation=45, ha="right", rotation_mode="anchor")
-    axes.tick_params(axis="x", labelsize=6.5)
-    axes.set_yticks(range(len(layers)), layers)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     return image

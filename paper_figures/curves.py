@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
-from paper_figures.drawing import Drawing, grid, legend, looks, plain
+from paper_figures.drawing import Drawing, looks, plain
+from paper_figures.panels import grid, legend, lines
 from results.cells import scores_of
 from results.frame import POINTS, Results
 from results.statistics.budget import expected_best_without_replacement
@@ -20,13 +22,13 @@ def learning_curves(results: Results, size: str) -> Drawing | None:
     if data.empty:
         return None
     tasks = [task for task in plan.tasks.values() if task.name in set(data["task"])]
-    figure, panels = grid(len(tasks), 2.2)
+    figure, panels = grid(len(tasks), 2.0)
     for axes, task in zip(panels, tasks, strict=True):
         for label in chosen:
             runs = data[(data["task"] == task.name) & (data["label"] == label)]
             look = looks(plan)[label]
-            for _, run in runs.groupby("seed"):
-                axes.plot(run["epoch"], run["dev"], color=look.colour, alpha=0.3, linewidth=0.5)
+            seeds = [run[["epoch", "dev"]].to_numpy(float) for _, run in runs.groupby("seed")]
+            lines(axes, seeds, [look] * len(seeds), 0.5, alpha=0.3)
             mean = runs.groupby("epoch")["dev"].mean()
             axes.plot(mean.index, mean, color=look.colour, linewidth=1.8)
         axes.set_title(plain(task.title))
@@ -70,12 +72,15 @@ def expected_best(results: Results, size: str) -> Drawing | None:
     data = pd.DataFrame(rows)
     if data.empty:
         return None
-    figure, panels = grid(len(plan.tasks), 2.2)
-    for axes, entry in zip(panels, plan.tasks.values(), strict=True):
-        for name, line in data[data["task"] == entry.name].groupby("label", sort=False):
-            look = looks(plan)[str(name)]
-            axes.plot(line["n"], line["best"], color=look.colour, marker=look.marker, markersize=2.5, linewidth=1)
+    tasks = [task for task in plan.tasks.values() if task.name in set(data["task"])]
+    figure, panels = grid(len(tasks), 2.0)
+    look = looks(plan)
+    for axes, entry in zip(panels, tasks, strict=True):
+        found = dict(list(data[data["task"] == entry.name].groupby("label", sort=False)))
+        parts = [line[["n", "best"]].to_numpy(float) for line in found.values()]
+        lines(axes, parts, [look[label] for label in found], 1.0, share=0.7)
         axes.set_title(plain(f"{entry.title} ({metric_words(entry.metric)})"))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("seeds tried, n")
         axes.set_ylabel("expected best × 100")
     legend(figure, [label for label in plan.labels if label in set(data["label"])], plan, lines=True)

@@ -9,9 +9,7 @@ from typing import Any
 
 import matplotlib
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from amix.record import write_atomically
 from results.plan import Plan
@@ -21,8 +19,6 @@ REFERENCE, FOCUS = "#4d4d4d", "#d55e00"
 # Okabe and Ito's colours, told apart under every common colour blindness; the two above are kept for their methods.
 COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a6fb0", "#a6761d")
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
-ACROSS = 6
-"""Most entries in a row of a legend."""
 # No date and no version in a file: the same figure is the same bytes.
 METADATA: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
@@ -49,10 +45,14 @@ class Look:
     colour: str
     marker: str
 
+    @property
+    def size(self) -> float:
+        """Size of a point; a star needs more room to look as large as a disc."""
+        return float(matplotlib.rcParams["lines.markersize"]) * (1.7 if self.marker == "*" else 1.0)
+
     def point(self) -> dict[str, Any]:
-        """Arguments of Axes.plot for a lone point; a star needs more room to look as large as a disc."""
-        size = matplotlib.rcParams["lines.markersize"] * (1.7 if self.marker == "*" else 1.0)
-        return {"color": self.colour, "marker": self.marker, "markersize": size, "linestyle": "none"}
+        """Arguments of Line2D for a lone point."""
+        return {"color": self.colour, "marker": self.marker, "markersize": self.size, "linestyle": "none"}
 
 
 def looks(plan: Plan) -> dict[str, Look]:
@@ -70,38 +70,9 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def grid(
-    count: int, height: float, across: int = 4, width: float = 7.0, sharey: bool = False
-) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, at most `across` in a row, each row `height` inches high."""
-    columns = min(count, across)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(width if columns > 1 else 0.65 * width, height * rows), layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
-    for spare in panels[count:]:
-        spare.remove()
-    return figure, panels[:count]
-
-
-def legend(figure: Figure, labels: list[str], plan: Plan, lines: bool = False) -> None:
-    """One legend of methods below the panels."""
-    look = looks(plan)
-    handles = [
-        Line2D([], [], label=plain(label), **look[label].point() | ({"linestyle": "-"} if lines else {}))
-        for label in labels
-    ]
-    rows = -(-len(handles) // ACROSS)
-    figure.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles) // rows))
-
-
 def save(drawing: Drawing, name: str, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write <name>.pdf, .svg, .png and .csv (the numbers drawn); the same drawing gives the same bytes."""
     files = [folder / f"{name}.{suffix}" for suffix in (*formats, "csv")]
-    # Lay out here and not in each of the three files: they agree, and take a third of the time.
-    engine = drawing.figure.get_layout_engine()
-    if engine:
-        engine.execute(drawing.figure)
-    drawing.figure.set_layout_engine(None)
     for path in files[:-1]:
         buffer = io.BytesIO()
         drawing.figure.savefig(buffer, format=path.suffix[1:], metadata=METADATA[path.suffix[1:]])

@@ -1,11 +1,10 @@
 """Paired differences with intervals: what a method changes, task by task and over all tasks."""
 
-import math
-
 import pandas as pd
 from matplotlib.axes import Axes
 
-from paper_figures.drawing import Drawing, grid, looks, plain
+from paper_figures.drawing import Drawing, looks, plain
+from paper_figures.panels import bars, grid, points
 from results.across import claims
 from results.comparisons import against
 from results.frame import Results
@@ -22,18 +21,16 @@ def forest(results: Results, size: str) -> Drawing | None:
         return None
     labels = [label for label in plan.labels if label in set(data["label"])]
     panels_of = [task for task in (*plan.tasks, AVERAGE) if task in set(data["task"])]
-    figure, panels = grid(len(panels_of), 0.8 + 0.2 * len(labels), across=5, sharey=True)
+    figure, panels = grid(len(panels_of), 0.8 + 0.2 * len(labels), across=5, names=labels)
     for axes, task in zip(panels, panels_of, strict=True):
         _panel(axes, results, data[data["task"] == task], labels)
         average = task == AVERAGE
         axes.set_title(
             "all tasks" if average else plain(plan.tasks[task].title), fontweight="bold" if average else None
         )
-        axes.set_xlabel("difference in points")
+        axes.set_xlabel("difference, points")
         if average:
             axes.set_facecolor("0.97")
-    panels[0].set_yticks(range(len(labels)), [plain(label) for label in labels])
-    panels[0].set_ylim(len(labels) - 0.5, -0.5)
     return Drawing(
         figure,
         data,
@@ -61,12 +58,8 @@ def _panel(axes: Axes, results: Results, rows: pd.DataFrame, labels: list[str]) 
     protocol = results.plan.protocol
     axes.axvspan(-protocol.margin, protocol.margin, color="0.92", zorder=0)
     axes.axvline(0, color="0.35", linewidth=0.8)
-    for row in rows.to_dict("records"):
-        look, height = looks(results.plan)[row["label"]], labels.index(row["label"])
-        if not math.isnan(row["low"]):
-            axes.plot([row["low"], row["high"]], [height, height], color=look.colour, linewidth=1.4)
-        filled = row["p_holm"] <= protocol.alpha
-        face = look.colour if filled else "white"
-        axes.plot([row["difference"]], [height], **look.point() | {"markerfacecolor": face})
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
+    look = [looks(results.plan)[label] for label in rows["label"]]
+    heights = [labels.index(label) for label in rows["label"]]
+    bars(axes, heights, rows["low"], rows["high"], look, 1.4)
+    faces = [one.colour if p <= protocol.alpha else "white" for one, p in zip(look, rows["p_holm"], strict=True)]
+    points(axes, rows["difference"], heights, look, faces)

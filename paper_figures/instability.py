@@ -4,7 +4,8 @@ import math
 
 import pandas as pd
 
-from paper_figures.drawing import Drawing, grid, looks, plain
+from paper_figures.drawing import Drawing, looks, plain
+from paper_figures.panels import bars, grid, points
 from results.cells import FEWEST_SEEDS, summaries
 from results.frame import Results
 from results.words import size_words
@@ -21,23 +22,21 @@ def instability(results: Results, size: str) -> Drawing | None:
     data = pd.DataFrame(rows)
     if data.empty:
         return None
-    figure, panels = grid(len(plan.tasks), 0.8 + 0.2 * len(plan.labels), sharey=True)
-    for axes, task in zip(panels, plan.tasks.values(), strict=True):
-        for height, (label, look) in enumerate(looks(plan).items()):
-            here = data[(data["task"] == task.name) & (data["label"] == label)]
-            for row in here.to_dict("records"):
-                axes.plot([0, row["std"]], [height, height], color=look.colour, linewidth=1.2)
-                axes.plot([row["std"]], [height], **look.point())
-                if row["failed"]:
-                    axes.annotate(f"{row['failed']} failed", (row["std"], height), (5, 0), textcoords="offset points",
-                                  va="center", fontsize=6.5)  # fmt: skip
+    tasks = [task for task in plan.tasks.values() if task.name in set(data["task"])]
+    figure, panels = grid(len(tasks), 0.8 + 0.2 * len(plan.labels), names=plan.labels)
+    look, heights = looks(plan), {label: height for height, label in enumerate(plan.labels)}
+    for axes, task in zip(panels, tasks, strict=True):
+        here = data[data["task"] == task.name]
+        own, rows = [look[label] for label in here["label"]], [heights[label] for label in here["label"]]
+        bars(axes, rows, [0.0] * len(here), here["std"], own, 1.2)
+        points(axes, here["std"], rows, own)
+        for row in here[here["failed"] > 0].to_dict("records"):
+            axes.annotate(f"{row['failed']} failed", (row["std"], heights[row["label"]]), (5, 0),
+                          textcoords="offset points", va="center", fontsize=6.5)  # fmt: skip
         axes.set_title(plain(task.title))
         axes.set_xlabel("std over seeds")
-        widest = data["std"][data["task"] == task.name].max()
+        widest = here["std"].max()
         axes.set_xlim(0, 1.15 * widest if widest > 0 else 1)
-        axes.grid(visible=False, axis="y")
-    panels[0].set_yticks(range(len(plan.labels)), [plain(label) for label in plan.labels])
-    panels[0].set_ylim(len(plan.labels) - 0.5, -0.5)
     return Drawing(
         figure,
         data,

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from paper_figures.drawing import Drawing, grid, looks, plain
+from paper_figures.drawing import Drawing, looks, plain
+from paper_figures.panels import lines, points, text_width
 from results.cells import score_matrix
 from results.frame import Results
 from results.statistics.ranks import cliques, friedman, mean_ranks, pairwise_holm
@@ -12,6 +14,10 @@ from results.words import size_words
 
 LINE = 0.32
 """Distance between two labels or two bars, in units of the diagram."""
+INCHES, WIDTH, ABOVE = 0.155, 6.5, 0.15
+"""The same distance in inches, the diagram's width, and what its numbers need above it."""
+BESIDE = 0.04
+"""How far lines reach beyond the ranks, as a share of their range."""
 
 
 def critical_difference(results: Results, size: str) -> Drawing | None:
@@ -29,8 +35,7 @@ def critical_difference(results: Results, size: str) -> Drawing | None:
     ranks = mean_ranks(means)
     bars = cliques(ranks, pairwise_holm(blocks) > plan.protocol.alpha)
     omnibus = friedman(means)
-    figure, panels = grid(1, 0.75 + 0.11 * len(labels) + 0.1 * len(bars), width=10.0)
-    _diagram(panels[0], results, dict(zip(labels, ranks, strict=True)), [[labels[i] for i in bar] for bar in bars])
+    figure = _diagram(results, dict(zip(labels, ranks, strict=True)), [[labels[i] for i in bar] for bar in bars])
     data = pd.DataFrame({"label": labels, "mean_rank": ranks, "bars": [_bars_of(i, bars) for i in range(len(labels))]})
     return Drawing(
         figure,
@@ -47,30 +52,29 @@ def _bars_of(index: int, bars: list[list[int]]) -> str:
     return " ".join(str(number + 1) for number, bar in enumerate(bars) if index in bar)
 
 
-def _diagram(axes: Axes, results: Results, ranks: dict[str, float], bars: list[list[str]]) -> None:
-    count = len(ranks)
+def _diagram(results: Results, ranks: dict[str, float], bars: list[list[str]]) -> Figure:
+    count, look = len(ranks), looks(results.plan)
     ordered = sorted(ranks, key=lambda label: ranks[label])
     left, right = ordered[: (count + 1) // 2], ordered[(count + 1) // 2 :]
     first = -LINE * (len(bars) + 1)
-    for side, members in ((1, left), (count, right[::-1])):
+    last = first - LINE * (len(left) - 0.3)
+    words = {label: f"{plain(label)}  {rank:.2f}" for label, rank in ranks.items()}
+    figure, axes = _frame(text_width(words.values(), "font.size") + 0.2, (LINE - last) / LINE * INCHES)
+    beside = BESIDE * (count - 1)
+    paths = {}
+    for side, way, members in ((1, -1, left), (count, 1, right[::-1])):
         for row, label in enumerate(members):
-            look, height = looks(results.plan)[label], first - LINE * row
-            edge = side + (-0.15 if side == 1 else 0.15)
-            axes.plot([ranks[label], ranks[label], edge], [0, height, height], color=look.colour, linewidth=0.9)
-            axes.plot([ranks[label]], [0], **look.point(), clip_on=False, zorder=3)
-            side_of = "right" if side == 1 else "left"
-            axes.text(
-                edge + (-0.08 if side == 1 else 0.08),
-                height,
-                f"{plain(label)}  {ranks[label]:.2f}",
-                va="center",
-                ha=side_of,
-            )
+            height, edge = first - LINE * row, side + way * beside
+            paths[label] = np.array([(ranks[label], 0), (ranks[label], height), (edge, height)])
+            axes.text(edge + way * 0.3 * beside, height, words[label], va="center", ha="right" if way < 0 else "left")
+    own = [look[label] for label in paths]
+    lines(axes, list(paths.values()), own, 0.9)
+    points(axes, [ranks[label] for label in paths], [0.0] * len(paths), own, clipped=False)
     for row, bar in enumerate(bars):
         ends = [ranks[label] for label in bar]
         axes.plot([min(ends) - 0.05, max(ends) + 0.05], [-LINE * (row + 0.7)] * 2, color="0.2", linewidth=2.4)
-    axes.set_xlim(1 - 0.45 * count**0.5, count + 0.45 * count**0.5)
-    axes.set_ylim(first - LINE * (len(left) - 0.3), LINE)
+    axes.set_xlim(1 - 1.1 * beside, count + 1.1 * beside)
+    axes.set_ylim(last, LINE)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.spines["top"].set_visible(True)
     axes.spines["top"].set_position(("data", 0))
@@ -79,3 +83,12 @@ def _diagram(axes: Axes, results: Results, ranks: dict[str, float], bars: list[l
     axes.set_xticks(range(1, count + 1))
     axes.set_yticks([])
     axes.grid(visible=False)
+    return figure
+
+
+def _frame(margin: float, height: float) -> tuple[Figure, Axes]:
+    """A figure with room for names at both sides of its one panel; all in inches."""
+    figure = Figure(figsize=(WIDTH, height + ABOVE))
+    margins = {"left": margin / WIDTH, "right": 1 - margin / WIDTH}
+    figure.subplots_adjust(**margins, bottom=0.0, top=height / (height + ABOVE))
+    return figure, figure.add_subplot()

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from paper_figures.drawing import Drawing, grid, legend, looks, plain
+from paper_figures.drawing import Drawing, looks, plain
+from paper_figures.panels import grid, legend, lines, points
 from results.cells import majority_score, scores_of, summaries
 from results.frame import Results
 from results.plan import FULL
@@ -20,19 +21,27 @@ def score_against_size(results: Results) -> Drawing | None:
     data = pd.DataFrame([row for size in sizes for task in plan.tasks for row in _rows(results, size, task)])
     if data.empty:
         return None
-    figure, panels = grid(len(plan.tasks), 2.4)
-    for axes, task in zip(panels, plan.tasks.values(), strict=True):
-        for label, look in looks(plan).items():
-            line = data[(data["task"] == task.name) & (data["label"] == label)].sort_values("n_train")
-            focal = label in (plan.protocol.reference, plan.protocol.focus)
-            axes.plot(line["n_train"], line["mean"], **look.point() | {"linestyle": "-"}, zorder=3 if focal else 2)
-            # Ten overlapping bands hide each other; the two methods in question have theirs, the CSV has all.
-            if focal:
+    tasks = [task for task in plan.tasks.values() if task.name in set(data["task"])]
+    figure, panels = grid(len(tasks), 2.2)
+    look = looks(plan)
+    for axes, task in zip(panels, tasks, strict=True):
+        own = data[data["task"] == task.name].sort_values("n_train", kind="stable")
+        found = dict(list(own.groupby("label", sort=False)))
+        ordered = sorted(found, key=list(look).index)
+        parts = [found[label][["n_train", "mean"]].to_numpy(float) for label in ordered]
+        own_look = [look[label] for label in ordered]
+        lines(axes, parts, own_look, 1.2)
+        every = [(one, *place) for one, part in zip(own_look, parts, strict=True) for place in part]
+        points(axes, *np.array([place for _, *place in every]).T, [one for one, *_ in every])
+        # Ten overlapping bands hide each other; the two methods in question have theirs, the CSV has all.
+        for label in (plan.protocol.reference, plan.protocol.focus):
+            if label in found:
+                line = found[label]
                 axes.fill_between(
-                    line["n_train"], line["low"], line["high"], color=look.colour, alpha=0.15, linewidth=0
+                    line["n_train"], line["low"], line["high"], color=look[label].colour, alpha=0.15, linewidth=0
                 )
-        for size in sizes:
-            axes.plot([int(size)], [majority_score(summaries(results), size, task.name)], "_", color="0.35")
+        levels = [majority_score(summaries(results), size, task.name) for size in sizes]
+        axes.plot([int(size) for size in sizes], levels, "_", color="0.35")
         axes.set_xscale("log")
         axes.set_xticks([int(size) for size in sizes], sizes)
         axes.minorticks_off()

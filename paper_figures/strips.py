@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from paper_figures.drawing import Drawing, Look, grid, looks, plain
+from paper_figures.drawing import Drawing, Look, looks, plain
+from paper_figures.panels import bars, colours, grid
 from results.frame import COUNTED, Results
 from results.plan import Task
 from results.statistics import t_interval
@@ -26,16 +27,12 @@ def strips(results: Results, size: str) -> Drawing | None:
     intervals = runs.groupby(["task", "label"], sort=False)["score"].apply(_interval).rename("interval")
     data = runs.join(intervals, on=["task", "label"])
     data[["mean", "low", "high"]] = np.array(data.pop("interval").tolist())
-    figure, panels = grid(len(tasks), 0.8 + 0.22 * len(plan.labels), sharey=True)
+    figure, panels = grid(len(tasks), 0.8 + 0.22 * len(plan.labels), names=plan.labels)
+    look = looks(plan)
     for axes, task in zip(panels, tasks, strict=True):
         here = data[data["task"] == task.name].sort_values("seed", kind="stable")
-        of_label = dict(list(here.groupby("label")))
-        for row, (label, look) in enumerate(looks(plan).items()):
-            if label in of_label:
-                _strip(axes, row, of_label[label], look)
+        _strips(axes, dict(list(here.groupby("label"))), look)
         _dress(axes, task, float(here["majority"].median()))
-    panels[0].set_yticks(range(len(plan.labels)), [plain(label) for label in plan.labels])
-    panels[0].set_ylim(len(plan.labels) - 0.5, -0.5)
     columns = ["task", "label", "seed", "status", "score", "mean", "low", "high", "majority"]
     return Drawing(
         figure,
@@ -52,23 +49,37 @@ def _interval(scores: object) -> tuple[float, float, float]:
     return (float(values.mean()), *t_interval(values))
 
 
-def _strip(axes: Axes, row: int, frame: pd.DataFrame, look: Look) -> None:
-    heights = row + np.linspace(-SPREAD, SPREAD, len(frame)) if len(frame) > 1 else np.array([float(row)])
-    failed = frame["status"].isin(COUNTED).to_numpy()
-    scores = frame["score"].to_numpy()
-    axes.plot(scores[~failed], heights[~failed], "o", markersize=2.6, color=look.colour, alpha=0.55, markeredgewidth=0)
-    if failed.any():
-        axes.plot(scores[failed], heights[failed], "x", markersize=4, color=look.colour, markeredgewidth=1)
-    mean, low, high = (float(frame[name].iloc[0]) for name in ("mean", "low", "high"))
-    if not math.isnan(low):
-        axes.plot([low, high], [row, row], color=look.colour, linewidth=1.6, solid_capstyle="butt")
-    axes.plot([mean], [row], "D", markersize=3.6, color=look.colour, markeredgecolor="white", markeredgewidth=0.5)
+def _strips(axes: Axes, of_label: dict[str, pd.DataFrame], look: dict[str, Look]) -> None:
+    rows = {label: row for row, label in enumerate(look) if label in of_label}
+    frame = pd.concat(
+        [of_label[label].assign(height=_heights(row, len(of_label[label]))) for label, row in rows.items()]
+    )
+    failed = frame["status"].isin(COUNTED)
+    seeds, tints = frame[~failed], colours(look[label] for label in frame["label"][~failed])
+    axes.scatter(seeds["score"], seeds["height"], s=2.6**2, c=tints, alpha=0.55, linewidths=0, zorder=2)
+    for label, own in frame[failed].groupby("label"):
+        axes.plot(own["score"], own["height"], "x", markersize=4, color=look[label].colour, markeredgewidth=1)
+    cells = frame.drop_duplicates("label")
+    own_look = [look[label] for label in rows]
+    bars(axes, list(rows.values()), cells["low"], cells["high"], own_look, 1.6)
+    axes.scatter(
+        cells["mean"],
+        list(rows.values()),
+        s=3.6**2,
+        c=colours(own_look),
+        marker="D",
+        edgecolors="white",
+        linewidths=0.5,
+        zorder=3,
+    )
+
+
+def _heights(row: int, count: int) -> np.ndarray:
+    return row + np.linspace(-SPREAD, SPREAD, count) if count > 1 else np.array([float(row)])
 
 
 def _dress(axes: Axes, task: Task, majority: float) -> None:
     axes.set_title(plain(task.title))
     axes.set_xlabel(f"{metric_words(task.metric)} × 100")
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
     if not math.isnan(majority):
         axes.axvline(majority, color="0.35", linestyle="--", linewidth=0.8)

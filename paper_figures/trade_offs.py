@@ -4,7 +4,8 @@ import math
 
 import pandas as pd
 
-from paper_figures.drawing import Drawing, grid, legend, looks, plain
+from paper_figures.drawing import Drawing, looks, plain
+from paper_figures.panels import grid, legend, points
 from results.cells import cost_ratios, seed_averages, summaries
 from results.frame import Results
 from results.words import metric_words, size_words
@@ -24,15 +25,15 @@ def mean_against_spread(results: Results, size: str) -> Drawing | None:
     if data.empty:
         return None
     tasks = [task for task in plan.tasks.values() if task.name in set(data["task"])]
-    figure, panels = grid(len(tasks), 2.4)
+    figure, panels = grid(len(tasks), 2.1)
+    look = looks(plan)
     for axes, task in zip(panels, tasks, strict=True):
-        for row in data[data["task"] == task.name].to_dict("records"):
-            look = looks(plan)[row["label"]]
-            axes.plot([row["std"]], [row["mean"]], **look.point())
+        here = data[data["task"] == task.name]
+        points(axes, here["std"], here["mean"], [look[label] for label in here["label"]])
         axes.set_title(plain(task.title))
         axes.set_xlabel("std over seeds")
         axes.set_ylabel(f"mean {metric_words(task.metric)} × 100")
-        axes.set_xlim(0, 1.12 * data["std"][data["task"] == task.name].max() or 1)
+        axes.set_xlim(0, 1.12 * here["std"].max() or 1)
     legend(figure, [label for label in plan.labels if label in set(data["label"])], plan)
     return Drawing(
         figure,
@@ -55,7 +56,8 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
     data = pd.DataFrame(rows)
     if data.empty or data[list(COSTS)].isna().all(axis=None):
         return None
-    figure, panels = grid(len(COSTS), 2.6, sharey=True)
+    figure, panels = grid(len(COSTS), 2.4)
+    look = looks(plan)
     for axes, (cost, words) in zip(panels, COSTS.items(), strict=True):
         known = data.dropna(subset=[cost])
         data[f"pareto_{cost}"] = data["label"].isin(
@@ -63,13 +65,11 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
         )
         front = data[data[f"pareto_{cost}"]].sort_values(cost)
         axes.step(front[cost], front["score"], where="post", color="0.6", linewidth=1, zorder=1)
-        for row in known.to_dict("records"):
-            look = looks(plan)[row["label"]]
-            axes.plot([row[cost]], [row["score"]], **look.point())
         axes.set_xscale("log", base=2)
+        points(axes, known[cost], known["score"], [look[label] for label in known["label"]])
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-        axes.set_xlabel(f"{words}, relative to {plain(plan.protocol.reference)}")
-    panels[0].set_ylabel(f"average {results.split} score × 100")
+        axes.set_xlabel(f"{words}, relative")
+        axes.set_ylabel(f"average {results.split} score × 100")
     legend(figure, [label for label in plan.labels if label in set(data["label"])], plan)
     return Drawing(
         figure,

@@ -1,0 +1,170 @@
+"""Panels at fixed places and what is drawn in them: margins follow from texts, and a panel's marks are few artists.
+
+A layout that is searched for, and an artist for each of ten thousand marks, would take a page most of a minute.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path
+from matplotlib.textpath import text_to_path
+from matplotlib.transforms import IdentityTransform
+from numpy.typing import ArrayLike
+
+from paper_figures.drawing import Look, looks, plain
+from results.plan import Plan
+
+ACROSS = 6
+"""Most entries in a row of a legend."""
+# All in inches.
+HEAD = 0.27
+"""Above a panel: its title."""
+FOOT = 0.45
+"""Below a panel: the numbers of its axis and what they are."""
+SIDE = 0.62
+"""Left of a panel that has numbers and a label of its own there."""
+BETWEEN = 0.16
+"""Between panels that share the names at their left."""
+EDGE = 0.12
+"""Right of the last panel: half of its axis' last number."""
+PADDING = 0.12
+"""Around a name at the left."""
+ENTRY, ENTRY_HEIGHT, LEGEND_PADDING = 0.5, 0.165, 0.12
+"""Width of a legend's entry beside its text, its height, and what a legend takes beside its entries."""
+
+
+def grid(
+    count: int,
+    height: float,
+    across: int = 4,
+    width: float = 7.0,
+    names: Sequence[str] = (),
+    foot: float = FOOT,
+    edge: float = EDGE,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, at most `across` in a row, each row `height` inches high with its title and labels.
+
+    With names, every panel has a line for each of them, from the top, and they are written at the left of each row of
+    panels; without, every panel has numbers of its own there. foot and edge: inches below a panel and at the right.
+    """
+    columns = min(count, across)
+    rows = -(-count // columns)
+    width = width if columns > 1 else 0.65 * width
+    left, gap = (text_width(names) + PADDING, BETWEEN) if names else (SIDE, SIDE)
+    figure = Figure(figsize=(width, height * rows))
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - edge / width,
+        bottom=foot / (height * rows),
+        top=1 - HEAD / (height * rows),
+        wspace=gap * columns / (width - left - edge - gap * (columns - 1)),
+        hspace=(HEAD + foot) / (height - HEAD - foot),
+    )
+    panels = [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
+    for number, axes in enumerate(panels if names else []):
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        if number % columns:
+            axes.yaxis.set_visible(False)
+        else:
+            axes.set_yticks(range(len(names)), [plain(name) for name in names])
+            axes.tick_params(axis="y", length=0)
+            axes.grid(visible=False, axis="y")
+    return figure, panels
+
+
+def text_width(texts: Iterable[str], setting: str = "ytick.labelsize") -> float:
+    """Width in inches of the widest text, in the letters of that setting of the style."""
+    properties = FontProperties(size=matplotlib.rcParams[setting])
+    longest = sorted(texts, key=len)[-3:]  # Letters differ in width, but not so much.
+    widths = [text_to_path.get_text_width_height_descent(text, properties, ismath=False)[0] for text in longest]
+    return max(widths, default=0.0) / 72
+
+
+def legend(figure: Figure, labels: Iterable[str], plan: Plan, lines: bool = False) -> None:
+    """One legend of methods below the panels."""
+    look, style = looks(plan), {"linestyle": "-"} if lines else {}
+    legend_of(figure, [Line2D([], [], label=plain(label), **look[label].point() | style) for label in labels])
+
+
+def legend_of(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """One legend of these lines below the panels; the figure grows by its height and the panels stay as they are."""
+    width, height = figure.get_size_inches()
+    entry = text_width([str(handle.get_label()) for handle in handles], "legend.fontsize") + ENTRY
+    rows = -(-len(handles) // max(1, min(ACROSS, int(width / entry))))
+    more = ENTRY_HEIGHT * rows + LEGEND_PADDING
+    margins = figure.subplotpars
+    figure.set_figheight(height + more)
+    figure.subplots_adjust(
+        bottom=(margins.bottom * height + more) / (height + more), top=1 - (1 - margins.top) * height / (height + more)
+    )
+    figure.legend(
+        handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0), borderaxespad=0.1, ncols=-(-len(handles) // rows)
+    )
+
+
+def points(
+    axes: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    look: Sequence[Look],
+    faces: Sequence[str] = (),
+    share: float = 1.0,
+    clipped: bool = True,
+) -> None:
+    """A mark at each x and y in the colour and marker of its method; faces: other fillings; share: of the usual size.
+
+    All are one collection.
+    """
+    edges = colours(look)
+    marks = PathCollection(
+        [_marker(one.marker) for one in look],
+        sizes=[(share * one.size) ** 2 for one in look],
+        offsets=np.column_stack([np.asarray(x, float), np.asarray(y, float)]),
+        offset_transform=axes.transData,
+        facecolors=list(faces) or edges,
+        edgecolors=edges,
+        linewidths=share,
+        clip_on=clipped,
+        zorder=3,
+    )
+    marks.set_transform(IdentityTransform())
+    axes.add_collection(marks)
+    axes.autoscale_view()
+
+
+def colours(look: Iterable[Look]) -> np.ndarray:
+    """The methods' colours as numbers [n, 4], which matplotlib need not read again for each mark."""
+    return np.array([_numbers(one.colour) for one in look])
+
+
+_numbers = cache(to_rgba)
+
+
+@cache
+def _marker(marker: str) -> Path:
+    style = MarkerStyle(marker)
+    return style.get_path().transformed(style.get_transform())
+
+
+def bars(axes: Axes, y: ArrayLike, low: ArrayLike, high: ArrayLike, look: Sequence[Look], width: float) -> None:
+    """A horizontal bar from low to high at each y, in the colour of its method; none where an end is unknown."""
+    axes.hlines(y, low, high, colors=colours(look), linewidth=width, zorder=2)
+
+
+def lines(
+    axes: Axes, parts: Sequence[np.ndarray], look: Sequence[Look], width: float, alpha: float = 1.0, share: float = 0.0
+) -> None:
+    """Lines through points [k, 2], each in the colour of its method, with its mark at the end; share: of its size."""
+    axes.add_collection(LineCollection(list(parts), colors=colours(look), linewidths=width, alpha=alpha, zorder=2))
+    axes.autoscale_view()
+    if share and parts:
+        points(axes, *np.array([part[-1] for part in parts]).T, look, share=share)
