@@ -29,11 +29,16 @@ def refresh(readme: Path, suite: str, layout: Layout) -> bool:
 
     The README must have a place for the suite (see fills). Raises PlanError when there is no usable plan.
     """
-    opening, closing = markers(suite)
+    return put(readme, suite, part(load(suite, layout), layout, readme.parent))
+
+
+def put(readme: Path, name: str, content: str) -> bool:
+    """Put content between the markers of this name, which must be there; returns whether that changed the file."""
+    opening, closing = markers(name)
     text = readme.read_text()
     before, _, rest = text.partition(opening)
     after = rest.partition(closing)[2]
-    renewed = f"{before}{opening}\n{part(load(suite, layout), layout, readme.parent)}\n\n{closing}{after}"
+    renewed = f"{before}{opening}\n{content}\n\n{closing}{after}"
     if renewed != text:
         readme.write_text(renewed)
     return renewed != text

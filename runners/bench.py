@@ -21,7 +21,7 @@ def loop(
     from runners.bench_loop import overhead
 
     ours, bare = overhead(encoder, TASK, size, repeats)
-    console.print(f"training loop {ours:.2f} s, bare passes {bare:.2f} s, ratio {ours / bare:.3f}", highlight=False)
+    console.print(f"training loop {ours:.2f} s, bare passes {bare:.2f} s, ratio {ours / bare:.3f}")
 
 
 @app.command()
@@ -45,9 +45,9 @@ def agwm(
     lines: list[Line] = []
     for line in measure(workload, repeats, presets, memory, between):
         lines.append(line)
-        console.print(line.text(), highlight=False, markup=False)
+        console.print(line.text())
     save(lines, workload, recorded_command(), out or TABLE)
-    console.print(f"written to {out or TABLE}", highlight=False, markup=False)
+    console.print(f"written to {out or TABLE}")
 
 
 @app.command()
@@ -61,4 +61,4 @@ def hypergradient(
     from runners.bench_hypergradient import agreement
 
     for line in agreement(encoder, task, draws, steps):
-        console.print(line, highlight=False, markup=False)
+        console.print(line)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from results.layout import Layout
-from runners import bench, interrupt, run_commands
+from runners import bench, interrupt, methods_command, run_commands
 from runners.options import (
     DryOption,
     GlueOption,
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(run_commands.app)
+app.add_typer(methods_command.app)
 app.add_typer(bench.app, name="bench")
 
 
@@ -109,7 +111,6 @@ def _show_plan(plan: "Plan", layout: Layout, workers: int | None, retry_failed: 
     console.print(
         f"{len(plan.runs)} runs, {work.done} done, {len(work.runs)} to do: "
         f"about {duration(work.seconds(count))} with {max(count, 1)} workers",
-        highlight=False,
     )
 
 
@@ -156,19 +157,18 @@ def _sweep(
         console.print(
             f"Suite {name}: {work.done} of {len(plan.runs)} runs are done; {len(work.runs)} to do, "
             f"about {duration(work.seconds(count))} with {max(count, 1)} workers",
-            highlight=False,
         )
     try:
         with SweepProgress(work, count, console) as progress:
             sweep(performer, work, count, progress)
     except KeyboardInterrupt:
         left = todo(plan, known_runs(plan, layout))
-        console.print(f"\nStopped: {left.done} of {len(plan.runs)} runs are done. Go on with:", highlight=False)
-        console.print(f"  {typed_command()}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"\nStopped: {left.done} of {len(plan.runs)} runs are done. Go on with:")
+        console.print(f"  {typed_command()}", soft_wrap=True)
         _leave_at_once()
     counts = status_counts(plan, known_runs(plan, layout))
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    console.print(f"Suite {name}: {len(plan.runs)} runs: {said}", highlight=False, markup=False)
+    console.print(f"Suite {name}: {len(plan.runs)} runs: {said}")
     return shown
 
 
@@ -210,7 +210,7 @@ def _make_everything(name: str, layout: Layout) -> None:
         "page": page,
     }
     for what, path in places.items():
-        console.print(f"{what + ':':<9}{path}", highlight=False, soft_wrap=True)
+        console.print(f"{what + ':':<9}{path}", soft_wrap=True)
 
 
 @app.command()
@@ -243,7 +243,7 @@ def tune(
     _make_everything(plan.suite.name, layout)
     (size,) = (results := load(plan.suite.name, layout)).plan.sizes
     path = write(shown.suite, choices(results, size), layout)
-    console.print(f"settings: {path}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"settings: {path}", soft_wrap=True)
 
 
 @app.command()
@@ -255,10 +255,10 @@ def collect(suite: SuiteOption = "quick", out: OutOption = None, selection: Sele
     name, layout = _suite_name(suite), Layout(out)
     collected = make_tables(name, layout, selection)
     _show_tables(collected)
-    console.print(f"tables: {layout.tables(name)}", highlight=False, soft_wrap=True)
+    console.print(f"tables: {layout.tables(name)}", soft_wrap=True)
     if out is None and fills(README, name):
         refresh(README, name, layout)
-        console.print(f"and in {README}", highlight=False, soft_wrap=True)
+        console.print(f"and in {README}", soft_wrap=True)
 
 
 def _show_tables(collected: "Collected") -> None:
@@ -269,7 +269,7 @@ def _show_tables(collected: "Collected") -> None:
         if not table.detail:
             console.print(terminal(table))
     for problem in collected.problems:
-        console.print(f"[yellow]left out:[/yellow] {escape(str(problem))}", highlight=False)
+        console.print(Text.assemble(("left out: ", "yellow"), str(problem)))
 
 
 @app.command()
@@ -277,7 +277,7 @@ def archive(suite: SuiteOption = "quick", out: OutOption = None) -> None:
     """Put a suite's plan, records and predictions into one Parquet file, which is enough to remake everything."""
     from results.frame import pack
 
-    console.print(f"archive: {pack(_suite_name(suite), Layout(out))}", highlight=False, soft_wrap=True)
+    console.print(f"archive: {pack(_suite_name(suite), Layout(out))}", soft_wrap=True)
 
 
 @app.command()
@@ -286,7 +286,7 @@ def figures(suite: SuiteOption = "quick", out: OutOption = None) -> None:
     from paper_figures.figures import make
 
     for path in make(_suite_name(suite), Layout(out)):
-        console.print(str(path), highlight=False, soft_wrap=True)
+        console.print(str(path), soft_wrap=True)
 
 
 @app.command()
@@ -294,4 +294,4 @@ def report(suite: SuiteOption = "quick", out: OutOption = None) -> None:
     """Write a suite's page: tables, figures, environment and the command, in one HTML file. Needs no torch."""
     from paper_figures.report import write
 
-    console.print(str(write(_suite_name(suite), Layout(out))), highlight=False, soft_wrap=True)
+    console.print(str(write(_suite_name(suite), Layout(out))), soft_wrap=True)

@@ -4,12 +4,15 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+import results.table
 from amix.encoders import ENCODERS, find_encoder
-from amix.method import methods
+from amix.method import Method
 from amix.tasks import TASKS
 from results.plan import size_name
+from results.registry_table import Entry, registry_table
 from runners.plan import Plan
 from runners.progress import duration
+from runners.search import expanded
 from runners.suite import find_suite, suite_names
 from runners.sweep import Todo
 from runners.trainable import trainable_share
@@ -23,16 +26,24 @@ def _table(title: str, headers: Iterable[str], numbers: Iterable[str] = ()) -> T
     return table
 
 
-def methods_table(encoder: str, size: int) -> Table:
-    """Every registered method with its cost and the share of the encoder's weights that it trains."""
+def methods_table(methods: Iterable[type[Method]], encoder: str, size: int) -> results.table.Table:
+    """Methods with their papers, costs on so many examples, the share of the encoder that they train, and parity."""
     recipe = find_encoder(encoder).recipe
-    table = _table(f"Methods (on {encoder}, N={size})", ("name", "kind", "cost", "trains", "paper"), ("cost", "trains"))
-    for name, method in methods().items():
-        cost = method().relative_passes(size, recipe)
-        share = 100 * trainable_share(method, encoder)
-        table.add_row(name, method.kind, f"{cost:.2g} x", f"{share:.3g} %", method.paper)
-    table.caption = "cost: forward and backward passes of a whole run relative to plain finetuning"
-    return table
+    entries = [
+        Entry(
+            name=method.name,
+            kind=method.kind,
+            year=method.year,
+            paper=method.paper,
+            passes=method.passes,
+            run_passes=method().relative_passes(size, recipe),
+            trained=trainable_share(method, encoder, size),
+            parity=method.parity,
+            regression=method.regression,
+        )
+        for method in methods
+    ]
+    return registry_table(entries, encoder, size)
 
 
 def tasks_table() -> Table:
@@ -68,7 +79,7 @@ def suites_table() -> Table:
     """The suites that come with the project."""
     table = _table("Suites", ("name", "title", "encoder", "runs"), ("runs",))
     for name in suite_names():
-        suite = find_suite(name)
+        suite = expanded(find_suite(name))
         runs = len(suite.tasks) * len(suite.sizes) * len(suite.seeds) * len(suite.methods)
         table.add_row(name, suite.title, suite.encoder, str(runs))
     return table

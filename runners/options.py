@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-console = Console(width=None if sys.stdout.isatty() else 160)
+console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+"""Square brackets in a label, a path or a message are no markup."""
 
 SuiteOption = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite of the project, or a suite's file.")]
 OutOption = Annotated[

@@ -83,7 +83,7 @@ class SweepProgress:
             self.console.print(Text(f"{line}: {outcome.message}".rstrip(": "), style="yellow"))
         elif not self.console.is_terminal:
             left = duration(self.remaining.seconds())
-            self.console.print(f"{self.done}/{self.count} {line}, about {left} left", highlight=False)
+            self.console.print(f"{self.done}/{self.count} {line}, about {left} left")
 
     def retried(self, run: PlannedRun) -> None:
         """A run's worker died, and the run waits for another one."""

@@ -1,4 +1,4 @@
-"""The verbs for single runs (run, export) and for what there is to choose from (methods, tasks, encoders, suites)."""
+"""The verbs for single runs (run, export) and for what there is to choose from (tasks, encoders, suites)."""
 
 import dataclasses
 from pathlib import Path
@@ -65,12 +65,12 @@ def _do(plan: "Plan", out: Path | None, glue: Path | None, folder: Path | None) 
         performer = dataclasses.replace(performer, export=str(folder.resolve()))
     outcome = performer(run)
     record = store.get(run.spec.key) or {}
-    console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip(), highlight=False, markup=False)
+    console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip())
     for rule, scores in record["scores"].items():
         for split in ("dev", "test"):
             values = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in scores.get(split, {}).items())
-            console.print(f"  {rule} {split}: {values}" if values else f"  {rule} {split}: -", highlight=False)
-    console.print(f"record: {store.path(run.spec.key)}", highlight=False, soft_wrap=True)
+            console.print(f"  {rule} {split}: {values}" if values else f"  {rule} {split}: -")
+    console.print(f"record: {store.path(run.spec.key)}", soft_wrap=True)
     if outcome.status != "ok":
         raise typer.Exit(1)
 
@@ -108,24 +108,7 @@ def export(
 ) -> None:
     """Do one run again and save its model as a plain Hugging Face folder. The same run gives the same weights."""
     _do(_one_run(suite, encoder, task, method, seed, size, settings, training), out, glue, folder)
-    console.print(f"model: {folder}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def methods(
-    encoder: EncoderOption = DEFAULT_ENCODER,
-    size: Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples; costs depend on them.")] = 300,
-    external: Annotated[
-        list[str] | None, typer.Option("--methods", help="A method of your own too, as path/to/file.py:ClassName.")
-    ] = None,
-) -> None:
-    """List every method with its family, cost, trained share and paper."""
-    from amix.method import load_external
-    from runners.listings import methods_table
-
-    for reference in external or []:
-        load_external(reference)
-    console.print(methods_table(encoder, size))
+    console.print(f"model: {folder}", soft_wrap=True)
 
 
 @app.command()

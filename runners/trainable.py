@@ -1,8 +1,8 @@
 """Which share of an encoder's weights a method trains."""
 
+import copy
 from functools import cache
 
-import numpy
 import torch
 from torch import nn
 
@@ -13,6 +13,8 @@ from amix.modules import trainable
 from amix.tasks import TASKS, Task
 from amix.training import Fit
 
+LENGTH = 8
+
 
 def _any_task() -> Task:
     """A classification task; only the shape of the head depends on it."""
@@ -20,18 +22,25 @@ def _any_task() -> Task:
 
 
 @cache
-def _parameters(encoder: str) -> int:
-    return sum(parameter.numel() for parameter in load_model(encoder, _any_task(), seed=0).parameters())
+def _model(encoder: str) -> nn.Module:
+    return load_model(encoder, _any_task(), seed=0)
 
 
-def trainable_share(method: type[Method], encoder: str) -> float:
-    """Trained parameters after the method has prepared the model, relative to those of the plain model.
+def trainable_share(method: type[Method], encoder: str, size: int) -> float:
+    """Trained parameters after the method has prepared the model for `size` examples, relative to the plain model's.
 
     Above 1 where a method adds more than it freezes.
     """
-    task = _any_task()
-    model: nn.Module = load_model(encoder, task, seed=0)
-    nothing = Encoded({}, torch.zeros(0, dtype=torch.int64), torch.from_numpy(numpy.zeros(0, dtype=numpy.int64)))
-    fit = Fit(task, find_encoder(encoder).recipe, 0, nothing, nothing)
-    prepared = method().prepare(model, fit)
-    return sum(parameter.numel() for parameter in trainable(prepared)) / _parameters(encoder)
+    model = copy.deepcopy(_model(encoder))
+    total = sum(parameter.numel() for parameter in model.parameters())
+    data = _examples(size)
+    fit = Fit(_any_task(), find_encoder(encoder).recipe, 0, data, data.select([]))
+    return sum(parameter.numel() for parameter in trainable(method().prepare(model, fit))) / total
+
+
+@cache
+def _examples(size: int) -> Encoded:
+    """Sentences of one word: what a method prepares may depend on how many there are."""
+    ids = torch.ones(size, LENGTH, dtype=torch.int64)
+    lengths = torch.full((size,), LENGTH)
+    return Encoded({"input_ids": ids, "attention_mask": torch.ones_like(ids)}, lengths, torch.arange(size) % 2)

@@ -150,3 +150,10 @@ def test_a_method_from_outside_is_listed(tmp_path: Path, monkeypatch: pytest.Mon
     result = call("methods", "--methods", f"{file}:Mine", "--encoder", "minilm-l2")
     assert result.exit_code == 0, result.output
     assert "nobody, 2026" in result.output
+
+
+def test_square_brackets_are_printed_as_they_stand(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, "minilm-l3", methods="vanilla, '[red] p': {method: mixout}")
+    result = call("plan", "--suite", suite, "--out", tmp_path / "[bold]")
+    assert result.exit_code == 0, result.output
+    assert "[red] p" in result.output
