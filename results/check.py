@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from amix.record import SCHEMA, STATUSES, digest
+from amix.record import OUT_OF_DOMAIN, SCHEMA, STATUSES, digest
 from results.plan import Plan
 
 
@@ -45,6 +45,7 @@ def complaint(record: Any, plan: Plan) -> str | None:
     return (
         _shape_complaint(record)
         or _score_complaint(record, metric, plan.protocol.split)
+        or _other_sets_complaint(record, plan)
         or _number_complaint(record, metric)
     )
 
@@ -76,6 +77,21 @@ def _score_complaint(record: dict[str, Any], metric: str, split: str) -> str | N
         for name, score in found.items():
             if score is not None and not (_is_number(score) and -1 <= score <= 1):
                 return f"its {selection} {name} score {metric} is {score!r}, not a number from -1 to 1"
+    return None
+
+
+def _other_sets_complaint(record: dict[str, Any], plan: Plan) -> str | None:
+    for one in plan.out_of_domain:
+        for selection, splits in (record.get("scores") or {}).items():
+            others = splits.get(OUT_OF_DOMAIN) or {}
+            score = _get(others, one.name, one.metric)
+            if isinstance(others, dict) and one.name not in others:
+                continue
+            if not (_is_number(score) and -1 <= score <= 1):
+                return f"its {selection} {one.name} score {one.metric} is {score!r}, not a number from -1 to 1"
+        majority = _get(record.get("data"), OUT_OF_DOMAIN, one.name, "majority", one.metric)
+        if majority is not None and not _is_number(majority):
+            return f"its {one.name} majority score {one.metric} is {majority!r}, not a number"
     return None
 
 

@@ -13,6 +13,7 @@ from results.frame import Results, load
 from results.layout import Layout
 from results.main_table import main_table
 from results.methods_table import methods_table
+from results.out_of_domain_table import out_of_domain_table
 from results.published import published_table
 from results.sizes_table import sizes_table
 from results.stability_table import stability_table
@@ -43,9 +44,18 @@ def collect(suite: str, layout: Layout, selection: str | None = None) -> Collect
 
 
 def make_tables(results: Results) -> tuple[Table, ...]:
-    """Every table that the suite's records can fill, in reading order, each with the command that makes it."""
+    """Every table that the suite's records can fill, in reading order, each with the command that makes it.
+
+    By another selection rule than the plan's, its name ends in that rule's.
+    """
     command = f"Made by: python -m runners collect --suite {results.plan.suite}"
-    return tuple(replace(table, notes=(*table.notes, command)) for table in _tables(results) if table is not None)
+    name = ""
+    if (
+        results.selection != results.plan.protocol.selection
+    ):  # Another rule than the protocol's is a second look, and must not stand in the first one's place.
+        command, name = f"{command} --selection {results.selection}", f"-{results.selection.replace('_', '-')}"
+    made = (table for table in _tables(results) if table is not None)
+    return tuple(replace(table, name=table.name + name, notes=(*table.notes, command)) for table in made)
 
 
 def _tables(results: Results) -> Iterator[Table | None]:
@@ -60,6 +70,7 @@ def _tables(results: Results) -> Iterator[Table | None]:
     for size in plan.sizes:
         yield from (across_table(results, size, other) for other in others)
         yield ablation_table(results, size)
+        yield out_of_domain_table(results, size)
         yield test_sets_table(results, size)
         yield stability_table(results, size)
         yield cost_table(results, size)

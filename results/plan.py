@@ -42,6 +42,16 @@ class Task:
 
 
 @dataclass(frozen=True)
+class OtherSet:
+    """An out-of-domain set: its title, its primary metric, and the tasks whose models are scored on it."""
+
+    name: str
+    title: str
+    metric: str
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class MethodRow:
     """A row of the tables: its label, the method behind it, and what the registry says of that."""
 
@@ -81,6 +91,7 @@ class Plan:
     sizes: tuple[str, ...]
     seeds: tuple[int, ...]
     runs: dict[str, PlannedRun] = field(repr=False)
+    out_of_domain: tuple[OtherSet, ...] = ()
     tuning_budget: int | None = field(default=None, repr=False)
 
     @property
@@ -156,6 +167,10 @@ def _plan(content: dict[str, Any]) -> Plan:
         sizes=tuple(size_name(size) for size in content["sizes"]),
         seeds=tuple(int(seed) for seed in content["seeds"]),
         runs={run.key: run for run in runs},
+        out_of_domain=tuple(
+            OtherSet(one["name"], one["title"], one["metric"], tuple(one["tasks"]))
+            for one in content.get("out_of_domain", [])
+        ),
         tuning_budget=int(content["tuning"]["budget"]) if "tuning" in content else None,
     )
 

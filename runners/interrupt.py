@@ -20,6 +20,11 @@ def _note(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def came() -> bool:
+    """Whether one of the signals has come."""
+    return bool(_noted)
+
+
 def check() -> None:
     """Raise KeyboardInterrupt when a signal came, also when its own exception went nowhere."""
     if _noted:

@@ -9,8 +9,9 @@ from typing import Any
 from amix import encoders
 from amix.encoders import find_encoder, public_name
 from amix.method import Method, full_settings, source_hash
+from amix.out_of_domain import find_set
 from amix.recipe import Recipe
-from amix.record import RunSpec, write_atomically
+from amix.record import OUT_OF_DOMAIN, RunSpec, write_atomically
 from amix.tasks import Task, task_source
 from results.layout import Layout
 from results.plan import SCHEMA
@@ -41,7 +42,9 @@ class Plan:
         """The plan as plain JSON types, with the command that asked for it."""
         suite = self.suite
         tuning = {"tuning": dataclasses.asdict(suite.tuning)} if suite.tuning else {}
-        return tuning | {
+        others = {OUT_OF_DOMAIN: _other_sets(suite)} if suite.out_of_domain else {}
+        more = tuning | others
+        return more | {
             "schema": SCHEMA,
             "suite": suite.name,
             "title": suite.title,
@@ -231,6 +234,19 @@ def _task_entry(task: Task, suite: Suite) -> dict[str, Any]:
         "footnote": "; ".join(note for note in notes if note),
         "higher_is_better": True,
     }
+
+
+def _other_sets(suite: Suite) -> list[dict[str, Any]]:
+    found = [find_set(name) for name in suite.out_of_domain]
+    return [
+        {
+            "name": one.name,
+            "title": one.data.title,
+            "metric": one.data.metrics[0],
+            "tasks": [task.name for task in suite.tasks if task.name in one.tasks],
+        }
+        for one in found
+    ]
 
 
 def _row_entry(row: Row, method: type[Method]) -> dict[str, Any]:

@@ -4,12 +4,16 @@ from pathlib import Path
 
 from amix.data import glue_folder, load_rows, subset_positions
 from amix.encoders import find_encoder, load_tokenizer, locate
+from amix.other_sets import out_of_domain_folder, set_rows
+from amix.out_of_domain import sets_for
 from runners.engine import PlannedRun
 from runners.plan import Plan, examples_of
 
 
-def check_inputs(plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None) -> None:
-    """Find the encoder (its hash is checked) and read every split that these runs need.
+def check_inputs(
+    plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None, out_of_domain: Path | None = None
+) -> None:
+    """Find the encoder (its hash is checked) and read every split and out-of-domain set that these runs need.
 
     Errors: EncoderError or DataError, which name the alias, folder, file or line and what to do.
     """
@@ -26,3 +30,5 @@ def check_inputs(plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None) ->
         load_rows(task, task.test, folder)
         for size in plan.suite.sizes:
             subset_positions(labels, examples_of(task, size), plan.suite.seeds[0], plan.suite.subset)
+        for one in () if plan.suite.protocol.split == "dev" else sets_for(task.name, plan.suite.out_of_domain):
+            set_rows(one, glue_folder(glue), out_of_domain_folder(out_of_domain))

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from amix.out_of_domain import find_set, sets_for
 from amix.seed_presets import PRESETS
 from amix.tasks import Task, TaskError, find_task
 from results.plan import Protocol
@@ -65,8 +66,8 @@ class Suite:
 
     sizes count training examples, None is the whole train split; instead, one mapping gives each task its own.
     training holds what differs from the encoder's recipe; hyperparameters: `paper`, `tuned` or a file of tuned ones;
-    tuning: the suite chooses settings and reports nothing; footnotes say per task what a reader must know; task_files
-    are the YAML files of tasks of one's own.
+    tuning: the suite chooses settings and reports nothing; out_of_domain names further sets that finished models
+    are scored on; footnotes say per task what a reader must know; task_files are the YAML files of one's own tasks.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Suite:
     note: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     subset: str = SUBSETS[0]
+    out_of_domain: tuple[str, ...] = ()
     hyperparameters: str = PAPER
     tuning: Tuning | None = None
     footnotes: dict[str, str] = field(default_factory=dict)
@@ -155,6 +157,7 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         note=str(content.get("note", "")),
         training=_mapping(content.get("training"), "training"),
         subset=_one_of(content.get("subset", SUBSETS[0]), SUBSETS, "subset"),
+        out_of_domain=_other_sets(content.get("out_of_domain") or [], tasks),
         hyperparameters=_hyperparameters(content.get("hyperparameters", PAPER), path.parent),
         tuning=_tuning(content["tuning"]) if "tuning" in content else None,
         footnotes=_footnotes(_mapping(content.get("footnotes"), "footnotes"), [task.name for task in tasks]),
@@ -235,6 +238,16 @@ def _protocol(content: dict[str, Any], labels: list[str]) -> Protocol:
     _one_of(protocol.selection, SELECTIONS, "protocol: selection")
     _one_of(protocol.split, SPLITS, "protocol: split")
     return protocol
+
+
+def _other_sets(content: Any, tasks: tuple[Task, ...]) -> tuple[str, ...]:
+    names = tuple(str(name) for name in (content if isinstance(content, list) else [content]))
+    _refuse_repeated("out_of_domain", list(names))
+    for name in names:
+        if not any(sets_for(task.name, (name,)) for task in tasks):
+            fitting = ", ".join(find_set(name).tasks)
+            raise SuiteError(f"out_of_domain: no task of this suite is scored on {name}; it is for {fitting}")
+    return names
 
 
 def _footnotes(content: dict[str, Any], tasks: list[str]) -> dict[str, str]:

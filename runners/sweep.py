@@ -5,9 +5,11 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from amix.encoders import find_encoder
-from amix.record import FINISHED
+from amix.out_of_domain import sets_for
+from amix.record import FINISHED, OUT_OF_DOMAIN
 from results.archive import stored_records
 from results.check import complaint
 from results.layout import Layout
@@ -35,7 +37,7 @@ def known_runs(plan: Plan, layout: Layout) -> dict[str, Known]:
     """Finished runs of a plan by key, from record files and from the committed archive.
 
     A record that the tables would leave out (damaged, edited, without the scores asked for) is none: its run is done
-    again.
+    again. So is that of a run which was done before its suite asked for an out-of-domain set.
     """
     name = plan.suite.name
     readable = read_plan(plan.as_dict(""), name)
@@ -45,10 +47,17 @@ def known_runs(plan: Plan, layout: Layout) -> dict[str, Known]:
             record = json.loads(one.text)
         except ValueError:
             continue
-        usable = complaint(record, readable) is None and record["key"] == one.key
+        usable = complaint(record, readable) is None and record["key"] == one.key and _has_sets(record, plan)
         if usable and record["status"] in FINISHED:
             known[one.key] = Known(record["status"], (record.get("cost") or {}).get("total_seconds"))
     return known
+
+
+def _has_sets(record: dict[str, Any], plan: Plan) -> bool:
+    if record["status"] != "ok" or plan.suite.protocol.split == "dev":
+        return True
+    scored = record["scores"].get(plan.suite.protocol.selection, {}).get(OUT_OF_DOMAIN, {})
+    return all(one.name in scored for one in sets_for(record["spec"]["task"], plan.suite.out_of_domain))
 
 
 def known_keys(suite: str, layout: Layout) -> set[str]:

@@ -65,6 +65,16 @@ SUITES = {
         seeds=(1, 2, 3, 4, 5, 6, 7),
         encoder="bert-large",
     ),
+    "elsewhere": synthetic.Suite(
+        name="elsewhere",
+        tasks=("rte", "sst2"),
+        methods=("vanilla", "agwm", "mix_out", "r&d"),
+        seeds=(1, 2, 3, 4, 5, 6, 7),
+        gains={"agwm": 6.0},
+        others={"snli": ("rte",), "sci_tail": ("rte",)},
+        outcomes={("mix_out", "rte", 1): "failed", ("r&d", "rte", 1): "oom"},
+        left_out=(("r&d", "rte", 2),),
+    ),
     "few-seeds": synthetic.Suite(name="few-seeds", methods=("vanilla", "agwm"), seeds=(1, 2, 3), gains={"agwm": 9.0}),
     "one-method": synthetic.Suite(name="one-method", tasks=("rte",), methods=("vanilla",)),
     "nothing-run": synthetic.Suite(
@@ -80,6 +90,7 @@ SUITES = {
 KEPT = {
     "failures": None,
     "sizes": ("sizes", "published"),
+    "elsewhere": ("out-of-domain-n100",),
     "few-seeds": ("main-n100", "against-vanilla-n100", "stability-n100"),
     "one-method": ("main-n100", "stability-n100"),
     "nothing-run": ("main-n100",),

@@ -45,6 +45,7 @@ class Suite:
     split: str = "test"
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # label -> settings; the method is then agwm
     budget: int | None = None  # of a search for settings; labels are then 'method setting'
+    others: dict[str, tuple[str, ...]] = field(default_factory=dict)  # out-of-domain set -> the tasks scored on it
     searching: tuple[str, ...] = ()  # methods whose side files tell of a search, as agwm's do
 
     def spec(self, method: str, task: str, size: int | None, seed: int) -> RunSpec:
@@ -65,7 +66,19 @@ def plan(suite: Suite) -> dict[str, Any]:
         for method in suite.methods
     ]
     focus = "agwm" if "agwm" in suite.methods else None
-    return ({"tuning": {"budget": suite.budget}} if suite.budget else {}) | {
+    others = [
+        {
+            "name": name,
+            "title": name.upper(),
+            "metric": "accuracy",
+            "tasks": [task for task in suite.tasks if task in of],
+        }
+        for name, of in suite.others.items()
+    ]
+    more = ({"tuning": {"budget": suite.budget}} if suite.budget else {}) | (
+        {"out_of_domain": others} if others else {}
+    )
+    return more | {
         "schema": 1,
         "suite": suite.name,
         "title": "Synthetic records",
@@ -99,6 +112,13 @@ def score(suite: Suite, method: str, task: str, size: int | None, seed: int) -> 
     return float(numpy.clip(TASKS[task][2] + growth + shared + own + suite.gains.get(method, 0.0), -99, 99))
 
 
+def other_score(suite: Suite, other: str, method: str, task: str, size: int | None, seed: int) -> float:
+    """Points on an out-of-domain set: ten below the task's own test set, with noise of its own."""
+    return (
+        score(suite, method, task, size, seed) - 10 + float(_generator(other, method, task, size, seed).normal(0, 0.5))
+    )
+
+
 def record(suite: Suite, method: str, task: str, size: int | None, seed: int) -> dict[str, Any]:
     spec = suite.spec(method, task, size, seed)
     metric, majority = TASKS[task][0], TASKS[task][3]
@@ -107,6 +127,13 @@ def record(suite: Suite, method: str, task: str, size: int | None, seed: int) ->
     scores = {metric: points / 100}
     dev = {metric: (points + 0.5) / 100}
     found = {"dev": dev} | ({"test": scores} if suite.split == "test" else {})
+    others = {
+        name: {"accuracy": other_score(suite, name, method, task, size, seed) / 100}
+        for name, tasks in suite.others.items()
+        if task in tasks
+    }
+    found |= {"out_of_domain": others} if others else {}
+    majorities = {name: {"n": 900, "majority": {"accuracy": 0.4}} for name in others}
     factor = 1 + suite.methods.index(method)
     steps = 20 * suite.epochs
     curve = [
@@ -122,7 +149,7 @@ def record(suite: Suite, method: str, task: str, size: int | None, seed: int) ->
         "data": {"ids_sha256": "0" * 64, "n_train": size or 5000, "n_dev": 50, "n_test": 300,
                  "label_counts": {"0": 50, "1": 50}, "majority": {metric: majority / 100},
                  "majority_dev": {metric: majority / 100}, "label_names": ["no", "yes"],
-                 "source": "embedded"},
+                 "source": "embedded"} | ({"out_of_domain": majorities} if others else {}),
         "scores": {} if status != "ok" else {"last": found, "best_dev": found | {"epoch": suite.epochs}},
         "curve": curve if status == "ok" else curve[:1],
         "cost": {"train_seconds": 10.0 * factor + seed % 3, "total_seconds": 12.0 * factor, "evaluation_seconds": 1.5,

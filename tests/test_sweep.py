@@ -1,7 +1,7 @@
 """Whole sweeps as a user starts them, with real (tiny) runs: killed, stopped and gone on with."""
 
 import contextlib
-import csv
+import dataclasses
 import json
 import os
 import signal
@@ -20,11 +20,14 @@ from typer.testing import CliRunner
 from amix.record import Store
 from results.collect import collect
 from results.layout import Layout
+from results.render import csv_text, html_table, latex, markdown
+from results.table import Table
 from runners.commands import app
 
 ROOT = Path(__file__).parent.parent
 OF_THE_MACHINE = ("Training", "Run", "Time", "Memory")
 """Columns of seconds and bytes, which no two runs share."""
+RENDERED = {".md": markdown, ".tex": latex, ".csv": csv_text, ".html": html_table}
 RUNS = 12
 START_SECONDS = 240.0
 """Generous: torch alone takes a busy machine a minute to load, in every process."""
@@ -103,18 +106,20 @@ def killed_and_gone_on(suite: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_kill_of_a_whole_sweep_leaves_no_trace_in_the_tables(undisturbed: Path, killed_and_gone_on: Path) -> None:
     whole, resumed = (collect("tiny", Layout(out)) for out in (undisturbed, killed_and_gone_on))
-    tables = [path for path in whole.files if path.suffix == ".csv"]
-    assert [path.name for path in tables] == [path.name for path in resumed.files if path.suffix == ".csv"]
-    assert tables
-    for path in tables:
-        other = Layout(killed_and_gone_on).tables("tiny") / path.name
-        assert without_machine_columns(path) == without_machine_columns(other)
+    assert [path.name for path in whole.files] == [path.name for path in resumed.files]
+    assert {path.suffix for path in whole.files} == set(RENDERED)
+    assert len(whole.files) == len(RENDERED) * len(whole.tables)
+    for one, two in zip(whole.tables, resumed.tables, strict=True):
+        for suffix, rendered in RENDERED.items():
+            for table, out in ((one, undisturbed), (two, killed_and_gone_on)):
+                assert (Layout(out).tables("tiny") / f"{table.name}{suffix}").read_text() == rendered(table)
+            assert rendered(without_machine_columns(one)) == rendered(without_machine_columns(two))
 
 
-def without_machine_columns(path: Path) -> list[list[str]]:
-    rows = list(csv.reader(path.read_text().splitlines()))
-    kept = [place for place, header in enumerate(rows[0]) if not header.startswith(OF_THE_MACHINE)]
-    return [[row[place] for place in kept] for row in rows]
+def without_machine_columns(table: Table) -> Table:
+    kept = [place for place, column in enumerate(table.columns) if column.header not in OF_THE_MACHINE]
+    columns, rows = ([[cells[place] for place in kept] for cells in whole] for whole in ([table.columns], table.rows))
+    return dataclasses.replace(table, columns=tuple(columns[0]), rows=tuple(map(tuple, rows)))
 
 
 def test_scores_are_the_same_in_one_process_and_in_two_workers(undisturbed: Path, killed_and_gone_on: Path) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from results import render
 from results.collect import collect, make_tables
 from results.encoders_table import main
-from results.frame import load
+from results.frame import load, pack
 from results.published import published
 from results.table import BEST, SECOND, Cell, Column, Table, number_text, rank_column
 
@@ -271,3 +271,30 @@ def test_encoders_stand_side_by_side_and_only_where_the_suites_are_alike(tmp_pat
     assert rows[2]["bert-large Average of tasks"]
     with pytest.raises(SystemExit, match="'small' and 'other' cannot stand in one table"):
         main(["small", "other", "--out", str(tmp_path)])
+
+
+def test_the_order_in_which_runs_finish_does_not_change_a_byte(tmp_path: Path) -> None:
+    suite = synthetic.Suite(outcomes={("lora", "rte", 3): "diverged", ("mixout", "rte", 1): "oom"}, predictions=True)
+    layouts = [synthetic.write(suite, tmp_path / name) for name in ("planned", "shuffled")]
+    folder = layouts[1].records / suite.name
+    files = {path: path.read_bytes() for path in sorted(folder.glob("*")) if path.name != "plan.json"}
+    for path in files:
+        path.unlink()
+    for number in numpy.random.default_rng(0).permutation(len(files)):
+        path = list(files)[number]
+        path.write_bytes(files[path])
+    made = [{path.name: path.read_bytes() for path in collect(suite.name, layout).files} for layout in layouts]
+    assert made[0] == made[1]
+    assert pack(suite.name, layouts[0]).read_bytes() == pack(suite.name, layouts[1]).read_bytes()
+
+
+def test_another_selection_rule_than_the_protocols_leaves_its_tables_alone(tmp_path: Path) -> None:
+    layout = synthetic.write(synthetic.Suite(), tmp_path)
+    first = {path: path.read_bytes() for path in collect("toy", layout).files}
+    second = collect("toy", layout, "best_dev").files
+    assert not set(first) & set(second)
+    assert {path: path.read_bytes() for path in first} == first
+    main_table = layout.tables("toy") / "main-n100-best-dev.md"
+    assert main_table in second
+    assert "selection: the epoch best on dev" in main_table.read_text()
+    assert "collect --suite toy --selection best\\_dev" in main_table.read_text()
