@@ -4,10 +4,9 @@ Somayajula et al. (2024): the forward pass uses A o W + B o W0, where the attent
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
 
-import torch
 from torch import Tensor
 
 from amix.agwm_as_run import AsRun
@@ -18,7 +17,7 @@ from amix.mixup import WeightMixup
 from amix.recipe import Recipe
 from amix.seeds import tensor_generator
 from amix.training import Fit, train
-from amix.weights import RunningMean
+from amix.weights import RunningMean, kept_weights, put_back
 
 Average = Literal["all", "attention"]
 PAPER = "Somayajula et al., NAACL 2024, arXiv 2403.12918"
@@ -69,26 +68,42 @@ class AGWM(Method):
     def run(self, model: Model, fit: Fit) -> Model:
         """Search every split, average, finetune."""
         config: AGWMConfig = self.config
-        kept = kept_weights(model, fit.pretrained)
-        mixup = WeightMixup(model, kept, config.rank, config.combination, config.modules or None)
-        start = {name: kept[name] for name in mixup.ordinary}
+        start = kept_weights(model, fit.pretrained)
+        parts_fit = replace(fit, pretrained=start)
         mean = RunningMean()
-        for number in range(config.splits):
-            self.search(model, fit, mixup, number)
-            mean.add(everything(mixup) if config.average == "all" else dict(mixup.named_attention()))
-            restart(mixup, start)
-        if config.splits:
-            mean.write(everything(mixup) if config.average == "all" else dict(mixup.named_attention()))
+        for number in range(self.parts()):
+            mean.add(parts_fit.part(self, model, number))
+            put_back(model, start)
+        mixup = self.mixup(model, start)
+        if mean.count:
+            mean.write(self.averaged(mixup))
         mixup.write()
-        del start, kept, mean
+        del start, parts_fit, mean
         return train(Mixed(config, mixup), model, fit) if config.finetune else model
 
-    def search(self, model: Model, fit: Fit, mixup: WeightMixup, number: int) -> None:
+    def parts(self) -> int:
+        """The splits."""
+        return int(self.config.splits)
+
+    def part(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
         """The search of one split, from a new draw of the attention (the head is the same for all splits)."""
         config: AGWMConfig = self.config
+        mixup = self.mixup(model, fit.pretrained)
         search_fit, held_out = split_fit(config, fit, number)
         mixup.draw_attention(config.attention_std, tensor_generator(fit.seed, "attention", number))
         train(stage_method(config, mixup, held_out), model, search_fit)
+        return self.averaged(mixup)
+
+    def mixup(self, model: Model, pretrained: Mapping[str, Tensor]) -> WeightMixup:
+        """The mixup over the weights that the model has now."""
+        config: AGWMConfig = self.config
+        kept = kept_weights(model, pretrained)
+        return WeightMixup(model, kept, config.rank, config.combination, config.modules or None)
+
+    def averaged(self, mixup: WeightMixup) -> dict[str, Tensor]:
+        """What is averaged over the splits: all that they train, or the attention alone."""
+        attention: dict[str, Tensor] = {**mixup.named_attention()}
+        return attention if self.config.average == "attention" else {**mixup.lower, **attention}
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Searches and finetuning together, against plain finetuning with the same recipe."""
@@ -118,32 +133,3 @@ def iteration_passes(config: SearchConfig) -> float:
     if config.attention != "bilevel":
         return 1.0
     return 1 + (PASSES[config.estimator] - 1) / config.attention_every
-
-
-def kept_weights(model: Model, pretrained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The trainable weights of the model now, by name, to come back to: tensors of pretrained where they are the same.
-
-    So that a search holds no second copy of an encoder that is in memory anyway.
-    """
-    weights = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-    shared = {
-        name: pretrained[name]
-        for name, weight in weights.items()
-        if name in pretrained and weight.device == pretrained[name].device and torch.equal(weight, pretrained[name])
-    }
-    return {name: shared[name] if name in shared else weight.clone() for name, weight in weights.items()}
-
-
-def everything(mixup: WeightMixup) -> dict[str, Tensor]:
-    """All that the splits trained: task weights, ordinary parameters, attention."""
-    return {**mixup.lower, **mixup.named_attention()}
-
-
-@torch.no_grad()
-def restart(mixup: WeightMixup, ordinary: dict[str, Tensor]) -> None:
-    """Task weights back to the pretrained ones, ordinary parameters (the head among them) back to their start."""
-    for mixed in mixup.mixed:
-        mixed.task.copy_(mixed.pretrained)
-    for name, value in ordinary.items():
-        mixup.ordinary[name].copy_(value)
-    mixup.write()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
+from torch import Tensor
 
 from amix.agwm import AGWM, AGWMConfig
 from amix.agwm_search import SplitConfig, split_fit
@@ -11,7 +11,7 @@ from amix.method import Method, Model, register
 from amix.modules import set_dropout
 from amix.recipe import Recipe
 from amix.training import Fit, train
-from amix.weights import RunningMean
+from amix.weights import RunningMean, kept_weights, put_back
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,24 @@ class Soup(Method):
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Train every split from the same start, average, finetune."""
-        config: SoupConfig = self.config
-        weights = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-        start = {name: parameter.detach().clone() for name, parameter in weights.items()}
+        start = kept_weights(model, fit.pretrained)
         mean = RunningMean()
-        for number in range(config.splits):
-            lower_fit, _ = split_fit(config, fit, number)
-            train(Method(), model, lower_fit)
-            mean.add(dict(weights))
-            _restore(weights, start)
-        if config.splits:
-            mean.write(dict(weights))
+        for number in range(self.parts()):
+            mean.add(fit.part(self, model, number))
+            put_back(model, start)
+        if mean.count:
+            mean.write(_trained(model))
         del start, mean
-        return train(self, model, fit) if config.finetune else model
+        return train(self, model, fit) if self.config.finetune else model
+
+    def parts(self) -> int:
+        """The splits."""
+        return int(self.config.splits)
+
+    def part(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
+        """Plain finetuning on one split."""
+        train(Method(), model, split_fit(self.config, fit, number)[0])
+        return _trained(model)
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Splits and finetuning together, against plain finetuning with the same recipe."""
@@ -59,10 +64,8 @@ class Soup(Method):
         return (config.splits * config.iterations(n_train, recipe.batch_size) + plain * config.finetune) / plain
 
 
-@torch.no_grad()
-def _restore(weights: dict[str, torch.nn.Parameter], start: dict[str, torch.Tensor]) -> None:
-    for name, value in start.items():
-        weights[name].copy_(value)
+def _trained(model: Model) -> dict[str, Tensor]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 @register

@@ -16,13 +16,17 @@ from amix.modules import embeddings, trainable
 
 @dataclass
 class Cost:
-    """Counters of one run. A pass counts when it builds a graph, so evaluation is left out."""
+    """Counters of one run. A pass counts when it builds a graph, so evaluation is left out.
+
+    parts_peak: bytes at the highest peak of the processes that did parts of the run, 0 where there were none.
+    """
 
     forward_passes: int = 0
     backward_passes: int = 0
     optimizer_steps: int = 0
     tokens: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    parts_peak: int = 0
 
     def watch(self, model: nn.Module) -> None:
         """Count every forward pass of this model from now on, whoever calls it."""
@@ -34,6 +38,16 @@ class Cost:
                 self.tokens += tokens.numel() if isinstance(tokens, torch.Tensor) else 0
 
         model.register_forward_pre_hook(count, with_kwargs=True)
+
+    def add(self, part: "Cost") -> None:
+        """Take in what a part of the run cost that was done in another process."""
+        self.forward_passes += part.forward_passes
+        self.backward_passes += part.backward_passes
+        self.optimizer_steps += part.optimizer_steps
+        self.tokens += part.tokens
+        self.parts_peak = max(self.parts_peak, part.parts_peak)
+        for name, seconds in part.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -59,7 +73,7 @@ class Cost:
             "forward_passes": self.forward_passes,
             "backward_passes": self.backward_passes,
             "optimizer_steps": self.optimizer_steps,
-            "peak_memory_bytes": peak_memory(),
+            "peak_memory_bytes": max(peak_memory(), self.parts_peak),
             "trainable_parameters": sum(parameter.numel() for parameter in trainable(model)),
             "total_parameters": total,
             "flops": 2.0 * weights * self.tokens * (1.0 + 2.0 * share),

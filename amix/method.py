@@ -48,9 +48,11 @@ class Method:
     paper's values. null: settings at which the method must equal plain finetuning (tested), None where there is none.
     passes: forward+backward passes per update, relative to plain finetuning. regression: whether it is defined there.
     parity: agreement with the official code: `matched: max difference`, `no official code` or `departs: why`.
-    grid: values of settings to try in tuning. recipe_grid: factors on the suite's recipe to try with them (an absolute
-    learning rate fits one encoder only). overhead_limit: the longest time of an update relative to plain finetuning,
-    where it is not 1.2 x passes. trains_by_steps: whether it makes gradient steps.
+    plain_checkpoint: whether export gives a plain Hugging Face model; where not, it gives an amix.extended.Extended,
+    and what is saved says how to load it. trains_by_steps: whether it makes gradient steps; a closed-form fit overrides
+    run instead. grid: values of settings to try in tuning. recipe_grid: factors on the suite's recipe to try with them
+    (an absolute learning rate fits one encoder only). overhead_limit: the longest time of an update relative to plain
+    finetuning, where it is not 1.2 x passes.
     """
 
     name: ClassVar[str]
@@ -65,6 +67,7 @@ class Method:
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     recipe_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {"lr": (0.5, 1.0, 2.0), "epochs": (1.0, 2.0, 3.0)}
     overhead_limit: ClassVar[float | None] = None
+    plain_checkpoint: ClassVar[bool] = True
     trains_by_steps: ClassVar[bool] = True
 
     def __init__(self, config: Any = None) -> None:
@@ -109,12 +112,23 @@ class Method:
 
         return train(self, model, fit)
 
+    def parts(self) -> int:
+        """How many parts of run() need nothing of each other, so that other processes can do them."""
+        return 0
+
+    def part(self, model: Model, fit: "Fit", number: int) -> dict[str, torch.Tensor]:
+        """One such part, from the prepared model at its start; returns the weights it ends with, by name.
+
+        run() asks for it with fit.part(self, model, number), for the numbers from 0 in turn.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no parts")
+
     def for_evaluation(self, model: Model, fit: "Fit") -> Model:
         """The model whose predictions count now; must leave the training model as it is."""
         return model
 
     def export(self, model: Model, fit: "Fit") -> Model:
-        """A plain Hugging Face model with the logits of for_evaluation."""
+        """A plain Hugging Face model (or, see plain_checkpoint, an Extended) with the logits of for_evaluation."""
         return self.for_evaluation(model, fit)
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:

@@ -1,10 +1,12 @@
 """One run from its spec to its record; a run that fails is a record too."""
 
+import errno
 import gc
 import math
 import time
 import traceback
-from dataclasses import dataclass
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from amix.encoders import load_model, load_tokenizer, pretrained_weights
 from amix.environment import environment
 from amix.method import Method, MethodError, find_method, load_external, make_config, source_hash
 from amix.metrics import majority_scores, score
+from amix.other_sets import Prepared, prepared_sets, score_sets
+from amix.parts import elsewhere, save_part
 from amix.recipe import Recipe
-from amix.record import SCHEMA, RunSpec
+from amix.record import OUT_OF_DOMAIN, SCHEMA, RunSpec
 from amix.tasks import Task, find_task
-from amix.training import Diverged, Fit, Predictions, accelerator, predict
+from amix.training import Diverged, Fit, Predictions, predict
 
 Record = dict[str, Any]
 Arrays = dict[str, numpy.ndarray]
@@ -33,7 +37,10 @@ class Context:
 
     encoder is the name or folder to load where it differs from the spec's name; task_file the YAML file of a task of
     your own; plugins are methods from outside as path/to/file.py:ClassName; export a folder for the finished model.
-    dev_only leaves the test split unscored, as tuning must.
+    dev_only leaves the test split unscored, as tuning must. out_of_domain names the sets that the finished model is
+    scored on where they are for its task; their files lie in out_of_domain_folder. executor: processes that do the
+    parts of a method that need nothing of each other (Method.parts), e.g. concurrent.futures.ProcessPoolExecutor(5);
+    same scores, in less time, with the memory of one run for each process.
     """
 
     suite: str = ""
@@ -45,6 +52,9 @@ class Context:
     plugins: tuple[str, ...] = ()
     export: str | None = None
     dev_only: bool = False
+    out_of_domain: tuple[str, ...] = ()
+    out_of_domain_folder: str | None = None
+    executor: Executor | None = None
 
 
 def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
@@ -60,10 +70,8 @@ def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
         arrays = _finetune(spec, context, record)
     except Diverged as error:
         record |= {"status": "diverged", "error": _described(error)}
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        record |= {"status": "oom", "error": _described(error)}
     except Exception as error:
-        record |= {"status": "failed", "error": _described(error)}
+        record |= {"status": "oom" if out_of_memory(error) else "failed", "error": _described(error)}
     finally:
         gc.collect()
     record["cost"]["total_seconds"] = time.perf_counter() - started
@@ -74,6 +82,15 @@ def failed_record(spec: RunSpec, context: Context, kind: str, message: str) -> R
     """The record of a run of which nothing came back (its worker died): failed, with the reason."""
     error = {"type": kind, "message": message, "traceback": ""}
     return _empty_record(spec, context) | {"status": "failed", "error": error}
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether the machine had too little memory, whichever of the three errors for that torch and Python chose."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # On the CPU torch has no class of its own for it.
+    allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return allocator or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _empty_record(spec: RunSpec, context: Context) -> Record:
@@ -98,8 +115,8 @@ def _described(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__name__, "message": str(error)[:2000], "traceback": lines[-4000:]}
 
 
-def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
-    """Fill the record block by block, so that a run that dies midway leaves what was known."""
+def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
+    """Method, data and an untouched finetuning of this spec."""
     for plugin in context.plugins:
         load_external(plugin)
     method_class = find_method(spec.method)
@@ -115,28 +132,66 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
         task, spec.n_train, spec.seed, load_tokenizer(name), name, recipe.max_length,
         glue_folder(context.glue) if task.origin == "glue" else None, spec.subset,
     )  # fmt: skip
-    record["data"] = _data_block(task, splits)
     fit = Fit(task, recipe, spec.seed, splits.train, splits.dev, pretrained=pretrained_weights(name, task))
-    model = load_model(name, task, spec.seed).to(accelerator().device)
+    return method, splits, fit
+
+
+def _new_model(spec: RunSpec, context: Context, fit: Fit) -> nn.Module:
+    """The classifier before any training, its passes counted."""
+    model = load_model(context.encoder or spec.encoder, fit.task, spec.seed).to(fit.device)
     fit.cost.watch(model)
+    return model
+
+
+def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
+    """Fill the record block by block, so that a run that dies midway leaves what was known."""
+    method, splits, fit = _set_up(spec, context)
+    sets = _sets(spec, context, fit)
+    record["data"] = _data_block(fit.task, splits, sets)
+    model = _new_model(spec, context, fit)
+    shared = (spec, replace(context, executor=None), torch.get_num_threads())
     try:
-        model = method.run(method.prepare(model, fit), fit)
+        with elsewhere(context.executor, method.parts(), do_part, *shared) as fit.parts:
+            model = method.run(method.prepare(model, fit), fit)
     finally:
         record["curve"] = fit.curve
         record["cost"] = fit.cost.summary(model)
-    arrays = _evaluate(method, model, fit, _scored(splits, context.dev_only), record)
+    arrays = _evaluate(method, model, fit, _scored(splits, context.dev_only), sets, record)
     record["cost"] |= fit.cost.summary(model)
     if context.export:
         from amix.export import save
 
-        save(method.export(model, fit), load_tokenizer(name), task, Path(context.export))
+        save(method.export(model, fit), load_tokenizer(context.encoder or spec.encoder), fit.task, Path(context.export))
     return arrays | _diagnostic_arrays(fit)
 
 
-def _data_block(task: Task, splits: Splits) -> dict[str, Any]:
+def do_part(spec: RunSpec, context: Context, threads: int, number: int, path: Path) -> None:
+    """One part of a run, from nothing but its spec and the part's number, into a file (see amix.parts).
+
+    threads: as many as the run itself computes with, for the same sums.
+    """
+    torch.set_num_threads(threads)
+    reset_peak_memory()
+    method, _, fit = _set_up(spec, context)
+    model = method.prepare(_new_model(spec, context, fit), fit)
+    save_part(method.part(model, fit, number), fit, path)
+
+
+def _sets(spec: RunSpec, context: Context, fit: Fit) -> tuple[Prepared, ...]:
+    """The out-of-domain sets that this run is scored on."""
+    if context.dev_only:
+        return ()
+    name = context.encoder or spec.encoder
+    return prepared_sets(
+        fit.task, context.out_of_domain, name, fit.recipe.max_length, context.glue, context.out_of_domain_folder
+    )
+
+
+def _data_block(task: Task, splits: Splits, sets: tuple[Prepared, ...]) -> dict[str, Any]:
     train, dev, test = (split.labels.numpy() for split in (splits.train, splits.dev, splits.test))
     counts = {} if task.labels is None else {name: int((train == i).sum()) for i, name in enumerate(task.labels)}
-    return {
+    others = {one.other.name: {"n": len(one.labels), "majority": one.majority(train)} for one in sets}
+    return ({OUT_OF_DOMAIN: others} if sets else {}) | {
         "ids_sha256": splits.ids_sha256,
         "n_train": len(train),
         "n_dev": len(splits.dev),
@@ -155,13 +210,23 @@ def _scored(splits: Splits, dev_only: bool) -> dict[str, Encoded]:
     return {name: data for name, data in chosen.items() if len(data) and not (dev_only and name == "test")}
 
 
-def _evaluate(method: Method, model: nn.Module, fit: Fit, data: dict[str, Encoded], record: Record) -> Arrays:
-    """Score the last weights and the best-dev weights; each split is predicted once for each."""
+def _evaluate(
+    method: Method,
+    model: nn.Module,
+    fit: Fit,
+    data: dict[str, Encoded],
+    sets: tuple[Prepared, ...],
+    record: Record,
+) -> Arrays:
+    """Score the last weights and the best-dev weights; each split and set is predicted once for each."""
     evaluated = method.for_evaluation(model, fit)
     last = {name: predict(evaluated, split, fit) for name, split in data.items()}
-    scores = {name: _score(fit.task, data[name], last[name]) for name in data}
-    record["scores"] = {"last": scores, "best_dev": _best_scores(evaluated, fit, data, scores)}
-    return _arrays(fit.task, last, data)
+    scores: dict[str, Any] = {name: _score(fit.task, data[name], last[name]) for name in data}
+    others, arrays = score_sets(sets, evaluated, fit)
+    if sets:
+        scores[OUT_OF_DOMAIN] = others
+    record["scores"] = {"last": scores, "best_dev": _best_scores(evaluated, fit, data, sets, scores)}
+    return _arrays(fit.task, last, data) | arrays
 
 
 def _score(task: Task, data: Encoded, predictions: Predictions) -> dict[str, float]:
@@ -169,7 +234,7 @@ def _score(task: Task, data: Encoded, predictions: Predictions) -> dict[str, flo
 
 
 def _best_scores(
-    evaluated: nn.Module, fit: Fit, data: dict[str, Encoded], last: dict[str, dict[str, float]]
+    evaluated: nn.Module, fit: Fit, data: dict[str, Encoded], sets: tuple[Prepared, ...], last: dict[str, Any]
 ) -> dict[str, Any]:
     epochs = [point["epoch"] for point in fit.curve if point["stage"] == "main"]
     if not fit.best.state or fit.best.epoch == epochs[-1]:
@@ -179,6 +244,8 @@ def _best_scores(
         kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
         evaluated.load_state_dict(fit.best.state)
         scores["test"] = _score(fit.task, data["test"], predict(evaluated, data["test"], fit))
+        if sets:
+            scores[OUT_OF_DOMAIN] = score_sets(sets, evaluated, fit)[0]
         evaluated.load_state_dict(kept)
     return scores
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from amix.cost import Cost
 from amix.data import Batch, Encoded, evaluation_batches, training_batches
 from amix.metrics import score
+from amix.parts import Elsewhere
 from amix.recipe import Recipe
 from amix.seeds import array_generator, kept_random_state, seed_dropout
 from amix.tasks import Task
@@ -51,7 +52,8 @@ class Fit:
     train and dev are tokenised; stage names the random streams of batch order and dropout, so that every method's
     stage "main" shares them. cost, curve, best and diagnostics are shared between the stages of a run. step, epoch,
     total_steps, optimizer and scheduler are those of the training under way; step counts from 0. pretrained: the
-    encoder's weights by parameter name where they are in memory anyway; never to be written to.
+    encoder's weights by parameter name where they are in memory anyway; never to be written to. parts: where other
+    processes do the parts of the run.
     """
 
     task: Task
@@ -70,6 +72,7 @@ class Fit:
     optimizer: torch.optim.Optimizer | None = None
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
     pretrained: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    parts: Elsewhere | None = None
 
     @property
     def device(self) -> torch.device:
@@ -103,6 +106,10 @@ class Fit:
         """Gradients of the loss with respect to these tensors (torch.autograd.grad), counted as a backward pass."""
         self.cost.backward_passes += 1
         return torch.autograd.grad(loss, tensors, **options)
+
+    def part(self, method: "Method", model: nn.Module, number: int) -> dict[str, torch.Tensor]:
+        """The weights that a part of the run ends with (Method.part), done here or fetched from where it is done."""
+        return method.part(model, self, number) if self.parts is None else self.parts.take(number, self)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; the same for every method."""

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +77,16 @@ def workers_of(count: int, gpus: list[str]) -> Iterator[tuple[LocalCluster, Clie
             _close(cluster, client)
 
 
+@contextlib.contextmanager
+def executor_of(count: int, gpus: list[str]) -> Iterator[Executor | None]:
+    """An executor over so many worker processes; None where there is none to have."""
+    if count == 0:
+        yield None
+        return
+    with workers_of(count, gpus) as (_, client):
+        yield client.get_executor(pure=False)
+
+
 def _close(cluster: LocalCluster, client: Client) -> None:
     """End the workers at once: those of a finished sweep are idle, and those of a stopped one must not go on."""
     for nanny in cluster.workers.values():
@@ -107,10 +118,13 @@ class Sweep:
     listener: Listener
     waiting: list[_Flight] = field(default_factory=list)
     in_flight: dict[Future, _Flight] = field(default_factory=dict)
+    written_before: dict[str, int] = field(default_factory=dict)
 
     def carry_out(self, runs: list[PlannedRun]) -> None:
         """Keep every living worker busy until all runs have their record, in the order given."""
         self.waiting = [_Flight(run) for run in runs]
+        # A failed run that is tried again has a record already; only a newer one says how it went this time.
+        self.written_before = {run.spec.key: self._written(run) for run in runs}
         last_seen = time.monotonic()
         while self.waiting or self.in_flight:
             interrupt.check()
@@ -137,9 +151,15 @@ class Sweep:
         for future in [future for future in self.in_flight if future.done()]:
             self._settle(future, self.in_flight.pop(future))
 
+    def _written(self, run: PlannedRun) -> int:
+        """When the run's record was written, 0 where there is none."""
+        path = self.store.path(run.spec.key)
+        return path.stat().st_mtime_ns if path.exists() else 0
+
     def _settle(self, future: Future, flight: _Flight) -> None:
         error = future.exception()
-        record = self.store.get(flight.run.spec.key) if error is not None else None
+        newer = self._written(flight.run) != self.written_before[flight.run.spec.key]
+        record = self.store.get(flight.run.spec.key) if error is not None and newer else None
         if error is None:
             self.listener.finished(flight.run, future.result())
         elif record is not None and self.store.finished(flight.run.spec.key):

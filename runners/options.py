@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from amix.out_of_domain import VARIABLE
+
 console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
 """Square brackets in a label, a path or a message are no markup."""
 
@@ -19,6 +21,14 @@ OutOption = Annotated[
 GlueOption = Annotated[
     Path | None,
     typer.Option("--glue", envvar="AMIX_GLUE", help="Folder with real GLUE, <task>/<split>*.parquet; else the Hub."),
+]
+OutOfDomainOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out-of-domain",
+        envvar=VARIABLE,
+        help="Folder with out-of-domain sets, <set>/<split>*.parquet, if a suite asks.",
+    ),
 ]
 WorkersOption = Annotated[
     int | None,

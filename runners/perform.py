@@ -1,6 +1,7 @@
 """What a worker does with a planned run: train, score, write the record. torch is imported in the worker only."""
 
 import os
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 class Performer:
     """Does runs of one suite and puts their records into its store; travels to the workers.
 
-    glue, encoder and task_files say where data and model lie on this machine; external names methods from outside the
-    project; export is a folder for the finished model. None of them is part of a run's key.
+    glue, out_of_domain_folder, encoder and task_files say where data and model lie on this machine; external names
+    methods from outside the project; out_of_domain names further sets to be scored; export is a folder for the finished
+    model; executor does a run's parts in other processes (a Performer that has one stays in this process). None of them
+    is part of a run's key.
     """
 
     store: Store
@@ -31,9 +34,14 @@ class Performer:
     external: tuple[str, ...] = ()
     export: str | None = None
     dev_only: bool = False
+    out_of_domain: tuple[str, ...] = ()
+    out_of_domain_folder: str | None = None
+    executor: Executor | None = None
 
     @classmethod
-    def of(cls, plan: "Plan", store: Store, command: str, glue: Path | None) -> "Performer":
+    def of(
+        cls, plan: "Plan", store: Store, command: str, glue: Path | None, out_of_domain: Path | None = None
+    ) -> "Performer":
         """For this plan; every path is made absolute, because workers may stand in another folder."""
         encoder = plan.suite.encoder
         return cls(
@@ -45,6 +53,8 @@ class Performer:
             task_files=plan.suite.task_files,
             external=tuple(str(Path(path).resolve()) for path in plan.external),
             dev_only=plan.suite.protocol.split == "dev",
+            out_of_domain=plan.suite.out_of_domain,
+            out_of_domain_folder=str(out_of_domain.resolve()) if out_of_domain else None,
         )
 
     def __call__(self, run: PlannedRun) -> Outcome:
@@ -84,4 +94,7 @@ class Performer:
             plugins=self.external,
             export=self.export,
             dev_only=self.dev_only,
+            out_of_domain=self.out_of_domain,
+            out_of_domain_folder=self.out_of_domain_folder,
+            executor=self.executor,
         )

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amix.record import Store
+from amix.record import OUT_OF_DOMAIN, Store
 from results.layout import Layout
-from runners.options import GlueOption, OutOption, console, recorded_command
+from runners.options import GlueOption, OutOfDomainOption, OutOption, console, recorded_command
 
 if TYPE_CHECKING:
+    from runners.engine import PlannedRun
     from runners.plan import Plan
 
 app = typer.Typer()
@@ -35,6 +36,17 @@ TrainingOption = Annotated[
     list[str] | None, typer.Option("--training", help="A training setting such as lr=1e-4; may be repeated.")
 ]
 
+PartWorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        "-w",
+        min=0,
+        help="Worker processes for the parts of the run that need nothing of each other (the splits of a search): "
+        "same scores, sooner, each with the memory of a run. 0: this process alone.",
+    ),
+]
+
 
 def _one_run(
     suite: str | None,
@@ -52,27 +64,46 @@ def _one_run(
     return one_run(suite, encoder, task, method, seed, size, chosen, trained)
 
 
-def _do(plan: "Plan", out: Path | None, glue: Path | None, folder: Path | None) -> None:
-    """Do the plan's only run here, print its scores, and exit with 1 when it went wrong."""
+def _do(
+    plan: "Plan", out: Path | None, data: tuple[Path | None, Path | None], folder: Path | None, workers: int
+) -> None:
+    """Do the plan's only run here, print its scores, and exit with 1 when it went wrong.
+
+    data: the folders of GLUE and of out-of-domain sets.
+    """
+    from runners.cluster import executor_of
+    from runners.engine import visible_gpus
     from runners.perform import Performer
     from runners.preflight import check_inputs
 
     (run,) = plan.runs
     store = Store(Layout(out).records / plan.suite.name)
-    check_inputs(plan, plan.runs, glue)
-    performer = Performer.of(plan, store, recorded_command(), glue)
+    check_inputs(plan, plan.runs, *data)
+    performer = Performer.of(plan, store, recorded_command(), *data)
     if folder is not None:
         performer = dataclasses.replace(performer, export=str(folder.resolve()))
-    outcome = performer(run)
+    with executor_of(min(workers, parts_of(run)), visible_gpus()) as executor:
+        outcome = dataclasses.replace(performer, executor=executor)(run)
     record = store.get(run.spec.key) or {}
     console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip())
     for rule, scores in record["scores"].items():
         for split in ("dev", "test"):
             values = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in scores.get(split, {}).items())
             console.print(f"  {rule} {split}: {values}" if values else f"  {rule} {split}: -")
+        for name, values in scores.get(OUT_OF_DOMAIN, {}).items():
+            said = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in values.items())
+            console.print(f"  {rule} {name}: {said}")
     console.print(f"record: {store.path(run.spec.key)}", soft_wrap=True)
     if outcome.status != "ok":
         raise typer.Exit(1)
+
+
+def parts_of(run: "PlannedRun") -> int:
+    """How many parts of a run other processes can do."""
+    from amix.method import find_method, make_config
+
+    method = find_method(run.spec.method)
+    return method(make_config(method, run.spec.method_config)).parts()
 
 
 @app.command()
@@ -87,9 +118,12 @@ def run(
     training: TrainingOption = None,
     glue: GlueOption = None,
     out: OutOption = None,
+    workers: PartWorkersOption = 0,
+    out_of_domain: OutOfDomainOption = None,
 ) -> None:
-    """Do one run in this process and print its scores, whether or not it has a record already."""
-    _do(_one_run(suite, encoder, task, method, seed, size, settings, training), out, glue, None)
+    """Do one run and print its scores, whether or not it has a record already."""
+    plan = _one_run(suite, encoder, task, method, seed, size, settings, training)
+    _do(plan, out, (glue, out_of_domain), None, workers)
 
 
 @app.command()
@@ -105,9 +139,12 @@ def export(
     training: TrainingOption = None,
     glue: GlueOption = None,
     out: OutOption = None,
+    workers: PartWorkersOption = 0,
+    out_of_domain: OutOfDomainOption = None,
 ) -> None:
     """Do one run again and save its model as a plain Hugging Face folder. The same run gives the same weights."""
-    _do(_one_run(suite, encoder, task, method, seed, size, settings, training), out, glue, folder)
+    plan = _one_run(suite, encoder, task, method, seed, size, settings, training)
+    _do(plan, out, (glue, out_of_domain), folder, workers)
     console.print(f"model: {folder}", soft_wrap=True)
 
 

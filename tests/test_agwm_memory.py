@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from amix.agwm import AGWMConfig, kept_weights, stage_method
+from amix.agwm import AGWMConfig, stage_method
 from amix.data import Encoded
 from amix.encoders import load_model, pretrained_weights
 from amix.method import find_method, make_config
@@ -15,6 +15,7 @@ from amix.mixup import WeightMixup
 from amix.recipe import Recipe
 from amix.tasks import find_task
 from amix.training import Fit, start, train_step
+from amix.weights import kept_weights
 
 ITERATIONS = 500
 

@@ -234,14 +234,35 @@ def test_exchange_is_undone_by_itself() -> None:
     assert torch.equal(parameter, first)
 
 
-def test_running_mean() -> None:
-    mean, target = RunningMean(), {"w": torch.zeros(2)}
-    for value in (1.0, 2.0, 6.0):
-        mean.add({"w": torch.full((2,), value)})
+def test_the_running_mean_is_to_the_bit_that_of_a_sum_in_memory() -> None:
+    torch.manual_seed(0)
+    shapes = {"matrix": (7, 5), "scalar": (), "bias": (3,)}
+    models = [{name: torch.randn(shape) for name, shape in shapes.items()} for _ in range(5)]
+    mean, target = RunningMean(), {name: torch.zeros(shape) for name, shape in shapes.items()}
+    expected = {name: tensor.clone() for name, tensor in models[0].items()}
+    for model in models:
+        mean.add({name: tensor.T if tensor.dim() == 2 else tensor for name, tensor in model.items()})
+    for model in models[1:]:
+        for name, total in expected.items():
+            total += model[name]
+    target["matrix"] = torch.zeros(5, 7)
     mean.write(target)
-    assert torch.equal(target["w"], torch.full((2,), 3.0))
+    assert torch.equal(target["matrix"].T, expected["matrix"] / 5)
+    assert torch.equal(target["scalar"], expected["scalar"] / 5)
+    assert torch.equal(target["bias"], expected["bias"] / 5)
+
+
+def test_a_running_mean_refuses_what_it_cannot_average() -> None:
+    mean, one = RunningMean(), {"a": torch.ones(2), "b": torch.ones(3)}
     with pytest.raises(ValueError, match=r"add\(\) one first"):
-        RunningMean().write(target)
+        mean.write(one)
+    mean.add(one)
+    with pytest.raises(ValueError, match="same order"):
+        mean.add({"b": torch.ones(3), "a": torch.ones(2)})
+    with pytest.raises(ValueError, match="of those it was made of"):
+        mean.write({"a": torch.ones(2)})
+    with pytest.raises(ValueError, match="same shapes"):
+        mean.add({"a": torch.ones(4), "b": torch.ones(3)})
 
 
 def test_random_state_replays_masks_and_moves_nothing() -> None:
