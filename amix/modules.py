@@ -1,6 +1,6 @@
 """Finding one's way in a Hugging Face classifier without knowing its architecture."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
@@ -41,6 +41,12 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     if not lists:
         raise ArchitectureError(f"{type(model).__name__} has no list of Transformer blocks")
     return list(lists[0])
+
+
+def pretrained_pooler(model: nn.Module) -> list[nn.Module]:
+    """The pooler of the pretrained body; empty where there is none or where it belongs to the new head."""
+    pooler = getattr(backbone(model), "pooler", None)
+    return [pooler] if isinstance(pooler, nn.Module) else []
 
 
 def embeddings(model: nn.Module) -> nn.Module:
@@ -87,14 +93,22 @@ def set_dropout(module: nn.Module, probability: float) -> None:
 
 
 def initialise_head(model: nn.Module, standard_deviation: float, generator: torch.Generator) -> None:
-    """Draw the head anew as BERT does: weights N(0, sd), biases 0, normalisation layers 1 and 0."""
-    with torch.no_grad():
-        for module in head_modules(model):
-            for name, parameter in module.named_parameters(recurse=False):
-                if name == "bias":
-                    parameter.zero_()
-                elif parameter.dim() < 2:
-                    parameter.fill_(1.0)
-                else:
-                    draw = torch.empty(parameter.shape).normal_(0.0, standard_deviation, generator=generator)
-                    parameter.copy_(draw)
+    """Draw the head anew as BERT does."""
+    initialise(head_modules(model), standard_deviation, generator)
+
+
+@torch.no_grad()
+def initialise(modules: Iterable[nn.Module], standard_deviation: float, generator: torch.Generator) -> None:
+    """Draw the parameters that these modules own as BERT does: weights N(0, sd), biases 0, norms 1 and 0.
+
+    Parameters of modules inside them are left alone. The generator is one of the CPU, so that every device draws alike.
+    """
+    for module in modules:
+        for name, parameter in module.named_parameters(recurse=False):
+            if name == "bias":
+                parameter.zero_()
+            elif parameter.dim() < 2:
+                parameter.fill_(1.0)
+            else:
+                draw = torch.empty(parameter.shape).normal_(0.0, standard_deviation, generator=generator)
+                parameter.copy_(draw)

@@ -1,12 +1,15 @@
-"""Which parameters top-k layer tuning trains, against the released variant and Houlsby's definition."""
+"""Which parameters methods train that leave others as pretrained, against the official codes."""
 
 import pytest
+import torch
 from golden_agwm import Case
 from parity import golden_fit
 from torch import nn
 from transformers import AutoModelForSequenceClassification, BertConfig, RobertaConfig
 
-from baselines.layers import TopKLayers
+from amix.method import Method
+from amix.modules import head_names
+from baselines.layers import BitFit, LinearProbe, TopKLayers
 
 LAYERS = 4
 
@@ -31,3 +34,36 @@ def test_the_same_parameters_are_trained(kind: str, variant: str) -> None:
         prepared = TopKLayers(config).prepare(model(kind), golden_fit())
         found = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
         assert found == dict(zip(names, expected.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("terms", ["all", "subset"])
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_the_same_biases_are_trained(kind: str, terms: str) -> None:
+    case = Case(f"bitfit_{kind}_{terms}")
+    chosen = () if terms == "all" else tuple(case.hyperparameters["bias_terms"])
+    prepared = BitFit(BitFit.Config(terms=chosen)).prepare(model(kind), golden_fit())
+    found = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
+    assert found == dict(zip(case.arrays["names"].tolist(), case.arrays["trainable"].tolist(), strict=True))
+
+
+def test_biases_are_trained_at_one_constant_rate_without_decay() -> None:
+    method, fit = BitFit(), golden_fit(total_steps=4, lr=2e-5, weight_decay=0.01)
+    prepared = method.prepare(model("bert"), fit)
+    optimizer = method.optimizer(method.param_groups(prepared, fit), fit)
+    scheduler = method.schedule(optimizer, fit)
+    for _ in range(4):
+        assert all(group["lr"] == 1e-3 and group["weight_decay"] == 0.0 for group in optimizer.param_groups)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_a_probe_sees_the_same_features_again_and_trains_the_head_alone() -> None:
+    torch.manual_seed(0)
+    method, fit = LinearProbe(), golden_fit()
+    prepared = method.prepare(model("bert"), fit).train()
+    batch = {"input_ids": torch.arange(12).view(2, 6), "labels": torch.tensor([0, 1])}
+    assert Method().loss(prepared, batch, fit).item() != Method().loss(prepared, batch, fit).item()
+    loss = method.loss(prepared, batch, fit)
+    assert loss.item() == method.loss(prepared, batch, fit).item()
+    loss.backward()
+    assert {name for name, p in prepared.named_parameters() if p.grad is not None} == head_names(prepared)

@@ -1,0 +1,103 @@
+"""Methods that train everything, for longer or with other learning rates."""
+
+from dataclasses import dataclass, replace
+
+from amix.method import Groups, Method, MethodError, Model, register
+from amix.modules import blocks, head_names, parameter_names, pretrained_pooler, undecayed_names
+from amix.recipe import Recipe
+from amix.training import Fit, train
+
+
+@register
+class Longer(Method):
+    """Plain finetuning for 20 epochs, with bias-corrected AdamW and warm-up over the first tenth of them.
+
+    Mosbach et al. (2021), section 6; official code: uds-lsv/bert-stable-fine-tuning, configs/rte. Their epsilon of Adam
+    is 1e-6, their learning rates are 1e-5, 2e-5 and 3e-5, which `lr_factor` gives relative to the recipe's. Where
+    they keep the checkpoint with the best dev score (run_finetuning.py:255-276), a record holds the scores of the last
+    step and of that checkpoint. The epochs replace those of the recipe, or its steps, even where these are more.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """null leaves epochs, or Adam's epsilon, as in the recipe."""
+
+        epochs: int | None = 20
+        adam_epsilon: float | None = 1e-6
+        lr_factor: float = 1.0
+
+    name = "longer"
+    paper = "Mosbach et al., ICLR 2021"
+    year = 2021
+    kind = "recipe"
+    null = {"epochs": None, "adam_epsilon": None}
+    parity = "departs: torch's AdamW, which decays before the update"
+    grid = {"epochs": (10, 20, 40), "lr_factor": (0.5, 1.0, 1.5)}
+
+    def longer_recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe that this method trains with."""
+        changed = replace(recipe, lr=recipe.lr * self.config.lr_factor)
+        if self.config.adam_epsilon is not None:
+            changed = replace(changed, adam_epsilon=self.config.adam_epsilon)
+        return changed if self.config.epochs is None else replace(changed, epochs=self.config.epochs, steps=None)
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """The main stage, longer."""
+        return train(self, model, fit.for_stage(fit.stage, recipe=self.longer_recipe(fit.recipe)))
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """Its steps, relative to the recipe's."""
+        return self.longer_recipe(recipe).total_steps(n_train) / recipe.total_steps(n_train)
+
+
+@register
+class LayerwiseLearningRates(Method):
+    """LLRD: the learning rate falls by a factor xi from block to block towards the input.
+
+    Head and pooler: lr. Block l of L, counted from the input: lr xi^(L - l + 1), so that the top block is slowed down
+    once. The rest of the body (embeddings, and the relative positions that DeBERTa's blocks share): lr xi^(L + 1).
+    Zhang et al. (2021), section 4; official code: asappresearch/revisit-bert-finetuning, run_glue.py:75-121, which also
+    takes the weight decay from head and pooler (`undecayed_head`). The paper tries lr 2e-5, 5e-5 and 1e-4 where the
+    other methods have 2e-5: `lr_factor` 1, 2.5 and 5.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """xi: the paper searches {0.9, 0.95}. lr_factor: learning rate of the head relative to the recipe's."""
+
+        xi: float = 0.95
+        lr_factor: float = 1.0
+        undecayed_head: bool = False
+
+        def __post_init__(self) -> None:
+            if not 0 < self.xi <= 1:
+                raise MethodError(f"layer-wise learning rates need xi in (0, 1], not {self.xi}")
+
+    name = "llrd"
+    paper = "Howard and Ruder, ACL 2018; Zhang et al., ICLR 2021 (as baseline)"
+    year = 2018
+    kind = "recipe"
+    null = {"xi": 1.0}
+    parity = ""
+    grid = {"xi": (0.9, 0.95), "lr_factor": (1.0, 2.5, 5.0)}
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """One group for each pair of learning rate and weight decay."""
+        depths, undecayed = self.depths(model), undecayed_names(model)
+        lowest = len(blocks(model)) + 1
+        groups: dict[tuple[float, float], list[object]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                depth = depths.get(name, lowest)
+                bare = name in undecayed or (self.config.undecayed_head and depth == 0)
+                lr = fit.recipe.lr * self.config.lr_factor * self.config.xi**depth
+                groups.setdefault((lr, 0.0 if bare else fit.recipe.weight_decay), []).append(parameter)
+        return [{"params": members, "lr": lr, "weight_decay": decay} for (lr, decay), members in groups.items()]
+
+    def depths(self, model: Model) -> dict[str, int]:
+        """How often a parameter's learning rate is multiplied by xi; those below the blocks are left out."""
+        top = head_names(model) | parameter_names(model, pretrained_pooler(model))
+        found = dict.fromkeys(top, 0)
+        for depth, block in enumerate(reversed(blocks(model)), start=1):
+            found |= dict.fromkeys(parameter_names(model, [block]), depth)
+        return found
