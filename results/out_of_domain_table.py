@@ -1,6 +1,7 @@
 """Finished models on data from other sources than their task's: methods by out-of-domain sets."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from results.cells import FEWEST_SEEDS, Scores
 from results.frame import COUNTED, POINTS, Results
 from results.plan import OtherSet
 from results.statistics import holm, sign_flip, smallest_sample
+from results.statistics.power import minimum_detectable_effect
 from results.table import Cell, Column, Table, rank_column
 from results.words import metric_words, selection_words, size_words
 
@@ -39,7 +41,8 @@ def out_of_domain_table(results: Results, size: str) -> Table | None:
     ]
     if not places:
         return None
-    columns, body = [Column("Method")], [[Cell("Majority class")], *([Cell(label)] for label in plan.labels)]
+    names = ("Majority class", *plan.labels, "Detectable difference")
+    columns, body = [Column("Method")], [[Cell(name)] for name in names]
     seeds, notes, stars = 0, [], 0
     for place in places:
         group = f"{plan.tasks[place.task].title} → {place.other.title}"
@@ -53,7 +56,8 @@ def out_of_domain_table(results: Results, size: str) -> Table | None:
         seeds = max(seeds, usual)
         stars += sum(bool(cell.marks) for cell in gains)
         notes += [note for note in [_power_note(group, tested, plan.protocol.alpha)] if note]
-        both = zip([Cell(place.majority), *scores], [Cell(""), *gains], strict=True)
+        shown = Cell(_detectable(tested, plan.protocol.alpha))
+        both = zip([Cell(place.majority), *scores, Cell("")], [Cell(""), *gains, shown], strict=True)
         body = [[*row, *pair] for row, pair in zip(body, both, strict=True)]
     if not stars and not notes:
         notes = ["No difference passes."]
@@ -67,11 +71,12 @@ def out_of_domain_table(results: Results, size: str) -> Table | None:
             "classes, neutral and contradiction count as not entailed. Best bold, second underlined (in Markdown "
             "italic). Failed and diverged runs are scored as the majority class of their training subset. Gain: paired "
             f"difference from {plan.protocol.reference}; * exact paired sign-flip test over seeds, two-sided, Holm "
-            f"over the methods of each column, α = {plan.protocol.alpha:g}."
+            f"over the methods of each column, α = {plan.protocol.alpha:g}. Detectable difference: the true gain or "
+            "loss that so many seeds would show with power 0.8 after the correction, for the median method's spread."
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),
-        rules=frozenset({0}),
+        rules=frozenset({0, len(plan.labels)}),
         notes=tuple(notes),
         banner=plan.note,
     )
@@ -122,6 +127,7 @@ class _Test:
     floor: float
     n: int
     comparisons: int
+    sd: float
 
 
 def _tests(results: Results, place: Place) -> dict[str, _Test]:
@@ -134,7 +140,7 @@ def _tests(results: Results, place: Place) -> dict[str, _Test]:
     tested = {label: sign_flip(gap) for label, gap in gaps.items() if len(gap) >= FEWEST_SEEDS}
     adjusted = holm([test.p for test in tested.values()]) if tested else np.array([])
     return {
-        label: _Test(test.mean, test.p, float(p), test.floor, test.n, len(tested))
+        label: _Test(test.mean, test.p, float(p), test.floor, test.n, len(tested), float(gaps[label].std(ddof=1)))
         for (label, test), p in zip(tested.items(), adjusted, strict=True)
     }
 
@@ -142,6 +148,11 @@ def _tests(results: Results, place: Place) -> dict[str, _Test]:
 def _gain_cells(labels: Sequence[str], tested: dict[str, _Test], alpha: float) -> list[Cell]:
     found = [tested.get(label) for label in labels]
     return [Cell(None) if one is None else Cell(one.difference, marks="*" * (one.p_holm <= alpha)) for one in found]
+
+
+def _detectable(tested: dict[str, _Test], alpha: float) -> float | None:
+    found = [one.sd * minimum_detectable_effect(one.n, alpha / one.comparisons) for one in tested.values()]
+    return statistics.median(found) if found else None
 
 
 def _power_note(group: str, tested: dict[str, _Test], alpha: float) -> str:
