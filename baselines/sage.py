@@ -93,7 +93,7 @@ class SAGE(Method):
     paper = "Liang et al., ICLR 2022"
     year = 2022
     kind = "subnetwork"
-    parity = "matched: the same tensors, parameters to 0 (sage, sage_groups, sage_schedule)"
+    parity = "matched: same tensors, parameters to 6e-16 (sage, sage_groups, sage_schedule; with decay_at_peak_lr)"
     grid = {"beta3": (0.6, 0.75, 0.9), "lr": (2e-5, 5e-5, 1e-4)}
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
