@@ -1,5 +1,6 @@
 """Three tiny random encoders with one tokenizer, and a separable toy task in two forms: classes and numbers."""
 
+import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,23 @@ SHORT = Recipe(lr=8e-3, epochs=2, steps=12, max_length=24)
 """Long enough to tell two runs apart."""
 ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
     "lora": {"lr": 2e-2, "rank": 8, "alpha": 16.0},
+    "dora": {"lr": 2e-2, "alpha": 16.0},
+    "rslora": {"lr": 2e-2},
+    "adalora": {"lr": 2e-2},
+    "vera": {"lr": 5e-2, "rank": 32},
+    "ia3": {"lr": 5e-2},
+    "ln_tuning": {"lr": 2e-2},
+    "oft": {"lr": 2e-2},
+    "adapter": {"lr": 1e-2, "bottleneck": 16},
+    "prompt": {"lr": 5e-2, "tokens": 8},
+    "p_tuning": {"lr": 1e-2, "tokens": 8},
+    "prefix": {"lr": 5e-2, "tokens": 8},
+    "wise_ft": {"alpha": 0.8},
+    "fish_mask": {"share": 0.3, "lr": None, "samples": 48},
+    "random_mask": {"share": 0.3, "lr": None},
+    "magnitude_mask": {"share": 0.3, "lr": None},
+    "diff_pruning": {"share": 0.3, "lr": None},
+    "match_tuning": {"temperature": 0.01, "cosine": True},
     "agwm": {"splits": 2},
     "agwm_fast": {"splits": 2},
     "agwm_official": {"splits": 1},
@@ -125,6 +143,7 @@ class Bench:
         **context: Any,
     ) -> Run:
         """One run; further keywords go to its Context."""
+        gc.freeze()  # A run ends with a collection, which need not walk through torch's own objects every time.
         chosen = ON_TINY_ENCODERS.get(method, {}) if settings is None else settings
         config = full_settings(find_method(method), chosen)
         spec = RunSpec(task, ROWS, seed, method, family, method_config=config, training=recipe.as_dict())
