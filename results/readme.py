@@ -25,7 +25,7 @@ def fills(readme: Path, suite: str) -> bool:
 
 
 def refresh(readme: Path, suite: str, layout: Layout) -> bool:
-    """Put the suite's answer, main tables and two figures between its markers; returns whether that changed the file.
+    """Put the suite's answer, tables and two figures between its markers; returns whether that changed the file.
 
     The README must have a place for the suite (see fills). Raises PlanError when there is no usable plan.
     """
@@ -45,12 +45,13 @@ def put(readme: Path, name: str, content: str) -> bool:
 
 
 def part(results: Results, layout: Layout, folder: Path) -> str:
-    """A suite's answer and main tables as Markdown, with links to figures relative to a folder."""
+    """A suite's answer, main and ablation tables as Markdown, with links to figures relative to a folder."""
     plan = results.plan
     blocks = []
     tables = {table.name: table for table in make_tables(results)}
     for size in plan.sizes:
-        blocks += [" ".join(answer(results, size)), markdown(tables[f"main-n{size}"]).strip()]
+        blocks.append(" ".join(answer(results, size)))
+        blocks += [markdown(tables[name]).strip() for name in (f"main-n{size}", f"ablation-n{size}") if name in tables]
         images = [layout.figures(plan.suite) / f"{figure}-n{size}.png" for figure in FIGURES]
         blocks += [f"![{image.stem}]({os.path.relpath(image, folder)})" for image in images]
     return "\n\n".join(blocks)

@@ -35,13 +35,19 @@ def agwm(
     presets: Annotated[bool, typer.Option(help="Also whole runs of all rows of the ablation.")] = True,
     memory: Annotated[bool, typer.Option(help="Also peak memory, in processes of their own.")] = True,
     between: Annotated[int, typer.Option(min=0, help="Time again after so many iterations; 0: do not.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="CSV file instead of results/tables/bench-agwm.csv.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Try everything once on a tiny encoder; written only where --out says.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file instead of results/tables/bench-agwm.csv; Markdown beside it.")
+    ] = None,
 ) -> None:
     """Cost of the weight mixup's search: iterations, whole runs, memory, against plain passes and published code."""
-    from runners.bench_agwm import TABLE, Line, measure, save
-    from runners.bench_workload import Workload
+    from runners.bench_agwm import Line, measure
+    from runners.bench_tables import TABLE, save
+    from runners.bench_workload import QUICK, Workload
 
-    workload = Workload(encoder, length, batch)
+    workload, repeats = (QUICK, 1) if quick else (Workload(encoder, length, batch), repeats)
     lines: list[Line] = []
     for line in measure(workload, repeats, presets, memory, between):
         lines.append(line)

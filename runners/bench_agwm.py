@@ -1,31 +1,24 @@
 """What the weight mixup's search costs: per iteration, per whole run, and against the published implementation."""
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from amix.agwm import AGWM, AGWMConfig, stage_method
-from amix.environment import environment
 from amix.method import Method, find_method, make_config
 from amix.mixup import WeightMixup
 from amix.recipe import Recipe
 from amix.training import start, train_step
-from results.layout import ROOT
 from runners.bench_memory import measure_memory
-from runners.bench_published import PublishedSearch
+from runners.bench_published import BACKWARD_PASSES, FORWARD_PASSES, PublishedSearch
 from runners.bench_workload import Measured, Step, Workload, beside_plain, plain_pass
 from runners.suite import Row, find_suite
 
-TABLE = ROOT / "results" / "tables" / "bench-agwm.csv"
 PRESETS_SUITE = "ablation"
 FAST = "agwm_fast"
 N_TRAIN = 300
-PUBLISHED_SPLIT_ITERATIONS = 48
-"""The released code at 300 examples; one more per epoch than there are batches."""
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "central": {},
     "forward": {"estimator": "forward", "point": "before"},
@@ -173,10 +166,14 @@ def run_lines(times: IterationTimes, rows: Sequence[Row]) -> Iterator[Line]:
             "whole run", row.label, cost / plain, "plain runs", RUN_LIMITS.get(row.label), passes=passes,
             seconds=cost * unit,
         )  # fmt: skip
-    search = 5 * PUBLISHED_SPLIT_ITERATIONS * times.published().ratio
+    released = AGWMConfig(attention="as_run")
+    iterations = released.splits * released.iterations(N_TRAIN, recipe.batch_size)
+    search, steps = iterations * times.published().ratio, recipe.total_steps(N_TRAIN)
+    passes = (iterations * (FORWARD_PASSES + BACKWARD_PASSES) / 2 + steps) / steps
     yield Line(
-        "whole run", "published (model)", (search + plain) / plain, "plain runs", seconds=(search + plain) * unit
-    )
+        "whole run", "published (model)", (search + plain) / plain, "plain runs", passes=passes,
+        seconds=(search + plain) * unit,
+    )  # fmt: skip
 
 
 def run_cost(method: Method, times: IterationTimes, recipe: Recipe) -> float:
@@ -221,23 +218,6 @@ def memory_lines(workload: Workload) -> Iterator[Line]:
     for name, settings in ESTIMATORS.items():
         found = measure_memory(workload, settings)
         limit = MEMORY_LIMIT if name in ITERATION_LIMITS else None
-        yield Line("peak memory", f"{name}, one split", found / plain, "times vanilla", limit)
+        yield Line("peak memory", name, found / plain, "times vanilla", limit)
     several = measure_memory(workload, {"splits": 2})
-    yield Line("peak memory", "central, with the sum over splits", several / plain, "times vanilla")
-
-
-def save(lines: Sequence[Line], workload: Workload, command: str, path: Path = TABLE) -> None:
-    """Write all lines to a CSV file, each with the workload, the command and the versions behind it."""
-    about = environment(command)
-    packages = about.pop("packages")
-    shared = {"encoder": workload.encoder, "length": workload.length, "batch_size": workload.batch_size}
-    shared |= about | {name: packages[name] for name in ("torch", "transformers")}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        names = [field.name for field in fields(Line)]
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*names, "holds", *shared])
-        for line in lines:
-            values = [getattr(line, name) for name in names]
-            shown = [f"{value:.4g}" if isinstance(value, float) else value for value in values]
-            writer.writerow([*shown, line.holds, *shared.values()])
+    yield Line("peak memory", "central, two splits", several / plain, "times vanilla", MEMORY_LIMIT)

@@ -58,6 +58,10 @@ class Workload:
         return Fit(task, recipe, SEED, data, data.select([]), pretrained=kept)
 
 
+QUICK = Workload("tiny-shape", 8, 4)
+"""To see that a bench works; its numbers say nothing."""
+
+
 def sentences(n: int, length: int) -> Encoded:
     """Random tokens, no padding, alternating labels."""
     ids = torch.randint(5, 1000, (n, length), generator=torch.Generator().manual_seed(SEED))

@@ -10,12 +10,12 @@ from torch.nn import functional
 from amix.agwm import AGWM, AGWMConfig
 from amix.mixup import WeightMixup
 from amix.recipe import Recipe
-from runners.bench_agwm import ESTIMATORS, IterationTimes, Line, measure, run_cost, save
+from runners.bench_agwm import ESTIMATORS, IterationTimes, Line, measure, run_cost
 from runners.bench_memory import measure_memory
 from runners.bench_published import BACKWARD_PASSES, FORWARD_PASSES, PublishedSearch, TwoBranchLinear
-from runners.bench_workload import Measured, Workload, beside_plain
-
-TINY = Workload("tiny-shape", 8, 4)
+from runners.bench_tables import save
+from runners.bench_workload import QUICK as TINY
+from runners.bench_workload import Measured, beside_plain
 
 
 def test_the_published_iteration_makes_its_passes_and_moves_both_levels() -> None:
@@ -62,8 +62,11 @@ def test_all_lines_are_measured_and_written(tmp_path: Path) -> None:
     assert runs["vanilla"].measured == 1.0
     assert runs["central"].passes == pytest.approx(1 + 5 * 180 * 4 / 225)
     assert {"agwm_official", "rank 4", "soup", "published (model)"} <= set(runs)
-    path = tmp_path / "bench.csv"
-    save(lines, TINY, "python -m runners bench agwm", path)
+    assert runs["published (model)"].passes == pytest.approx(1 + 5 * 183 * 5.5 / 225)
+    path, readable = save(lines, TINY, "python -m runners bench agwm", tmp_path / "bench.csv")
+    text = readable.read_text()
+    assert all(f"| {line.name.replace('_', chr(92) + '_')} |" in text for line in lines)
+    assert "at most 4.3" in text
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [row["name"] for row in rows] == [line.name for line in lines]
     assert {row["command"] for row in rows} == {"python -m runners bench agwm"}
