@@ -115,11 +115,12 @@ class DiffPruning(FixedMask):
     z are hard-concrete gates, one per weight outside the head, and the penalty c * sum sigmoid(alpha) counts those
     expected open. After this first training, the K largest |z delta| stay, K = int(share * all) - head, the rest
     returns to theta0, and a second training with this mask follows: two trainings of the recipe's length. Guo et al.
-    (2021), sections 2 and 3.2, without the structured gates of 2.3; official code: dguo98/DiffPruning, examples/
-    run_glue_diffpruning.py, run_glue_mag.py and run_glue_fixmask_finetune.py, whose penalty and gates these are.
-    Departs from it: one clipping for gradients of differences and gates, no noise in the gates by which differences
-    are ranked, one learning rate (its CoLA script takes 1e-5 in the first training). A gate moves by at most gate_lr
-    at a step, so that in some 50 steps few of them close and the magnitude of delta decides.
+    (2021), the unstructured form (the structured one has another gate for each tensor); official code: dguo98/
+    DiffPruning, examples/run_glue_diffpruning.py, run_glue_mag.py and run_glue_fixmask_finetune.py, with its gates
+    and penalty. Departs from it: one clipping for the gradients of differences and gates, no noise in
+    the gates by which differences are ranked, one learning rate for both trainings (its README takes 1e-5 in the first,
+    5e-5 in the second). A gate's alpha moves by about gate_lr at a step at most, so that in some 50 steps few gates
+    close, and the magnitude of delta decides.
     """
 
     Config = DiffConfig

@@ -20,7 +20,7 @@ class FishMask(FixedMask):
 
     F = sum over single examples of (d log p(y|x) / d theta)^2 at the label y, or with `expected` of
     sum_c p(c|x) (d log p(c|x) / d theta)^2, both without dropout at the pretrained weights and the drawn head
-    (Sung et al. 2021, equations 4 to 6; official code: varunnair18/FISH, transformers/examples/text-classification/
+    (Sung et al. 2021; official code: varunnair18/FISH, transformers/examples/text-classification/
     run_glue_sparse_update.py). The mask holds the K largest entries outside the head, K = int(share * all) - head.
     Share, examples and learning rate are those of its script, which runs 7 epochs of the full training sets: the
     share of 0.005 learns little in 3 epochs of 300 examples. Departs from it: the head is what the checkpoint does not

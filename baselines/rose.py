@@ -134,8 +134,9 @@ class RoseFirst(Rose):
     quantiles `lower` and `upper` are updated. The others keep their value, and their moments see m in place of g.
     Jiang et al. (2022); official code: jiangllan/ROSE, robustSSANs/utils/optimization.py and mytrainer.py, with its
     AdamW (decay after the update), its quantiles for QNLI, and its two passes, whose task losses are averaged. Norms
-    are not relative to a tensor's size, so that large matrices are left out first. Norms of LayerNorms and embeddings
-    stay out of the mask by name there, by place here. For regression the passes' mean squared difference.
+    are not relative to a tensor's size, so that large matrices are left out first. What lies outside the blocks is
+    always updated, there by its name, here by its place. For regression the disagreement is the mean squared
+    difference. Made for attacked test sets and run for 10 epochs; in 3 epochs the left-out tensors learn little.
     """
 
     name = "rose_first"

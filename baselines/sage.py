@@ -68,11 +68,11 @@ class SAGE(Method):
 
     I = |theta o g|, I^ its bias-corrected running mean with beta3, U = |I - I^|; the factor lies between 0 and
     max(1, beta3 / (1 - beta3)) and is 0 at the first step. It applies to weights and biases of the linear layers in the
-    Transformer blocks; LayerNorms, embeddings, pooler and head take plain Adam steps. Liang et al. (2022), equations 3
-    to 6; official code: cliang1453/SAGE, module/bert_optim.py (UnstructAwareAdamW) and mt_dnn/model.py. Departs from
-    it: weight decay follows the schedule (`decay_at_peak_lr`: it does not, bert_optim.py:559, 625), and gradients are
-    clipped together by the recipe (`tensor_clip_norm`: inside the optimizer too, each tensor for itself). The
-    paper trains with 2 to 5 times the usual learning rate, for thousands of steps.
+    Transformer blocks; LayerNorms, embeddings, pooler and head take plain Adam steps. Liang et al. (2022); official
+    code: cliang1453/SAGE, module/bert_optim.py (UnstructAwareAdamW) and mt_dnn/model.py. Departs from it: weight decay
+    follows the schedule (`decay_at_peak_lr`: it does not, bert_optim.py:559, 625), and gradients are clipped together
+    by the recipe (`tensor_clip_norm`: inside the optimizer too, each tensor for itself). Its runs take thousands of
+    steps with 2 to 5 times the usual learning rate.
     """
 
     @dataclass(frozen=True)
