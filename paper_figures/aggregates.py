@@ -57,8 +57,8 @@ def interquartile_means(results: Results, size: str) -> Drawing | None:
         rows.append({"label": label, "iqm": interquartile_mean(np.concatenate(tasks)), "low": low, "high": high})
     figure, panels = grid(1, 0.8 + 0.2 * len(rows), names=list(gains))
     look, heights = [looks(plan)[label] for label in gains], range(len(rows))
-    ends = [[row[end] for row in rows] for end in ("low", "high")]
-    panels[0].hlines(heights, *ends, colors=[one.colour for one in look], linewidth=5, alpha=0.35)
+    lows, highs = ([row[end] for row in rows] for end in ("low", "high"))
+    panels[0].hlines(heights, lows, highs, colors=[one.colour for one in look], linewidth=5, alpha=0.35)
     points(panels[0], [row["iqm"] for row in rows], heights, look)
     panels[0].set_xlabel("interquartile mean, points above the majority class")
     return Drawing(

@@ -20,8 +20,8 @@ DEPARTURES = {"task_share": "1 − A", "pretrained_share": "B"}
 FACTORS = {"attention_mean": "1 − mean of a₁, a₂"}
 """What is drawn in their place for runs that noted the attention factors alone."""
 OUTSIDE = "outside"
-SCALE = 0.7
-"""Inches at the right for the scale of the colours."""
+SCALE, KINDS = 0.7, 6.5
+"""Inches at the right for the scale of the colours, and the size of the letters below the matrix."""
 LOSSES = {"lower_loss": ("loss of the lower level", "#4d4d4d"), "upper_loss": ("loss of the upper level", "#d55e00")}
 
 
@@ -34,7 +34,7 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
         return None
     tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
     layers, kinds = ([str(one) for one in dict.fromkeys(data[what])] for what in ("layer", "kind"))
-    foot = 0.65 * text_width(kinds, "xtick.labelsize") + 0.12  # They are small and stand at 45 degrees.
+    foot = 0.75 * text_width(kinds, KINDS) + 0.12  # They stand at 45 degrees.
     figure, panels = grid(
         len(tasks) * len(names), 0.35 + foot + 0.14 * len(layers), names=layers, foot=foot, edge=SCALE
     )
@@ -46,7 +46,7 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
         images.append(_heat_map(panels[number], values, highest))
         panels[number].set_title(f"{plain(task.title)}: {names[name]}")
         panels[number].set_xticks(range(len(kinds)), kinds, rotation=45, ha="right", rotation_mode="anchor")
-        panels[number].tick_params(axis="x", labelsize=6.5)
+        panels[number].tick_params(axis="x", labelsize=KINDS)
     margins, width = figure.subplotpars, figure.get_figwidth()
     scale = figure.add_axes((margins.right + 0.1 / width, margins.bottom, 0.1 / width, margins.top - margins.bottom))
     figure.colorbar(images[0], cax=scale)

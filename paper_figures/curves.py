@@ -76,7 +76,8 @@ def expected_best(results: Results, size: str) -> Drawing | None:
     figure, panels = grid(len(tasks), 2.0)
     look = looks(plan)
     for axes, entry in zip(panels, tasks, strict=True):
-        found = dict(list(data[data["task"] == entry.name].groupby("label", sort=False)))
+        here = data[data["task"] == entry.name]
+        found = {str(label): line for label, line in here.groupby("label", sort=False)}
         parts = [line[["n", "best"]].to_numpy(float) for line in found.values()]
         lines(axes, parts, [look[label] for label in found], 1.0, share=0.7)
         axes.set_title(plain(f"{entry.title} ({metric_words(entry.metric)})"))

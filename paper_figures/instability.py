@@ -27,9 +27,9 @@ def instability(results: Results, size: str) -> Drawing | None:
     look, heights = looks(plan), {label: height for height, label in enumerate(plan.labels)}
     for axes, task in zip(panels, tasks, strict=True):
         here = data[data["task"] == task.name]
-        own, rows = [look[label] for label in here["label"]], [heights[label] for label in here["label"]]
-        bars(axes, rows, [0.0] * len(here), here["std"], own, 1.2)
-        points(axes, here["std"], rows, own)
+        own, lines = [look[label] for label in here["label"]], [heights[label] for label in here["label"]]
+        bars(axes, lines, [0.0] * len(here), here["std"], own, 1.2)
+        points(axes, here["std"], lines, own)
         for row in here[here["failed"] > 0].to_dict("records"):
             axes.annotate(f"{row['failed']} failed", (row["std"], heights[row["label"]]), (5, 0),
                           textcoords="offset points", va="center", fontsize=6.5)  # fmt: skip

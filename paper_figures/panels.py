@@ -59,7 +59,9 @@ def grid(
     columns = min(count, across)
     rows = -(-count // columns)
     width = width if columns > 1 else 0.65 * width
-    left, gap = (text_width(names) + PADDING, BETWEEN) if names else (SIDE, SIDE)
+    left, gap = (
+        (text_width(names, matplotlib.rcParams["ytick.labelsize"]) + PADDING, BETWEEN) if names else (SIDE, SIDE)
+    )
     figure = Figure(figsize=(width, height * rows))
     figure.subplots_adjust(
         left=left / width,
@@ -81,9 +83,9 @@ def grid(
     return figure, panels
 
 
-def text_width(texts: Iterable[str], setting: str = "ytick.labelsize") -> float:
-    """Width in inches of the widest text, in the letters of that setting of the style."""
-    properties = FontProperties(size=matplotlib.rcParams[setting])
+def text_width(texts: Iterable[str], size: float | str) -> float:
+    """Width in inches of the widest text in letters of this size (points)."""
+    properties = FontProperties(size=size)
     longest = sorted(texts, key=len)[-3:]  # Letters differ in width, but not so much.
     widths = [text_to_path.get_text_width_height_descent(text, properties, ismath=False)[0] for text in longest]
     return max(widths, default=0.0) / 72
@@ -98,7 +100,8 @@ def legend(figure: Figure, labels: Iterable[str], plan: Plan, lines: bool = Fals
 def legend_of(figure: Figure, handles: Sequence[Line2D]) -> None:
     """One legend of these lines below the panels; the figure grows by its height and the panels stay as they are."""
     width, height = figure.get_size_inches()
-    entry = text_width([str(handle.get_label()) for handle in handles], "legend.fontsize") + ENTRY
+    words = [str(handle.get_label()) for handle in handles]
+    entry = text_width(words, matplotlib.rcParams["legend.fontsize"]) + ENTRY
     rows = -(-len(handles) // max(1, min(ACROSS, int(width / entry))))
     more = ENTRY_HEIGHT * rows + LEGEND_PADDING
     margins = figure.subplotpars
@@ -157,7 +160,7 @@ def _marker(marker: str) -> Path:
 
 def bars(axes: Axes, y: ArrayLike, low: ArrayLike, high: ArrayLike, look: Sequence[Look], width: float) -> None:
     """A horizontal bar from low to high at each y, in the colour of its method; none where an end is unknown."""
-    axes.hlines(y, low, high, colors=colours(look), linewidth=width, zorder=2)
+    axes.hlines(y, low, high, colors=[one.colour for one in look], linewidth=width, zorder=2)
 
 
 def lines(
@@ -167,4 +170,5 @@ def lines(
     axes.add_collection(LineCollection(list(parts), colors=colours(look), linewidths=width, alpha=alpha, zorder=2))
     axes.autoscale_view()
     if share and parts:
-        points(axes, *np.array([part[-1] for part in parts]).T, look, share=share)
+        ends = np.array([part[-1] for part in parts])
+        points(axes, ends[:, 0], ends[:, 1], look, share=share)

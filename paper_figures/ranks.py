@@ -1,5 +1,6 @@
 """Critical-difference diagram: mean ranks over tasks, joined where no difference was shown."""
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -59,7 +60,9 @@ def _diagram(results: Results, ranks: dict[str, float], bars: list[list[str]]) -
     first = -LINE * (len(bars) + 1)
     last = first - LINE * (len(left) - 0.3)
     words = {label: f"{plain(label)}  {rank:.2f}" for label, rank in ranks.items()}
-    figure, axes = _frame(text_width(words.values(), "font.size") + 0.2, (LINE - last) / LINE * INCHES)
+    figure, axes = _frame(
+        text_width(words.values(), matplotlib.rcParams["font.size"]) + 0.2, (LINE - last) / LINE * INCHES
+    )
     beside = BESIDE * (count - 1)
     paths = {}
     for side, way, members in ((1, -1, left), (count, 1, right[::-1])):

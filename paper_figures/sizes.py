@@ -26,20 +26,16 @@ def score_against_size(results: Results) -> Drawing | None:
     look = looks(plan)
     for axes, task in zip(panels, tasks, strict=True):
         own = data[data["task"] == task.name].sort_values("n_train", kind="stable")
-        found = dict(list(own.groupby("label", sort=False)))
-        ordered = sorted(found, key=list(look).index)
-        parts = [found[label][["n_train", "mean"]].to_numpy(float) for label in ordered]
-        own_look = [look[label] for label in ordered]
-        lines(axes, parts, own_look, 1.2)
-        every = [(one, *place) for one, part in zip(own_look, parts, strict=True) for place in part]
-        points(axes, *np.array([place for _, *place in every]).T, [one for one, *_ in every])
+        found = {str(label): line for label, line in own.groupby("label", sort=False)}
+        drawn = {label: found[label] for label in look if label in found}
+        parts = [line[["n_train", "mean"]].to_numpy(float) for line in drawn.values()]
+        lines(axes, parts, [look[label] for label in drawn], 1.2)
+        points(axes, own["n_train"], own["mean"], [look[label] for label in own["label"]])
         # Ten overlapping bands hide each other; the two methods in question have theirs, the CSV has all.
         for label in (plan.protocol.reference, plan.protocol.focus):
-            if label in found:
-                line = found[label]
-                axes.fill_between(
-                    line["n_train"], line["low"], line["high"], color=look[label].colour, alpha=0.15, linewidth=0
-                )
+            if label is not None and label in found:
+                line, colour = found[label], look[label].colour
+                axes.fill_between(line["n_train"], line["low"], line["high"], color=colour, alpha=0.15, linewidth=0)
         levels = [majority_score(summaries(results), size, task.name) for size in sizes]
         axes.plot([int(size) for size in sizes], levels, "_", color="0.35")
         axes.set_xscale("log")

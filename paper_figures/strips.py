@@ -31,7 +31,7 @@ def strips(results: Results, size: str) -> Drawing | None:
     look = looks(plan)
     for axes, task in zip(panels, tasks, strict=True):
         here = data[data["task"] == task.name].sort_values("seed", kind="stable")
-        _strips(axes, dict(list(here.groupby("label"))), look)
+        _strips(axes, {str(label): own for label, own in here.groupby("label")}, look)
         _dress(axes, task, float(here["majority"].median()))
     columns = ["task", "label", "seed", "status", "score", "mean", "low", "high", "majority"]
     return Drawing(
@@ -58,7 +58,7 @@ def _strips(axes: Axes, of_label: dict[str, pd.DataFrame], look: dict[str, Look]
     seeds, tints = frame[~failed], colours(look[label] for label in frame["label"][~failed])
     axes.scatter(seeds["score"], seeds["height"], s=2.6**2, c=tints, alpha=0.55, linewidths=0, zorder=2)
     for label, own in frame[failed].groupby("label"):
-        axes.plot(own["score"], own["height"], "x", markersize=4, color=look[label].colour, markeredgewidth=1)
+        axes.plot(own["score"], own["height"], "x", markersize=4, color=look[str(label)].colour, markeredgewidth=1)
     cells = frame.drop_duplicates("label")
     own_look = [look[label] for label in rows]
     bars(axes, list(rows.values()), cells["low"], cells["high"], own_look, 1.6)
