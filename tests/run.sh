@@ -7,6 +7,7 @@ cd "$root" || exit 1
 failed=
 "$python" -m ruff check . || failed="$failed ruff"
 "$python" -m mypy || failed="$failed mypy"
-# One test process per core with one thread each: more threads than cores slow torch down many times over.
-OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false "$python" -m pytest -n logical -q "$@" || failed="$failed pytest"
+# One test process per core with one thread each (more threads than cores slow torch down many times over), and tests
+# that share runs in one process.
+OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false "$python" -m pytest -n logical --dist loadgroup -q "$@" || failed="$failed pytest"
 [ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }
