@@ -6,7 +6,7 @@ Modules that import torch are imported inside the verbs that need it: tables, fi
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -281,11 +281,20 @@ def archive(suite: SuiteOption = "quick", out: OutOption = None) -> None:
 
 
 @app.command()
-def figures(suite: SuiteOption = "quick", out: OutOption = None) -> None:
+def figures(
+    suite: SuiteOption = "quick",
+    out: OutOption = None,
+    run: Annotated[
+        str,
+        typer.Option("--run", help="Only the search of one run, as label/task/seed; with /size after it if need be."),
+    ] = "",
+) -> None:
     """Draw a suite's figures from its records. Needs no torch."""
     from paper_figures.figures import make
+    from paper_figures.one_search import make_one
 
-    for path in make(_suite_name(suite), Layout(out)):
+    name, layout = _suite_name(suite), Layout(out)
+    for path in make_one(name, layout, run) if run else make(name, layout):
         console.print(str(path), soft_wrap=True)
 
 
