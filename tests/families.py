@@ -2,6 +2,8 @@
 
 import gc
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +38,21 @@ ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
     "dora": {"lr": 2e-2, "alpha": 16.0},
     "rslora": {"lr": 2e-2},
     "adalora": {"lr": 2e-2},
-    "vera": {"lr": 5e-2, "rank": 32},
+    "vera": {"lr": 4e-2, "rank": 32},
     "ia3": {"lr": 5e-2},
     "ln_tuning": {"lr": 2e-2},
-    "oft": {"lr": 2e-2},
-    "adapter": {"lr": 1e-2, "bottleneck": 16},
-    "prompt": {"lr": 5e-2, "tokens": 8},
-    "p_tuning": {"lr": 1e-2, "tokens": 8},
-    "prefix": {"lr": 5e-2, "tokens": 8},
+    "oft": {"lr": 5e-2},
+    "adapter": {"lr": 1.5e-2, "bottleneck": 16},
+    "prompt": {"lr": 2e-2, "tokens": 8, "dropout": 0.0},
+    "p_tuning": {"lr": 2e-2, "tokens": 8, "dropout": 0.0},
+    "prefix": {"lr": 2e-2, "tokens": 8, "dropout": 0.0},
     "wise_ft": {"alpha": 0.8},
     "fish_mask": {"share": 0.3, "lr": None, "samples": 48},
     "random_mask": {"share": 0.3, "lr": None},
     "magnitude_mask": {"share": 0.3, "lr": None},
     "diff_pruning": {"share": 0.3, "lr": None},
+    "bitfit": {"lr": 2e-2, "constant_lr": False},
+    "linear_probe": {"lr": 3e-2},
     "match_tuning": {"temperature": 0.01, "cosine": True},
     "agwm": {"splits": 2},
     "agwm_fast": {"splits": 2},
@@ -57,6 +61,10 @@ ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
     "vanilla_matched": {"splits": 1},
 }
 """Settings with which methods learn there and soon, where their defaults are meant for a pretrained encoder."""
+EPOCHS = {"vera": 15, "ia3": 15, "ln_tuning": 15, "adapter": 15, "prompt": 24, "p_tuning": 24, "prefix": 24}
+"""Epochs of methods that can move a random encoder only slowly."""
+EPOCHS_ON_TINY_ENCODERS = {"bitfit": 40, "linear_probe": 40}
+"""Epochs of methods that leave the encoder's matrices as they are, which are random there."""
 FAMILIES = ("bert", "roberta", "deberta-v2")
 POOLED = "bert-mean"
 """The BERT again, pooled by the mean of its token states."""
@@ -152,7 +160,9 @@ class Bench:
     def learnt(self, method: str, family: str) -> Run:
         """The run in which the method learns the toy task; its model is exported."""
         export = str(self.exported(method, family))
-        return self.once(("learnt", method, family), lambda: self.execute(method, family, recipe=RECIPE, export=export))
+        recipe = replace(RECIPE, epochs=EPOCHS_ON_TINY_ENCODERS.get(method, RECIPE.epochs))
+        recipe = replace(RECIPE, epochs=EPOCHS.get(method, RECIPE.epochs))
+        return self.once(("learnt", method, family), lambda: self.execute(method, family, recipe=recipe, export=export))
 
     def short(self, method: str, family: str) -> Run:
         """A run of few steps."""
