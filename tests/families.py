@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +60,10 @@ ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
     "vanilla_matched": {"splits": 1},
 }
 """Settings with which methods learn there and soon, where their defaults are meant for a pretrained encoder."""
-EPOCHS = {"vera": 15, "ia3": 15, "ln_tuning": 15, "adapter": 15, "prompt": 24, "p_tuning": 24, "prefix": 24}
-"""Epochs of methods that can move a random encoder only slowly."""
-EPOCHS_ON_TINY_ENCODERS = {"bitfit": 40, "linear_probe": 40}
+EPOCHS_ON_TINY_ENCODERS = {
+    "bitfit": 40, "linear_probe": 40, "vera": 15, "ia3": 15, "ln_tuning": 15, "adapter": 15,
+    "prompt": 24, "p_tuning": 24, "prefix": 24,
+}  # fmt: skip
 """Epochs of methods that leave the encoder's matrices as they are, which are random there."""
 FAMILIES = ("bert", "roberta", "deberta-v2")
 POOLED = "bert-mean"
@@ -161,7 +161,6 @@ class Bench:
         """The run in which the method learns the toy task; its model is exported."""
         export = str(self.exported(method, family))
         recipe = replace(RECIPE, epochs=EPOCHS_ON_TINY_ENCODERS.get(method, RECIPE.epochs))
-        recipe = replace(RECIPE, epochs=EPOCHS.get(method, RECIPE.epochs))
         return self.once(("learnt", method, family), lambda: self.execute(method, family, recipe=recipe, export=export))
 
     def short(self, method: str, family: str) -> Run:
