@@ -19,6 +19,7 @@ from runners.options import (
     DryOption,
     GlueOption,
     MethodsOption,
+    OutOfDomainOption,
     OutOption,
     RetryOption,
     SeedsOption,
@@ -53,6 +54,13 @@ def main() -> None:
     interrupt.listen()
     try:
         app()
+    except SystemExit:
+        if not interrupt.came():
+            raise
+        # Said below what the command line library says, which is one word.
+        said = f"Stopped. Files are written whole or not at all; the same command goes on:\n  {typed_command()}"
+        Console(stderr=True).print(said, highlight=False, soft_wrap=True, markup=False)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if not _foreseen(error):
             raise
@@ -124,17 +132,24 @@ def sweep(
     out: OutOption = None,
     dry_run: DryOption = False,
     retry_failed: RetryOption = False,
+    out_of_domain: OutOfDomainOption = None,
 ) -> None:
     """Do a suite's runs that have no record yet. Can be stopped at any time; the same command goes on."""
     plan = _plan(suite, methods, seeds)
     if dry_run:
         _show_plan(plan, Layout(out), workers, retry_failed)
     else:
-        _sweep(suite, plan, Layout(out), glue, workers, retry_failed)
+        _sweep(suite, plan, Layout(out), glue, workers, retry_failed, out_of_domain)
 
 
 def _sweep(
-    suite: str, plan: "Plan", layout: Layout, glue: Path | None, workers: int | None, retry_failed: bool
+    suite: str,
+    plan: "Plan",
+    layout: Layout,
+    glue: Path | None,
+    workers: int | None,
+    retry_failed: bool,
+    out_of_domain: Path | None = None,
 ) -> "Plan":
     """Do what is missing; returns the plan that tables show, which has the rows of earlier sweeps too."""
     from amix.record import Store
@@ -148,11 +163,11 @@ def _sweep(
 
     name, command = plan.suite.name, recorded_command()
     work = todo(plan, known_runs(plan, layout), retry_failed)
-    check_inputs(plan, work.runs, glue)
+    check_inputs(plan, work.runs, glue, out_of_domain)
     shown = with_recorded(plan, find_suite(suite), known_keys(name, layout))
     shown.write(layout, command)
     count = default_workers() if workers is None else workers
-    performer = Performer.of(plan, Store(layout.records / name), command, glue)
+    performer = Performer.of(plan, Store(layout.records / name), command, glue, out_of_domain)
     if work.runs:
         console.print(
             f"Suite {name}: {work.done} of {len(plan.runs)} runs are done; {len(work.runs)} to do, "
@@ -182,6 +197,7 @@ def all_verb(
     out: OutOption = None,
     dry_run: DryOption = False,
     retry_failed: RetryOption = False,
+    out_of_domain: OutOfDomainOption = None,
 ) -> None:
     """Sweep, then tables, figures and the page, then the table here: what bash runners/all.sh runs."""
     plan = _plan(suite, methods, seeds)
@@ -189,7 +205,7 @@ def all_verb(
     if dry_run:
         _show_plan(plan, layout, workers, retry_failed)
         return
-    _sweep(suite, plan, layout, glue, workers, retry_failed)
+    _sweep(suite, plan, layout, glue, workers, retry_failed, out_of_domain)
     _make_everything(plan.suite.name, layout)
 
 

@@ -2,11 +2,13 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from fake_runs import planned
 from tiny import write_suite
 from typer.testing import CliRunner, Result
@@ -15,7 +17,7 @@ import amix.method
 from amix.encoders import ENCODERS
 from amix.method import methods
 from amix.tasks import TASKS
-from runners import commands
+from runners import commands, interrupt
 from runners.progress import Remaining, duration
 from runners.suite import SuiteError, suite_names
 from runners.sweep import Todo
@@ -157,3 +159,26 @@ def test_square_brackets_are_printed_as_they_stand(tmp_path: Path) -> None:
     result = call("plan", "--suite", suite, "--out", tmp_path / "[bold]")
     assert result.exit_code == 0, result.output
     assert "[red] p" in result.output
+
+
+def test_ctrl_c_outside_a_sweep_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = typer.Typer()
+
+    @stopped.command()
+    def collect() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(commands, "app", stopped)
+    monkeypatch.setattr(interrupt, "_noted", [])
+    monkeypatch.setattr(sys, "argv", ["runners"])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as leaving:
+            commands.main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert leaving.value.code == 130
+    assert "the same command goes on:\n  python -m runners\n" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fake_runs import FakePerformer, Listening, planned
+from fake_runs import FakePerformer, Listening, planned, record
 from tiny import gone, wait_until
 
 from runners.engine import carry_out, default_workers, visible_gpus
@@ -55,6 +55,15 @@ def test_run_that_always_kills_its_worker_is_recorded_as_failed(tmp_path: Path) 
     assert statuses(performer) == ["ok", "ok", "failed", "ok", "ok", "ok"]
     assert performer.attempts(2) == 2
     assert "died 2 times" in listening.finished_runs[2].message
+
+
+def test_a_failed_run_whose_worker_dies_when_tried_again_is_not_settled_by_its_old_record(tmp_path: Path) -> None:
+    performer, listening = FakePerformer(tmp_path, victim=0, kills_itself=1), Listening()
+    performer.store.put(record(RUNS[0], "failed"))
+    carry_out(RUNS[:2], performer, performer.abandon, performer.store, 2, listening)
+    assert statuses(performer)[:2] == ["ok", "ok"]
+    assert performer.attempts(0) == 2
+    assert listening.finished_runs[0].status == "ok"
 
 
 def test_a_single_worker_that_dies_is_replaced(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The loop: order of the hooks, pairing between methods, schedule, clipping, divergence, dev scores."""
 
 import dataclasses
+import errno
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 
 from amix.data import load_splits
 from amix.encoders import load_model, load_tokenizer
-from amix.method import Method, warmup_steps
+from amix.method import Method, full_settings, warmup_steps
 from amix.modules import head_names, set_dropout
 from amix.recipe import Recipe
+from amix.record import RunSpec
+from amix.run import Context, execute, out_of_memory
 from amix.tasks import find_task
 from amix.training import Diverged, Fit, clip_gradients, predict, train
 from baselines.vanilla import Vanilla
@@ -235,3 +238,29 @@ def test_every_parameter_is_in_one_group_and_norms_and_biases_do_not_decay(bench
     (undecayed,) = (group for group in groups if group["weight_decay"] == 0)
     for parameter in parameters_of([undecayed]):
         assert names[parameter].endswith("bias") or "LayerNorm" in names[parameter]
+
+
+def test_too_little_memory_is_an_accident_of_the_machine_on_the_cpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*arguments: object) -> None:
+        torch.empty(2**60, dtype=torch.uint8)
+
+    monkeypatch.setattr("amix.run.load_splits", load)
+    spec = RunSpec("mini-rte", 24, 1, "vanilla", "minilm-l2", full_settings(Vanilla, {}))
+    record, _ = execute(spec, Context())
+    assert record["error"]["type"] == "RuntimeError"
+    assert "can't allocate memory" in record["error"]["message"]
+    assert record["status"] == "oom"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (RuntimeError("shapes cannot be multiplied"), False),
+        (OSError(errno.ENOENT, "No such file"), False),
+    ],
+)
+def test_errors_that_mean_too_little_memory(error: Exception, expected: bool) -> None:
+    assert out_of_memory(error) == expected
