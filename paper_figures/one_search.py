@@ -30,7 +30,7 @@ class NoSearch(ValueError):
 
 
 def make_one(suite: str, layout: Layout, run: str) -> list[Path]:
-    """Draw the search of the run label/task/seed, or label/task/seed/size, into the folder runs-<suite> beside its figures.
+    """Draw the search of the run label/task/seed, or label/task/seed/size, into the folder runs-<suite>.
 
     Raises NoSearch for a run that is not there, and PlanError when there is no usable plan.
     """
