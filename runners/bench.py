@@ -56,6 +56,39 @@ def agwm(
     console.print(f"written to {out or TABLE}")
 
 
+@app.command("methods")
+def methods_verb(
+    encoder: Annotated[
+        str, typer.Option("--encoder", "-e", help="Alias, Hub id, folder, bert-base-shape or bert-large-shape.")
+    ] = "minilm-l6",
+    length: Annotated[int, typer.Option(min=2, help="Tokens of every sentence.")] = 64,
+    batch: Annotated[int, typer.Option(min=2, help="Sentences in a batch.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Updates measured, in turns with plain ones; means count.")] = 20,
+    methods: Annotated[str, typer.Option(help="Only these, with commas; written only where --out says.")] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Try everything once on a tiny encoder; written only where --out says.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file instead of results/tables/bench-methods.csv; Markdown beside it.")
+    ] = None,
+) -> None:
+    """Time of an update by each method, relative to plain finetuning, in turns with it (limit: 1.2 x passes)."""
+    from amix.method import built_in_methods, find_method
+    from runners.bench_methods import TABLE, measure, overhead_table, save
+    from runners.bench_workload import QUICK, Workload
+
+    workload, repeats = (QUICK, 1) if quick else (Workload(encoder, length, batch), repeats)
+    chosen = [find_method(name.strip()) for name in methods.split(",") if name.strip()]
+    found = []
+    for one in measure(chosen or built_in_methods().values(), workload, repeats):
+        found.append(one)
+        console.print(one.text())
+    path = out or (None if quick or chosen else TABLE)
+    if path:
+        written = save(overhead_table(found, workload, recorded_command()), path)
+        console.print(f"written to {' and '.join(map(str, written))}", soft_wrap=True)
+
+
 @app.command()
 def hypergradient(
     encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
