@@ -46,7 +46,8 @@ class RecAdam(Method):
     year = 2020
     kind = "towards pretrained"
     null = {"anneal": "constant"}
-    parity = ""
+    parity = "matched: share equal, parameters to 2e-16 (recadam_linear, recadam_sigmoid, with official_form)"
+    overhead_limit = 1.10
     grid = {"k": (0.05, 0.2, 1.0), "t0": (250.0, 500.0, 1000.0)}
 
     def share(self, step: int, total_steps: int) -> float:

@@ -78,7 +78,8 @@ class LayerwiseLearningRates(Method):
     year = 2018
     kind = "recipe"
     null = {"xi": 1.0}
-    parity = ""
+    parity = "matched: decay equal, learning rates to 3e-16 (llrd_bert, llrd_roberta, with undecayed_head)"
+    overhead_limit = 1.10
     grid = {"xi": (0.9, 0.95), "lr_factor": (1.0, 2.5, 5.0)}
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:

@@ -72,7 +72,8 @@ class NoisyTune(Method):
     year = 2022
     kind = "recipe"
     null = {"strength": 0.0}
-    parity = ""
+    parity = "matched: parameters to 2e-16 (noisytune, with perturb_head)"
+    overhead_limit = 1.10
     grid = {"strength": (0.1, 0.15, 0.2), "perturb_head": (False, True)}
 
     @torch.no_grad()

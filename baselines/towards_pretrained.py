@@ -38,6 +38,7 @@ class PretrainedDecay(Method):
     kind = "towards pretrained"
     null = {"decay": 0.0, "keep_weight_decay": True}
     parity = "matched: parameters to 2e-18 (prior_wd, with pull_head)"
+    overhead_limit = 1.10
     grid = {"decay": (0.001, 0.01, 0.1, 1.0)}
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
@@ -94,7 +95,7 @@ class L2SP(Method):
     year = 2018
     kind = "towards pretrained"
     null = {"alpha": 0.0, "beta": 0.0, "keep_weight_decay": True}
-    parity = ""
+    parity = "matched: penalty and gradient equal (l2sp)"
     grid = {"alpha": (0.001, 0.01, 0.1, 1.0), "beta": (0.01, 0.1)}
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
@@ -163,6 +164,7 @@ class Mixout(Method):
     kind = "towards pretrained"
     null = {"p": 0.0, "keep_dropout": True}
     parity = "matched: outputs and gradients to 2e-16 (mixout_drop, mixout_mix)"
+    overhead_limit = 1.30
     grid = {"p": (0.1, 0.3, 0.5, 0.7, 0.9)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:
