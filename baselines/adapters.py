@@ -68,7 +68,7 @@ class Adapter(Method):
     year = 2019
     kind = "parameter-efficient"
     plain_checkpoint = False
-    parity = "official code is TensorFlow 1: formula, start and places read from it, not run"
+    parity = "departs: official code is TensorFlow 1; formula, start and places read from it, not run"
     grid = {"bottleneck": (8, 64, 256), "lr": (3e-4, 1e-3, 3e-3)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:

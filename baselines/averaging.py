@@ -55,6 +55,7 @@ class SWA(Averaging):
     kind = "averaging"
     null = {"start": 1.0, "lr_share": 0.0}
     parity = "departs: schedule after the warm-up, an iterate per update; the mean itself is checked against torch's"
+    overhead_limit = 1.10
     grid = {"start": (0.5, 0.75), "lr_share": (0.1, 0.25, 0.5)}
 
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
@@ -114,6 +115,7 @@ class EMA(Averaging):
     kind = "averaging"
     null = {"decay": 0.0}
     parity = "no official code; the mean is checked against torch's AveragedModel"
+    overhead_limit = 1.10
     grid = {"decay": (0.9, 0.99, 0.999), "warm_up": (True, False)}
 
     def after_step(self, model: Model, fit: Fit) -> None:

@@ -89,7 +89,7 @@ class FrozenLogistic(Linear):
     name = "frozen_logistic"
     paper = "Peters et al., RepL4NLP 2019"
     year = 2019
-    parity = "scikit-learn's own solver; predictions equal its own"
+    parity = "no official code; scikit-learn's solver, predictions equal its own"
     grid = {"C": (0.001, 0.01, 0.1, 1.0, 10.0)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:
@@ -196,7 +196,7 @@ class TfidfLogistic(Linear):
     paper = "Sparck Jones, J. Documentation 1972"
     year = 1972
     plain_checkpoint = False
-    parity = "scikit-learn's own features and solver; predictions equal its own"
+    parity = "no official code; scikit-learn's features and solver, predictions equal its own"
     grid = {"C": (0.1, 1.0, 10.0, 100.0)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:

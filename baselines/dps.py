@@ -33,6 +33,7 @@ class DPS(Method):
     paper = "Zhang et al., NeurIPS 2022"
     year = 2022
     kind = "subnetwork"
+    overhead_limit = 1.30
     grid = {"p": (0.1, 0.3, 0.5), "ratio": (0.05, 0.1)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:

@@ -51,7 +51,7 @@ class PeftMethod(Method):
     """
 
     kind = "parameter-efficient"
-    parity = "peft's own implementation"
+    parity = "departs: peft's implementation, not compared with numbers of the official code"
 
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration for this model."""

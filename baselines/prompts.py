@@ -179,7 +179,7 @@ class PrefixTuning(PromptMethod):
     name = "prefix"
     paper = "Li and Liang, ACL 2021; Liu et al., ACL 2022 (P-tuning v2)"
     year = 2021
-    parity = "peft's own parameters; states equal to peft's where it works"
+    parity = "departs: peft's parameters; states equal to peft's where it works"
     grid = {"tokens": (5, 20), "lr": (3e-3, 1e-2)}
 
     def addition(self, model: nn.Module) -> VirtualTokens:

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +45,7 @@ class SAM(Method):
     null = {"rho": 0.0, "shared_dropout": True}
     parity = "matched: perturbations, losses, parameters to 2e-13 (sam, sam_adaptive)"
     passes = 2.0
+    overhead_limit: ClassVar[float | None] = 2.15
     grid = {"rho": (0.02, 0.05, 0.15), "adaptive": (False, True)}
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
@@ -119,6 +121,7 @@ class FSAM(SAM):
     paper = "Zhong et al., Findings of EMNLP 2022"
     year = 2022
     parity = "matched: masks equal, losses and parameters to 2e-13 (fsam_as_released, fsam_plain)"
+    overhead_limit = None  # The Fisher information comes on top.
     grid = {"rho": (0.02, 0.05, 0.15), "keep": (0.1, 0.5)}
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:

@@ -56,6 +56,7 @@ class R3F(Method):
     null = {"strength": 0.0}
     parity = "matched: loss to 9e-8, gradients to 2e-6, its float32 (r3f_kl, r3f_end_to_end, r3f_author_variant)"
     passes = 2.0
+    overhead_limit = 2.15
     grid = {"strength": (0.1, 0.5, 1.0), "noise": ("uniform", "normal")}
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:

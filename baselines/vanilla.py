@@ -16,3 +16,4 @@ class Vanilla(Method):
     year = 2019
     kind = "finetuning"
     null = {}
+    parity = "departs: torch's AdamW, which decays before the update"
