@@ -33,6 +33,7 @@ class Soup(Method):
     paper = "Wortsman et al., ICML 2022 (uniform soup), over splits of the training set"
     year = 2022
     kind = "control"
+    parity = "no official code"
     Config: ClassVar[type] = SoupConfig
     null = {"splits": 0}
 
@@ -76,6 +77,7 @@ class VanillaMatched(Method):
     paper = "Devlin et al., NAACL 2019"
     year = 2019
     kind = "control"
+    parity = "no official code"
     Config: ClassVar[type] = AGWMConfig
     null = {"splits": 0}
 
@@ -97,6 +99,7 @@ class VanillaNoDropout(Method):
     paper = "Devlin et al., NAACL 2019"
     year = 2019
     kind = "control"
+    parity = "no official code"
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Switch dropout off."""
