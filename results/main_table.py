@@ -91,8 +91,8 @@ def run_tests(results: Results, size: str) -> Tests:
 
 def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
     """Mean ± std with the count where it is not `seeds`, and footnotes for missing and for failed runs."""
-    if cell is None:
-        return Cell(None, notes=("not in the plan",))
+    if cell is None:  # A plan leaves out nothing else.
+        return Cell(None, notes=("not defined for regression",))
     notes = [f"{cell.planned - cell.n} of {cell.planned} runs without a score: {cell.absent}"] if cell.absent else []
     if cell.failed:
         notes.append(f"{cell.failed} of {cell.planned} runs failed or diverged and count as the majority class")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -298,3 +299,14 @@ def test_another_selection_rule_than_the_protocols_leaves_its_tables_alone(tmp_p
     assert main_table in second
     assert "selection: the epoch best on dev" in main_table.read_text()
     assert "collect --suite toy --selection best\\_dev" in main_table.read_text()
+
+
+def test_a_task_for_which_a_method_is_not_defined_says_so(tmp_path: Path) -> None:
+    layout = synthetic.write(synthetic.Suite(), tmp_path)
+    plan = json.loads(layout.plan("toy").read_text())
+    plan["runs"] = [run for run in plan["runs"] if (run["label"], run["task"]) != ("lora", "rte")]
+    layout.plan("toy").write_text(json.dumps(plan))
+    table = next(table for table in make_tables(load("toy", layout)) if table.name == "main-n100")
+    (row,) = (row for row in table.rows if row[0].value == "lora")
+    assert row[2].missing
+    assert row[2].notes == ("not defined for regression",)
