@@ -62,7 +62,7 @@ ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
 """Settings with which methods learn there and soon, where their defaults are meant for a pretrained encoder."""
 EPOCHS_ON_TINY_ENCODERS = {
     "bitfit": 40, "linear_probe": 40, "vera": 15, "ia3": 15, "ln_tuning": 15, "adapter": 15,
-    "prompt": 24, "p_tuning": 24, "prefix": 24,
+    "prompt": 40, "p_tuning": 40, "prefix": 40,
 }  # fmt: skip
 """Epochs of methods that leave the encoder's matrices as they are, which are random there."""
 FAMILIES = ("bert", "roberta", "deberta-v2")
