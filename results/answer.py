@@ -2,6 +2,7 @@
 
 from results.across import Claim, claims
 from results.cells import seed_averages
+from results.comparisons import SCALE
 from results.frame import COUNTED, Results
 from results.plan import Plan
 from results.tuning import tuning_answer, tuning_question
@@ -39,12 +40,21 @@ def _nothing(results: Results, size: str) -> tuple[str, str, str]:
     if len(results.plan.labels) < 2:
         reason = "There is one method only, so there is nothing to compare."
     else:
-        reason = "No method has two seeds in common with the reference on every task: nothing can be said over tasks."
+        reason = (
+            f"No method has two seeds in common with the reference on every task{_unscored_tasks(results, size)}: "
+            "nothing can be said over tasks."
+        )
     return (
         f"With {size_words(size)}, {scored} of {len(runs)} planned runs have a score.",
         reason,
         "The tables show what is there; missing cells stay missing.",
     )
+
+
+def _unscored_tasks(results: Results, size: str) -> str:
+    scored = results.runs[(results.runs["size"] == size) & results.runs["score"].notna()]
+    missing = [task.title for name, task in results.plan.tasks.items() if name not in set(scored["task"])]
+    return f" ({', '.join(missing)}: no scored run)" if missing and len(scored) else ""
 
 
 def _estimate(results: Results, size: str, claim: Claim) -> str:
@@ -80,9 +90,14 @@ def _decision(claim: Claim, plan: Plan) -> str:
         )
     return (
         f"That is no evidence of a difference (task-stratified sign-flip test, {p_text(claim.p_holm)}{holm}): "
-        f"with this spread, only a true difference of about {claim.detectable:.1f} points would be found in four of "
-        "five such experiments."
+        f"with this spread, {_detectable_words(claim.detectable)} would be found in four of five such experiments."
     )
+
+
+def _detectable_words(points: float) -> str:
+    if points > SCALE:
+        return "no difference that two scores can have"
+    return f"only a true difference of about {points:.1f} points"
 
 
 def _others(subject: Claim, found: dict[str, Claim], results: Results, size: str) -> str:

@@ -2,7 +2,7 @@
 
 from results.across import Claim, claims
 from results.cells import differences
-from results.comparisons import against
+from results.comparisons import against, detectable_cell
 from results.frame import Results
 from results.plan import Plan
 from results.statistics.effects import effect, probability_of_winning
@@ -27,7 +27,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             Cell(claim.high),
             Cell(claim.p),
             Cell(claim.p_holm),
-            Cell(claim.detectable),
+            detectable_cell(claim.detectable),
             Cell("/".join(map(str, claim.record))),
             Cell(claim.p_tasks_t),
             Cell(claim.p_tasks),

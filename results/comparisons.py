@@ -9,6 +9,10 @@ from results.frame import Results, remembered
 from results.plan import Plan
 from results.statistics import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
 from results.statistics.power import minimum_detectable_effect
+from results.table import Cell
+
+SCALE = 100
+"""Points from the lowest to the highest score."""
 
 
 @remembered
@@ -95,6 +99,11 @@ def detectable(frame: pd.DataFrame, alpha: float) -> dict[str, float]:
 
 
 _detectable_effect = cache(minimum_detectable_effect)
+
+
+def detectable_cell(points: float | None) -> Cell:
+    """A detectable difference in a table; so few runs that no two scores could lie that far apart get a bound."""
+    return Cell(f">{SCALE}" if points is not None and points > SCALE else points)
 
 
 def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:

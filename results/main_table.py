@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from results.across import claims
 from results.cells import Place, Summary, cost_ratios, majority_score, seed_averages, summaries
-from results.comparisons import against, detectable, power_sentence, significant
+from results.comparisons import against, detectable, detectable_cell, power_sentence, significant
 from results.frame import Results
 from results.table import Cell, Column, Table, rank_column
 from results.words import metric_words, selection_words, size_words
@@ -110,7 +110,7 @@ def _task_block(results: Results, size: str, task: str, seeds: int, tests: Tests
         Column(entry.title, metric_words(entry.metric), SCORE, notes=(entry.footnote,) if entry.footnote else ()),
         Cell(majority_score(cells, size, task)),
         rank_column(methods, SCORE, [True] * len(methods)),
-        Cell(tests.detectable.get(task)),
+        detectable_cell(tests.detectable.get(task)),
     )
 
 
@@ -131,7 +131,7 @@ def _average_block(results: Results, size: str, seeds: int, tests: Tests) -> Blo
         Column("Average", "of tasks", SCORE),
         Cell(sum(majority) / len(majority)),
         rank_column(methods, SCORE, [True] * len(methods)),
-        Cell(tests.detectable.get(ALL_TASKS)),
+        detectable_cell(tests.detectable.get(ALL_TASKS)),
     )
 
 

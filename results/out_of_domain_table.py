@@ -11,6 +11,7 @@ import pandas as pd
 
 from amix.record import OUT_OF_DOMAIN
 from results.cells import FEWEST_SEEDS, Scores
+from results.comparisons import detectable_cell
 from results.frame import COUNTED, POINTS, Results
 from results.plan import OtherSet
 from results.statistics import holm, sign_flip, smallest_sample
@@ -56,7 +57,7 @@ def out_of_domain_table(results: Results, size: str) -> Table | None:
         seeds = max(seeds, usual)
         stars += sum(bool(cell.marks) for cell in gains)
         notes += [note for note in [_power_note(group, tested, plan.protocol.alpha)] if note]
-        shown = Cell(_detectable(tested, plan.protocol.alpha))
+        shown = detectable_cell(_detectable(tested, plan.protocol.alpha))
         both = zip([Cell(place.majority), *scores, Cell("")], [Cell(""), *gains, shown], strict=True)
         body = [[*row, *pair] for row, pair in zip(body, both, strict=True)]
     if not stars and not notes:

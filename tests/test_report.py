@@ -111,7 +111,15 @@ def test_the_same_records_give_the_same_page(layout: Layout, page: Path) -> None
         (synthetic.Suite(seeds=tuple(range(8)), gains={}, difference_sd=4.0), "That is no evidence of a difference"),
         (synthetic.Suite(tasks=("rte",), seeds=(1, 2), gains={"agwm": 30.0}), "cannot show any difference"),
         (synthetic.Suite(methods=("vanilla",)), "There is one method only"),
-        (synthetic.Suite(seeds=(1,)), "nothing can be said over tasks"),
+        (synthetic.Suite(seeds=(1,)), "on every task: nothing can be said over tasks"),
+        (
+            synthetic.Suite(left_out=tuple((m, "rte", s) for m in synthetic.Suite().methods for s in range(1, 7))),
+            "on every task (RTE: no scored run): nothing can be said over tasks",
+        ),
+        (
+            synthetic.Suite(tasks=tuple(synthetic.TASKS), seeds=(1, 2), gains={}, difference_sd=9.0),
+            "no difference that two scores can have would be found",
+        ),
     ],
 )
 def test_the_answer_says_what_the_statistics_say(tmp_path: Path, suite: synthetic.Suite, words: str) -> None:

@@ -310,3 +310,13 @@ def test_a_task_for_which_a_method_is_not_defined_says_so(tmp_path: Path) -> Non
     (row,) = (row for row in table.rows if row[0].value == "lora")
     assert row[2].missing
     assert row[2].notes == ("not defined for regression",)
+
+
+@pytest.mark.parametrize(("seeds", "bounded"), [((1, 2), True), (tuple(range(8)), False)])
+def test_a_detectable_difference_beyond_every_score_is_a_bound(
+    tmp_path: Path, seeds: tuple[int, ...], bounded: bool
+) -> None:
+    layout = synthetic.write(synthetic.Suite(seeds=seeds, difference_sd=9.0), tmp_path)
+    tables = {table.name: render.csv_text(table) for table in make_tables(load("toy", layout))}
+    assert (">100" in tables["main-n100"]) == bounded
+    assert (">100" in tables["against-vanilla-n100"]) == bounded
