@@ -11,7 +11,8 @@ class Recipe:
 
     lr is the peak learning rate of AdamW; warm-up takes warmup_ratio of all steps, then lr falls linearly to zero.
     weight_decay leaves out biases and LayerNorms. clip_norm is the largest global gradient norm. max_length counts
-    tokens, special ones included. steps, where given, replaces epochs.
+    tokens, special ones included. steps, where given, replaces epochs. processes: how many split each batch of a
+    data-parallel run (amix.ranks); it counts as a setting because every process has dropout masks of its own.
     """
 
     lr: float = 2e-5
@@ -24,10 +25,11 @@ class Recipe:
     max_length: int = 128
     betas: tuple[float, float] = (0.9, 0.999)
     adam_epsilon: float = 1e-8
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        positive = {"lr": self.lr, "epochs": self.epochs, "batch_size": self.batch_size, "max_length": self.max_length}
-        wrong = [f"{name}={value}" for name, value in positive.items() if value <= 0]
+        positive = ("lr", "epochs", "batch_size", "max_length", "processes")
+        wrong = [f"{name}={getattr(self, name)}" for name in positive if getattr(self, name) <= 0]
         if wrong:
             raise ValueError(f"the recipe needs positive values: {', '.join(wrong)}")
         if not 0 <= self.warmup_ratio < 1:
@@ -45,9 +47,10 @@ class Recipe:
         return replace(self, **values)
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings as plain JSON types."""
-        content = asdict(self)
-        content["betas"] = list(self.betas)
+        """All settings as plain JSON types; that of data-parallel runs is left out where there is one process."""
+        content = asdict(self) | {"betas": list(self.betas)}
+        if self.processes == 1:
+            del content["processes"]
         return content
 
     def total_steps(self, n_train: int) -> int:

@@ -18,6 +18,7 @@ from amix.cost import reset_peak_memory
 from amix.data import Encoded, Splits, glue_folder, load_splits
 from amix.encoders import load_model, load_tokenizer, pretrained_weights
 from amix.environment import environment
+from amix.launch import processes, rank
 from amix.method import Method, MethodError, find_method, load_external, make_config, source_hash
 from amix.metrics import majority_scores, score
 from amix.other_sets import Prepared, prepared_sets, score_sets
@@ -127,6 +128,11 @@ def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
     if task.regression and not method.regression:
         raise ValueError(f"{spec.method} is not defined for regression, and {task.title} is one")
     recipe = Recipe().with_changes(spec.training)
+    if recipe.processes != processes():
+        raise ValueError(
+            f"this run is one of {recipe.processes} process(es) and there are {processes()}; start it with: "
+            f"torchrun --nproc-per-node {recipe.processes} -m runners run"
+        )
     name = context.encoder or spec.encoder
     splits = load_splits(
         task, spec.n_train, spec.seed, load_tokenizer(name), name, recipe.max_length,
@@ -158,7 +164,7 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
         record["cost"] = fit.cost.summary(model)
     arrays = _evaluate(method, model, fit, _scored(splits, context.dev_only), sets, record)
     record["cost"] |= fit.cost.summary(model)
-    if context.export:
+    if context.export and rank() == 0:
         from amix.export import save
 
         save(method.export(model, fit), load_tokenizer(context.encoder or spec.encoder), fit.task, Path(context.export))

@@ -28,9 +28,9 @@ def tensor_generator(seed: int, *purpose: str | int, device: torch.device | str 
     return torch.Generator(device=device).manual_seed(derive(seed, *purpose))
 
 
-def seed_dropout(seed: int, stage: str, step: int) -> None:
-    """Set torch's global state, which dropout draws from, for one training step."""
-    torch.manual_seed(derive(seed, "dropout", stage, step))
+def seed_dropout(seed: int, stage: str, step: int, rank: int = 0) -> None:
+    """Set torch's global state, which dropout draws from, for one training step of one process of the run."""
+    torch.manual_seed(derive(seed, "dropout", stage, step, *[rank] * (rank > 0)))
 
 
 @contextmanager

@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from amix.cost import Cost
 from amix.data import Batch, Encoded, evaluation_batches, training_batches
+from amix.launch import processes, rank
 from amix.metrics import score
 from amix.parts import Elsewhere
+from amix.ranks import average_, average_gradients, averaged, check_same_weights, share, weight
 from amix.recipe import Recipe
 from amix.seeds import array_generator, kept_random_state, seed_dropout
 from amix.tasks import Task
@@ -93,9 +95,12 @@ class Fit:
 
     def task_loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Mean cross-entropy, or mean squared error for regression, in the dtype of the logits."""
+        labels = batch["labels"]
         if self.task.regression:
-            return functional.mse_loss(logits.squeeze(-1), batch["labels"].to(logits.dtype))
-        return functional.cross_entropy(logits, batch["labels"])
+            loss = functional.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
+        else:
+            loss = functional.cross_entropy(logits, labels)
+        return loss if processes() == 1 else loss * weight(len(labels), labels.device)
 
     def backward(self, loss: torch.Tensor) -> None:
         """Backward pass into the parameters' grad, counted."""
@@ -103,9 +108,12 @@ class Fit:
         accelerator().backward(loss)
 
     def gradients(self, loss: torch.Tensor, tensors: list[torch.Tensor], **options: Any) -> tuple[torch.Tensor, ...]:
-        """Gradients of the loss with respect to these tensors (torch.autograd.grad), counted as a backward pass."""
+        """Gradients of the loss with respect to these tensors (torch.autograd.grad), counted as a backward pass.
+
+        Those of parameters are means over the processes of a data-parallel run.
+        """
         self.cost.backward_passes += 1
-        return torch.autograd.grad(loss, tensors, **options)
+        return averaged(torch.autograd.grad(loss, tensors, **options), tensors)
 
     def part(self, method: "Method", model: nn.Module, number: int) -> dict[str, torch.Tensor]:
         """The weights that a part of the run ends with (Method.part), done here or fetched from where it is done."""
@@ -115,7 +123,7 @@ class Fit:
         """The batches of one epoch; the same for every method."""
         order = array_generator(self.seed, "order", self.stage, epoch)
         for positions in training_batches(self.train, self.recipe.batch_size, order):
-            yield self.train.batch(positions, self.device)
+            yield self.train.batch(share(positions), self.device)
 
 
 def train(method: "Method", model: nn.Module, fit: Fit) -> nn.Module:
@@ -142,6 +150,7 @@ def start(method: "Method", model: nn.Module, fit: Fit) -> None:
         fit.optimizer = method.optimizer(method.param_groups(model, fit), fit)
         fit.scheduler = method.schedule(fit.optimizer, fit)
         model.train()
+        average_gradients(model)
         method.on_fit_start(model, fit)
 
 
@@ -151,14 +160,15 @@ def _train_epoch(method: "Method", model: nn.Module, fit: Fit) -> float:
         if fit.step == fit.total_steps:
             break
         losses.append(train_step(method, model, batch, fit))
-    return float(torch.stack(losses).mean())
+    check_same_weights(model)
+    return float(average_(torch.stack(losses).mean()))
 
 
 def train_step(method: "Method", model: nn.Module, batch: Batch, fit: Fit) -> torch.Tensor:
     """One update with all hooks; returns the detached loss without waiting for the device."""
     assert fit.optimizer is not None
     assert fit.scheduler is not None
-    seed_dropout(fit.seed, fit.stage, fit.step)
+    seed_dropout(fit.seed, fit.stage, fit.step, rank())
     loss = method.loss(model, batch, fit)
     fit.backward(loss)
     method.after_backward(model, fit)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from amix.launch import processes
 from results.layout import Layout
 from runners import bench, interrupt, methods_command, run_commands
 from runners.options import (
@@ -158,9 +159,11 @@ def _sweep(
     from runners.plan import with_recorded
     from runners.preflight import check_inputs
     from runners.progress import SweepProgress, duration
-    from runners.suite import find_suite
+    from runners.suite import SuiteError, find_suite
     from runners.sweep import known_keys, known_runs, status_counts, sweep, todo
 
+    if processes() > 1:
+        raise SuiteError("a sweep has its own workers, one per GPU: start it without a launcher, which is for 'run'")
     name, command = plan.suite.name, recorded_command()
     work = todo(plan, known_runs(plan, layout), retry_failed)
     check_inputs(plan, work.runs, glue, out_of_domain)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amix.encoders import public_name
+from amix.launch import rank
 from amix.record import Store
 from runners.engine import Outcome, PlannedRun
 
@@ -70,7 +71,8 @@ class Performer:
             record, arrays = execute(run.spec, self.context(run))
         finally:
             torch.set_num_threads(threads)
-        self.store.put(record, arrays)
+        if rank() == 0:
+            self.store.put(record, arrays)
         return Outcome(record["status"], (record["error"] or {}).get("message", ""))
 
     def abandon(self, run: PlannedRun, reason: str) -> Outcome:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amix.launch import processes, rank
 from amix.record import OUT_OF_DOMAIN, Store
 from results.layout import Layout
 from runners.options import GlueOption, OutOfDomainOption, OutOption, console, recorded_command
 
 if TYPE_CHECKING:
-    from runners.engine import PlannedRun
+    from runners.engine import Outcome, PlannedRun
     from runners.plan import Plan
 
 app = typer.Typer()
@@ -61,6 +62,8 @@ def _one_run(
     from runners.single import one_run, settings_of
 
     chosen, trained = settings_of(settings or []), settings_of(training or [])
+    if processes() > 1:  # A setting like any other: every process draws dropout masks of its own.
+        trained |= {"processes": processes()}
     return one_run(suite, encoder, task, method, seed, size, chosen, trained)
 
 
@@ -71,11 +74,14 @@ def _do(
 
     data: the folders of GLUE and of out-of-domain sets.
     """
+    from amix.ranks import leave
     from runners.cluster import executor_of
     from runners.engine import visible_gpus
     from runners.perform import Performer
     from runners.preflight import check_inputs
 
+    if processes() > 1 and workers:
+        raise typer.BadParameter("the processes of a launch do a run together; they need no workers beside them")
     (run,) = plan.runs
     store = Store(Layout(out).records / plan.suite.name)
     check_inputs(plan, plan.runs, *data)
@@ -84,6 +90,15 @@ def _do(
         performer = dataclasses.replace(performer, export=str(folder.resolve()))
     with executor_of(min(workers, parts_of(run)), visible_gpus()) as executor:
         outcome = dataclasses.replace(performer, executor=executor)(run)
+    if processes() > 1:
+        leave()
+    if rank() == 0:
+        _show(run, store, outcome)
+    if outcome.status != "ok":
+        raise typer.Exit(1)
+
+
+def _show(run: "PlannedRun", store: Store, outcome: "Outcome") -> None:
     record = store.get(run.spec.key) or {}
     console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip())
     for rule, scores in record["scores"].items():
@@ -94,8 +109,6 @@ def _do(
             said = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in values.items())
             console.print(f"  {rule} {name}: {said}")
     console.print(f"record: {store.path(run.spec.key)}", soft_wrap=True)
-    if outcome.status != "ok":
-        raise typer.Exit(1)
 
 
 def parts_of(run: "PlannedRun") -> int:
