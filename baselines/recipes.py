@@ -56,7 +56,7 @@ class LayerwiseLearningRates(Method):
 
     Head and pooler: lr. Block l of L, counted from the input: lr xi^(L - l + 1), so that the top block is slowed down
     once. The rest of the body (embeddings, and the relative positions that DeBERTa's blocks share): lr xi^(L + 1).
-    Zhang et al. (2021), section 4; official code: asappresearch/revisit-bert-finetuning, run_glue.py:75-121, which also
+    Zhang et al. (2021), section 7; official code: asappresearch/revisit-bert-finetuning, run_glue.py:75-121, which also
     takes the weight decay from head and pooler (`undecayed_head`). The paper tries lr 2e-5, 5e-5 and 1e-4 where the
     other methods have 2e-5: `lr_factor` 1, 2.5 and 5.
     """

@@ -17,7 +17,7 @@ from amix.weights import exchange
 class PretrainedDecay(Method):
     """Decoupled weight decay towards the pretrained weights: w <- w - lr * decay * (w - w0), then the Adam step.
 
-    Takes the place of the ordinary decay in the body, biases and LayerNorms left out. Zhang et al. (2021), section 4;
+    Takes the place of the ordinary decay in the body, biases and LayerNorms left out. Zhang et al. (2021), section 7;
     official code: asappresearch/revisit-bert-finetuning, prior_wd_optim.py. Departs from it in the head: there the
     test that should leave it out (line 29) is never true, so the head is pulled to its random draw (`pull_head`); here
     it decays to zero as in plain finetuning. The whole pull of a run is about decay * lr * steps / 2, so that with a

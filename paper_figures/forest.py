@@ -4,9 +4,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from paper_figures.drawing import Drawing, looks, plain
-from paper_figures.panels import bars, grid, points
+from paper_figures.panels import bars, bound, grid, points
 from results.across import claims
-from results.comparisons import against
+from results.comparisons import SCALE, against
 from results.frame import Results
 from results.words import size_words
 
@@ -22,8 +22,10 @@ def forest(results: Results, size: str) -> Drawing | None:
     labels = [label for label in plan.labels if label in set(data["label"])]
     panels_of = [task for task in (*plan.tasks, AVERAGE) if task in set(data["task"])]
     figure, panels = grid(len(panels_of), 0.8 + 0.2 * len(labels), across=5, names=labels)
+    cut = False
     for axes, task in zip(panels, panels_of, strict=True):
         _panel(axes, results, data[data["task"] == task], labels)
+        cut |= bound(axes, -SCALE, SCALE)
         average = task == AVERAGE
         axes.set_title(
             "all tasks" if average else plain(plan.tasks[task].title), fontweight="bold" if average else None
@@ -38,7 +40,9 @@ def forest(results: Results, size: str) -> Drawing | None:
         f"Mean paired difference in {results.split} score "
         "with its 95 % interval (t per task; Welch-Satterthwaite over all tasks); "
         "filled: significant after Holm over the methods of the panel; the band is the margin within which a "
-        f"difference does not matter (±{plan.protocol.margin:g}).",
+        f"difference does not matter (±{plan.protocol.margin:g})."
+        + f" Intervals end at ±{SCALE} points, beyond which scores cannot differ."
+        * cut,
     )
 
 

@@ -163,6 +163,13 @@ def bars(axes: Axes, y: ArrayLike, low: ArrayLike, high: ArrayLike, look: Sequen
     axes.hlines(y, low, high, colors=[one.colour for one in look], linewidth=width, zorder=2)
 
 
+def bound(axes: Axes, low: float, high: float) -> bool:
+    """Let a panel show nothing left of low or right of high; whether it has marks there, which are cut off."""
+    left, right = axes.get_xlim()
+    axes.set_xlim(max(left, low), min(right, high))
+    return bool(left < low or right > high)
+
+
 def lines(
     axes: Axes, parts: Sequence[np.ndarray], look: Sequence[Look], width: float, alpha: float = 1.0, share: float = 0.0
 ) -> None:

@@ -17,6 +17,8 @@ LINE = 0.32
 """Distance between two labels or two bars, in units of the diagram."""
 INCHES, WIDTH, ABOVE = 0.155, 6.5, 0.15
 """The same distance in inches, the diagram's width, and what its numbers need above it."""
+MANY = 20
+"""Ranks of which only every fifth is written."""
 BESIDE = 0.04
 """How far lines reach beyond the ranks, as a share of their range."""
 
@@ -83,7 +85,7 @@ def _diagram(results: Results, ranks: dict[str, float], bars: list[list[str]]) -
     axes.spines["top"].set_position(("data", 0))
     axes.spines["top"].set_bounds(1, count)
     axes.xaxis.set_ticks_position("top")
-    axes.set_xticks(range(1, count + 1))
+    axes.set_xticks(range(1, count + 1) if count < MANY else [1, *range(5, count + 1, 5)])
     axes.set_yticks([])
     axes.grid(visible=False)
     return figure

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from paper_figures.drawing import Drawing, Look, looks, plain
-from paper_figures.panels import bars, colours, grid
+from paper_figures.panels import bars, bound, colours, grid
 from results.frame import COUNTED, Results
 from results.plan import Task
 from results.statistics import t_interval
@@ -15,6 +15,8 @@ from results.words import metric_words, size_words
 
 SPREAD = 0.28
 """Half the height over which a row's points are spread, in rows."""
+BEYOND = 0.5
+"""How far a panel reaches beyond its points, as a share of their range: with two seeds intervals are far longer."""
 
 
 def strips(results: Results, size: str) -> Drawing | None:
@@ -29,10 +31,14 @@ def strips(results: Results, size: str) -> Drawing | None:
     data[["mean", "low", "high"]] = np.array(data.pop("interval").tolist())
     figure, panels = grid(len(tasks), 0.8 + 0.22 * len(plan.labels), names=plan.labels)
     look = looks(plan)
+    cut = False
     for axes, task in zip(panels, tasks, strict=True):
         here = data[data["task"] == task.name].sort_values("seed", kind="stable")
         _strips(axes, {str(label): own for label, own in here.groupby("label")}, look)
         _dress(axes, task, float(here["majority"].median()))
+        scores = here[["score", "majority"]]
+        beyond = BEYOND * float(np.nanmax(scores) - np.nanmin(scores))
+        cut |= bound(axes, float(np.nanmin(scores)) - beyond, float(np.nanmax(scores)) + beyond)
     columns = ["task", "label", "seed", "status", "score", "mean", "low", "high", "majority"]
     return Drawing(
         figure,
@@ -40,7 +46,9 @@ def strips(results: Results, size: str) -> Drawing | None:
         f"Every seed, {size_words(size)}",
         f"Each point is one seed's {results.split} score;"
         " the diamond is the mean and the bar its 95 % t interval; the dashed line "
-        "is the majority class; a cross is a failed or diverged run, scored as the majority class.",
+        "is the majority class; a cross is a failed or diverged run, scored as the majority class."
+        + " Intervals that leave a panel are cut off."
+        * cut,
     )
 
 

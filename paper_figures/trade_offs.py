@@ -1,6 +1,7 @@
 """What a score costs: in spread over seeds, and in time and passes."""
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,10 @@ from results.frame import Results
 from results.words import metric_words, size_words
 
 COSTS = {"train_seconds": "training time", "passes": "forward and backward passes"}
+
+
+NAME: dict[str, Any] = {"xytext": (2, 4), "textcoords": "offset points", "fontsize": "small"}
+"""Where the name of a method on the front stands: above the line that begins at its mark, where no other one lies."""
 
 
 def mean_against_spread(results: Results, size: str) -> Drawing | None:
@@ -67,6 +72,8 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
         axes.step(front[cost], front["score"], where="post", color="0.6", linewidth=1, zorder=1)
         axes.set_xscale("log", base=2)
         points(axes, known[cost], known["score"], [look[label] for label in known["label"]])
+        for row in front.itertuples():
+            axes.annotate(plain(str(row.label)), (getattr(row, cost), row.score), **NAME)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
         axes.set_xlabel(f"{words}, relative")
         axes.set_ylabel(f"average {results.split} score × 100")

@@ -16,6 +16,8 @@ def question(results: Results) -> str:
         return tuning_question(results)
     subject = plan.protocol.focus or "any method"
     sizes = " or ".join(size_words(size) for size in plan.sizes)
+    if len(plan.labels) < 2:
+        return f"What {plan.protocol.split} score does {plan.labels[0]} reach with {plan.encoder}, with {sizes}?"
     return (
         f"Does {subject} finetune {plan.encoder} to a higher {plan.protocol.split} score "
         f"than {plan.protocol.reference}, with {sizes}?"
