@@ -82,6 +82,13 @@ class SearchConfig(SplitConfig):
         self.hypergradient_options()
         if self.attention not in get_args(AttentionRule):
             raise MethodError(f"attention '{self.attention}' is unknown; known: {', '.join(get_args(AttentionRule))}")
+        if self.combination not in get_args(Combination):
+            known = ", ".join(get_args(Combination))
+            raise MethodError(f"combination '{self.combination}' is unknown; known: {known}")
+        if self.rank < 1:
+            raise MethodError(f"the rank of the attention is at least 1, not {self.rank}")
+        if self.attention == "as_run" and self.estimator != "central":
+            raise MethodError(f"the released code takes central differences, not '{self.estimator}'")
         if self.attention_every < 1:
             raise MethodError(f"attention_every counts task-weight steps and is at least 1, not {self.attention_every}")
 

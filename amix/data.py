@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -48,9 +49,9 @@ def load_rows(task: Task, split: str, glue: Path | None = None) -> pandas.DataFr
     Errors: DataError that names the file (and for your own files the line and column) and what to do.
     """
     if task.origin == "embedded":
-        rows, where = _read(EMBEDDED_FOLDER / task.folder / f"{split}.csv"), f"{task.name}/{split}.csv"
+        rows, where = _read(EMBEDDED_FOLDER / task.folder / f"{split}.csv", task), f"{task.name}/{split}.csv"
     elif task.origin == "files":
-        rows, where = _read(Path(task.folder) / split), split
+        rows, where = _read(Path(task.folder) / split, task), split
     elif glue is not None:
         rows, where = _glue_folder_rows(task, split, glue), f"{glue / task.folder}/{split}*.parquet"
     else:
@@ -86,11 +87,13 @@ def _hub_rows(task: Task, split: str) -> pandas.DataFrame:
     return frame
 
 
-def _read(path: Path) -> pandas.DataFrame:
+def _read(path: Path, task: Task) -> pandas.DataFrame:
+    """The rows of a file; texts and labels as they are written, not as the numbers or dates they may look like."""
+    words: Any = dict.fromkeys((*task.text, task.label), str)
     readers: dict[str, Any] = {
-        ".csv": lambda: pandas.read_csv(path, keep_default_na=False),
-        ".tsv": lambda: pandas.read_csv(path, sep="\t", keep_default_na=False),
-        ".jsonl": lambda: pandas.read_json(path, lines=True),
+        ".csv": lambda: pandas.read_csv(path, keep_default_na=False, dtype=words),
+        ".tsv": lambda: pandas.read_csv(path, sep="\t", keep_default_na=False, dtype=words),
+        ".jsonl": lambda: pandas.read_json(path, lines=True, dtype=False),
         ".parquet": lambda: pandas.read_parquet(path),
     }
     if path.suffix not in readers:
@@ -114,7 +117,8 @@ def _checked(task: Task, rows: pandas.DataFrame, where: str) -> pandas.DataFrame
     checked = pandas.DataFrame({"idx": rows["idx"] if "idx" in rows.columns else numpy.arange(len(rows))})
     for column in task.text:
         checked[column] = rows[column].astype(str)
-        _refuse(where, column, rows[column], checked[column].str.strip() == "", "an empty text")
+        empty = rows[column].isna() | (checked[column].str.strip() == "")
+        _refuse(where, column, rows[column], empty, "an empty text")
     checked["label"] = _label_values(task, rows[task.label], where)
     return checked
 
@@ -124,15 +128,16 @@ def _label_values(task: Task, labels: pandas.Series, where: str) -> pandas.Serie
         numbers = pandas.to_numeric(labels, errors="coerce").astype(float)
         _refuse(where, task.label, labels, numbers.isna() | numbers.abs().eq(numpy.inf), "no number")
         return numbers
-    ids: dict[str, int] = {str(index): index for index in range(len(task.labels))}
-    ids |= {name: index for index, name in enumerate(task.labels)}
+    ids = {name: index for index, name in enumerate(task.labels)}
+    if not any(name.isdigit() for name in task.labels):  # Else a number is a name and cannot be an index as well.
+        ids |= {str(index): index for index in range(len(task.labels))}
     values = labels.map(lambda value: ids.get(_label_text(value)))
     _refuse(where, task.label, labels, values.isna(), f"none of the labels {', '.join(task.labels)}")
     return values.astype(int)
 
 
 def _label_text(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return re.sub(r"\A(-?\d+)\.0\Z", r"\1", str(value))
 
 
 def _refuse(where: str, column: str, values: pandas.Series, wrong: pandas.Series, what: str) -> None:

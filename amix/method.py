@@ -50,9 +50,10 @@ class Method:
     parity: agreement with the official code: `matched: max difference`, `no official code` or `departs: why`.
     plain_checkpoint: whether export gives a plain Hugging Face model; where not, it gives an amix.extended.Extended,
     and what is saved says how to load it. trains_by_steps: whether it makes gradient steps; a closed-form fit overrides
-    run instead. grid: values of settings to try in tuning. recipe_grid: factors on the suite's recipe to try with them
-    (an absolute learning rate fits one encoder only). overhead_limit: the longest time of an update relative to plain
-    finetuning, where it is not 1.2 x passes.
+    run instead. splits_batches: whether processes may share a batch, each of them seeing its own examples only; False
+    where the examples of a batch meet, or are looked at one by one. grid: values of settings to try in tuning.
+    recipe_grid: factors on the suite's recipe to try with them (an absolute learning rate fits one encoder only).
+    overhead_limit: the longest time of an update relative to plain finetuning, where it is not 1.2 x passes.
     """
 
     name: ClassVar[str]
@@ -69,6 +70,7 @@ class Method:
     overhead_limit: ClassVar[float | None] = None
     plain_checkpoint: ClassVar[bool] = True
     trains_by_steps: ClassVar[bool] = True
+    splits_batches: ClassVar[bool] = True
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
@@ -256,6 +258,8 @@ def _of_type(default: Any, value: Any) -> Any:
     """A setting as the field holds it: 1 and 1.0, or a list and a tuple, must not make two keys of one run."""
     if isinstance(value, list):
         return tuple(value)
+    if isinstance(default, tuple) and isinstance(value, str):  # One word alone; a tuple of it would be its letters.
+        return (value,)
     return float(value) if isinstance(default, float) and isinstance(value, int | str) else value
 
 

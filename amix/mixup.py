@@ -111,7 +111,7 @@ class WeightMixup:
     and the head remain the model's own ordinary parameters.
 
     The task weights start at the model's weights now, the attention at 1; call draw_attention() for a random start.
-    Raises ValueError for an unknown combination, a rank below 1, or a model in which no linear is found.
+    Raises ValueError for an unknown combination, a rank below 1, or a model in which no linear is found or none trains.
     """
 
     def __init__(
@@ -134,6 +134,8 @@ class WeightMixup:
             for module, linear in block_linears(model, modules).items()
             if id(linear.weight) in names
         ]
+        if not self.mixed:
+            raise ValueError("none of the model's linears trains: let some of their weights require gradients")
         task = {mixed.name: mixed.task for mixed in self.mixed}
         self.lower: dict[str, nn.Parameter] = {name: task.get(name, p) for name, p in trainable.items()}
         self.ordinary: dict[str, nn.Parameter] = {name: p for name, p in trainable.items() if name not in task}

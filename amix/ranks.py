@@ -108,7 +108,7 @@ def check_same_weights(model: nn.Module) -> None:
     highest, lowest = sums.clone(), sums.clone()
     distributed.all_reduce(highest, distributed.ReduceOp.MAX)
     distributed.all_reduce(lowest, distributed.ReduceOp.MIN)
-    if not torch.allclose(highest, lowest, rtol=1e-5, atol=1e-8):
+    if not torch.allclose(highest, lowest, rtol=1e-5, atol=1e-8, equal_nan=True):
         raise Drift(
             "the processes of this run no longer hold the same weights: its method decides something in each process "
             "for itself; take random numbers from amix.seeds, or run it in one process"

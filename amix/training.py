@@ -139,6 +139,7 @@ def train(method: "Method", model: nn.Module, fit: Fit) -> nn.Module:
             mean_loss = _train_epoch(method, model, fit)
         if not math.isfinite(mean_loss):
             raise Diverged(f"stage {fit.stage}, epoch {fit.epoch + 1}: the training loss is {mean_loss}")
+        check_same_weights(model)
         _note_epoch(method, model, fit, mean_loss)
     return model
 
@@ -160,7 +161,6 @@ def _train_epoch(method: "Method", model: nn.Module, fit: Fit) -> float:
         if fit.step == fit.total_steps:
             break
         losses.append(train_step(method, model, batch, fit))
-    check_same_weights(model)
     return float(average_(torch.stack(losses).mean()))
 
 

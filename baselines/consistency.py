@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from amix.data import Batch
+from amix.launch import processes
 from amix.method import Method, Model, register
 from amix.training import Fit
 from baselines.smoothness import symmetric_divergence
@@ -46,5 +47,5 @@ class RDrop(Method):
         losses = fit.task_loss(first, batch) + fit.task_loss(second, batch)
         if fit.task.regression:
             return losses + self.config.strength * functional.mse_loss(first, second)
-        strength = 0.5 * self.config.strength * (len(batch["labels"]) if self.config.summed else 1)
+        strength = 0.5 * self.config.strength * (processes() * len(batch["labels"]) if self.config.summed else 1)
         return losses + strength * symmetric_divergence(first, second)

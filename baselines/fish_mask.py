@@ -41,6 +41,7 @@ class FishMask(FixedMask):
                 raise MethodError(f"FISH needs at least one example, not {self.samples}")
 
     name = "fish_mask"
+    splits_batches = False
     paper = "Sung et al., NeurIPS 2021"
     year = 2021
     parity = "matched: masks equal, importance to 4e-15 (fish_label, fish_expect, fish_given_gradients)"

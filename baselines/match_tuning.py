@@ -38,6 +38,7 @@ class MatchTuning(Method):
                 raise MethodError(f"the temperature must be positive, not {self.temperature}")
 
     name = "match_tuning"
+    splits_batches = False
     paper = "Tong et al., IJCAI 2022"
     year = 2022
     kind = "smoothness"

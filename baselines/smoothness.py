@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from amix.data import Batch
+from amix.launch import processes
 from amix.method import Method, MethodError, Model, register
 from amix.modules import embeddings
 from amix.seeds import tensor_generator
@@ -90,5 +91,5 @@ class R3F(Method):
         with masks:
             noised = self.noised_logits(model, batch, fit)
         divergence = functional.mse_loss if fit.task.regression else symmetric_divergence
-        strength = self.config.strength * (len(batch["labels"]) if self.config.summed else 1)
+        strength = self.config.strength * (processes() * len(batch["labels"]) if self.config.summed else 1)
         return fit.task_loss(clean, batch) + strength * divergence(clean, noised)

@@ -4,7 +4,7 @@ from typing import Any
 
 from results.across import Claim, claims
 from results.cells import differences
-from results.comparisons import against, significant
+from results.comparisons import against, power_notes, significant
 from results.frame import Results
 from results.plan import Plan
 from results.table import Cell, Column, Table
@@ -51,6 +51,7 @@ def ablation_table(results: Results, size: str) -> Table | None:
             Column("to", "95 %", POINTS),
         ),
         rows=tuple(rows),
+        notes=power_notes(against(results, size, focus), plan),
         banner=plan.note,
     )
 

@@ -41,13 +41,12 @@ class Claim:
 def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     """Every method against `other` at one size, Holm over them; a method that lacks a whole task makes no claim."""
     family = [label for label in results.plan.labels if label != other]
-    found = {}
-    for label in family:
-        gaps = [differences(results, size, task, label, other) for task in results.plan.tasks]
-        if min(len(task) for task in gaps) >= FEWEST_SEEDS:
-            found[label] = _claim(label, gaps, results.plan.protocol.alpha / len(family))
-    if not found:
+    gaps = {label: [differences(results, size, task, label, other) for task in results.plan.tasks] for label in family}
+    complete = {label: own for label, own in gaps.items() if min(len(task) for task in own) >= FEWEST_SEEDS}
+    if not complete:
         return {}
+    level = results.plan.protocol.alpha / len(complete)
+    found = {label: _claim(label, own, level) for label, own in complete.items()}
     adjusted = holm([claim.p for claim in found.values()])
     return {
         label: replace(claim, p_holm=float(p), comparisons=len(found))

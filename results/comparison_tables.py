@@ -2,7 +2,7 @@
 
 from results.across import Claim, claims
 from results.cells import differences
-from results.comparisons import against, detectable_cell
+from results.comparisons import against, detectable_cell, power_notes
 from results.frame import Results
 from results.plan import Plan
 from results.statistics.effects import effect, probability_of_winning
@@ -27,7 +27,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             Cell(claim.high),
             Cell(claim.p),
             Cell(claim.p_holm),
-            detectable_cell(claim.detectable),
+            detectable_cell(claim.detectable, claim.floor * claim.comparisons <= plan.protocol.alpha),
             Cell("/".join(map(str, claim.record))),
             Cell(claim.p_tasks_t),
             Cell(claim.p_tasks),
@@ -55,8 +55,8 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
             f"{selection_words(results.selection)}. These tasks (other seeds): exact task-stratified sign-flip test, "
             f"Holm over {first.comparisons} comparisons (* at α = {plan.protocol.alpha:g}), Welch-Satterthwaite "
-            "interval, and the true difference that would be found with power 0.8 at that level. Tasks like these: "
-            "t-test and exact sign-flip test on the task means, uncorrected."
+            "interval, and the true difference that a t-test would find with power 0.8 at that level. Tasks like "
+            "these: t-test and exact sign-flip test on the task means, uncorrected."
         ),
         columns=columns,
         rows=tuple(rows),
@@ -93,7 +93,9 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
         winning = probability_of_winning(gaps)
         star = "*" if row["p_holm"] <= plan.protocol.alpha else ""
         numbers = [row["low"], row["high"], row["sd"], row["n"], row["p"], row["p_holm"], row["q"], row["p_t"]]
-        numbers += [row["p_wilcoxon"], effect(gaps).g_z, winning.probability, winning.low, winning.high]
+        standardised = effect(gaps)
+        numbers += [row["p_wilcoxon"], standardised.d_z, standardised.g_z]
+        numbers += [winning.probability, winning.low, winning.high]
         cells = [Cell(float(number)) for number in numbers]
         title = plan.tasks[row["task"]].title
         rows.append((Cell(row["label"]), Cell(title), Cell(row["difference"], marks=star), *cells))
@@ -110,6 +112,7 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
         Column("q", "BH", P),
         Column("p t", "", P),
         Column("p Wilcoxon", "", P),
+        Column("d_z", "", ".2f"),
         Column("g_z", "", ".2f"),
         Column("P(better)", "", ".2f"),
         Column("P from", "95 %", ".2f"),
@@ -123,11 +126,12 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
             f"× 100 over seeds, selection: {selection_words(results.selection)}, with "
             "t interval. The test is the exact sign flip, Holm over the methods of a task (* at "
             f"α = {plan.protocol.alpha:g}); q: Benjamini-Hochberg over the whole table; the t and Wilcoxon tests stand "
-            "beside it as sensitivity and decide nothing. g_z: standardised mean difference, small-sample corrected. "
-            "P(better): share of seeds won, ties half, Wilson interval."
+            "beside it as sensitivity and decide nothing. d_z: standardised mean difference; g_z: small-sample "
+            "corrected. P(better): share of seeds won, ties half, Wilson interval."
         ),
         columns=columns,
         rows=tuple(rows),
+        notes=power_notes(frame, plan),
         banner=plan.note,
         detail=True,
     )

@@ -13,6 +13,7 @@ from results.table import Cell
 
 SCALE = 100
 """Points from the lowest to the highest score."""
+NONE_POSSIBLE = "by the t-test; the exact test, which decides, can show no difference here, with so few seeds"
 
 
 @remembered
@@ -87,7 +88,7 @@ def significant(frame: pd.DataFrame, alpha: float) -> set[tuple[str, str]]:
 
 
 def detectable(frame: pd.DataFrame, alpha: float) -> dict[str, float]:
-    """Task -> the true difference in points that would be found with power 0.8, for the median method of one size.
+    """Task -> the true difference in points that a t-test would find with power 0.8, for the median method of one size.
 
     At alpha over the number of comparisons, and with each method's own spread of differences and number of seeds.
     """
@@ -101,24 +102,33 @@ def detectable(frame: pd.DataFrame, alpha: float) -> dict[str, float]:
 _detectable_effect = cache(minimum_detectable_effect)
 
 
-def detectable_cell(points: float | None) -> Cell:
-    """A detectable difference in a table; so few runs that no two scores could lie that far apart get a bound."""
-    return Cell(f">{SCALE}" if points is not None and points > SCALE else points)
+def detectable_cell(points: float | None, possible: bool = True) -> Cell:
+    """A detectable difference in a table; so few runs that no two scores could lie that far apart get a bound.
+
+    possible: whether the exact test can show any difference there; where it cannot, a footnote says so.
+    """
+    notes = () if possible or points is None else (NONE_POSSIBLE,)
+    return Cell(f">{SCALE}" if points is not None and points > SCALE else points, notes=notes)
+
+
+def impossible(frame: pd.DataFrame, alpha: float) -> set[str]:
+    """The tasks of which the exact test, after Holm, can show no difference however large, for want of seeds."""
+    columns = frame.groupby("task").agg({"floor": "min", "comparisons": "max"})
+    return set(columns.index[columns["floor"] * columns["comparisons"] > alpha])
 
 
 def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:
     """What the number of seeds allows: '' when a mark is possible in every column, else which columns allow none."""
     if frame.empty:
         return "No method shares two scored seeds with the one it is compared with, so nothing is tested."
-    columns = frame.groupby("task", sort=False).agg({"n": "max", "floor": "min", "comparisons": "max"})
-    alpha = plan.protocol.alpha
-    impossible = columns[columns["floor"] * columns["comparisons"] > alpha]
-    if impossible.empty:
+    alpha, none = plan.protocol.alpha, impossible(frame, plan.protocol.alpha)
+    if not none:
         return ""
-    worst = impossible.iloc[0]
+    columns = frame.groupby("task", sort=False).agg({"n": "max", "floor": "min", "comparisons": "max"})
+    worst = columns[columns.index.isin(none)].iloc[0]
     where = "any single task"
-    if len(impossible) < len(columns):
-        where = ", ".join(plan.tasks[task].title for task in impossible.index)
+    if len(none) < len(columns):
+        where = ", ".join(plan.tasks[task].title for task in columns.index if task in none)
     comparisons = int(worst["comparisons"])
     corrected = f"after Holm over {comparisons} comparisons " if comparisons > 1 else ""
     return (
@@ -126,3 +136,9 @@ def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:
         f"{worst['floor']:.3g}, and {corrected}a mark at α = {alpha:g} needs at least "
         f"{smallest_sample(comparisons, alpha)} seeds; that there is none says nothing."
     )
+
+
+def power_notes(frame: pd.DataFrame, plan: Plan) -> tuple[str, ...]:
+    """The power sentence as the notes of a table; none where it has nothing to say."""
+    sentence = power_sentence(frame, plan)
+    return (sentence,) if sentence else ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from results.across import claims
 from results.cells import Place, Summary, cost_ratios, majority_score, seed_averages, summaries
-from results.comparisons import against, detectable, detectable_cell, power_sentence, significant
+from results.comparisons import against, detectable, detectable_cell, impossible, power_sentence, significant
 from results.frame import Results
 from results.table import Cell, Column, Table, rank_column
 from results.words import metric_words, selection_words, size_words
@@ -24,7 +24,7 @@ class Tests:
 
     marks: dict[tuple[str, str], str]
     sentences: tuple[str, ...]
-    detectable: dict[str, float]
+    detectable: dict[str, Cell]
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,22 @@ def run_tests(results: Results, size: str) -> Tests:
         for place in found:
             marks[place] = marks.get(place, "") + mark
         sentences.append(_test_sentence(mark, other, len(found), power_sentence(frame, plan), results))
-    differences = detectable(against(results, size, plan.protocol.reference), plan.protocol.alpha)
-    average = [claim.detectable for claim in claims(results, size, plan.protocol.reference).values()]
+    return Tests(marks, tuple(sentences), _detectable(results, size))
+
+
+def _detectable(results: Results, size: str) -> dict[str, Cell]:
+    """The last row's cells: by task, and under ALL_TASKS for the average."""
+    protocol = results.plan.protocol
+    frame = against(results, size, protocol.reference)
+    none = impossible(frame, protocol.alpha)
+    found = {
+        task: detectable_cell(points, task not in none) for task, points in detectable(frame, protocol.alpha).items()
+    }
+    average = claims(results, size, protocol.reference).values()
     if average:
-        differences[ALL_TASKS] = statistics.median(average)
-    return Tests(marks, tuple(sentences), differences)
+        possible = any(claim.floor * claim.comparisons <= protocol.alpha for claim in average)
+        found[ALL_TASKS] = detectable_cell(statistics.median(claim.detectable for claim in average), possible)
+    return found
 
 
 def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
@@ -110,7 +121,7 @@ def _task_block(results: Results, size: str, task: str, seeds: int, tests: Tests
         Column(entry.title, metric_words(entry.metric), SCORE, notes=(entry.footnote,) if entry.footnote else ()),
         Cell(majority_score(cells, size, task)),
         rank_column(methods, SCORE, [True] * len(methods)),
-        detectable_cell(tests.detectable.get(task)),
+        tests.detectable.get(task, BLANK),
     )
 
 
@@ -131,7 +142,7 @@ def _average_block(results: Results, size: str, seeds: int, tests: Tests) -> Blo
         Column("Average", "of tasks", SCORE),
         Cell(sum(majority) / len(majority)),
         rank_column(methods, SCORE, [True] * len(methods)),
-        detectable_cell(tests.detectable.get(ALL_TASKS)),
+        tests.detectable.get(ALL_TASKS, BLANK),
     )
 
 
@@ -169,6 +180,6 @@ def _caption(results: Results, seeds: int) -> str:
         f"Best bold, second underlined "
         f"(in Markdown italic); equal at the printed precision share. Failed: failed and diverged runs, scored as the "
         f"majority class. Time and passes (forward and backward): relative to {plan.protocol.reference}. Detectable "
-        f"difference: the true difference from {plan.protocol.reference} that so many seeds would show with power 0.8 "
-        "after the correction, for the median method's spread."
+        f"difference: the true difference from {plan.protocol.reference} that a t-test with so many seeds shows with "
+        "power 0.8 after the correction, for the median method's spread."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from results.cells import seed_averages, summaries
 from results.frame import Results
-from results.plan import FULL
+from results.plan import FULL, Plan
 from results.statistics.reproduction import Summary, compare, sample_sd
 from results.table import P_VALUE, Cell, Column, Table
 from results.words import selection_words
@@ -82,7 +82,7 @@ def published_table(results: Results) -> Table | None:
         if score.encoder == plan.encoder and score.method in labels:
             ours = _ours(results, score, labels[score.method])
             if ours is not None:
-                rows.append(_row(score, ours, labels[score.method], plan.protocol.margin))
+                rows.append(_row(score, ours, labels[score.method], plan))
     if not rows:
         return None
     columns = (
@@ -107,7 +107,8 @@ def published_table(results: Results) -> Table | None:
             f"Test score × 100, mean ± standard deviation (runs in brackets), encoder {plan.encoder}, our selection: "
             f"{selection_words(results.selection)}. Difference with Welch's interval from the summaries. Reproduced: "
             f"both one-sided tests show a gap below {plan.protocol.margin:g} points; not reproduced: Welch's test "
-            "shows a gap; otherwise there is too little data to say, which is no failure to reproduce."
+            "shows a gap; otherwise there is too little data to say, which is no failure to reproduce. All tests at "
+            f"α = {plan.protocol.alpha:g}."
         ),
         columns=columns,
         rows=tuple(rows),
@@ -133,8 +134,9 @@ def _ours(results: Results, score: Published, label: str) -> Summary | None:
     return None
 
 
-def _row(score: Published, ours: Summary, label: str, margin: float) -> tuple[Cell, ...]:
-    compared = compare(ours, Summary(score.mean, score.std, score.n), margin)
+def _row(score: Published, ours: Summary, label: str, plan: Plan) -> tuple[Cell, ...]:
+    theirs = Summary(score.mean, score.std, score.n)
+    compared = compare(ours, theirs, plan.protocol.margin, plan.protocol.alpha)
     return (
         Cell(label),
         Cell(score.task),

@@ -1,11 +1,11 @@
 """The low-resource table: how each method's score grows with the number of training examples."""
 
 from results.cells import score_matrix, summaries
-from results.comparisons import against, significant
+from results.comparisons import against, power_notes, significant
 from results.frame import Results
 from results.main_table import SCORE, STAR, score_cell
 from results.table import Cell, Column, Table, rank_column
-from results.words import metric_words, selection_words
+from results.words import metric_words, selection_words, size_words
 
 
 def sizes_table(results: Results) -> Table | None:
@@ -48,5 +48,12 @@ def sizes_table(results: Results) -> Table | None:
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),
+        notes=tuple(dict.fromkeys(note for size in plan.sizes for note in _power(results, size))),
         banner=plan.note,
     )
+
+
+def _power(results: Results, size: str) -> tuple[str, ...]:
+    """What so few seeds cannot show at this size; nothing where nothing was run or there is nothing to compare."""
+    frame = against(results, size, results.plan.protocol.reference)
+    return tuple(f"{size_words(size)}: {note}" for note in power_notes(frame, results.plan)) if len(frame) else ()

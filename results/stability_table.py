@@ -1,6 +1,7 @@
 """Instability as a result of its own: spread over seeds, failed and collapsed runs, per method."""
 
 from results.cells import FEWEST_SEEDS, paired, score_matrix
+from results.comparisons import against, impossible
 from results.frame import COUNTED, Results
 from results.statistics import holm
 from results.statistics.instability import failed, mcnemar, variance_permutation, wilson
@@ -48,9 +49,20 @@ def stability_table(results: Results, size: str) -> Table | None:
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),
-        notes=("A small spread at a low mean is no virtue: read this table beside the main one.",),
+        notes=(
+            "A small spread at a low mean is no virtue: read this table beside the main one.",
+            *_power(results, size),
+        ),
         banner=plan.note,
     )
+
+
+def _power(results: Results, size: str) -> tuple[str, ...]:
+    """Swapping within n seeds has the smallest p of flipping n signs, so the same columns allow no mark."""
+    plan = results.plan
+    none = impossible(against(results, size, plan.protocol.reference), plan.protocol.alpha)
+    titles = ", ".join(task.title for name, task in plan.tasks.items() if name in none)
+    return (f"No mark is possible for {titles}, with so few seeds; that there is none says nothing.",) if none else ()
 
 
 def _marks(results: Results, size: str, task: str) -> dict[str, str]:

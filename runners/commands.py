@@ -263,6 +263,8 @@ def tune(
     (size,) = (results := load(plan.suite.name, layout)).plan.sizes
     path = write(shown.suite, choices(results, size), layout)
     console.print(f"settings: {path}", soft_wrap=True)
+    if out is not None:
+        console.print(f"a suite takes them with 'hyperparameters: {path}'", soft_wrap=True)
 
 
 @app.command()

@@ -42,7 +42,9 @@ def _tuned(suite: Suite, row: Row, path: Path, entries: Mapping[str, Any]) -> Ro
     if name not in entries:
         raise SuiteError(
             f"suite {suite.name}, hyperparameters: {path} has no tuned settings of '{name}' for {suite.encoder}; find "
-            f"them with: python -m runners tune --methods +{row.method}, or say hyperparameters: {PAPER}"
+            f"them with: python -m runners tune --suite FILE --methods +{row.method}, the file being a suite for "
+            f"{suite.encoder} with 'tuning: {{budget: ...}}' (tune-embedded.yaml shows one), or say hyperparameters: "
+            f"{PAPER}"
         )
     entry = entries[name]
     shared = sorted(set(suite.seeds) & set(entry["found"]["seeds"]))

@@ -43,9 +43,13 @@ def check_seeds(suite: Suite) -> None:
             f"suite {suite.name}, seeds: tuning takes those of the preset 'tuning' ({known}) and no others, so that no "
             f"reported run shares one: {others}"
         )
-    overlap = sorted(TUNING_SEEDS.intersection(suite.seeds))
-    if overlap and not suite.tuning and suite.protocol.split == "test":
-        raise SuiteError(f"suite {suite.name}, seeds: {overlap} are kept for tuning and must not be reported")
+    if suite.tuning or suite.protocol.split != "test":
+        return
+    chosen_with = find_encoder(suite.encoder).chosen_with
+    for what, seeds in (("are kept for tuning", TUNING_SEEDS), (f"chose the recipe of {suite.encoder}", chosen_with)):
+        overlap = sorted(set(seeds) & set(suite.seeds))
+        if overlap:
+            raise SuiteError(f"suite {suite.name}, seeds: {overlap} {what} and must not be reported")
 
 
 def expanded(suite: Suite) -> Suite:

@@ -237,6 +237,12 @@ def _protocol(content: dict[str, Any], labels: list[str]) -> Protocol:
             raise SuiteError(f"protocol: {role} '{label}' is no row of this suite; {nearest(label, labels)}")
     _one_of(protocol.selection, SELECTIONS, "protocol: selection")
     _one_of(protocol.split, SPLITS, "protocol: split")
+    for name, value, fits, range_words in (
+        ("alpha", protocol.alpha, lambda x: 0 < x < 1, "a number between 0 and 1"),
+        ("margin", protocol.margin, lambda x: x > 0, "a number of points above 0"),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+            raise SuiteError(f"protocol: {name} is {range_words}, not {value!r}")
     return protocol
 
 

@@ -216,6 +216,9 @@ def test_no_dropout_control_is_deterministic_in_train_mode() -> None:
     [
         ({"splits": -1}, "splits must be at least 0"),
         ({"attention": "sometimes"}, "known: bilevel, joint, fixed, random_walk, as_run"),
+        ({"combination": "conves"}, "known: factored, convex"),
+        ({"rank": 0}, "at least 1"),
+        ({"attention": "as_run", "estimator": "first_order"}, "takes central differences"),
         ({"average": "some"}, "known: all, attention"),
         ({"attention_every": 0}, "at least 1, not 0"),
         ({"estimator": "forward"}, "needs point='before'"),

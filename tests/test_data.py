@@ -136,6 +136,25 @@ def test_a_jsonl_of_ones_own_with_numbers(tmp_path: Path) -> None:
     assert load_rows(task, task.train)["label"].tolist() == [1.5, 4.0]
 
 
+def test_labels_that_are_numbers_are_names_and_texts_stay_as_written(tmp_path: Path) -> None:
+    task = save_own(tmp_path, "first,second,label\n007,1e3,02\nb,c,01\n", ".csv", labels=["01", "02"])
+    rows = load_rows(task, task.train)
+    assert rows["label"].tolist() == [1, 0]
+    assert rows.loc[0, ["first", "second"]].tolist() == ["007", "1e3"]
+    task = save_own(tmp_path, "first,second,label\na,b,0\nc,d,1\n", ".csv", labels=[1, 2])
+    with pytest.raises(DataError, match="line 2, column label: '0' is none of the labels 1, 2"):
+        load_rows(task, task.train)
+    task = save_own(tmp_path, "first,second,label\na,b,1.0\nc,d,0.0\n", ".csv", labels=["no", "yes"])
+    assert load_rows(task, task.train)["label"].tolist() == [1, 0]
+
+
+def test_a_missing_text_is_an_error_before_anything_trains(tmp_path: Path) -> None:
+    lines = '{"first": "2020-01-01", "second": "b", "label": 1}\n{"first": null, "second": "d", "label": 0}\n'
+    task = save_own(tmp_path, lines, ".jsonl", labels=["no", "yes"])
+    with pytest.raises(DataError, match="line 2, column first: .* is an empty text"):
+        load_rows(task, task.train)
+
+
 @pytest.mark.parametrize(
     ("suffix", "content", "place"),
     [

@@ -8,7 +8,7 @@ from tiny import write_suite
 
 import amix.method
 from amix.encoders import find_encoder
-from amix.method import methods
+from amix.method import find_method, full_settings, methods
 from amix.record import SCHEMA, Store
 from amix.seed_presets import PRESETS
 from results.layout import Layout
@@ -125,6 +125,25 @@ def test_seeds_come_from_a_list_or_a_preset() -> None:
     assert chosen_seeds([3, 1]) == (3, 1)
     assert chosen_seeds("childtuning") == PRESETS["childtuning"]
     assert chosen_seeds({"preset": "agwm", "first": 6}) == (1017, 4803, 6757, 9618, 10290, 11799)
+
+
+def test_seeds_that_chose_the_recipe_are_not_reported(tmp_path: Path) -> None:
+    suite = with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), "", "childtuning:4")
+    with pytest.raises(SuiteError, match=r"\[42, 52, 57\] chose the recipe of minilm-l3"):
+        make_plan(suite)
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 5), ("alpha", "x"), ("margin", 0), ("margin", True)])
+def test_a_protocol_of_impossible_numbers_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    path = write_suite(tmp_path, "minilm-l3")
+    path.write_text(path.read_text() + f"protocol: {{{name}: {str(value).lower()}}}\n")
+    with pytest.raises(SuiteError, match=f"protocol: {name} is a number"):
+        read_suite(path)
+
+
+def test_a_word_where_a_list_belongs_is_one_word() -> None:
+    method = find_method("agwm")
+    assert full_settings(method, {"modules": "query"})["modules"] == ("query",)
 
 
 def test_rows_are_names_or_labels_with_settings() -> None:

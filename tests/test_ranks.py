@@ -35,6 +35,7 @@ class OwnDecisions(Method):
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("vanilla", {}),
     ("r3f", {}),
+    ("rdrop", {"summed": True}),
     ("childtuning_d", {}),
     ("mixout", {"p": 0.0}),
     ("sam", {}),
@@ -78,8 +79,10 @@ def together(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tu
     plugin = folder / "own.py"
     plugin.write_text(OWN_DECISIONS)
     load_external(f"{plugin}:OwnDecisions")
-    specs = [spec(encoder, method, settings) for method, settings in [*CASES, ("own_decisions", {})]]
+    others: list[tuple[str, dict[str, Any]]] = [("match_tuning", {}), ("vanilla", {}), ("own_decisions", {})]
+    specs = [spec(encoder, method, settings) for method, settings in [*CASES, *others]]
     wanted = [dataclasses.asdict(one) | {"training": one.training | {"processes": 2}} for one in specs]
+    wanted[-2]["training"]["lr"] = 1e30
     wanted[-1]["plugins"] = [f"{plugin}:OwnDecisions"]
     (folder / "specs.json").write_text(json.dumps(wanted))
     done = launch(str(HERE / "two_processes.py"), str(folder / "specs.json"), str(encoder), str(folder), folder=folder)
@@ -110,6 +113,12 @@ def test_a_method_that_decides_for_itself_in_every_process_is_found_out(together
     assert record["status"] == "failed"
     assert record["error"]["type"] == "Drift"
     assert "take random numbers from amix.seeds" in record["error"]["message"]
+
+
+def test_what_diverges_or_cannot_be_shared_is_said(together: list[tuple[Record, Arrays]]) -> None:
+    coupled, diverged = together[-3][0], together[-2][0]
+    assert "looks at whole batches" in coupled["error"]["message"]
+    assert diverged["status"] == "diverged"
 
 
 def test_one_run_from_the_command_line_leaves_one_record_and_says_how_many_made_it(tmp_path: Path) -> None:
