@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from results.cells import FEWEST_SEEDS, Scores, differences
 from results.frame import Results, remembered
 from results.statistics import holm, sign_flip, t_test
-from results.statistics.across_tasks import stratified_sign_flip, task_means, welch_satterthwaite, wins_ties_losses
+from results.statistics.across_tasks import (
+    equivalence_p,
+    stratified_sign_flip,
+    task_means,
+    welch_satterthwaite,
+    wins_ties_losses,
+)
 from results.statistics.power import minimum_detectable_effect
 
 
@@ -17,7 +23,8 @@ class Claim:
     This benchmark (these tasks, other seeds): difference with its Welch-Satterthwaite interval low..high, p of the
     task-stratified sign flip and p_holm over the family of `comparisons`; floor is the smallest p possible. Tasks like
     these: p_tasks_t and p_tasks (t and sign flip on the task means) with its floor_tasks, and (wins, ties, losses).
-    detectable is the true difference found with power 0.8 at alpha / comparisons, given the spread seen.
+    detectable is the true difference that a t-test finds with power 0.8 at alpha / comparisons, given the spread seen;
+    p_equivalent the larger p of the two one-sided tests that the difference lies within the protocol's margin.
     """
 
     label: str
@@ -33,6 +40,7 @@ class Claim:
     floor_tasks: float
     record: tuple[int, int, int]
     detectable: float
+    p_equivalent: float
     p_holm: float = math.nan
     comparisons: int = 0
 
@@ -45,8 +53,8 @@ def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     complete = {label: own for label, own in gaps.items() if min(len(task) for task in own) >= FEWEST_SEEDS}
     if not complete:
         return {}
-    level = results.plan.protocol.alpha / len(complete)
-    found = {label: _claim(label, own, level) for label, own in complete.items()}
+    level, margin = results.plan.protocol.alpha / len(complete), results.plan.protocol.margin
+    found = {label: _claim(label, own, level, margin) for label, own in complete.items()}
     adjusted = holm([claim.p for claim in found.values()])
     return {
         label: replace(claim, p_holm=float(p), comparisons=len(found))
@@ -54,7 +62,7 @@ def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     }
 
 
-def _claim(label: str, gaps: list[Scores], level: float) -> Claim:
+def _claim(label: str, gaps: list[Scores], level: float, margin: float) -> Claim:
     test = stratified_sign_flip(gaps)
     interval = welch_satterthwaite(gaps)
     means = task_means(gaps)
@@ -76,4 +84,5 @@ def _claim(label: str, gaps: list[Scores], level: float) -> Claim:
         floor_tasks=over_tasks.floor,
         record=wins_ties_losses(means),
         detectable=spread * minimum_detectable_effect(seeds, level),
+        p_equivalent=equivalence_p(interval, margin),
     )

@@ -28,6 +28,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             Cell(claim.p),
             Cell(claim.p_holm),
             detectable_cell(claim.detectable, claim.floor * claim.comparisons <= plan.protocol.alpha),
+            Cell(claim.p_equivalent),
             Cell("/".join(map(str, claim.record))),
             Cell(claim.p_tasks_t),
             Cell(claim.p_tasks),
@@ -43,6 +44,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         Column("p", "", P, group=here),
         Column("p", "Holm", P, group=here),
         Column("Detectable", "points", ".2f", group=here),
+        Column("p", f"within ±{plan.protocol.margin:g}", P, group=here),
         Column("Won/tied/lost", "tasks", group=there),
         Column("p", "t", P, group=there),
         Column("p", "sign flip", P, group=there),
@@ -55,8 +57,10 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
             f"{selection_words(results.selection)}. These tasks (other seeds): exact task-stratified sign-flip test, "
             f"Holm over {first.comparisons} comparisons (* at α = {plan.protocol.alpha:g}), Welch-Satterthwaite "
-            "interval, and the true difference that a t-test would find with power 0.8 at that level. Tasks like "
-            "these: t-test and exact sign-flip test on the task means, uncorrected."
+            "interval, the true difference that a t-test would find with power 0.8 at that level, and the "
+            f"larger p of two one-sided t-tests that the difference lies within ±{plan.protocol.margin:g} points, "
+            "uncorrected: a small one says that the two are as good as equal. Tasks like these: t-test and exact "
+            "sign-flip test on the task means, uncorrected."
         ),
         columns=columns,
         rows=tuple(rows),

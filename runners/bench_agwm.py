@@ -7,17 +7,18 @@ from typing import Any
 import torch
 
 from amix.agwm import AGWM, AGWMConfig, stage_method
+from amix.agwm_presets import AGWMFast
 from amix.method import Method, find_method, make_config
 from amix.mixup import WeightMixup
 from amix.recipe import Recipe
 from amix.training import start, train_step
+from baselines.vanilla import Vanilla
 from runners.bench_memory import measure_memory
 from runners.bench_published import BACKWARD_PASSES, FORWARD_PASSES, PublishedSearch
 from runners.bench_workload import Measured, Step, Workload, beside_plain, plain_pass
 from runners.suite import Row, find_suite
 
 PRESETS_SUITE = "ablation"
-FAST = "agwm_fast"
 N_TRAIN = 300
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "central": {},
@@ -27,7 +28,7 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
 }
 ITERATION_LIMITS = {"central": 4.3, "forward": 3.3, "first_order": 2.25}
 SPEED_UP_LIMITS = {"central": 2.2, "forward": 2.8, "first_order": 4.0}
-RUN_LIMITS = {"central": 19.0, "forward": 15.0, "first_order": 11.0, FAST: 5.0}
+RUN_LIMITS = {"central": 19.0, "forward": 15.0, "first_order": 11.0, AGWMFast.name: 5.0}
 MEMORY_LIMIT = 1.35
 TIMED = (
     "rank", "combination", "modules", "attention", "attention_every", "estimator", "point", "preconditioner", "masks",
@@ -190,15 +191,16 @@ def run_cost(method: Method, times: IterationTimes, recipe: Recipe) -> float:
 def _named_rows() -> list[Row]:
     """The whole runs with a limit."""
     return (
-        [Row("vanilla", "vanilla")]
+        [Row(Vanilla.name, Vanilla.name)]
         + [Row(name, AGWM.name, settings) for name, settings in ESTIMATORS.items() if name in RUN_LIMITS]
-        + [Row(FAST, FAST)]
+        + [Row(AGWMFast.name, AGWMFast.name)]
     )
 
 
 def _preset_rows() -> list[Row]:
     """Every row of the ablation that the named ones do not hold already."""
-    return [row for row in find_suite(PRESETS_SUITE).methods if row.label not in ("vanilla", AGWM.name, FAST)]
+    named = (Vanilla.name, AGWM.name, AGWMFast.name)
+    return [row for row in find_suite(PRESETS_SUITE).methods if row.label not in named]
 
 
 def flatness_line(times: IterationTimes, between: int) -> Line:

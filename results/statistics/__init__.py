@@ -7,6 +7,7 @@ describes. All tests are two-sided, higher scores are better, sd has ddof 1; dif
 
 from results.statistics.across_tasks import (
     WelchSatterthwaite,
+    equivalence_p,
     stratified_sign_flip,
     task_means,
     welch_satterthwaite,
@@ -80,6 +81,7 @@ __all__ = [
     "critical_difference",
     "detection_power",
     "effect",
+    "equivalence_p",
     "expected_best_with_replacement",
     "expected_best_without_replacement",
     "failed",
