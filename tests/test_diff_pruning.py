@@ -8,7 +8,17 @@ from torch import Tensor
 
 from amix.seeds import tensor_generator
 from amix.training import train_step
-from baselines.diff_pruning import LOWER, UPPER, DiffConfig, DiffPruning, Gates, draw_gates, expected_gates
+from baselines.diff_pruning import (
+    LOWER,
+    UPPER,
+    DiffConfig,
+    DiffPruning,
+    Gates,
+    draw_shares_,
+    expected_gates,
+    gates,
+    slopes,
+)
 from baselines.masks import body_parameters
 
 
@@ -19,27 +29,28 @@ def test_gates_are_stretched_sigmoids_with_their_slope() -> None:
     share = torch.sigmoid(torch.log(uniform) - torch.log(1 - uniform) + alpha)
     expected = (share * (UPPER - LOWER) + LOWER).clamp(0, 1)
     (slope,) = torch.autograd.grad(expected.sum(), alpha)
-    gate, found = draw_gates(alpha.detach(), uniform)
+    drawn = draw_shares_(uniform.clone(), alpha.detach())
+    gate = gates(drawn)
     assert distance(gate, expected.detach()) < 1e-14
-    assert distance(found, slope) < 1e-12
+    assert distance(slopes(drawn), slope) < 1e-12
     assert 20 < int((gate == 0).sum()) < 180
     assert 20 < int((gate == 1).sum()) < 180
     assert bool((slope > 0).any())
 
 
 def test_expected_gates_open_with_alpha() -> None:
-    gates = expected_gates(torch.tensor([-5.0, 0.0, 0.2, 5.0]))
-    assert gates[0] == 0
-    assert gates[1] == 0
-    assert 0 < gates[2] < 1
-    assert gates[3] == 1
+    found = expected_gates(torch.tensor([-5.0, 0.0, 0.2, 5.0]))
+    assert found[0] == 0
+    assert found[1] == 0
+    assert 0 < found[2] < 1
+    assert found[3] == 1
 
 
 class FixedUniform(Gates):
     """Gates with the same noise at every step."""
 
-    def draw_uniform(self, like: Tensor) -> Tensor:
-        return torch.empty_like(like).uniform_(0.3, 0.9, generator=tensor_generator(5, "gates", like.numel()))
+    def draw_uniform_(self, tensor: Tensor) -> None:
+        tensor.uniform_(0.3, 0.9, generator=tensor_generator(5, "gates", tensor.numel()))
 
 
 def test_the_gradients_of_differences_and_gates_are_those_of_autograd() -> None:
@@ -60,7 +71,7 @@ def test_the_gradients_of_differences_and_gates_are_those_of_autograd() -> None:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     weights = dict(model.named_parameters())
     for parameter, pretrained, delta, alpha in zip(body, method.pretrained, deltas, alphas, strict=True):
-        uniform = method.draw_uniform(alpha)
+        method.draw_uniform_(uniform := torch.empty_like(alpha, requires_grad=False))
         share = torch.sigmoid(torch.logit(uniform) + alpha)
         weights[names[id(parameter)]] = pretrained + (share * (UPPER - LOWER) + LOWER).clamp(0, 1) * delta
     inputs = {name: tensor for name, tensor in data.items() if name != "labels"}
