@@ -36,9 +36,10 @@ def strips(results: Results, size: str) -> Drawing | None:
         here = data[data["task"] == task.name].sort_values("seed", kind="stable")
         _strips(axes, {str(label): own for label, own in here.groupby("label")}, look)
         _dress(axes, task, float(here["majority"].median()))
-        scores = here[["score", "majority"]]
-        beyond = BEYOND * float(np.nanmax(scores) - np.nanmin(scores))
-        cut |= bound(axes, float(np.nanmin(scores)) - beyond, float(np.nanmax(scores)) + beyond)
+        lowest, highest = (float(end(here[["score", "majority"]])) for end in (np.nanmin, np.nanmax))
+        if lowest < highest:
+            beyond = BEYOND * (highest - lowest)
+            cut |= bound(axes, lowest - beyond, highest + beyond)
     columns = ["task", "label", "seed", "status", "score", "mean", "low", "high", "majority"]
     return Drawing(
         figure,

@@ -10,6 +10,7 @@ import synthetic
 from paper_figures.attention import attention_over_runs, attention_shares, place, search_losses
 from paper_figures.drawing import Drawing, looks, save, style
 from paper_figures.figures import PER_SIZE, drawings, made_before, make
+from paper_figures.forest import forest
 from paper_figures.ranks import critical_difference
 from paper_figures.sizes import score_against_size
 from paper_figures.strips import strips
@@ -179,3 +180,21 @@ def test_a_damaged_side_file_draws_nothing_and_breaks_nothing(tmp_path: Path) ->
         assert attention_over_runs(load("toy", layout), "100") is None
         assert attention_shares(load("toy", layout), "100") is None
         assert search_losses(load("toy", layout), "100") is None
+
+
+def test_intervals_beyond_every_score_are_cut_and_the_caption_says_so(tmp_path: Path) -> None:
+    few = load("toy", synthetic.write(synthetic.Suite(seeds=(1, 2), difference_sd=40.0), tmp_path / "few"))
+    many = load("toy", synthetic.write(synthetic.Suite(seeds=tuple(range(12))), tmp_path / "many"))
+    with style():
+        for draw, words in ((strips, "leave a panel are cut off"), (forest, "beyond which scores cannot differ")):
+            cut, whole = draw(few, "100"), draw(many, "100")
+            assert cut is not None
+            assert whole is not None
+            assert words in cut.caption
+            assert words not in whole.caption
+
+
+def test_scores_that_are_all_the_same_have_a_panel(tmp_path: Path) -> None:
+    suite = synthetic.Suite(methods=("vanilla",), tasks=("rte",), seeds=(1,))
+    with style():
+        assert strips(load("toy", synthetic.write(suite, tmp_path)), "100") is not None

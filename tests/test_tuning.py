@@ -185,7 +185,9 @@ def test_what_a_row_sets_itself_is_not_tuned(tmp_path: Path) -> None:
 
 
 def test_a_method_without_tuned_settings_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SuiteError, match=r"no tuned settings of 'vanilla' for minilm-l3.*tune --methods \+vanilla"):
+    with pytest.raises(
+        SuiteError, match=r"no tuned settings of 'vanilla' for minilm-l3.*tune --suite FILE --methods \+vanilla"
+    ):
         tuned_plan(tmp_path, "mixout, vanilla")
 
 
