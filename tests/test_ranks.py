@@ -13,7 +13,7 @@ import pytest
 from tiny import save_encoder
 from typer.testing import CliRunner
 
-from amix.method import find_method, full_settings, load_external, source_hash
+from amix.method import built_in_methods, find_method, full_settings, load_external, source_hash
 from amix.recipe import Recipe
 from amix.record import RunSpec
 from amix.run import Arrays, Context, Record, execute
@@ -32,18 +32,18 @@ class OwnDecisions(Method):
         for parameter in model.parameters():
             parameter.data += torch.randn_like(parameter)
 '''
-CASES: list[tuple[str, dict[str, Any]]] = [
-    ("vanilla", {}),
-    ("r3f", {}),
+SEARCH = {"splits": 1, "search_epochs": 1}
+OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("rdrop", {"summed": True}),
-    ("childtuning_d", {}),
-    ("mixout", {"p": 0.0}),
-    ("sam", {}),
-    ("agwm", {"splits": 1, "search_epochs": 1}),
-    ("agwm", {"splits": 1, "search_epochs": 1, "estimator": "exact"}),
-    ("agwm", {"splits": 1, "search_epochs": 1, "estimator": "forward", "point": "before"}),
-    ("agwm_official", {"splits": 1, "search_epochs": 1}),
+    ("agwm", SEARCH | {"estimator": "exact"}),
+    ("agwm", SEARCH | {"estimator": "forward", "point": "before"}),
 ]
+CASES = OTHERS + [
+    (name, SEARCH if hasattr(method.Config(), "splits") else {})
+    for name, method in built_in_methods().items()
+    if method.trains_by_steps and method.splits_batches
+]
+"""Every method that can share its batches, and settings of theirs that take other ways."""
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,7 @@ def together(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tu
     ]
 
 
+@pytest.mark.filterwarnings("ignore:Invalid `oft_block_size`")  # The encoder is narrower than a block.
 @pytest.mark.parametrize(
     "number", range(len(CASES)), ids=[f"{name}-{'-'.join(map(str, s.values()))}" for name, s in CASES]
 )
@@ -102,8 +103,8 @@ def test_two_processes_make_the_run_of_one(number: int, encoder: Path, together:
     alone, expected = execute(spec(encoder, *CASES[number]), Context(encoder=str(encoder)))
     assert record["key"] != alone["key"]
     assert record["cost"]["optimizer_steps"] == alone["cost"]["optimizer_steps"]
-    numpy.testing.assert_allclose(arrays["test_logits"], expected["test_logits"], atol=2e-6)
-    assert expected["test_logits"].std() > 0.02
+    numpy.testing.assert_allclose(arrays["test_logits"], expected["test_logits"], atol=5e-6)
+    assert expected["test_logits"].std() > 0.01
     for point, other in zip(record["curve"], alone["curve"], strict=True):
         assert point["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
 
