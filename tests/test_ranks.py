@@ -67,7 +67,8 @@ def spec(encoder: Path, method: str, settings: dict[str, Any], task: str = "mini
 
 def launch(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Two processes that share the gradients through gloo."""
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+    loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}  # Whatever the host's name resolves to.
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"} | loopback
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
