@@ -3,7 +3,7 @@
 import pytest
 from families import Bench
 
-SHARING = ("test_committed", "test_figures", "test_methods_table", "test_report", "test_sweep")
+SHARING = ("test_committed", "test_figures", "test_methods_table", "test_ranks", "test_report", "test_sweep")
 """Files whose tests share costly fixtures."""
 
 

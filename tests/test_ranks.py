@@ -101,11 +101,11 @@ def together(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tu
 def test_two_processes_make_the_run_of_one(number: int, encoder: Path, together: list[tuple[Record, Arrays]]) -> None:
     record, arrays = together[number]
     assert record["status"] == "ok", record["error"]
-    alone, expected = execute(spec(encoder, *CASES[number]), Context(encoder=str(encoder)))
+    alone, expected = execute(spec(encoder, *CASES[number]), Context(encoder=str(encoder), dev_only=True))
     assert record["key"] != alone["key"]
     assert record["cost"]["optimizer_steps"] == alone["cost"]["optimizer_steps"]
-    numpy.testing.assert_allclose(arrays["test_logits"], expected["test_logits"], atol=5e-6)
-    assert expected["test_logits"].std() > 0.01
+    numpy.testing.assert_allclose(arrays["dev_predictions"], expected["dev_predictions"], atol=5e-6)
+    assert expected["dev_predictions"].std() > 0.002
     for point, other in zip(record["curve"], alone["curve"], strict=True):
         assert point["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
 
