@@ -13,6 +13,7 @@ from amix.encoders import find_encoder
 from amix.record import RunSpec
 from amix.run import Context, Record, execute
 from amix.tasks import EMBEDDED, Task
+from baselines.vanilla import Vanilla
 
 START, END = "<!-- measured -->", "<!-- end of measured -->"
 MINILM = ("minilm-l4", "minilm-l6")
@@ -23,7 +24,7 @@ N_TRAIN = 100
 def finetuned(task: Task, encoder: str, seed: int) -> Record:
     """The record of plain finetuning on a subset of N_TRAIN rows. Errors: RuntimeError when the run fails."""
     training = find_encoder(encoder).recipe.as_dict()
-    record, _ = execute(RunSpec(task.name, N_TRAIN, seed, "vanilla", encoder, training=training), Context())
+    record, _ = execute(RunSpec(task.name, N_TRAIN, seed, Vanilla.name, encoder, training=training), Context())
     if record["status"] != "ok":
         raise RuntimeError(f"{task.name}, {encoder}, seed {seed}: {record['error']}")
     return record
