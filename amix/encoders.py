@@ -79,7 +79,7 @@ ENCODERS: dict[str, Encoder] = {
                 MINILM_SEEDS,
             )
             for layers in (6, 4, 3, 2)
-        ),  # fmt: skip
+        ),
         Encoder("bert-large", "bert-large-cased", block_weights=302e6),
         Encoder("bert-base", "bert-base-cased"),
         Encoder("roberta-base", "roberta-base"),

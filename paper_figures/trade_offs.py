@@ -1,9 +1,9 @@
 """What a score costs: in spread over seeds, and in time and passes."""
 
 import math
-from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from paper_figures.drawing import Drawing, looks, plain
 from paper_figures.panels import grid, legend, points
@@ -12,10 +12,6 @@ from results.frame import Results
 from results.words import metric_words, size_words
 
 COSTS = {"train_seconds": "training time", "passes": "forward and backward passes"}
-
-
-NAME: dict[str, Any] = {"xytext": (2, 4), "textcoords": "offset points", "fontsize": "small"}
-"""Where the name of a method on the front stands: above the line that begins at its mark, where no other one lies."""
 
 
 def mean_against_spread(results: Results, size: str) -> Drawing | None:
@@ -72,8 +68,8 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
         axes.step(front[cost], front["score"], where="post", color="0.6", linewidth=1, zorder=1)
         axes.set_xscale("log", base=2)
         points(axes, known[cost], known["score"], [look[label] for label in known["label"]])
-        for row in front.itertuples():
-            axes.annotate(plain(str(row.label)), (getattr(row, cost), row.score), **NAME)
+        for label, x, y in zip(front["label"], front[cost], front["score"], strict=True):
+            _name(axes, label, x, y)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
         axes.set_xlabel(f"{words}, relative")
         axes.set_ylabel(f"average {results.split} score × 100")
@@ -86,6 +82,13 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
         "over all tasks against cost relative to the reference (log scale); the grey line is the "
         "Pareto front: no other method is both cheaper and better. Methods without a complete seed are left out.",
     )
+
+
+def _name(axes: Axes, label: str, x: float, y: float) -> None:
+    """The name of a method on the front, above its mark, where no other one lies, and on the side that has room."""
+    across = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]
+    side, away = ("left", 2) if across < 0.5 else ("right", -2)
+    axes.annotate(plain(label), (x, y), (away, 4), textcoords="offset points", ha=side, fontsize="small")
 
 
 def pareto(costs: list[float], scores: list[float]) -> list[bool]:

@@ -6,13 +6,8 @@ from dataclasses import dataclass, replace
 from results.cells import FEWEST_SEEDS, Scores, differences
 from results.frame import Results, remembered
 from results.statistics import holm, sign_flip, t_test
-from results.statistics.across_tasks import (
-    equivalence_p,
-    stratified_sign_flip,
-    task_means,
-    welch_satterthwaite,
-    wins_ties_losses,
-)
+from results.statistics.across_tasks import stratified_sign_flip, task_means, welch_satterthwaite, wins_ties_losses
+from results.statistics.equivalence import equivalence_p
 from results.statistics.power import minimum_detectable_effect
 
 
@@ -84,5 +79,5 @@ def _claim(label: str, gaps: list[Scores], level: float, margin: float) -> Claim
         floor_tasks=over_tasks.floor,
         record=wins_ties_losses(means),
         detectable=spread * minimum_detectable_effect(seeds, level),
-        p_equivalent=equivalence_p(interval, margin),
+        p_equivalent=equivalence_p(interval.mean, interval.standard_error, interval.degrees_of_freedom, margin),
     )

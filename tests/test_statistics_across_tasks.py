@@ -35,15 +35,15 @@ def test_one_task_is_a_cell() -> None:
 def test_equivalence_is_two_one_sided_tests() -> None:
     task = numpy.array([0.4, 1.2, -0.3, 0.8, 0.9, 0.1])
     found = statistics.welch_satterthwaite([task])
+    numbers = found.mean, found.standard_error, found.degrees_of_freedom
     for margin in (0.2, 1.0, 3.0):
         above = stats.ttest_1samp(task, -margin, alternative="greater").pvalue
         below = stats.ttest_1samp(task, margin, alternative="less").pvalue
-        assert statistics.equivalence_p(found, margin) == pytest.approx(max(above, below), abs=1e-12)
-    same = statistics.welch_satterthwaite([[0.5, 0.5], [0.5, 0.5]])
-    assert [statistics.equivalence_p(same, margin) for margin in (1.0, 0.5)] == [0.0, 1.0]
-    assert numpy.isnan(statistics.equivalence_p(statistics.welch_satterthwaite([[1.0]]), 1.0))
+        assert statistics.equivalence_p(*numbers, margin) == pytest.approx(max(above, below), abs=1e-12)
+    assert [statistics.equivalence_p(0.5, 0.0, numpy.nan, margin) for margin in (1.0, 0.5)] == [0.0, 1.0]
+    assert numpy.isnan(statistics.equivalence_p(0.5, numpy.nan, numpy.nan, 1.0))
     with pytest.raises(ValueError, match="margin"):
-        statistics.equivalence_p(found, 0.0)
+        statistics.equivalence_p(*numbers, 0.0)
 
 
 def test_welch_satterthwaite_knows_what_it_does_not_know() -> None:

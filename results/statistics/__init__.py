@@ -7,7 +7,6 @@ describes. All tests are two-sided, higher scores are better, sd has ddof 1; dif
 
 from results.statistics.across_tasks import (
     WelchSatterthwaite,
-    equivalence_p,
     stratified_sign_flip,
     task_means,
     welch_satterthwaite,
@@ -32,6 +31,7 @@ from results.statistics.effects import (
     probability_of_practical_difference,
     probability_of_winning,
 )
+from results.statistics.equivalence import equivalence_p
 from results.statistics.examples import TwoWay, two_way_bootstrap
 from results.statistics.instability import (
     McNemar,

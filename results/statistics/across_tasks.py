@@ -64,18 +64,6 @@ def welch_satterthwaite(differences: Sequence[ArrayLike], level: float = 0.95) -
     return WelchSatterthwaite(mean, error, freedom, p, mean - half, mean + half)
 
 
-def equivalence_p(found: WelchSatterthwaite, margin: float) -> float:
-    """The larger p of the two one-sided t-tests that the mean lies within -margin..margin; nan without known spread.
-
-    Source: Schuirmann 1987. ValueError for a margin not above 0.
-    """
-    if margin <= 0:
-        raise ValueError(f"margin: expected a number above 0, got {margin}")
-    if found.standard_error == 0:
-        return float(abs(found.mean) >= margin)
-    return float(special.stdtr(found.degrees_of_freedom, (abs(found.mean) - margin) / found.standard_error))
-
-
 def task_means(differences: Sequence[ArrayLike]) -> Vector:
     """(N,) mean difference of each task: the sample of a claim about tasks like these. ValueError as above."""
     return numpy.array([task.mean() for task in per_task(differences)])

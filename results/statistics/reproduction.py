@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
+from results.statistics.equivalence import equivalence_p
 from results.statistics.inputs import proportion
 
 REPRODUCED = "reproduced"
@@ -68,18 +69,18 @@ def compare(ours: Summary, published: Summary, margin: float, alpha: float = 0.0
     error = math.sqrt(variances[0] + variances[1])
     freedom = error**4 / (variances[0] ** 2 / (ours.n - 1) + variances[1] ** 2 / (published.n - 1))
     p = float(2 * special.stdtr(freedom, -abs(difference) / error))
-    equivalence_p = float(special.stdtr(freedom, (abs(difference) - margin) / error))
+    equivalent = equivalence_p(difference, error, freedom, margin)
     half = float(special.stdtrit(freedom, 1 - alpha / 2)) * error
     equivalence_half = float(special.stdtrit(freedom, 1 - alpha)) * error
     return Comparison(
         difference,
-        _verdict(p, equivalence_p, alpha),
+        _verdict(p, equivalent, alpha),
         error,
         freedom,
         p,
         difference - half,
         difference + half,
-        equivalence_p,
+        equivalent,
         difference - equivalence_half,
         difference + equivalence_half,
     )
