@@ -22,6 +22,7 @@ from amix.data import Batch
 from amix.hypergradient import Hypergradient, HypergradientOptions, Loss
 from amix.lower_optimizers import DecayAfterAdamW
 from amix.method import Groups, Method, Model
+from amix.offsets import move
 from amix.training import Fit
 
 AS_RUN = HypergradientOptions(
@@ -38,7 +39,7 @@ def leave_displaced(step: BilevelStep, found: Hypergradient) -> None:
     norm 0.01 at every iteration and points down the upper loss: the held-out part leaks into the task weights.
     """
     assert found.displacement is not None
-    torch._foreach_sub_(list(step.mixup.lower.values()), list(found.displacement.values()))
+    move(step.mixup.lower, found.displacement, -1)
     step.mixup.write()
 
 

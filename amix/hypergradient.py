@@ -16,7 +16,7 @@ Passes per iteration, the lower step's included: 4 forward and backward (central
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -26,6 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from amix.lower_optimizers import Preconditioner
 from amix.mixup import WeightMixup
+from amix.offsets import Offset, compact, kept
 from amix.weights import exchange
 
 Estimator = Literal["central", "forward", "exact", "first_order"]
@@ -84,7 +85,7 @@ class Hypergradient:
     direct: list[Tensor]
     implicit: list[Tensor] | None
     upper_loss: Tensor
-    displacement: dict[str, Tensor] | None = None
+    displacement: dict[str, Offset] | None = None
     epsilon: Tensor | None = None
 
     def total(self) -> list[Tensor]:
@@ -128,16 +129,18 @@ def hypergradient(
     direct, vector, value = _upper_gradients(mixup, upper_loss, gradients)
     lower.response_(list(vector.values()))
     if options.estimator == "exact":
-        with _at(mixup, lower.start, restore):
+        with _at(mixup, lower.start, None, restore):
             implicit = _exact(mixup, lower.loss, vector, gradients)
         return Hypergradient(direct, implicit, value)
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(vector.values()))))
     epsilon = options.radius / (norm + 1e-12)
     torch._foreach_mul_(list(vector.values()), epsilon)
-    with _at(mixup, lower.start if lower.start is not None else _ordinary_copies(mixup), restore):
-        implicit = _difference(mixup, lower, vector, epsilon, options.estimator, gradients)
-    kept = vector if options.estimator == "central" else None
-    return Hypergradient(direct, implicit, value, kept, epsilon)
+    displacement: dict[str, Offset] = {mixed.name: vector.pop(mixed.name) for mixed in mixup.mixed}
+    for name in mixup.ordinary:
+        displacement[name] = compact(vector.pop(name))
+    with _at(mixup, lower.start, displacement, restore):
+        implicit = _difference(mixup, lower, displacement, epsilon, options.estimator, gradients)
+    return Hypergradient(direct, implicit, value, displacement if options.estimator == "central" else None, epsilon)
 
 
 def _gradients(gradients: Gradients, loss: Tensor, tensors: list[Tensor], create_graph: bool = False) -> list[Tensor]:
@@ -158,37 +161,41 @@ def _upper_gradients(
     return direct, {name: of_name[name] for name in mixup.lower}, loss.detach()
 
 
-def _ordinary_copies(mixup: WeightMixup) -> list[Tensor]:
-    """Copies for the perturbed passes to work on; the mixed weights need none, they are computed anew afterwards."""
-    return [parameter.detach().clone() for parameter in mixup.ordinary.values()]
+@contextmanager
+def _at(
+    mixup: WeightMixup, start: list[Tensor] | None, displacement: dict[str, Offset] | None, restore: bool
+) -> Iterator[None]:
+    """Inside: the lower parameters have the contents of start, where given, and may be moved along the displacement.
+
+    Outside they are as they were. restore: whether the effective weights, if touched, are written anew on leaving.
+    """
+    if start is None:
+        # The mixed weights need no copy: they are computed anew afterwards.
+        with kept(mixup.ordinary, displacement) if displacement is not None else nullcontext():
+            yield
+        moved = displacement is not None
+    else:
+        with _exchanged(list(mixup.lower.values()), start):
+            mixup.write()
+            yield
+        moved = True
+    if moved and restore:
+        mixup.write()
 
 
 @contextmanager
-def _at(mixup: WeightMixup, start: list[Tensor] | None, restore: bool) -> Iterator[None]:
-    """Inside: the lower parameters (or only the ordinary ones) have the contents of start; outside as they were.
-
-    restore: whether the effective weights are written anew on leaving.
-    """
-    if start is None:
-        yield
-        return
-    all_of_them = len(start) == len(mixup.lower)
-    parameters: list[Tensor] = list((mixup.lower if all_of_them else mixup.ordinary).values())
-    exchange(parameters, start)
+def _exchanged(parameters: list[Tensor], contents: list[Tensor]) -> Iterator[None]:
+    exchange(parameters, contents)
     try:
-        if all_of_them:
-            mixup.write()
         yield
     finally:
-        exchange(parameters, start)
-        if restore:
-            mixup.write()
+        exchange(parameters, contents)
 
 
 def _difference(
     mixup: WeightMixup,
     lower: LowerPass,
-    displacement: dict[str, Tensor],
+    displacement: dict[str, Offset],
     epsilon: Tensor,
     estimator: Estimator,
     gradients: Gradients,

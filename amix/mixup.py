@@ -40,6 +40,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from amix.offsets import Offset, move, whole
 from amix.weights import block_linears
 
 Combination = Literal["factored", "convex"]
@@ -185,16 +186,14 @@ class WeightMixup:
             mixed.write()
 
     @torch.no_grad()
-    def shift(self, offsets: Mapping[str, Tensor], multiple: float) -> None:
+    def shift(self, offsets: Mapping[str, Offset], multiple: float) -> None:
         """Move the model as if every lower parameter W moved by multiple * offset; the task weights stay.
 
         An in-place addition of A o offset to the effective weights. Undo: write(), and the ordinary parameters' copy.
         """
         for mixed in self.mixed:
-            mixed.effective.addcmul_(mixed.task_share(), offsets[mixed.name], value=multiple)
-        if self.ordinary:
-            moves = [offsets[name] for name in self.ordinary]
-            torch._foreach_add_(list(self.ordinary.values()), moves, alpha=multiple)
+            mixed.effective.addcmul_(mixed.task_share(), whole(offsets[mixed.name]), value=multiple)
+        move(self.ordinary, offsets, multiple)
 
     @torch.no_grad()
     def pull_back(self, attention: bool = False) -> None:
@@ -213,10 +212,10 @@ class WeightMixup:
             mixed.effective.grad = None
 
     def attention_gradients(
-        self, gradients: Sequence[Tensor], offsets: Mapping[str, Tensor] | None = None, sign: int = 1
+        self, gradients: Sequence[Tensor], offsets: Mapping[str, Offset] | None = None, sign: int = 1
     ) -> list[Tensor]:
         """dL/da1, dL/da2, ... from dL/dW~ per module, the task weights being W, or W + sign * offset."""
-        moved = {} if offsets is None else offsets
+        moved = {} if offsets is None else {mixed.name: whole(offsets[mixed.name]) for mixed in self.mixed}
         pairs = zip(self.mixed, gradients, strict=True)
         return [g for mixed, G in pairs for g in mixed.attention_gradient(G, moved.get(mixed.name), sign)]
 

@@ -221,5 +221,6 @@ def memory_lines(workload: Workload) -> Iterator[Line]:
         found = measure_memory(workload, settings)
         limit = MEMORY_LIMIT if name in ITERATION_LIMITS else None
         yield Line("peak memory", name, found / plain, "times vanilla", limit)
-    several = measure_memory(workload, {"splits": 2})
-    yield Line("peak memory", "central, two splits", several / plain, "times vanilla", MEMORY_LIMIT)
+    for name in ITERATION_LIMITS:
+        several = measure_memory(workload, ESTIMATORS[name] | {"splits": AGWMConfig.splits})
+        yield Line("peak memory", f"{name}, all splits", several / plain, "times vanilla", MEMORY_LIMIT)

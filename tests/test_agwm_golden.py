@@ -14,6 +14,7 @@ from amix.hypergradient import HypergradientOptions
 from amix.lower_optimizers import DecayAfterAdamW
 from amix.mixup import WeightMixup
 from amix.modules import decay_groups
+from amix.offsets import whole
 
 NOISE = "attention.self.key.bias"  # Its exact gradient is zero: what is stored for it is rounding.
 
@@ -109,7 +110,7 @@ class Replay:
             self.compare("alpha", factors[name], self.case.tensor(f"alpha/{name}")[t + 1])
             self.compare("alpha", self.unclamped[name], self.case.tensor(f"alpha_unclamped/{name}")[t])
         for name, expected in self.case.group("v/").items():
-            self.compare("v", found.displacement[name] / found.epsilon / xi, expected[t])
+            self.compare("v", whole(found.displacement[name]) / found.epsilon / xi, expected[t])
         self.compare("v", found.epsilon * xi, self.case.tensor("epsilon")[t])
 
     def finish(self) -> dict[str, float]:
