@@ -131,7 +131,8 @@ def _average_block(results: Results, size: str, seeds: int, tests: Tests) -> Blo
     methods = []
     for label in plan.labels:
         complete = averages[label].dropna()
-        n, planned = len(complete), len(plan.seeds)
+        n = len(complete)
+        planned = max((cell.planned for (s, _, row), cell in cells.items() if (s, row) == (size, label)), default=0)
         notes = [f"average over the {n} of {planned} seeds that are complete on every task"] if n < planned else []
         if n == 0:
             notes = ["no seed is complete on every task, so there is no average"]

@@ -112,9 +112,12 @@ def _show_plan(plan: "Plan", layout: Layout, workers: int | None, retry_failed: 
     from runners.engine import default_workers
     from runners.listings import plan_table
     from runners.progress import duration
+    from runners.reuse import reusable
     from runners.sweep import known_runs, todo
 
-    work = todo(plan, known_runs(plan, layout), retry_failed)
+    known = known_runs(plan, layout)
+    known |= {key: one.known for key, one in reusable(plan, layout, known).items()}
+    work = todo(plan, known, retry_failed)
     count = default_workers() if workers is None else workers
     console.print(plan_table(plan, work))
     console.print(
@@ -159,18 +162,24 @@ def _sweep(
     from runners.plan import with_recorded
     from runners.preflight import check_inputs
     from runners.progress import SweepProgress, duration
+    from runners.reuse import reusable, take_over
     from runners.suite import SuiteError, find_suite
     from runners.sweep import known_keys, known_runs, status_counts, sweep, todo
 
     if processes() > 1:
         raise SuiteError("a sweep has its own workers, one per GPU: start it without a launcher, which is for 'run'")
     name, command = plan.suite.name, recorded_command()
+    store = Store(layout.records / name)
+    taken = reusable(plan, layout, known_runs(plan, layout))
+    take_over(taken, store)
+    if taken:
+        console.print(f"Suite {name}: {len(taken)} runs are taken over from {', '.join(plan.suite.reuse)}")
     work = todo(plan, known_runs(plan, layout), retry_failed)
     check_inputs(plan, work.runs, glue, out_of_domain)
     shown = with_recorded(plan, find_suite(suite), known_keys(name, layout))
     shown.write(layout, command)
     count = default_workers() if workers is None else workers
-    performer = Performer.of(plan, Store(layout.records / name), command, glue, out_of_domain)
+    performer = Performer.of(plan, store, command, glue, out_of_domain)
     if work.runs:
         console.print(
             f"Suite {name}: {work.done} of {len(plan.runs)} runs are done; {len(work.runs)} to do, "

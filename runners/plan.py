@@ -80,7 +80,9 @@ def examples_of(task: Task, size: Size) -> int | None:
 
 
 def make_plan(suite: Suite) -> Plan:
-    """All runs that the suite asks for; a method that is not defined for regression has none on such a task.
+    """All runs that the suite asks for, a row's seeds among the suite's.
+
+    A method that is not defined for regression has none on such a task.
 
     Errors: SuiteError for an unknown method, setting or training option, for two rows that are the same run, for seeds
     that are both tuned on and reported, and for tuned settings that nobody has sought yet.
@@ -98,7 +100,7 @@ def make_plan(suite: Suite) -> Plan:
         for size in suite.sizes
         for seed in suite.seeds
         for row, method, configuration, recipe in zip(suite.methods, methods, settings, recipes, strict=True)
-        if method.regression or not task.regression
+        if (method.regression or not task.regression) and (not row.seeds or seed in row.seeds)
     )
     _refuse_same_runs(runs)
     return Plan(suite, runs, methods)

@@ -86,8 +86,8 @@ def trial_rows(suite: Suite, row: Row, tuning: Tuning) -> list[Row]:
     # Seeded by the method too: otherwise two grids of one shape would be searched at the same places.
     random.Random(f"{tuning.shuffle} {method_of(row).name}").shuffle(settings)
     return [
-        Row(_label(row, *setting), row.method, row.config | setting[0], row.training | setting[1], trial=True)
-        for setting in settings[: tuning.budget]
+        Row(_label(row, config, training), row.method, row.config | config, row.training | training, row.seeds, True)
+        for config, training in settings[: tuning.budget]
     ]
 
 

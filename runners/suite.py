@@ -42,13 +42,15 @@ class Row:
     """One row of the tables: a label, the method behind it, and the settings that differ from the method's defaults.
 
     method is a name of the registry, or path/to/file.py:ClassName for a method from outside the project. training
-    holds what this row alone changes in the recipe. trial: the row is one of the settings that a tuning tries.
+    holds what this row alone changes in the recipe. seeds: those of the suite that this row runs with, empty for all of
+    them. trial: the row is one of the settings that a tuning tries.
     """
 
     label: str
     method: str
     config: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
     trial: bool = False
 
 
@@ -67,7 +69,8 @@ class Suite:
     sizes count training examples, None is the whole train split; instead, one mapping gives each task its own.
     training holds what differs from the encoder's recipe; hyperparameters: `paper`, `tuned` or a file of tuned ones;
     tuning: the suite chooses settings and reports nothing; out_of_domain names further sets that finished models
-    are scored on; footnotes say per task what a reader must know; task_files are the YAML files of one's own tasks.
+    are scored on; footnotes say per task what a reader must know; reuse names suites whose finished runs count here
+    where they are the same runs; task_files are the YAML files of one's own tasks.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Suite:
     hyperparameters: str = PAPER
     tuning: Tuning | None = None
     footnotes: dict[str, str] = field(default_factory=dict)
+    reuse: tuple[str, ...] = ()
     task_files: dict[str, str] = field(default_factory=dict)
 
 
@@ -140,7 +144,8 @@ def read_suite(path: Path) -> Suite:
 def _suite(content: dict[str, Any], path: Path) -> Suite:
     known = {one.name for one in fields(Suite)} - {"task_files"}
     _check_fields(content, known, {"encoder", "tasks", "seeds", "methods"}, "suite")
-    rows = method_rows(content["methods"], (content.get("protocol") or {}).get("reference"))
+    seeds = chosen_seeds(content["seeds"])
+    rows = method_rows(content["methods"], (content.get("protocol") or {}).get("reference"), seeds)
     names = [str(name) for name in _list(content["tasks"], "tasks")]
     tasks = tuple(find_task(name, path.parent) for name in names)
     _refuse_repeated("tasks", [task.name for task in tasks])
@@ -150,7 +155,7 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         encoder=str(content["encoder"]),
         tasks=tasks,
         sizes=_sizes(content.get("sizes", [None]), [task.name for task in tasks]),
-        seeds=chosen_seeds(content["seeds"]),
+        seeds=seeds,
         methods=rows,
         protocol=_protocol(content.get("protocol") or {}, [row.label for row in rows]),
         title=str(content.get("title", "")),
@@ -161,20 +166,22 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         hyperparameters=_hyperparameters(content.get("hyperparameters", PAPER), path.parent),
         tuning=_tuning(content["tuning"]) if "tuning" in content else None,
         footnotes=_footnotes(_mapping(content.get("footnotes"), "footnotes"), [task.name for task in tasks]),
+        reuse=tuple(str(name) for name in _list(content["reuse"], "reuse")) if "reuse" in content else (),
         task_files={name: str(file.resolve()) for name, file in own},
     )
 
 
-def method_rows(content: Any, first: str | None = None) -> tuple[Row, ...]:
+def method_rows(content: Any, first: str | None = None, seeds: tuple[int, ...] = ()) -> tuple[Row, ...]:
     """The rows that `methods:` describes: names, or labels with settings such as {high p: {method: name, p: 0.9}}.
 
-    `all` stands for every method of the project, the one named `first` before the others; a row given beside it takes
-    the place of the row of the same label.
+    seeds: the suite's; a row that says `seeds: 3` runs with the first three of them. `all` stands for every method of
+    the project, the one named `first` before the others; a row given beside it takes the place of the row of the same
+    label.
     """
     items = list(content.items()) if isinstance(content, dict) else []
     for item in [] if isinstance(content, dict) else _list(content, "methods"):
         items += item.items() if isinstance(item, dict) else [(item, None)]
-    given = [_row(str(label), settings) for label, settings in items if label != EVERY_METHOD]
+    given = [_row(str(label), settings, seeds) for label, settings in items if label != EVERY_METHOD]
     _refuse_repeated("methods", [row.label for row in given])
     if len(given) == len(items):
         return tuple(given)
@@ -187,12 +194,16 @@ def _every_method(first: str | None) -> list[Row]:
     return [Row(name, name) for name in sorted(built_in_methods(), key=lambda name: name != first)]
 
 
-def _row(label: str, settings: Any) -> Row:
+def _row(label: str, settings: Any, seeds: tuple[int, ...]) -> Row:
     config = _mapping(settings, f"methods: {label}")
+    count = _whole(config.pop("seeds", len(seeds)), f"methods: {label}, seeds")
+    if not min(1, len(seeds)) <= count <= len(seeds):
+        raise SuiteError(f"methods: {label}: seeds counts the first of the suite's {len(seeds)} seeds, not {count}")
     method = str(config.pop("method", label))
     training = _mapping(config.pop("training", None), f"methods: {label}, training")
     outside = ".py:" in method
-    return Row(method.rpartition(":")[2] if outside and label == method else label, method, config, training)
+    name = method.rpartition(":")[2] if outside and label == method else label
+    return Row(name, method, config, training, seeds[:count] if count < len(seeds) else ())
 
 
 def chosen_seeds(content: Any) -> tuple[int, ...]:

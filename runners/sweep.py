@@ -49,8 +49,14 @@ def known_runs(plan: Plan, layout: Layout) -> dict[str, Known]:
             continue
         usable = complaint(record, readable) is None and record["key"] == one.key and _has_sets(record, plan)
         if usable and record["status"] in FINISHED:
-            known[one.key] = Known(record["status"], (record.get("cost") or {}).get("total_seconds"))
+            known[one.key] = Known(record["status"], seconds_of(record))
     return known
+
+
+def seconds_of(record: dict[str, Any]) -> float | None:
+    """How long the run of this record took, where it tells."""
+    seconds: float | None = (record.get("cost") or {}).get("total_seconds")
+    return seconds
 
 
 def _has_sets(record: dict[str, Any], plan: Plan) -> bool:

@@ -155,6 +155,16 @@ def test_rows_are_names_or_labels_with_settings() -> None:
     assert rows == method_rows({"vanilla": None, "high p": {"method": "mixout", "p": 0.9}})
 
 
+def test_a_row_runs_with_the_first_of_the_suites_seeds(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, methods="vanilla, {mixout: {seeds: 1}}")
+    seeds = {label: {run.spec.seed for run in plan.runs if run.label == label} for label in ("vanilla", "mixout")}
+    assert seeds == {"vanilla": {1, 2}, "mixout": {1}}
+    other = make_plan(with_choices(plan.suite, "", "2"))
+    assert {run.label for run in other.runs} == {"vanilla"}, "a seed of the command line adds none to a row"
+    with pytest.raises(SuiteError, match="methods: mixout: seeds counts the first of the suite's 2 seeds, not 3"):
+        plan_of(tmp_path, methods="vanilla, {mixout: {seeds: 3}}")
+
+
 def test_the_command_line_picks_rows_and_keeps_the_reference(tmp_path: Path) -> None:
     suite = read_suite(write_suite(tmp_path, "minilm-l3"))
     assert [row.label for row in with_choices(suite, "mixout").methods] == ["vanilla", "mixout"]
