@@ -72,6 +72,6 @@ def _command(arguments: list[str]) -> str:
 def _shortened(argument: str) -> str:
     flag, equals, value = argument.rpartition("=") if argument.startswith("-") else ("", "", argument)
     path, here = Path(value), Path.cwd()
-    if not path.is_absolute():
+    if ".." not in path.parts and not path.is_absolute():
         return argument
     return flag + equals + (str(path.relative_to(here)) if path.is_relative_to(here) else path.name)

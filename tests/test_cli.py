@@ -108,9 +108,9 @@ def test_the_command_is_what_the_user_typed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_recorded_command_keeps_folders_of_the_machine_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["x", "sweep", "--glue=/secret/glue", "--out", str(Path.cwd() / "out"), "/secret/own.yaml"]
+    arguments = ["x", "sweep", "--glue=/secret/glue", "--out", str(Path.cwd() / "out"), "/secret/own.yaml", "../mine/x"]
     monkeypatch.setattr(sys, "argv", arguments)
-    assert commands.recorded_command() == "python -m runners sweep --glue=glue --out out own.yaml"
+    assert commands.recorded_command() == "python -m runners sweep --glue=glue --out out own.yaml x"
     assert commands.typed_command() == shlex.join(["python", "-m", "runners", *arguments[1:]])
 
 
