@@ -21,7 +21,7 @@ from amix.bilevel import BilevelStep
 from amix.data import Batch
 from amix.hypergradient import Hypergradient, HypergradientOptions, Loss
 from amix.lower_optimizers import DecayAfterAdamW
-from amix.method import Groups, Method, Model
+from amix.method import Groups, Method, Model, linear_schedule
 from amix.offsets import move
 from amix.training import Fit
 
@@ -82,6 +82,10 @@ class AsRun(Search):
         recipe = fit.recipe
         return DecayAfterAdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon)
 
+    def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
+        """Steps of warm-up rounded down (run_glue_mlo.py); only the second stage, transformers' Trainer, rounds up."""
+        return linear_schedule(optimizer, int(fit.recipe.warmup_ratio * fit.total_steps), fit.total_steps)
+
     def loss(self, model: Model, batch: Batch, fit: Fit) -> torch.Tensor:
         """Remember the batch for the second update."""
         self.batch = batch
@@ -102,4 +106,4 @@ class AsRun(Search):
         again = partial(Method.loss, self, model, self.batch, fit)
         second_lower_step(self.step, again, fit.step == 0, fit.recipe.clip_norm, self.rates)
         fit.cost.optimizer_steps += 1
-        fit.cost.backward_passes += 1
+        fit.cost.count_backward()

@@ -18,7 +18,10 @@ from amix.modules import embeddings, trainable
 class Cost:
     """Counters of one run. A pass counts when it builds a graph, so evaluation is left out.
 
-    parts_peak: bytes at the highest peak of the processes that did parts of the run, 0 where there were none.
+    One call of backward goes through all forward passes since the last one, or, where there were none, through those of
+    the last one again, and counts as many. open_passes: forward passes that no backward pass has gone through yet;
+    passed_through: how many the last call went through. parts_peak: bytes at the highest peak of the processes that did
+    parts of the run, 0 where there were none.
     """
 
     forward_passes: int = 0
@@ -26,6 +29,8 @@ class Cost:
     optimizer_steps: int = 0
     tokens: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    open_passes: int = 0
+    passed_through: int = 1
     parts_peak: int = 0
 
     def watch(self, model: nn.Module) -> None:
@@ -33,11 +38,22 @@ class Cost:
 
         def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if torch.is_grad_enabled():
-                self.forward_passes += 1
+                self.count_forward()
                 tokens = kwargs.get("attention_mask")
                 self.tokens += tokens.numel() if isinstance(tokens, torch.Tensor) else 0
 
         model.register_forward_pre_hook(count, with_kwargs=True)
+
+    def count_forward(self) -> None:
+        """One forward pass; a method that doubles its batch calls it once more."""
+        self.forward_passes += 1
+        self.open_passes += 1
+
+    def count_backward(self) -> None:
+        """One call of backward or of autograd.grad, whatever it went through."""
+        self.passed_through = self.open_passes or self.passed_through
+        self.open_passes = 0
+        self.backward_passes += self.passed_through
 
     def add(self, part: "Cost") -> None:
         """Take in what a part of the run cost that was done in another process."""

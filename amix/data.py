@@ -202,12 +202,16 @@ def _padded(sequences: list[list[int]], longest: int, fill: int) -> torch.Tensor
 
 @dataclass(frozen=True)
 class Splits:
-    """What a run trains, selects and reports on; ids_sha256 covers the ids of the train and dev examples in order."""
+    """What a run trains, selects and reports on.
+
+    ids_sha256 covers the ids of the train and dev examples in order; pool: how many they were drawn from.
+    """
 
     train: Encoded
     dev: Encoded
     test: Encoded
     ids_sha256: str
+    pool: int
     source: str
 
 
@@ -224,7 +228,11 @@ def subset_positions(
         return numpy.arange(len(labels)), numpy.arange(0)
     n_dev = n_train // 6
     if n_train < 1 or n_train + n_dev > len(labels):
-        raise DataError(f"N={n_train} with a dev set of {n_dev} does not fit a train split of {len(labels)} rows")
+        largest = 6 * len(labels) // 7
+        raise DataError(
+            f"N={n_train} with a dev set of {n_dev} does not fit a train split of {len(labels)} rows; "
+            f"the largest N that does is about {largest}"
+        )
     order = array_generator(seed, "subset").permutation(len(labels))
     if kind == "stratified":
         order = _stratified(labels, order, seed)
@@ -288,6 +296,7 @@ def load_splits(
         dev=encoded.select(numpy.arange(len(train), len(chosen))),
         test=_TOKENIZED[test_key],
         ids_sha256=hashlib.sha256(ids.encode()).hexdigest(),
+        pool=len(rows),
         source=source_name(task, glue),
     )
 

@@ -157,6 +157,8 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
     sets = _sets(spec, context, fit)
     record["data"] = _data_block(fit.task, splits, sets)
     model = _new_model(spec, context, fit)
+    if revision := getattr(model.config, "_commit_hash", None):  # Of the Hub's repository; a folder has none.
+        record["environment"]["encoder_revision"] = revision
     shared = (spec, replace(context, executor=None), torch.get_num_threads())
     try:
         with elsewhere(context.executor, method.parts(), do_part, *shared) as fit.parts:
@@ -204,6 +206,7 @@ def _data_block(task: Task, splits: Splits, sets: tuple[Prepared, ...]) -> dict[
         "n_train": len(train),
         "n_dev": len(splits.dev),
         "n_test": len(test),
+        "n_pool": splits.pool,
         "label_counts": counts,
         "label_names": list(task.labels) if task.labels else None,
         "majority": majority_scores(task.metrics, train, test, task.regression),

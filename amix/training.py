@@ -104,7 +104,7 @@ class Fit:
 
     def backward(self, loss: torch.Tensor) -> None:
         """Backward pass into the parameters' grad, counted."""
-        self.cost.backward_passes += 1
+        self.cost.count_backward()
         accelerator().backward(loss)
 
     def gradients(self, loss: torch.Tensor, tensors: list[torch.Tensor], **options: Any) -> tuple[torch.Tensor, ...]:
@@ -112,7 +112,7 @@ class Fit:
 
         Those of parameters are means over the processes of a data-parallel run.
         """
-        self.cost.backward_passes += 1
+        self.cost.count_backward()
         return averaged(torch.autograd.grad(loss, tensors, **options), tensors)
 
     def part(self, method: "Method", model: nn.Module, number: int) -> dict[str, torch.Tensor]:

@@ -43,6 +43,7 @@ class RDrop(Method):
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's losses of both passes and the penalty."""
         twice = {name: torch.cat([tensor, tensor]) for name, tensor in batch.items()}
+        fit.cost.count_forward()  # The batch of twice the size is the second pass.
         first, second = fit.logits(model, twice).chunk(2)
         losses = fit.task_loss(first, batch) + fit.task_loss(second, batch)
         if fit.task.regression:

@@ -158,6 +158,12 @@ class RoseFirst(Rose):
         """That of the disagreement."""
         return self.first
 
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """Two backward passes through both forward passes, one during the warm-up."""
+        total = recipe.total_steps(n_train)
+        unmasked = warmup_steps(recipe, total)
+        return (2.0 * unmasked + self.passes * (total - unmasked)) / total
+
 
 @register
 class RoseSecond(Rose):

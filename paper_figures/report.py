@@ -101,17 +101,21 @@ def _run(row: dict[Any, Any]) -> dict[str, str]:
 def _environment(records: Any) -> list[tuple[str, str]]:
     """Name and value of what the runs' environments hold; values that differ between runs are all listed."""
     values: dict[str, Counter[str]] = {}
+    count = 0
     for record in records:
+        count += 1
         for name, value in (record.get("environment") or {}).items():
             packages = value.items() if name == PACKAGES and isinstance(value, dict) else [(name, value)]
             for key, content in packages:
                 values.setdefault(key, Counter())[content if isinstance(content, str) else json.dumps(content)] += 1
-    return [(name.replace("_", " "), _listed(name, counts)) for name, counts in sorted(values.items())]
+    return [(name.replace("_", " "), _listed(name, counts, count)) for name, counts in sorted(values.items())]
 
 
-def _listed(name: str, counts: Counter[str]) -> str:
+def _listed(name: str, counts: Counter[str], runs: int) -> str:
     if name == "time":
         return f"{min(counts)} to {max(counts)}"
+    if unknown := runs - counts.total():
+        counts = counts | Counter({"not recorded": unknown})
     if len(counts) == 1:
         return next(iter(counts))
     return ", ".join(f"{value} ({count} runs)" for value, count in sorted(counts.items()))

@@ -13,6 +13,7 @@ import pandas as pd
 
 from results.archive import Stored, stored_plan, stored_records, write_archive
 from results.check import Problem, complaint
+from results.data_notes import other_data, usual_examples, with_data_notes
 from results.layout import Layout
 from results.plan import Plan, read_plan
 
@@ -75,7 +76,7 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
 
     The frame `runs` has one row per planned run: key, label, task, size (text), seed, status (a record's status, or
     'missing'), score, dev, majority (points: the primary metric x 100, by the selection rule 'last' or 'best_dev';
-    selection None is the plan's), the cost columns (NaN where unknown), passes (forward and backward), error,
+    selection None is the plan's), the cost columns (NaN where unknown), passes (forward and backward together), error,
     traceback. A failed or diverged run has the majority score; a missing, cancelled or out-of-memory run has NaN.
     Raises PlanError when there is no usable plan.
     """
@@ -83,6 +84,7 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
     chosen = selection or plan.protocol.selection
     stored, unreadable = stored_records(suite, layout)
     records, used, problems = _usable(stored, plan)
+    plan = with_data_notes(plan, records)
     problems = [Problem(source, reason) for source, reason in unreadable] + problems
     predictions = {item.key: item.predictions for item in used if item.predictions is not None}
     return Results(plan, chosen, _frame(plan, records, chosen), records, predictions, tuple(problems))
@@ -102,8 +104,10 @@ def _usable(stored: Sequence[Stored], plan: Plan) -> tuple[dict[str, dict[str, A
     records: dict[str, dict[str, Any]] = {}
     used: list[Stored] = []
     problems: list[Problem] = []
-    for item in stored:
-        record, reason = _read(item, plan)
+    read = [(item, *_read(item, plan)) for item in stored]
+    usual = usual_examples(record for _, record, reason in read if reason is None)
+    for item, record, complained in read:
+        reason = complained or other_data(record, usual)
         if reason is None and item.key in records:
             # A record that lies both as a file and in the archive is no contradiction unless it tells two stories.
             same = records[item.key].get("scores") == record.get("scores")
@@ -147,7 +151,8 @@ def _frame(plan: Plan, records: dict[str, dict[str, Any]], selection: str) -> pd
     ]
     frame = pd.DataFrame(rows, columns=columns)
     frame[list(COSTS)] = frame[list(COSTS)].astype(float)
-    frame["passes"] = frame["forward_passes"] + frame["backward_passes"]
+    # A backward pass has twice the products of a forward pass.
+    frame["passes"] = (frame["forward_passes"] + 2 * frame["backward_passes"]) / 3
     # A run that failed before its data were read knows no majority score; its task and size do.
     shared = frame.groupby(["task", "size"])["majority"].transform("median")
     frame["majority"] = frame["majority"].fillna(shared)

@@ -32,13 +32,17 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Task:
-    """A column of the tables: the task's title, its metrics (the primary one apart) and a footnote for readers."""
+    """A column of the tables: the task's title, its metrics (the primary one apart) and a footnote for readers.
+
+    official_rows: how many examples the official train and test splits have, None where there is no such thing.
+    """
 
     name: str
     metric: str
     title: str
     metrics: tuple[str, ...] = ()
     footnote: str = ""
+    official_rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,11 @@ def _split(split: Any) -> str:
     return str(split)
 
 
+def _rows(content: Any) -> tuple[int, int]:
+    train, test = content
+    return int(train), int(test)
+
+
 def _sized(task: Task, by_task: dict[str, int] | None) -> Task:
     """The task with its number of training examples in its title where that differs by task."""
     return task if by_task is None else replace(task, title=f"{task.title} (N = {by_task[task.name]})")
@@ -193,4 +202,5 @@ def _task(name: str, content: dict[str, Any]) -> Task:
         title=content.get("title") or name,
         metrics=tuple(content.get("metrics") or [content["metric"]]),
         footnote=content.get("footnote") or "",
+        official_rows=_rows(content["official_rows"]) if "official_rows" in content else None,
     )

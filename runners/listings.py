@@ -57,18 +57,22 @@ def tasks_table() -> Table:
 
 def encoders_table() -> Table:
     """Every encoder alias with its source and recipe."""
-    headers = ("name", "source", "layers", "pooling", "lr", "epochs", "batch", "max length", "seen in its training")
-    table = _table("Encoders (any Hub id or local folder works too)", headers, ("layers", "lr", "epochs", "batch"))
+    numbers = ("layers", "lr", "epochs", "batch", "warm-up", "decay", "clip", "max length")
+    headers = ("name", "source", "pooling", *numbers, "seen in its training")
+    table = _table("Encoders (any Hub id or local folder works too)", headers, numbers)
     for encoder in ENCODERS.values():
         recipe = encoder.recipe
         table.add_row(
             encoder.name,
             encoder.source,
-            "all" if encoder.layers is None else str(encoder.layers),
             encoder.pooling,
+            "all" if encoder.layers is None else str(encoder.layers),
             f"{recipe.lr:g}",
             str(recipe.epochs),
             str(recipe.batch_size),
+            f"{recipe.warmup_ratio:g}",
+            f"{recipe.weight_decay:g}",
+            f"{recipe.clip_norm:g}",
             str(recipe.max_length),
             ", ".join(task for task, _ in encoder.seen),
         )

@@ -12,7 +12,7 @@ from amix.method import Method, full_settings, source_hash
 from amix.out_of_domain import find_set
 from amix.recipe import Recipe
 from amix.record import OUT_OF_DOMAIN, RunSpec, write_atomically
-from amix.tasks import Task, task_source
+from amix.tasks import OFFICIAL_ROWS, Task, task_source
 from results.layout import Layout
 from results.plan import SCHEMA
 from runners.engine import PlannedRun
@@ -234,6 +234,7 @@ def _task_entry(task: Task, suite: Suite) -> dict[str, Any]:
         "metrics": list(task.metrics),
         "title": task.title,
         "footnote": "; ".join(note for note in notes if note),
+        **({"official_rows": list(OFFICIAL_ROWS[task.name])} if task.name in OFFICIAL_ROWS else {}),
         "higher_is_better": True,
     }
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from amix.data import glue_folder, load_rows, subset_positions
+from amix.data import DataError, glue_folder, load_rows, subset_positions
 from amix.encoders import find_encoder, load_tokenizer, locate
 from amix.other_sets import out_of_domain_folder, set_rows
 from amix.out_of_domain import sets_for
@@ -29,6 +29,9 @@ def check_inputs(
         labels = load_rows(task, task.train, folder)["label"].to_numpy()
         load_rows(task, task.test, folder)
         for size in plan.suite.sizes:
-            subset_positions(labels, examples_of(task, size), plan.suite.seeds[0], plan.suite.subset)
+            try:
+                subset_positions(labels, examples_of(task, size), plan.suite.seeds[0], plan.suite.subset)
+            except DataError as error:
+                raise DataError(f"task {task.name}: {error}") from error
         for one in () if plan.suite.protocol.split == "dev" else sets_for(task.name, plan.suite.out_of_domain):
             set_rows(one, glue_folder(glue), out_of_domain_folder(out_of_domain))

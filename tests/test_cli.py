@@ -87,7 +87,7 @@ def test_missing_data_stops_a_sweep_before_anything_trains(tmp_path: Path) -> No
 def test_too_large_a_subset_stops_a_sweep_before_anything_trains(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, "minilm-l3", sizes="24, 100000")
     result = call("sweep", "--suite", suite, "--out", tmp_path / "out")
-    assert "does not fit a train split" in str(result.exception)
+    assert "task mini-cola: N=100000 with a dev set of 16666 does not fit a train split" in str(result.exception)
     assert not (tmp_path / "out").exists()
 
 
