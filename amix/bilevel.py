@@ -34,9 +34,10 @@ from amix.weights import RandomState
 class BilevelStep:
     """The bi-level iteration over a mixup, with any optimizer for either level.
 
-    lower holds mixup.lower (task weights and ordinary parameters), upper holds mixup.attention. clip_norm: largest
-    global norm of the lower gradient. The response of the lower step (HypergradientOptions) takes no account of
-    clipping, nor does the official code. gradients: replaces torch.autograd.grad, e.g. to count passes.
+    lower holds mixup.lower (task weights and ordinary parameters), upper holds mixup.attention. The options' default
+    preconditioner needs a lower optimizer with Adam's second moments; with another one, ask for `identity`. clip_norm:
+    largest global norm of the lower gradient. The response of the lower step (HypergradientOptions) takes no account
+    of clipping, nor does the official code. gradients: replaces torch.autograd.grad, e.g. to count passes.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class BilevelStep:
         self._start: list[Tensor] | None = None
         self._attention_gradient: list[Tensor] | None = None
         self._rates: list[float] = []
+        self._stepped = False
 
     def __call__(self, lower_loss: Loss, upper_loss: Loss) -> Hypergradient:
         """One whole iteration; lower_loss and upper_loss run the model and return a scalar."""
@@ -89,6 +91,7 @@ class BilevelStep:
 
     def before_lower_step(self) -> None:
         """Before the optimizer moves the task weights: remember what the derivative of that step needs."""
+        self._stepped = True
         self._rates = [group["lr"] for group in self.lower.param_groups]
         if self.options.point == "before" and self.options.estimator != "first_order":
             self._start = [parameter.detach().clone() for parameter in self.mixup.lower.values()]
@@ -114,6 +117,12 @@ class BilevelStep:
             raise RuntimeError(
                 "there was no lower step yet: call lower_loss, pull_back and before_lower_step around it"
             )
+        if self.options.estimator != "first_order" and not self._stepped:
+            raise RuntimeError(
+                "the derivative belongs to a lower step that this object has seen, once: "
+                "call before_lower_step before each, and take one hypergradient after it"
+            )
+        self._stepped = False
         start, self._start = self._start, None
         lower = LowerPass(self._again, self._response, start, self._attention_gradient)
         return hypergradient(self.mixup, upper_loss, lower, self.options, self.gradients, restore)

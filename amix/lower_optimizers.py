@@ -90,6 +90,8 @@ def step_response_(
     Raises ValueError when `adam` is asked of an optimizer without second moments.
     """
     position = {id(parameter): index for index, parameter in enumerate(parameters)}
+    if preconditioner == "adam" and not any("exp_avg_sq" in state for state in optimizer.state.values()):
+        raise ValueError(f"the preconditioner 'adam' needs second moments, which {type(optimizer).__name__} has not")
     for number, group in enumerate(optimizer.param_groups):
         rate = group["lr"] if rates is None else rates[number]
         for parameter in group["params"]:
@@ -106,8 +108,6 @@ def _adam_scale(optimizer: Optimizer, parameter: Tensor, group: dict[str, Any]) 
     state = optimizer.state.get(parameter)
     if not state:
         return 1.0
-    if "exp_avg_sq" not in state:
-        raise ValueError(f"the preconditioner 'adam' needs second moments, which {type(optimizer).__name__} has not")
     beta2 = group["betas"][1]
     step = state["step"]
     seen = step.to(torch.float64) if isinstance(step, Tensor) else torch.tensor(float(step), dtype=torch.float64)

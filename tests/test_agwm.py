@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from amix.agwm_search import SearchConfig, split_fit, split_positions
+from amix.agwm_search import SearchConfig, split_positions
 from amix.data import Encoded
 from amix.method import Method, MethodError, find_method, make_config
+from amix.mixup import WeightMixup
 from amix.recipe import Recipe
 from amix.tasks import find_task
 from amix.training import Fit, predict, train
@@ -80,9 +81,12 @@ def test_attention_fixed_at_one_is_the_soup(finetune: bool, rank: int) -> None:
 
 def test_one_split_without_attention_and_second_stage_is_plain_finetuning_on_it() -> None:
     mixed, _ = finetuned("agwm", attention="fixed", attention_std=0.0, splits=1, finetune=False)
-    lower_fit, _ = split_fit(SearchConfig(), new_fit(), 0)
-    assert len(lower_fit.train) == 32
-    assert_same(mixed, train(Method(), new_model(), lower_fit))
+    fit = new_fit()
+    lower, _ = split_positions(SearchConfig(), N_TRAIN, fit.seed, 0)
+    assert len(lower) == 32
+    recipe = replace(fit.recipe, steps=3 * 32 // BATCH, clip_norm=5.0)
+    plain_fit = replace(fit, train=fit.train.select(lower), recipe=recipe, stage="search-0")
+    assert_same(mixed, train(Method(), new_model(), plain_fit))
 
 
 def test_split_parts_are_disjoint_resamples_of_their_own_stream() -> None:
@@ -179,6 +183,29 @@ def test_bilevel_diagnostics() -> None:
 def test_attention_only_starts_the_task_weights_anew() -> None:
     model, _ = finetuned("agwm", splits=2, average="attention", attention_lr=0.0, attention_std=0.0, finetune=False)
     assert_same(model, new_model())
+
+
+@pytest.mark.parametrize("average", ["all", "attention"])
+def test_what_is_averaged_over_the_splits(average: str) -> None:
+    """The means of task weights and attention by hand, from the two searches alone, and the weights they make."""
+    settings = {"splits": 2, "average": average, "attention_lr": 0.1, "finetune": False}
+    cls, start = find_method("agwm"), new_model()
+    method = cls(make_config(cls, settings))
+    pretrained = {name: p.detach().clone() for name, p in start.named_parameters()}
+    parts = []
+    for number in range(2):
+        left = method.part(new_model(), replace(new_fit(), pretrained=pretrained), number)
+        parts.append({name: tensor.detach().clone() for name, tensor in left.items()})
+    means = {name: (parts[0][name] + parts[1][name]) / 2 for name in parts[0]}
+    expected = WeightMixup(start, pretrained)
+    with torch.no_grad():
+        for name, tensor in {**expected.lower, **expected.named_attention()}.items():
+            if name in means:
+                tensor.copy_(means[name])
+    assert set(expected.named_attention()) <= set(means)
+    assert (set(expected.lower) <= set(means)) == (average == "all")
+    assert_same(finetuned("agwm", **settings)[0], expected.export())
+    assert differ(expected.export(), new_model())
 
 
 def test_export_is_the_model_in_training() -> None:

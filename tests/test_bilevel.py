@@ -237,9 +237,10 @@ def test_what_cannot_be_is_said(settings: dict[str, object], words: str) -> None
         HypergradientOptions(**settings)  # type: ignore[arg-type]
 
 
-def test_adam_response_needs_second_moments() -> None:
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_adam_response_needs_second_moments(momentum: float) -> None:
     problem = Problem("mlp", "factored", 1)
-    lower = torch.optim.SGD(problem.mixup.lower.values(), lr=0.1, momentum=0.9)
+    lower = torch.optim.SGD(problem.mixup.lower.values(), lr=0.1, momentum=momentum)
     step = BilevelStep(problem.mixup, lower, torch.optim.SGD(problem.mixup.attention, lr=0.1))
     with pytest.raises(ValueError, match="second moments, which SGD has not"):
         step(lambda: problem.loss(0), lambda: problem.loss(1))
@@ -250,6 +251,41 @@ def test_hypergradient_before_any_lower_step_is_refused() -> None:
     optimizer = torch.optim.SGD(problem.mixup.attention, lr=0.1)
     with pytest.raises(RuntimeError, match="no lower step yet"):
         BilevelStep(problem.mixup, optimizer, optimizer).hypergradient(lambda: problem.loss(1))
+
+
+@pytest.mark.parametrize(
+    "options", [HypergradientOptions(preconditioner="identity"), HypergradientOptions("forward", "before", "identity")]
+)
+def test_a_second_hypergradient_of_one_lower_step_is_refused(options: HypergradientOptions) -> None:
+    problem = Problem("mlp", "factored", 1)
+    lower, upper = (torch.optim.SGD(group, lr=0.1) for group in (problem.mixup.lower.values(), problem.mixup.attention))
+    step = BilevelStep(problem.mixup, lower, upper, options)
+    step(lambda: problem.loss(0), lambda: problem.loss(1))
+    with pytest.raises(RuntimeError, match="call before_lower_step before each"):
+        step.hypergradient(lambda: problem.loss(1))
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+def test_an_error_in_a_perturbed_pass_leaves_the_weights_as_they_were(point: str) -> None:
+    problem = Problem("mlp", "factored", 1)
+    mixup = problem.mixup
+    lower, upper = (torch.optim.SGD(group, lr=0.1) for group in (mixup.lower.values(), mixup.attention))
+    step = BilevelStep(mixup, lower, upper, HypergradientOptions("central", point, "identity"))  # type: ignore[arg-type]
+    calls = []
+
+    def lower_loss() -> torch.Tensor:
+        calls.append({name: p.detach().clone() for name, p in [*problem.model.named_parameters()]})
+        if len(calls) == 3:
+            raise MemoryError
+        return problem.loss(0)
+
+    with pytest.raises(MemoryError):
+        step(lower_loss, lambda: problem.loss(1))
+    found = {name: p.detach().clone() for name, p in problem.model.named_parameters()}
+    assert any(not torch.equal(calls[2][name], weight) for name, weight in found.items()), "there was a displacement"
+    assert all(torch.equal(mixup.lower[name], found[name]) for name in mixup.ordinary)
+    mixup.write()
+    assert all(torch.equal(p, found[name]) for name, p in problem.model.named_parameters())
 
 
 @pytest.mark.parametrize("estimator", ["central", "forward", "exact", "first_order"])
