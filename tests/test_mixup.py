@@ -102,14 +102,14 @@ def test_finite_differences_point_along_the_exact_term_on_every_family(family: s
         mixup = WeightMixup(model)
         spread(mixup)
         lower, upper = (torch.optim.SGD(group, lr=0.1) for group in (mixup.lower.values(), mixup.attention))
-        options = HypergradientOptions(estimator, preconditioner="identity", radius=1e-2)  # type: ignore[arg-type]
+        options = HypergradientOptions(estimator, preconditioner="identity", radius=1e-4)  # type: ignore[arg-type]
         held_out = batch() | {"labels": torch.tensor([1, 1, 2, 0])}
         found = BilevelStep(mixup, lower, upper, options)(
             partial(loss_of, model, batch()), partial(loss_of, model, held_out)
         )
         assert found.implicit is not None
         terms.append(torch.cat([part.flatten() for part in found.implicit]))
-    # Some families compute norms or softmax in float32 whatever the weights are.
+    # Some families compute norms or softmax in float32; DistilBERT's head has a ReLU, whose kinks are further away.
     assert float((terms[0] - terms[1]).norm() / terms[1].norm()) < 1e-3
 
 
