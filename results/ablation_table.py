@@ -32,7 +32,8 @@ def ablation_table(results: Results, size: str) -> Table | None:
             gaps = differences(results, size, task, label, focus)
             mark = "*" if (task, label) in starred else ""
             cells.append(Cell(float(gaps.mean()), marks=mark) if len(gaps) else Cell(None))
-        rows.append((*cells, *_average(over_tasks.get(label), plan)))
+        seeds = min(len(differences(results, size, task, label, focus)) for task in plan.tasks)
+        rows.append((*cells, *_average(over_tasks.get(label), plan), Cell(float(seeds))))
     return Table(
         name=f"ablation-n{size}",
         title=f"{plan.title}: what the parts of {focus} do, {size_words(size)}",
@@ -49,6 +50,7 @@ def ablation_table(results: Results, size: str) -> Table | None:
             Column("Average", "points", POINTS),
             Column("from", "95 %", POINTS),
             Column("to", "95 %", POINTS),
+            Column("n", "seeds", ".0f"),
         ),
         rows=tuple(rows),
         notes=power_notes(against(results, size, focus), plan),

@@ -25,6 +25,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             Cell(claim.difference, marks=star[claim.p_holm <= plan.protocol.alpha]),
             Cell(claim.low),
             Cell(claim.high),
+            Cell(float(claim.seeds)),
             Cell(claim.p),
             Cell(claim.p_holm),
             detectable_cell(claim.detectable, claim.floor * claim.comparisons <= plan.protocol.alpha),
@@ -41,6 +42,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         Column("Difference", "points", POINTS, group=here),
         Column("from", "95 %", POINTS, group=here),
         Column("to", "95 %", POINTS, group=here),
+        Column("n", "seeds", ".0f", group=here),
         Column("p", "", P, group=here),
         Column("p", "Holm", P, group=here),
         Column("Detectable", "points", ".2f", group=here),
@@ -51,7 +53,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
     )
     first = next(iter(found.values()))
     return Table(
-        name=f"against-{_file_name(other)}-n{size}",
+        name=across_name(other, size),
         title=f"{plan.title}: every method against {other}, over {len(plan.tasks)} tasks, {size_words(size)}",
         caption=(
             f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
@@ -67,6 +69,11 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         notes=_notes(plan, other, found),
         banner=plan.note,
     )
+
+
+def across_name(other: str, size: str) -> str:
+    """The name of the table of every method against `other`."""
+    return f"against-{_file_name(other)}-n{size}"
 
 
 def _notes(plan: Plan, other: str, found: dict[str, Claim]) -> tuple[str, ...]:

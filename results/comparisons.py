@@ -124,15 +124,18 @@ def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:
     alpha, none = plan.protocol.alpha, impossible(frame, plan.protocol.alpha)
     if not none:
         return ""
-    columns = frame.groupby("task", sort=False).agg({"n": "max", "floor": "min", "comparisons": "max"})
+    columns = frame.groupby("task", sort=False).agg(
+        fewest=("n", "min"), most=("n", "max"), floor=("floor", "min"), comparisons=("comparisons", "max")
+    )
     worst = columns[columns.index.isin(none)].iloc[0]
+    seeds = " to ".join(f"{int(n)}" for n in dict.fromkeys((worst["fewest"], worst["most"])))
     where = "any single task"
     if len(none) < len(columns):
         where = ", ".join(plan.tasks[task].title for task in columns.index if task in none)
     comparisons = int(worst["comparisons"])
     corrected = f"after Holm over {comparisons} comparisons " if comparisons > 1 else ""
     return (
-        f"No mark is possible for {where}: with n = {int(worst['n'])} seeds the exact test's smallest p is "
+        f"No mark is possible for {where}: with n = {seeds} seeds the exact test's smallest p is "
         f"{worst['floor']:.3g}, and {corrected}a mark at α = {alpha:g} needs at least "
         f"{smallest_sample(comparisons, alpha)} seeds; that there is none says nothing."
     )

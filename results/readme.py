@@ -5,6 +5,7 @@ from pathlib import Path
 
 from results.answer import answer
 from results.collect import make_tables
+from results.comparison_tables import across_name
 from results.frame import Results, load
 from results.layout import ROOT, Layout
 from results.render import markdown
@@ -45,13 +46,21 @@ def put(readme: Path, name: str, content: str) -> bool:
 
 
 def part(results: Results, layout: Layout, folder: Path) -> str:
-    """A suite's answer, main and ablation tables as Markdown, with links to figures relative to a folder."""
+    """A suite's answer and main table as Markdown, with links to figures relative to a folder.
+
+    Of a suite with variants of the focus method also the ablation table, and every method against the focus method.
+    """
     plan = results.plan
     blocks = []
     tables = {table.name: table for table in make_tables(results)}
     for size in plan.sizes:
         blocks.append(" ".join(answer(results, size)))
-        blocks += [markdown(tables[name]).strip() for name in (f"main-n{size}", f"ablation-n{size}") if name in tables]
+        ablation = f"ablation-n{size}"
+        names = [
+            f"main-n{size}",
+            *([ablation, across_name(str(plan.protocol.focus), size)] if ablation in tables else []),
+        ]
+        blocks += [markdown(tables[name]).strip() for name in names if name in tables]
         images = [layout.figures(plan.suite) / f"{figure}-n{size}.png" for figure in FIGURES]
         blocks += [f"![{image.stem}]({os.path.relpath(image, folder)})" for image in images]
     return "\n\n".join(blocks)

@@ -34,7 +34,9 @@ def agwm(
     repeats: Annotated[int, typer.Option(min=1, help="Measurements in turns with a plain pass; medians count.")] = 10,
     presets: Annotated[bool, typer.Option(help="Also whole runs of all rows of the ablation.")] = True,
     memory: Annotated[bool, typer.Option(help="Also peak memory, in processes of their own.")] = True,
-    between: Annotated[int, typer.Option(min=0, help="Time again after so many iterations; 0: do not.")] = 0,
+    between: Annotated[
+        int, typer.Option(min=0, help="Time again after so many iterations (of a tiny encoder); 0: do not.")
+    ] = 500,
     quick: Annotated[
         bool, typer.Option("--quick", help="Try everything once on a tiny encoder; written only where --out says.")
     ] = False,

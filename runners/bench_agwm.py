@@ -15,7 +15,7 @@ from amix.training import start, train_step
 from baselines.vanilla import Vanilla
 from runners.bench_memory import measure_memory
 from runners.bench_published import BACKWARD_PASSES, FORWARD_PASSES, PublishedSearch
-from runners.bench_workload import Measured, Step, Workload, beside_plain, plain_pass
+from runners.bench_workload import QUICK, Measured, Step, Workload, beside_plain, plain_pass
 from runners.suite import Row, find_suite
 
 PRESETS_SUITE = "ablation"
@@ -30,6 +30,7 @@ ITERATION_LIMITS = {"central": 4.3, "forward": 3.3, "first_order": 2.25}
 SPEED_UP_LIMITS = {"central": 2.2, "forward": 2.8, "first_order": 4.0}
 RUN_LIMITS = {"central": 19.0, "forward": 15.0, "first_order": 11.0, AGWMFast.name: 5.0}
 MEMORY_LIMIT = 1.35
+FLATNESS_LIMIT = 1.1
 TIMED = (
     "rank", "combination", "modules", "attention", "attention_every", "estimator", "point", "preconditioner", "masks",
     "full_precision",
@@ -129,15 +130,15 @@ def measure(
 ) -> Iterator[Line]:
     """All lines of the benchmark, as they are measured.
 
-    presets: whole runs of every row of the ablation. memory: peaks, in processes of their own. between: iterations
-    after which time is taken again, to show that it stays flat; 0: it is not.
+    presets: whole runs of every row of the ablation. memory: peaks, in processes of their own. between: iterations,
+    of a tiny encoder, after which time is taken again, to show that it stays flat; 0: it is not.
     """
     torch.set_num_threads(1)
     times = IterationTimes(workload, repeats)
     yield from iteration_lines(times)
     yield from run_lines(times, _named_rows() + (_preset_rows() if presets else []))
     if between:
-        yield flatness_line(times, between)
+        yield from flatness_lines(IterationTimes(QUICK, 5 * repeats), between)
     if memory:
         yield from memory_lines(workload)
 
@@ -203,14 +204,16 @@ def _preset_rows() -> list[Row]:
     return [row for row in find_suite(PRESETS_SUITE).methods if row.label not in named]
 
 
-def flatness_line(times: IterationTimes, between: int) -> Line:
+def flatness_lines(times: IterationTimes, between: int) -> Iterator[Line]:
     """Time of an iteration after so many others against the first ones of a search."""
-    step = times.step(AGWMConfig(estimator="first_order"))
-    early = beside_plain(step, times.plain, times.repeats)
-    for _ in range(between):
-        step()
-    late = beside_plain(step, times.plain, times.repeats)
-    return Line("iteration", f"first_order, after {between} iterations", late.ratio / early.ratio, "times the first")
+    for name, settings in ESTIMATORS.items():
+        step = times.step(AGWMConfig(**settings))
+        early = beside_plain(step, times.plain, times.repeats)
+        for _ in range(between):
+            step()
+        late = beside_plain(step, times.plain, times.repeats)
+        ratio = late.ratio / early.ratio
+        yield Line("flatness", f"{name}, after {between} iterations", ratio, "times the first", FLATNESS_LIMIT)
 
 
 def memory_lines(workload: Workload) -> Iterator[Line]:

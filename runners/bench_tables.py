@@ -22,6 +22,7 @@ EXPLAINED = {
     "passes through two-branch layers) against one of ours.",
     "whole run": f"All searches and the finetuning on {N_TRAIN} examples with the published recipe, put together from "
     "the times of their updates, against a plain run of 3 epochs.",
+    "flatness": "An iteration late in a search of a tiny encoder against the first ones: what grows would show there.",
     "peak memory": "Model, optimizer, passes and the kept encoder, in processes of their own, against plain training.",
 }
 

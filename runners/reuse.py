@@ -10,12 +10,11 @@ import numpy
 
 from amix.record import Store, digest
 from results.archive import Stored, stored_records
-from results.check import complaint
 from results.layout import Layout
 from results.plan import read_plan
 from runners.plan import Plan
 from runners.suite import SuiteError, nearest, suite_names
-from runners.sweep import Known, seconds_of
+from runners.sweep import Known, seconds_of, usable
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,19 @@ def reusable(plan: Plan, layout: Layout, known: dict[str, Known]) -> dict[str, R
             if stored.key not in labels:
                 continue
             record = _as_own(stored, plan.suite.name, labels[stored.key], name)
-            if record is not None and complaint(record, readable) is None and record["key"] == stored.key:
+            if usable(record, stored.key, plan, readable):
                 found[stored.key] = Reusable(record, stored.predictions)
     return found
 
 
-def _as_own(stored: Stored, suite: str, label: str, source: str) -> dict[str, Any] | None:
-    """The record under this suite's name, saying where it comes from; None unless it is whole and its run went well."""
+def _as_own(stored: Stored, suite: str, label: str, source: str) -> dict[str, Any]:
+    """The record as this suite's own, saying where it comes from; empty unless it is whole and its run went well."""
     try:
         record = json.loads(stored.text)
     except ValueError:
-        return None
+        return {}
     if not isinstance(record, dict) or record.get("digest") != digest(record) or record.get("status") != "ok":
-        return None
+        return {}
     own = record | {"suite": suite, "label": label, "taken_from": source}
     return own | {"digest": digest(own)}
 

@@ -13,6 +13,7 @@ from amix.record import FINISHED, OUT_OF_DOMAIN
 from results.archive import stored_records
 from results.check import complaint
 from results.layout import Layout
+from results.plan import Plan as ReadablePlan
 from results.plan import read_plan
 from runners.engine import Listener, PlannedRun, carry_out
 from runners.perform import Performer
@@ -47,8 +48,7 @@ def known_runs(plan: Plan, layout: Layout) -> dict[str, Known]:
             record = json.loads(one.text)
         except ValueError:
             continue
-        usable = complaint(record, readable) is None and record["key"] == one.key and _has_sets(record, plan)
-        if usable and record["status"] in FINISHED:
+        if usable(record, one.key, plan, readable) and record["status"] in FINISHED:
             known[one.key] = Known(record["status"], seconds_of(record))
     return known
 
@@ -57,6 +57,11 @@ def seconds_of(record: dict[str, Any]) -> float | None:
     """How long the run of this record took, where it tells."""
     seconds: float | None = (record.get("cost") or {}).get("total_seconds")
     return seconds
+
+
+def usable(record: Any, key: str, plan: Plan, readable: ReadablePlan) -> bool:
+    """Whether the plan's tables can have this record, stored under this key, with every score that is asked for."""
+    return complaint(record, readable) is None and record["key"] == key and _has_sets(record, plan)
 
 
 def _has_sets(record: dict[str, Any], plan: Plan) -> bool:

@@ -58,6 +58,7 @@ def test_all_lines_are_measured_and_written(tmp_path: Path) -> None:
         "first_order",
     }
     assert all(line.measured > 0 for line in lines)
+    assert {name.split(",")[0] for group, name in named if group == "flatness"} == set(ESTIMATORS)
     runs = {name: line for (group, name), line in named.items() if group == "whole run"}
     assert runs["vanilla"].measured == 1.0
     assert runs["central"].passes == pytest.approx(1 + 5 * 180 * 4 / 225)
