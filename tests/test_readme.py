@@ -5,10 +5,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
+import torch
 from tiny import save_encoder, write_suite
+from transformers import AutoModelForSequenceClassification
 
 from results.layout import ROOT, Layout
 from results.readme import README, fills, markers, part, refresh
@@ -49,6 +52,19 @@ def test_the_baseline_of_the_readme_runs_and_stands_in_every_verb(tmp_path: Path
 def test_the_baseline_of_the_readme_is_about_twenty_lines() -> None:
     lines = [line for line in code_block("python", "class Ball").splitlines() if line.strip()]
     assert len(lines) <= 32  # With imports, name, paper and docstrings.
+
+
+def test_the_mixup_in_a_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_encoder(tmp_path / "encoder")
+    ids = torch.randint(5, 99, (2, 4, 6), generator=torch.Generator().manual_seed(0))
+    batches = [tuple({"input_ids": one, "labels": torch.tensor([0, 1, 1, 0])} for one in ids)] * 3
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"batches": batches}
+    exec(code_block("python", "WeightMixup(model)").replace("bert-base-cased", str(folder)), names)
+    plain = AutoModelForSequenceClassification.from_pretrained("finetuned").eval()
+    logits = [model.eval()(**batches[0][0]).logits for model in (plain, names["model"])]
+    assert torch.allclose(*logits, rtol=0, atol=1e-6)
+    assert any(not torch.equal(mixed.task, mixed.pretrained) for mixed in names["mixup"].mixed)
 
 
 def test_a_task_of_ones_own_as_the_readme_describes_it(tmp_path: Path) -> None:

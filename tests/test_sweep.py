@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy
 import psutil
 import pytest
+from fake_runs import Listening
 from tiny import gone, save_encoder, wait_until, write_suite
 from typer.testing import CliRunner
 
@@ -23,12 +24,17 @@ from results.layout import Layout
 from results.render import csv_text, html_table, latex, markdown
 from results.table import Table
 from runners.commands import app
+from runners.engine import carry_out
+from runners.perform import Performer
+from runners.plan import make_plan
+from runners.suite import read_suite
 
 ROOT = Path(__file__).parent.parent
 OF_THE_MACHINE = ("Training", "Run", "Time", "Memory")
 """Columns of seconds and bytes, which no two runs share."""
 RENDERED = {".md": markdown, ".tex": latex, ".csv": csv_text, ".html": html_table}
-RUNS = 12
+RUNS = 16
+METHODS = "vanilla, mixout, lora, {agwm: {splits: 2, search_epochs: 1}}"
 START_SECONDS = 240.0
 """Generous: torch alone takes a busy machine a minute to load, in every process."""
 pytestmark = pytest.mark.timeout(900)
@@ -72,7 +78,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def suite(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_suite(tmp_path_factory.mktemp("suite"), encoder)
+    return write_suite(tmp_path_factory.mktemp("suite"), encoder, methods=METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +143,19 @@ def test_scores_are_the_same_in_one_process_and_in_two_workers(undisturbed: Path
         for name in arrays[0].files:
             assert arrays[0][name].tobytes() == arrays[1][name].tobytes()
     assert len({json.dumps(records(undisturbed).get(key)["scores"]) for key in keys}) > RUNS // 2
+
+
+def test_scores_are_the_same_in_the_reverse_order_in_one_worker(suite: Path, undisturbed: Path, tmp_path: Path) -> None:
+    plan, store = make_plan(read_suite(suite)), records(tmp_path)
+    performer = Performer.of(plan, store, "", None)
+    carry_out(plan.runs[::-1], performer, performer.abandon, store, 1, Listening())
+    keys = list(store.keys())
+    assert keys == list(records(undisturbed).keys())
+    for key in keys:
+        one, other = records(undisturbed).get(key), store.get(key)
+        assert one is not None
+        assert other is not None
+        assert (one["scores"], one["curve"], one["data"]) == (other["scores"], other["curve"], other["data"])
 
 
 def test_a_run_alone_equals_the_run_in_the_sweep(suite: Path, undisturbed: Path, tmp_path: Path) -> None:
