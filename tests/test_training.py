@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from families import Bench
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 from amix.data import load_splits
 from amix.encoders import load_model, load_tokenizer
@@ -22,6 +24,7 @@ from amix.run import Context, execute, out_of_memory
 from amix.tasks import find_task
 from amix.training import Diverged, Fit, clip_gradients, predict, train
 from baselines.vanilla import Vanilla
+from runners.commands import app
 
 RECIPE = Recipe(lr=1e-3, epochs=2, max_length=24)
 
@@ -264,3 +267,13 @@ def test_too_little_memory_is_an_accident_of_the_machine_on_the_cpu_too(monkeypa
 )
 def test_errors_that_mean_too_little_memory(error: Exception, expected: bool) -> None:
     assert out_of_memory(error) == expected
+
+
+def test_the_loop_is_measured_beside_its_bare_passes() -> None:
+    """Its ratio is for a quiet machine to say; here, that both are measured and the command prints them."""
+    result = CliRunner().invoke(app, ["bench", "loop", "--encoder", "minilm-l2", "--size", "16", "--repeats", "1"])
+    found = re.search(r"training loop (\S+) s, bare passes (\S+) s, ratio (\S+)", result.output)
+    assert found, result.output
+    ours, bare, ratio = map(float, found.groups())
+    assert ours > 0
+    assert ratio == pytest.approx(ours / bare, rel=0.1)
