@@ -116,8 +116,8 @@ def _show_plan(plan: "Plan", layout: Layout, workers: int | None, retry_failed: 
     from runners.sweep import known_runs, todo
 
     known = known_runs(plan, layout)
-    known |= {key: one.known for key, one in reusable(plan, layout, known).items()}
-    work = todo(plan, known, retry_failed)
+    taken = {key: one.known for key, one in reusable(plan, layout, known).items()}
+    work = todo(plan, known | taken, retry_failed)
     count = default_workers() if workers is None else workers
     console.print(plan_table(plan, work))
     console.print(
@@ -170,11 +170,12 @@ def _sweep(
         raise SuiteError("a sweep has its own workers, one per GPU: start it without a launcher, which is for 'run'")
     name, command = plan.suite.name, recorded_command()
     store = Store(layout.records / name)
-    taken = reusable(plan, layout, known_runs(plan, layout))
+    known = known_runs(plan, layout)
+    taken = reusable(plan, layout, known)
     take_over(taken, store)
     if taken:
         console.print(f"Suite {name}: {len(taken)} runs are taken over from {', '.join(plan.suite.reuse)}")
-    work = todo(plan, known_runs(plan, layout), retry_failed)
+    work = todo(plan, known | {key: one.known for key, one in taken.items()}, retry_failed)
     check_inputs(plan, work.runs, glue, out_of_domain)
     shown = with_recorded(plan, find_suite(suite), known_keys(name, layout))
     shown.write(layout, command)
