@@ -34,9 +34,10 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
         return None
     tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
     layers, kinds = ([str(one) for one in dict.fromkeys(data[what])] for what in ("layer", "kind"))
-    foot = 0.75 * text_width(kinds, KINDS) + 0.12  # They stand at 45 degrees.
+    slanted = 0.75 * text_width(kinds, KINDS)  # They stand at 45 degrees, and reach as far down as to the left.
+    foot = slanted + 0.12
     figure, panels = grid(
-        len(tasks) * len(names), 0.35 + foot + 0.14 * len(layers), names=layers, foot=foot, edge=SCALE
+        len(tasks) * len(names), 0.35 + foot + 0.14 * len(layers), names=layers, foot=foot, edge=SCALE, side=slanted
     )
     drawn = {name: data[name] if name == "pretrained_share" else 1 - data[name] for name in names}
     highest = max(float(values.max()) for values in drawn.values()) or 1.0

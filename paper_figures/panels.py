@@ -50,11 +50,13 @@ def grid(
     names: Sequence[str] = (),
     foot: float = FOOT,
     edge: float = EDGE,
+    side: float = 0.0,
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `count` panels, at most `across` in a row, each row `height` inches high with its title and labels.
 
     With names, every panel has a line for each of them, from the top, and they are written at the left of each row of
-    panels; without, every panel has numbers of its own there. foot and edge: inches below a panel and at the right.
+    panels; without, every panel has numbers of its own there. foot and edge: inches below a panel and at the right;
+    side: at the left, if that is more than the names need.
     """
     columns = min(count, across)
     rows = -(-count // columns)
@@ -62,6 +64,7 @@ def grid(
     left, gap = (
         (text_width(names, matplotlib.rcParams["ytick.labelsize"]) + PADDING, BETWEEN) if names else (SIDE, SIDE)
     )
+    left = max(left, side)
     figure = Figure(figsize=(width, height * rows))
     figure.subplots_adjust(
         left=left / width,
