@@ -1,5 +1,12 @@
-"""What the training loop costs beyond the passes and updates that any loop must do."""
+"""What the training loop costs beyond the passes and updates that any loop must do.
 
+`python -m runners.bench_loop ENCODER TASK SIZE REPEATS` measures and prints both times; it is started in a process of
+its own, with the environment of a sweep's workers, because that is where runs take place.
+"""
+
+import os
+import subprocess
+import sys
 import time
 
 import torch
@@ -9,12 +16,23 @@ from amix.encoders import find_encoder, load_model, load_tokenizer
 from amix.method import Method
 from amix.tasks import find_task
 from amix.training import Fit, accelerator, train
+from runners.cluster import WORKER_ENVIRONMENT
 
 SEED = 0
 
 
 def overhead(encoder: str, task_name: str, size: int, repeats: int) -> tuple[float, float]:
-    """Seconds of plain finetuning in our loop and of its bare passes and updates, the fastest of `repeats` each.
+    """Seconds of plain finetuning in our loop and of its bare passes and updates, as in a sweep's worker."""
+    command = [sys.executable, "-W", "ignore", "-m", "runners.bench_loop", encoder, task_name, str(size), str(repeats)]
+    done = subprocess.run(command, env=os.environ | WORKER_ENVIRONMENT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"measuring the loop failed: {done.stderr.strip().splitlines()[-1]}")
+    ours, bare = map(float, done.stdout.split()[-2:])
+    return ours, bare
+
+
+def measured_here(encoder: str, task_name: str, size: int, repeats: int) -> tuple[float, float]:
+    """The same in this process, the fastest of `repeats` each.
 
     The two alternate, so that a machine that slows down slows both.
     """
@@ -61,3 +79,7 @@ def _bare_loss(model: torch.nn.Module, batch: Batch, fit: Fit) -> torch.Tensor:
 def _wait_for_device() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    print(*measured_here(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
