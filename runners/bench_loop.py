@@ -16,6 +16,7 @@ from amix.encoders import find_encoder, load_model, load_tokenizer
 from amix.method import Method
 from amix.tasks import find_task
 from amix.training import Fit, accelerator, train
+from results.layout import ROOT
 from runners.cluster import WORKER_ENVIRONMENT
 
 SEED = 0
@@ -24,7 +25,8 @@ SEED = 0
 def overhead(encoder: str, task_name: str, size: int, repeats: int) -> tuple[float, float]:
     """Seconds of plain finetuning in our loop and of its bare passes and updates, as in a sweep's worker."""
     command = [sys.executable, "-W", "ignore", "-m", "runners.bench_loop", encoder, task_name, str(size), str(repeats)]
-    done = subprocess.run(command, env=os.environ | WORKER_ENVIRONMENT, capture_output=True, text=True, check=False)
+    environment = os.environ | WORKER_ENVIRONMENT
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"measuring the loop failed: {done.stderr.strip().splitlines()[-1]}")
     ours, bare = map(float, done.stdout.split()[-2:])
