@@ -10,6 +10,10 @@
 
 In a training loop of one's own that already does loss, backward and optimizer step, the four parts of an iteration
 are called from it: lower_loss, pull_back, before_lower_step and, after the step, attention_step.
+
+The lower step must be that of one lower_loss: to accumulate over several batches, do it inside that function; do not
+scale the loss. Enter torch.autocast inside the two functions, not around the whole step: its cache of cast weights
+would outlive the weights' changes.
 """
 
 from collections.abc import Callable
@@ -37,7 +41,9 @@ class BilevelStep:
     lower holds mixup.lower (task weights and ordinary parameters), upper holds mixup.attention. The options' default
     preconditioner needs a lower optimizer with Adam's second moments; with another one, ask for `identity`. clip_norm:
     largest global norm of the lower gradient. The response of the lower step (HypergradientOptions) takes no account
-    of clipping, nor does the official code. gradients: replaces torch.autograd.grad, e.g. to count passes.
+    of clipping, nor does the official code. gradients: replaces torch.autograd.grad, e.g. to count passes; in
+    data-parallel training, whose wrappers average only what backward() leaves, it has to return the means over the
+    processes (amix.ranks.averaged), or each process moves an attention of its own.
     """
 
     def __init__(
@@ -59,10 +65,10 @@ class BilevelStep:
         self._rates: list[float] = []
         self._stepped = False
 
-    def __call__(self, lower_loss: Loss, upper_loss: Loss) -> Hypergradient:
-        """One whole iteration; lower_loss and upper_loss run the model and return a scalar."""
+    def __call__(self, lower_loss: Loss, upper_loss: Loss, again: Loss | None = None) -> Hypergradient:
+        """One whole iteration; lower_loss and upper_loss run the model and return a scalar; again: see lower_loss()."""
         self.lower.zero_grad()
-        self.lower_loss(lower_loss).backward()
+        self.lower_loss(lower_loss, again).backward()
         self.pull_back()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.mixup.lower.values(), self.clip_norm)
@@ -74,12 +80,19 @@ class BilevelStep:
     def lower_loss(self, loss: Loss, again: Loss | None = None) -> Tensor:
         """The lower loss; remembers how to compute it again under the same dropout masks.
 
-        again: what the perturbed passes compute, where that is not loss (e.g. in full precision).
+        again: what the perturbed passes compute, where that is not loss (e.g. in full precision). Raises RuntimeError
+        when gradients of an earlier backward pass are left: their derivative would be missing.
         """
-        device = self.mixup.mixed[0].effective.device
-        state = RandomState.capture(device)
-        repeat = again or loss
-        self._again = partial(_replay, state, repeat) if self.options.masks == "common" else repeat
+        held = (p.grad for mixed in self.mixup.mixed for p in (mixed.effective, mixed.task))
+        if any(gradient is not None for gradient in held):
+            raise RuntimeError(
+                "gradients of an earlier backward pass are left: call zero_grad() of the model and of the lower "
+                "optimizer before lower_loss; to accumulate over batches, sum them inside one loss function"
+            )
+        self._again = again or loss
+        if self.options.masks == "common":
+            state = RandomState.capture(*{parameter.device for parameter in self.mixup.lower.values()})
+            self._again = partial(_replay, state, self._again)
         return loss()
 
     def pull_back(self) -> None:

@@ -39,16 +39,17 @@ Gradients = Callable[..., Sequence[Tensor]]
 class HypergradientOptions:
     """Which derivative is taken and how.
 
-    point          `after`: mixed derivative at W' (as published); `before`: at W, where the lower gradient was taken,
-                   the true derivative of one step. Relative difference in our reference cases: 2 to 8 per cent in norm.
-                   `before` keeps a copy of the lower parameters.
+    point          `after`: mixed derivative at W' (as published); `before`: at W, where the lower gradient was taken
+                   (with `identity` and no clipping, the true derivative of one step). Relative difference in our
+                   reference cases: 2 to 8 per cent in norm. `before` keeps a copy of the lower parameters.
     preconditioner, xi   J: `identity` or `adam`, times xi, or times the learning rate of the step where xi is None.
-    radius         e |v|, the length of the displacement (DARTS and the official code: 0.01).
+    radius         e |v|, the length of the displacement (DARTS and the official code: 0.01). Perturbed passes in
+                   bfloat16 hardly resolve it: run them in full precision (lower_loss(again=...)) or take 0.1.
     masks          `common`: the perturbed passes replay the dropout masks of the lower pass; `independent`: each
                    draws its own, as the official code does, and the difference of two masks is divided by 2e.
 
-    Raises ValueError for an unknown word, and for `forward` at `after`, where the lower gradient is not at hand and
-    would cost the pass that `forward` saves.
+    Raises ValueError for an unknown word, a radius that is not positive, and for `forward` at `after`, where the lower
+    gradient is not at hand and would cost the pass that `forward` saves.
     """
 
     estimator: Estimator = "central"
@@ -120,8 +121,10 @@ def hypergradient(
 
     upper_loss and lower.loss: functions without arguments that run the model and return a scalar. restore False: the
     caller writes the effective weights itself, because the attention moves next (task weights and ordinary parameters
-    are as they were in any case).
+    are as they were in any case). Raises ValueError for `forward` without the lower step's start and gradient.
     """
+    if options.estimator == "forward" and (lower.start is None or lower.attention_gradient is None):
+        raise ValueError("the forward estimator needs the lower step's start and its gradient of the attention")
     effective: list[Tensor] = list(mixup.effective)
     if options.estimator == "first_order":
         loss = upper_loss()
@@ -216,7 +219,7 @@ def _difference(
             del displacement[name]
     ahead = mixup.attention_gradients(_gradients(gradients, lower.loss(), effective), displacement, 1)
     if estimator == "forward":
-        assert lower.attention_gradient is not None
+        assert lower.attention_gradient is not None  # hypergradient() has refused it.
         difference = torch._foreach_sub(lower.attention_gradient, ahead)
         torch._foreach_div_(difference, epsilon)
         return list(difference)

@@ -19,7 +19,8 @@ Without the suite, on any Hugging Face model (a bi-level iteration with any two 
 
     mixup = WeightMixup(model)
     mixup.draw_attention()
-    optimizer = torch.optim.AdamW([*mixup.lower.values(), *mixup.attention])
+    attention = {"params": mixup.attention, "lr": 2e-3, "weight_decay": 0.0}
+    optimizer = torch.optim.AdamW([{"params": mixup.lower.values()}, attention], lr=2e-5)
     for batch in batches:
         model(**batch).loss.backward()
         mixup.pull_back(attention=True)
@@ -106,13 +107,16 @@ class MixedWeight:
 class WeightMixup:
     """The mixup over a model: its latent tensors, writing effective weights, pulling gradients back, export.
 
-    model: any module; Hugging Face models need no further word. pretrained: W0 by parameter name, kept by reference
-    (several mixups can share one copy); default: a copy of the model's weights now. rank r >= 1. modules: regular
-    expressions for the linears (None: blocks and pooler, see weights.block_linears). Biases, embeddings, LayerNorm
-    and the head remain the model's own ordinary parameters.
+    model: any module, already on its device and not inside a wrapper (DistributedDataParallel and the like hide which
+    linears are pretrained); Hugging Face models need no further word. pretrained: W0 by parameter name, kept by
+    reference (several mixups can share one copy); default: a copy of the model's weights now. rank r >= 1. modules:
+    regular expressions for the linears (None: blocks and pooler, see weights.block_linears). Biases, embeddings,
+    LayerNorm, the head and what an architecture keeps outside of linears remain the model's own ordinary parameters;
+    `mixed` says what was found.
 
     The task weights start at the model's weights now, the attention at 1; call draw_attention() for a random start.
-    Raises ValueError for an unknown combination, a rank below 1, or a model in which no linear is found or none trains.
+    Raises ValueError for an unknown combination, a rank below 1, a model in which no linear is found or none trains,
+    weights of half precision, and a W0 that lacks a matrix or has it in another shape.
     """
 
     def __init__(
@@ -199,16 +203,18 @@ class WeightMixup:
     def pull_back(self, attention: bool = False) -> None:
         """Turn the gradients in the model into gradients of the task weights and, if asked, of the attention.
 
-        After it .grad is set on the task weights (the same memory, scaled by A) and unset on the effective weights.
-        A module that took no part in the loss is left out.
+        They are added to gradients that are there already, as backward() does. After it .grad is set on the task
+        weights (the same memory, scaled by A) and unset on the effective weights. A module that took no part in the
+        loss is left out.
         """
         for mixed in self.mixed:
             gradient = mixed.effective.grad
             if gradient is None:
                 continue
             if attention:
-                mixed.a1.grad, mixed.a2.grad = mixed.attention_gradient(gradient)
-            mixed.task.grad = gradient.mul_(mixed.task_share())
+                for factor, found in zip((mixed.a1, mixed.a2), mixed.attention_gradient(gradient), strict=True):
+                    _add_gradient(factor, found)
+            _add_gradient(mixed.task, gradient.mul_(mixed.task_share()))
             mixed.effective.grad = None
 
     def attention_gradients(
@@ -236,8 +242,33 @@ def _mixed_weight(
     """The latent tensors of one linear."""
     weight = linear.weight
     assert isinstance(weight, nn.Parameter)
+    if weight.dtype in (torch.float16, torch.bfloat16):
+        raise ValueError(
+            f"{name} is of {weight.dtype}, which does not resolve steps of the attention near 1: load the model with "
+            "dtype=torch.float32, and use torch.autocast inside the losses for speed"
+        )
     task = nn.Parameter(weight.detach().clone())
-    frozen = weight.detach().clone() if pretrained is None else pretrained[name].detach().to(weight)
+    frozen = weight.detach().clone() if pretrained is None else _pretrained_weight(name, weight, pretrained)
     a1 = nn.Parameter(weight.new_ones(weight.shape[0], rank))
     a2 = nn.Parameter(weight.new_ones(rank, weight.shape[1]))
     return MixedWeight(module, name, weight, task, frozen, a1, a2, combination)
+
+
+def _pretrained_weight(name: str, weight: Tensor, pretrained: Mapping[str, Tensor]) -> Tensor:
+    """W0 of one matrix."""
+    if name not in pretrained:
+        raise ValueError(
+            f"pretrained has no {name}: its names must be those of the model's parameters, not {list(pretrained)[:3]}"
+        )
+    found = pretrained[name]
+    if found.shape != weight.shape:
+        raise ValueError(f"pretrained {name} has shape {tuple(found.shape)}, the model {tuple(weight.shape)}")
+    return found.detach().to(weight)
+
+
+def _add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+    """What backward() does with a gradient: take its memory, or add it to what is there."""
+    if parameter.grad is None:
+        parameter.grad = gradient
+    else:
+        parameter.grad.add_(gradient)

@@ -144,20 +144,26 @@ class RandomState:
     """The state of torch's generators at one moment, to draw the same dropout masks again later."""
 
     cpu: Tensor
-    cuda: Tensor | None
-    device: torch.device
+    cuda: dict[torch.device, Tensor]
 
     @classmethod
-    def capture(cls, device: torch.device) -> "RandomState":
-        """The state now, on the CPU and on this device."""
-        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        return cls(torch.get_rng_state(), cuda, device)
+    def capture(cls, *devices: torch.device) -> "RandomState":
+        """The state now, on the CPU and on these devices; NotImplementedError for one that is neither CPU nor CUDA."""
+        used = set(devices)
+        strange = sorted({device.type for device in used} - {"cpu", "cuda"})
+        if strange:
+            raise NotImplementedError(
+                f"dropout masks can be replayed on CPU and CUDA devices, not on {', '.join(strange)}: "
+                "move the model, or ask for independent masks"
+            )
+        cuda = {device: torch.cuda.get_rng_state(device) for device in used if device.type == "cuda"}
+        return cls(torch.get_rng_state(), cuda)
 
     @contextmanager
     def replayed(self) -> Iterator[None]:
         """Draw inside as if it were that moment again; outside nothing has moved."""
-        with torch.random.fork_rng(devices=[self.device] if self.cuda is not None else []):
+        with torch.random.fork_rng(devices=list(self.cuda)):
             torch.set_rng_state(self.cpu)
-            if self.cuda is not None:
-                torch.cuda.set_rng_state(self.cuda, self.device)
+            for device, state in self.cuda.items():
+                torch.cuda.set_rng_state(state, device)
             yield

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig
 
 from amix.bilevel import BilevelStep
 from amix.encoders import load_model
-from amix.hypergradient import Hypergradient, HypergradientOptions
+from amix.hypergradient import Hypergradient, HypergradientOptions, LowerPass, hypergradient
 from amix.lower_optimizers import DecayAfterAdamW, step_response_
 from amix.mixup import Combination, WeightMixup
 from amix.tasks import find_task
@@ -212,6 +212,34 @@ def test_identity_response_takes_every_groups_rate() -> None:
     vectors = [torch.ones(1), torch.ones(1)]
     step_response_(vectors, [second, first], optimizer)
     assert [float(vector) for vector in vectors] == [0.25, 0.5]
+
+
+def test_parameters_outside_the_optimizer_have_no_response() -> None:
+    held, left_out = (nn.Parameter(torch.ones(2)) for _ in range(2))
+    vectors = [torch.ones(2), torch.ones(2)]
+    step_response_(vectors, [left_out, held], torch.optim.SGD([held], lr=0.5))
+    assert [vector.tolist() for vector in vectors] == [[0.0, 0.0], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize("left", ["effective", "task"])
+def test_gradients_of_an_earlier_pass_are_refused(left: str) -> None:
+    problem = Problem("mlp", "factored", 1)
+    lower = torch.optim.SGD(problem.mixup.lower.values(), lr=RATE)
+    options = HypergradientOptions(preconditioner="identity")
+    step = BilevelStep(problem.mixup, lower, torch.optim.SGD(problem.mixup.attention, lr=0.0), options)
+    step.lower_loss(lambda: problem.loss(0)).backward()
+    if left == "task":
+        step.pull_back()
+    with pytest.raises(RuntimeError, match="earlier backward pass are left.*inside one loss function"):
+        step.lower_loss(lambda: problem.loss(0))
+
+
+def test_forward_without_the_lower_step_is_refused() -> None:
+    problem = Problem("mlp", "factored", 1)
+    options = HypergradientOptions("forward", "before", "identity")
+    lower = LowerPass(lambda: problem.loss(0), lambda vectors: None)
+    with pytest.raises(ValueError, match="needs the lower step's start"):
+        hypergradient(problem.mixup, lambda: problem.loss(1), lower, options)
 
 
 def test_decay_after_the_update_follows_its_formula() -> None:

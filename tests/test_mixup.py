@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
+from torch.nn import functional
 from transformers import (
     AlbertConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     BertConfig,
+    BertModel,
     DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
@@ -23,13 +27,14 @@ from transformers import (
 from amix.bilevel import BilevelStep
 from amix.hypergradient import HypergradientOptions
 from amix.mixup import Combination, WeightMixup
+from amix.pooling import HEAD_FILE, MeanPooledClassifier
 from amix.weights import RandomState, RunningMean, block_linears, exchange
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 COMMON = {"vocab_size": 60, "max_position_embeddings": 32, "num_labels": 3, "pad_token_id": 0}
 FAMILIES: dict[str, tuple[PretrainedConfig, int]] = {
     "bert": (BertConfig(**SIZES, **COMMON), 13),
-    "minilm": (BertConfig(**SIZES, **COMMON, hidden_act="gelu", layer_norm_eps=1e-12), 13),
+    "minilm": (BertConfig(**SIZES, **COMMON), 12),
     "roberta": (RobertaConfig(**SIZES, **COMMON), 12),
     "electra": (ElectraConfig(**SIZES, **COMMON, embedding_size=8), 12),
     "albert": (AlbertConfig(**SIZES, **COMMON, embedding_size=8), 7),
@@ -45,6 +50,8 @@ FAMILIES: dict[str, tuple[PretrainedConfig, int]] = {
 
 def tiny(family: str) -> nn.Module:
     torch.manual_seed(7)
+    if family == "minilm":  # Pretrained as a sentence encoder: no pooler, the head on the mean of the tokens.
+        return MeanPooledClassifier(BertModel(FAMILIES[family][0], add_pooling_layer=False))
     model = AutoModelForSequenceClassification.from_config(FAMILIES[family][0])
     assert isinstance(model, nn.Module)
     return model
@@ -76,7 +83,7 @@ def test_every_family_is_mixed_trained_and_exported(family: str, tmp_path: Path)
     optimizer = torch.optim.AdamW([*mixup.lower.values(), *mixup.attention], lr=1e-2)
     losses = []
     for _ in range(12):
-        loss = model.eval()(**batch()).loss
+        loss = loss_of(model.eval(), batch())
         loss.backward()
         mixup.pull_back(attention=True)
         optimizer.step()
@@ -86,12 +93,20 @@ def test_every_family_is_mixed_trained_and_exported(family: str, tmp_path: Path)
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
     expected = model(**batch()).logits
-    exported = mixup.export()
+    plain = saved_and_loaded(mixup.export(), tmp_path).eval()
+    assert torch.allclose(plain(**batch()).logits, expected, rtol=0, atol=1e-6)
+
+
+def saved_and_loaded(model: nn.Module, folder: Path) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Whether saving warns is the library's business.
-        exported.save_pretrained(tmp_path)  # type: ignore[operator]
-    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
-    assert torch.allclose(plain(**batch()).logits, expected, rtol=0, atol=1e-6)
+        if not isinstance(model, MeanPooledClassifier):
+            model.save_pretrained(folder)  # type: ignore[operator]
+            return AutoModelForSequenceClassification.from_pretrained(folder)  # type: ignore[no-any-return]
+        model.save(folder)
+    loaded = MeanPooledClassifier(AutoModel.from_pretrained(folder, add_pooling_layer=False))
+    loaded.classifier.load_state_dict(load_file(folder / HEAD_FILE))
+    return loaded
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -114,7 +129,8 @@ def test_finite_differences_point_along_the_exact_term_on_every_family(family: s
 
 
 def loss_of(model: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    return model(**inputs).loss  # type: ignore[no-any-return]
+    features = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+    return functional.cross_entropy(model(**features).logits, inputs["labels"])
 
 
 @pytest.mark.parametrize("family", ["roberta", "llama"])
@@ -248,6 +264,41 @@ def test_wrong_combination_and_rank_are_said() -> None:
         WeightMixup(nn.Linear(2, 2), rank=0, modules=[""])
 
 
+@pytest.mark.parametrize(
+    ("pretrained", "words"),
+    [
+        ({"encoder.layer.0.weight": torch.ones(2, 2)}, "pretrained has no bert.encoder.layer.0.*must be those"),
+        (
+            {f"bert.encoder.layer.0.attention.self.{kind}.weight": torch.ones(16) for kind in ("query", "key")},
+            r"has shape \(16,\), the model \(16, 16\)",
+        ),
+    ],
+)
+def test_wrong_pretrained_weights_are_said(pretrained: dict[str, torch.Tensor], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        WeightMixup(tiny("bert"), pretrained)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_weights_are_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=r"dtype=torch\.float32"):
+        WeightMixup(tiny("bert").to(dtype))
+
+
+def test_gradients_of_several_backward_passes_add_up() -> None:
+    halves = [{name: tensor[part] for name, tensor in batch().items()} for part in (slice(2), slice(2, 4))]
+    found = []
+    for batches in ([batch()], halves):
+        mixup = WeightMixup(tiny("bert").double().eval())
+        spread(mixup)
+        for one in batches:
+            (loss_of(mixup.model, one) / len(batches)).backward()
+            mixup.pull_back(attention=True)
+        found.append([p.grad for p in (*mixup.lower.values(), *mixup.attention) if p.grad is not None])
+    assert len(found[0]) == len(found[1]) > 0
+    assert all(torch.allclose(one, other, atol=1e-14) for one, other in zip(*found, strict=True))
+
+
 def test_exchange_is_undone_by_itself() -> None:
     parameter, other = nn.Parameter(torch.randn(5)), torch.randn(5)
     first, held = parameter.detach().clone(), [other]
@@ -296,3 +347,8 @@ def test_random_state_replays_masks_and_moves_nothing() -> None:
     with state.replayed():
         assert torch.equal(torch.nn.functional.dropout(torch.ones(50)), first)
     assert torch.equal(torch.get_rng_state(), following)
+
+
+def test_masks_of_a_device_without_a_replay_are_refused() -> None:
+    with pytest.raises(NotImplementedError, match="not on mps"):
+        RandomState.capture(torch.device("cpu"), torch.device("mps"))
