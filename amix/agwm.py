@@ -112,8 +112,8 @@ class AGWM(Method):
         """Searches and finetuning together, against plain finetuning with the same recipe."""
         config: AGWMConfig = self.config
         plain = recipe.total_steps(n_train)
-        iterations = config.splits * config.iterations(n_train, recipe.batch_size)
-        return (iterations * iteration_passes(config) + plain * config.finetune) / plain
+        search = config.splits * search_passes(config, config.iterations(n_train, recipe.batch_size))
+        return (search + plain * config.finetune) / plain
 
 
 def stage_method(config: SearchConfig, mixup: WeightMixup, held_out: Encoded) -> Method:
@@ -129,10 +129,10 @@ def stage_method(config: SearchConfig, mixup: WeightMixup, held_out: Encoded) ->
     return rules[config.attention](config, mixup, held_out)
 
 
-def iteration_passes(config: SearchConfig) -> float:
-    """Forward+backward passes of one iteration of the search, on average."""
+def search_passes(config: SearchConfig, iterations: int) -> int:
+    """Forward+backward passes of so many iterations of the search."""
     if config.attention == "as_run":
-        return 5
+        return 5 * iterations
     if config.attention != "bilevel":
-        return 1.0
-    return 1 + (PASSES[config.estimator] - 1) / config.attention_every
+        return iterations
+    return iterations + (PASSES[config.estimator] - 1) * config.attention_steps(iterations)

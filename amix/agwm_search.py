@@ -54,9 +54,10 @@ class SearchConfig(SplitConfig):
 
     rank, combination, modules: see WeightMixup. attention_std: sigma of the initial N(1, sigma). attention: who moves
     it (`bilevel`; `joint`: the lower gradient, on the whole subset; `fixed`; `random_walk`: noise in place of the
-    hypergradient; `as_run`: the released code). attention_every: task-weight steps per attention step.
-    estimator ... masks: see HypergradientOptions. full_precision: the passes that a finite difference compares run
-    outside autocast; without it they need a larger radius, say 0.1: bfloat16 hardly resolves a displacement of 0.01.
+    hypergradient; `as_run`: the released loop, with the derivative that estimator ... masks describe here as well).
+    attention_every: task-weight steps per attention step. estimator ... masks: see HypergradientOptions.
+    full_precision: the passes that a finite difference compares run outside autocast; without it they need a larger
+    radius, say 0.1: bfloat16 hardly resolves a displacement of 0.01.
     """
 
     rank: int = 1
@@ -104,6 +105,10 @@ class SearchConfig(SplitConfig):
         if self.attention == "as_run":
             return self.search_epochs * (self.lower_count(n_train) // batch_size + 1)
         return super().iterations(n_train, batch_size)
+
+    def attention_steps(self, iterations: int) -> int:
+        """How often the attention moves in so many iterations: after the first and every attention_every-th on."""
+        return -(-iterations // self.attention_every)
 
 
 def split_positions(config: SplitConfig, n_train: int, seed: int, number: int) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -172,7 +177,7 @@ class Search(Mixed):
         self.upper = torch.optim.AdamW(
             self.mixup.attention, lr=config.attention_lr, weight_decay=config.attention_weight_decay, foreach=True
         )
-        steps = -(-fit.total_steps // config.attention_every)
+        steps = config.attention_steps(fit.total_steps)
         warmup = config.attention_warmup_ratio * steps
         self.schedule_upper = get_cosine_schedule_with_warmup(self.upper, warmup, steps)  # type: ignore[arg-type]
         assert fit.optimizer is not None
@@ -210,7 +215,7 @@ class Search(Mixed):
         if self.attention_turn(fit):
             self.move_attention(model, fit)
             self.schedule_upper.step()
-            self.note_attention()
+            self.note_attention(fit)
         else:
             self.mixup.write()
         if fit.step + 1 == fit.total_steps:
@@ -251,8 +256,9 @@ class Search(Mixed):
             self.note("direct_implicit_cosine", functional.cosine_similarity(direct, implicit, dim=0))
 
     @torch.no_grad()
-    def note_attention(self) -> None:
-        """Mean, smallest value and share at 1 of the attention, per module."""
+    def note_attention(self, fit: Fit) -> None:
+        """The iteration, counted from 1; mean, smallest value and share at 1 of the attention, per module."""
+        self.note("attention_iteration", torch.tensor(fit.step + 1))
         flat = [torch.cat([mixed.a1.flatten(), mixed.a2.flatten()]) for mixed in self.mixup.mixed]
         self.note("attention_mean", torch.stack([factors.mean() for factors in flat]))
         self.note("attention_min", torch.stack([factors.min() for factors in flat]))

@@ -164,13 +164,11 @@ def _heat_map(axes: Axes, values: pd.DataFrame, highest: float) -> AxesImage:
 
 def _losses(search: Search) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    length = search.arrays["lower_loss"].shape[1] if "lower_loss" in search.arrays else 0
     for level in LOSSES:
-        means = search.arrays[level].mean(axis=0) if level in search.arrays else np.empty(0)
-        # Where the attention moves after every k-th step only, its losses are k steps apart.
-        apart = length // len(means) if len(means) else 1
-        place = {"task": search.task, "seed": search.seed, "level": level}
-        rows += [place | {"iteration": 1 + apart * i, "loss": float(loss)} for i, loss in enumerate(means)]
+        if level in search.arrays:
+            place = {"task": search.task, "seed": search.seed, "level": level}
+            means = zip(search.iterations(level), search.arrays[level].mean(axis=0), strict=True)
+            rows += [place | {"iteration": int(number), "loss": float(loss)} for number, loss in means]
     return rows
 
 

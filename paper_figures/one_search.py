@@ -106,12 +106,10 @@ def _heat_map(axes: Axes, data: pd.DataFrame, name: str, highest: float) -> Axes
 
 
 def _losses(axes: Axes, search: Search) -> None:
-    length = search.arrays["lower_loss"].shape[1]
     for name, (words, colour) in LOSSES.items():
         if name in search.arrays:
             means = search.arrays[name].mean(axis=0)
-            # Where the attention moves after every k-th step only, its losses are k steps apart.
-            axes.plot(1 + length // len(means) * np.arange(len(means)), means, color=colour, linewidth=1.2, label=words)
+            axes.plot(search.iterations(name), means, color=colour, linewidth=1.2, label=words)
     axes.set_title("Losses")
     axes.set_xlabel("iteration of the search")
     axes.legend(fontsize=SMALL)

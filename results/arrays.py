@@ -14,6 +14,7 @@ from results.frame import Results, remembered
 
 SEARCH = "diagnostics/search/"
 MODULES = "modules"
+ATTENTION_ITERATION = "attention_iteration"
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,14 @@ class Search:
     seed: int
     modules: tuple[str, ...]
     arrays: dict[str, NDArray[np.float64]]
+
+    def iterations(self, name: str) -> NDArray[np.int64]:
+        """The iterations, counted from 1, at which an array was noted: all, or those that moved the attention."""
+        count, length = self.arrays[name].shape[1], self.arrays["lower_loss"].shape[1]
+        if count < length and ATTENTION_ITERATION in self.arrays:
+            return self.arrays[ATTENTION_ITERATION][0].astype(np.int64)
+        # Older records did not note them; the attention moves first, and then at even intervals.
+        return 1 + -(-length // count) * np.arange(count)
 
 
 def stored_arrays(results: Results, key: str, wanted: Callable[[str], bool]) -> dict[str, NDArray[Any]]:

@@ -81,7 +81,7 @@ class IterationTimes:
 
     def search(self, settings: AGWMConfig) -> Measured:
         """An iteration of the search, averaged over attention_every of them."""
-        kind = AGWMConfig(**{name: getattr(settings, name) for name in TIMED} | _gpu_settings(settings))
+        kind = AGWMConfig(**{name: getattr(settings, name) for name in TIMED})
         every = kind.attention_every
         return self._once(kind, lambda: self.step(kind)).per(every)
 
@@ -119,12 +119,6 @@ class IterationTimes:
         return step
 
 
-def _gpu_settings(settings: AGWMConfig) -> dict[str, Any]:
-    """On a GPU the perturbed passes stay in bfloat16, at the radius that this needs (see SearchConfig)."""
-    on_gpu = torch.cuda.is_available() and settings.estimator in ("central", "forward")
-    return {"full_precision": False, "radius": 0.1} if on_gpu else {}
-
-
 def measure(
     workload: Workload, repeats: int, presets: bool = True, memory: bool = True, between: int = 0
 ) -> Iterator[Line]:
@@ -148,10 +142,20 @@ def iteration_lines(times: IterationTimes) -> Iterator[Line]:
     ours = {name: times.search(AGWMConfig(**settings)) for name, settings in ESTIMATORS.items()}
     for name, found in ours.items():
         yield Line("iteration", name, found.ratio, "plain passes", ITERATION_LIMITS.get(name), seconds=found.seconds)
+    if torch.cuda.is_available():
+        yield from _bfloat16_lines(times)
     published = times.published()
     yield Line("iteration", "published (model)", published.ratio, "plain passes", seconds=published.seconds)
     for name, limit in SPEED_UP_LIMITS.items():
         yield Line("speed-up over published", name, published.ratio / ours[name].ratio, "times", limit, least=True)
+
+
+def _bfloat16_lines(times: IterationTimes) -> Iterator[Line]:
+    """Iterations whose perturbed passes stay in bfloat16; the presets run them in full precision (SearchConfig)."""
+    for name in ("central", "forward"):
+        found = times.search(AGWMConfig(**ESTIMATORS[name], full_precision=False))
+        words = f"{name}, all passes in bfloat16"
+        yield Line("iteration", words, found.ratio, "plain passes", seconds=found.seconds)
 
 
 def run_lines(times: IterationTimes, rows: Sequence[Row]) -> Iterator[Line]:
@@ -184,9 +188,13 @@ def run_cost(method: Method, times: IterationTimes, recipe: Recipe) -> float:
     if not isinstance(method, AGWM):
         return method.relative_passes(N_TRAIN, recipe) * steps * times.vanilla().ratio
     config: AGWMConfig = method.config
-    search = config.splits * config.iterations(N_TRAIN, recipe.batch_size) * times.search(config).ratio
-    finetuning = times.search(AGWMConfig(attention="fixed", rank=config.rank, combination=config.combination))
-    return search + steps * config.finetune * finetuning.ratio
+    fixed = times.search(AGWMConfig(attention="fixed", rank=config.rank, combination=config.combination)).ratio
+    iterations = config.iterations(N_TRAIN, recipe.batch_size)
+    cycles = config.attention_steps(iterations)
+    # The last cycle of a split may end before its attention_every iterations are over.
+    left_out = cycles * config.attention_every - iterations
+    split = cycles * config.attention_every * times.search(config).ratio - left_out * fixed
+    return config.splits * split + steps * config.finetune * fixed
 
 
 def _named_rows() -> list[Row]:

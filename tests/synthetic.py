@@ -182,7 +182,8 @@ def search(method: str, task: str, seed: int) -> dict[str, numpy.ndarray]:
     noted = {
         "attention_mean": mean, "attention_min": mean - 0.05, "attention_at_one": 1 - mean, "lower_loss": loss,
         "upper_loss": loss[:, ::2] + 0.05, "task_share": mean[:, -1:] ** 2, "pretrained_share": (1 - mean[:, -1:]) ** 2,
-        "attention_deciles": deciles, "modules": numpy.asarray(modules),
+        "attention_deciles": deciles, "attention_iteration": numpy.tile(numpy.arange(1, 12, 2), (2, 1)),
+        "modules": numpy.asarray(modules),
     }  # fmt: skip
     return {f"diagnostics/search/{name}": values for name, values in noted.items()}
 

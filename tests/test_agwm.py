@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -118,6 +119,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_attention_matters() -> Non
         ({"attention": "fixed"}, 1),
         ({"attention": "random_walk"}, 1),
         ({"attention_every": 3}, 2),
+        ({"attention_every": 5}, 1.75),  # after iterations 1, 6 and 11 of 12
     ],
 )
 def test_passes_are_counted_and_foretold(settings: dict[str, Any], passes: float) -> None:
@@ -178,6 +180,34 @@ def test_bilevel_diagnostics() -> None:
         values = numpy.stack(fit.diagnostics[f"search/{name}"])
         assert values.shape == (2, 12), name
         assert numpy.isfinite(values).all(), name
+
+
+FULL, HALF = torch.float32, torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes"),
+    [
+        ({}, [HALF, HALF, FULL, FULL]),  # lower, upper, and the two whose difference is taken
+        ({"full_precision": False}, [HALF] * 4),
+        ({"estimator": "forward", "point": "before"}, [FULL, HALF, FULL]),  # the lower pass is one of the two
+        ({"estimator": "first_order"}, [HALF, HALF]),
+    ],
+)
+def test_what_a_finite_difference_compares_is_computed_in_full_precision(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], passes: list[torch.dtype]
+) -> None:
+    half = SimpleNamespace(
+        device=torch.device("cpu"),
+        autocast=lambda: torch.autocast("cpu", HALF),
+        backward=lambda loss: loss.backward(),
+    )
+    monkeypatch.setattr("amix.training.accelerator", lambda: half)
+    cls, model, fit = find_method("agwm"), new_model(), new_fit()
+    found: list[torch.dtype] = []
+    model.classifier.register_forward_hook(lambda module, inputs, output: found.append(output.dtype))
+    cls(make_config(cls, {"splits": 1, "finetune": False, **settings})).run(model, fit)
+    assert found == passes * 12
 
 
 def test_attention_only_starts_the_task_weights_anew() -> None:
