@@ -111,13 +111,20 @@ def seed_averages(results: Results, size: str) -> pd.DataFrame:
 
 @remembered
 def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
-    """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished."""
+    """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished.
+
+    Of seconds only blocks count whose two runs were made by the same suite: another one ran at another time, perhaps
+    on a busier machine.
+    """
     runs = results.runs[(results.runs["size"] == size) & (results.runs["status"] == "ok")]
     blocks = runs.pivot(index=["task", "seed"], columns="label", values=cost)
+    sources = runs.pivot(index=["task", "seed"], columns="label", values="source")
     reference = results.plan.protocol.reference
     ratios = {}
     for label in [] if reference not in blocks else blocks.columns:
         shared = blocks[label].notna() & blocks[reference].notna()
+        if cost.endswith("_seconds"):
+            shared &= sources[label] == sources[reference]
         base = float(blocks[reference][shared].sum())
         if base > 0:
             ratios[str(label)] = float(blocks[label][shared].sum()) / base

@@ -4,6 +4,7 @@ import math
 
 from results.cells import cost_ratios
 from results.frame import Results
+from results.main_table import ratio_cell
 from results.table import Cell, Column, Table
 from results.words import size_words
 
@@ -34,7 +35,8 @@ def cost_table(results: Results, size: str) -> Table | None:
     for label in plan.labels:
         own = by_label.get(label, {})
         absolute = [Cell(own.get(name, math.nan) / unit) for name, unit, _ in columns]
-        rows.append((Cell(label), *absolute, *(Cell(ratios[cost].get(label)) for cost, _ in relative)))
+        compared = [ratio_cell(results, size, cost, label, ratios[cost].get(label)) for cost, _ in relative]
+        rows.append((Cell(label), *absolute, *compared))
     return Table(
         name=f"cost-n{size}",
         title=f"{plan.title}: cost, {size_words(size)}",

@@ -77,8 +77,8 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
     The frame `runs` has one row per planned run: key, label, task, size (text), seed, status (a record's status, or
     'missing'), score, dev, majority (points: the primary metric x 100, by the selection rule 'last' or 'best_dev';
     selection None is the plan's), the cost columns (NaN where unknown), passes (forward and backward together), error,
-    traceback. A failed or diverged run has the majority score; a missing, cancelled or out-of-memory run has NaN.
-    Raises PlanError when there is no usable plan.
+    traceback, source (the suite that made the run). A failed or diverged run has the majority score; a missing,
+    cancelled or out-of-memory run has NaN. Raises PlanError when there is no usable plan.
     """
     plan = read_plan(stored_plan(suite, layout), suite)
     chosen = selection or plan.protocol.selection
@@ -148,6 +148,7 @@ def _frame(plan: Plan, records: dict[str, dict[str, Any]], selection: str) -> pd
         *COSTS,
         "error",
         "traceback",
+        "source",
     ]
     frame = pd.DataFrame(rows, columns=columns)
     frame[list(COSTS)] = frame[list(COSTS)].astype(float)
@@ -164,7 +165,7 @@ def _row(plan: Plan, key: str, record: dict[str, Any] | None, selection: str) ->
     run = plan.runs[key]
     row = {"key": key, "label": run.label, "task": run.task, "size": run.size, "seed": run.seed}
     if record is None:
-        return row | {"status": MISSING, "score": math.nan, "error": "", "traceback": ""}
+        return row | {"status": MISSING, "score": math.nan, "error": "", "traceback": "", "source": ""}
     metric = plan.tasks[run.task].metric
     chosen = (record.get("scores") or {}).get(selection) or {} if record["status"] == "ok" else {}
     error = record.get("error") or {}
@@ -179,6 +180,7 @@ def _row(plan: Plan, key: str, record: dict[str, Any] | None, selection: str) ->
             "majority": _points((record.get("data") or {}).get(MAJORITY[plan.protocol.split]), metric),
             "error": f"{error.get('type', 'Error')}: {error.get('message', '')}" if error else "",
             "traceback": error.get("traceback") or "",
+            "source": record.get("taken_from") or plan.suite,
         }
     )
 

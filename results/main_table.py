@@ -158,9 +158,17 @@ def _cost_blocks(results: Results, size: str) -> list[Block]:
     blocks = []
     for header, cost in (("Time", "train_seconds"), ("Passes", "passes")):
         ratios = cost_ratios(results, size, cost)
-        cells = [Cell(ratios.get(label)) for label in results.plan.labels]
+        cells = [ratio_cell(results, size, cost, label, ratios.get(label)) for label in results.plan.labels]
         blocks.append(Block(Column(header, "relative", RATIO, "×"), BLANK, cells))
     return blocks
+
+
+def ratio_cell(results: Results, size: str, cost: str, label: str, ratio: float | None) -> Cell:
+    """A cost relative to the reference, with a footnote where times cannot be compared."""
+    if ratio is None and cost.endswith("_seconds") and label in cost_ratios(results, size, "passes"):
+        reference = results.plan.protocol.reference
+        return Cell(None, notes=(f"not made in one go with the runs of {reference}: times do not compare",))
+    return Cell(ratio)
 
 
 def _test_sentence(mark: str, other: str, found: int, power: str, results: Results) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import golden_tables
@@ -15,6 +16,7 @@ import synthetic
 from rich.console import Console
 
 from results import render
+from results.cells import cost_ratios
 from results.collect import collect, make_tables
 from results.encoders_table import main
 from results.frame import load, pack
@@ -116,6 +118,19 @@ def test_the_main_table_holds_mean_and_deviation_over_seeds(tmp_path: Path) -> N
     average = row[4]
     assert average.value == pytest.approx(numpy.mean(scores))
     assert average.spread == pytest.approx(numpy.std(numpy.mean(scores, axis=1), ddof=1))
+
+
+def test_times_of_runs_that_another_suite_made_are_not_compared(tmp_path: Path) -> None:
+    suite = synthetic.Suite(methods=("vanilla", "mixout"))
+    results = load(suite.name, synthetic.write(suite, tmp_path))
+    runs = results.runs.assign(source=numpy.where(results.runs["label"] == "mixout", "another", suite.name))
+    apart = replace(results, runs=runs, memory={})
+    size = results.plan.sizes[0]
+    assert set(cost_ratios(results, size, "train_seconds")) == {"vanilla", "mixout"}
+    assert cost_ratios(apart, size, "train_seconds") == {"vanilla": 1.0}
+    assert cost_ratios(apart, size, "passes") == cost_ratios(results, size, "passes")
+    text = render.markdown(next(table for table in make_tables(apart) if table.name.startswith("main")))
+    assert "not made in one go with the runs of vanilla: times do not compare" in text
 
 
 def test_a_clear_gain_is_marked_and_a_loss_too(tmp_path: Path) -> None:
