@@ -80,10 +80,10 @@ def expected_best(results: Results, size: str) -> Drawing | None:
         found = {str(label): line for label, line in here.groupby("label", sort=False)}
         parts = [line[["n", "best"]].to_numpy(float) for line in found.values()]
         lines(axes, parts, [look[label] for label in found], 1.0, share=0.7)
-        axes.set_title(plain(f"{entry.title} ({metric_words(entry.metric)})"))
+        axes.set_title(plain(entry.title))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("seeds tried, n")
-        axes.set_ylabel("expected best × 100")
+        axes.set_ylabel(f"expected best {metric_words(entry.metric)} × 100")
     legend(figure, [label for label in plan.labels if label in set(data["label"])], plan, lines=True)
     return Drawing(
         figure,

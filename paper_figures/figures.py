@@ -18,7 +18,7 @@ from paper_figures.strips import strips
 from paper_figures.trade_offs import cost_against_score, mean_against_spread
 from paper_figures.tuning import expected_validation
 from results.frame import Results, fingerprint, load
-from results.layout import Layout
+from results.layout import MANIFEST, Layout
 
 PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
     "forest": forest,
@@ -37,7 +37,6 @@ PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
 }
 OF_A_TUNING: dict[str, Callable[[Results, str], Drawing | None]] = {"expected-validation": expected_validation}
 OVER_SIZES: dict[str, Callable[[Results], Drawing | None]] = {"score-against-size": score_against_size}
-MANIFEST = "figures.json"
 
 
 @dataclass(frozen=True)

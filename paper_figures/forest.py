@@ -2,6 +2,7 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from paper_figures.drawing import Drawing, looks, plain
 from paper_figures.panels import bars, bound, grid, points
@@ -30,7 +31,8 @@ def forest(results: Results, size: str) -> Drawing | None:
         axes.set_title(
             "all tasks" if average else plain(plan.tasks[task].title), fontweight="bold" if average else None
         )
-        axes.set_xlabel("difference, points")
+        axes.set_xlabel(plain(f"minus {plan.protocol.reference}, points"))
+        axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
         if average:
             axes.set_facecolor("0.97")
     return Drawing(

@@ -11,6 +11,11 @@ from results.plan import FULL
 from results.statistics import t_interval
 from results.words import metric_words
 
+MARGIN = 1.25
+"""Factor by which the axis of sizes goes on beyond the outermost ones, so that their marks are whole."""
+ROOM, LEAST_ROOM = 0.25, 2.0
+"""Room above and below the points: a share of their range, and at least so many points."""
+
 
 def score_against_size(results: Results) -> Drawing | None:
     """One panel per task: mean score against N on a log axis, with a 95 % t interval as a band."""
@@ -39,6 +44,8 @@ def score_against_size(results: Results) -> Drawing | None:
         levels = [majority_score(summaries(results), size, task.name) for size in sizes]
         axes.plot([int(size) for size in sizes], levels, "_", color="0.35")
         axes.set_xscale("log")
+        axes.set_xlim(int(sizes[0]) / MARGIN, int(sizes[-1]) * MARGIN)
+        axes.set_ylim(*_heights([*own["mean"], *levels]))
         axes.set_xticks([int(size) for size in sizes], sizes)
         axes.minorticks_off()
         axes.set_title(plain(task.title))
@@ -51,8 +58,15 @@ def score_against_size(results: Results) -> Drawing | None:
         "Score against the number of training examples",
         f"Mean {results.split} score "
         "over seeds; bands are 95 % t intervals of the reference and the focus method (all intervals "
-        "are in the CSV); dashes mark the majority class. Subsets of one seed are nested.",
+        "are in the CSV; wide ones leave the panel); dashes mark the majority class. Subsets of one seed are nested.",
     )
+
+
+def _heights(values: list[float]) -> tuple[float, float]:
+    """Lower and upper end of a panel that shows these points; the interval of three seeds would leave them no room."""
+    low, high = min(values), max(values)
+    room = max(ROOM * (high - low), LEAST_ROOM)
+    return low - room, high + room
 
 
 def _rows(results: Results, size: str, task: str) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from paper_figures.drawing import Drawing, looks, plain
 from paper_figures.panels import grid, legend, points
@@ -67,6 +68,7 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
         front = data[data[f"pareto_{cost}"]].sort_values(cost)
         axes.step(front[cost], front["score"], where="post", color="0.6", linewidth=1, zorder=1)
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(LogLocator(2, numticks=6))
         points(axes, known[cost], known["score"], [look[label] for label in known["label"]])
         for label, x, y in zip(front["label"], front[cost], front["score"], strict=True):
             _name(axes, label, x, y)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+MANIFEST = "figures.json"
+"""In a folder of figures: their names, titles and captions."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The part of README that comes from records: kept between two markers, remade from a suite's records."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from results.answer import answer
 from results.collect import make_tables
 from results.comparison_tables import across_name
 from results.frame import Results, load
-from results.layout import ROOT, Layout
+from results.layout import MANIFEST, ROOT, Layout
 from results.render import markdown
 
 README = ROOT / "README.md"
@@ -61,6 +62,16 @@ def part(results: Results, layout: Layout, folder: Path) -> str:
             *([ablation, across_name(str(plan.protocol.focus), size)] if ablation in tables else []),
         ]
         blocks += [markdown(tables[name]).strip() for name in names if name in tables]
-        images = [layout.figures(plan.suite) / f"{figure}-n{size}.png" for figure in FIGURES]
-        blocks += [f"![{image.stem}]({os.path.relpath(image, folder)})" for image in images]
+        captions = _captions(layout.figures(plan.suite))
+        for name in (f"{figure}-n{size}" for figure in FIGURES):
+            image = os.path.relpath(layout.figures(plan.suite) / f"{name}.png", folder)
+            blocks.append(f"![{name}]({image})")
+            blocks += [f"*{captions[name]}*"] if name in captions else []
     return "\n\n".join(blocks)
+
+
+def _captions(figures: Path) -> dict[str, str]:
+    """Title and caption of the figures that were made, by name."""
+    made = figures / MANIFEST
+    found = json.loads(made.read_text())["figures"] if made.exists() else []
+    return {one["name"]: f"{one['title']}. {one['caption']}" for one in found}
