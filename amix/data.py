@@ -111,7 +111,9 @@ def _read(path: Path, task: Task) -> pandas.DataFrame:
 def _checked(task: Task, rows: pandas.DataFrame, where: str) -> pandas.DataFrame:
     missing = [column for column in (*task.text, task.label) if column not in rows.columns]
     if missing:
-        raise DataError(f"{where}: no column {', '.join(missing)}; columns there: {', '.join(map(str, rows.columns))}")
+        hint = f" (a task file names it: 'label: {rows.columns[-1]}')" if missing == [task.label] else ""
+        there = ", ".join(map(str, rows.columns))
+        raise DataError(f"{where}: no column {', '.join(missing)}; columns there: {there}{hint}")
     if rows.empty:
         raise DataError(f"{where}: has no rows")
     checked = pandas.DataFrame({"idx": rows["idx"] if "idx" in rows.columns else numpy.arange(len(rows))})

@@ -188,8 +188,7 @@ def methods() -> dict[str, type[Method]]:
     for package_name in ("amix", "baselines"):
         package = importlib.import_module(package_name)
         for module in pkgutil.iter_modules(package.__path__):
-            if package_name == "baselines" or module.name.startswith("agwm"):
-                importlib.import_module(f"{package_name}.{module.name}")
+            importlib.import_module(f"{package_name}.{module.name}")
     return dict(sorted(_METHODS.items()))
 
 
@@ -248,8 +247,9 @@ def make_config(method: type[Method], settings: Mapping[str, Any]) -> Any:
     known = {field.name for field in dataclasses.fields(method.Config)}
     for name in settings:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known) or ["none"]
-            raise MethodError(f"{method.name} has no setting '{name}'; nearest: {', '.join(near)}")
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
+            hint = f"nearest: {', '.join(near)}" if near else "it has none; learning rate, epochs ... are the recipe's"
+            raise MethodError(f"{method.name} has no setting '{name}'; {hint}")
     defaults = {field.name: field.default for field in dataclasses.fields(method.Config)}
     return method.Config(**{name: _of_type(defaults[name], value) for name, value in settings.items()})
 

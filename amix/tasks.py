@@ -114,6 +114,8 @@ def read_task(path: Path) -> Task:
         raise TaskError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:
         raise TaskError(f"{path}: is not valid YAML ({error})") from error
+    if isinstance(content, dict) and any(isinstance(label, bool) for label in content.get("labels") or ()):
+        raise TaskError(f"{path}: YAML reads yes, no, true and false without quotes as truth values: quote the labels")
     if not isinstance(content, dict):
         raise TaskError(f"{path}: a task file holds fields such as 'name:' and 'train:'")
     required, optional = {"name", "train", "test", "text"}, {"title", "label", "labels", "metrics"}

@@ -35,6 +35,7 @@ from runners.options import (
 if TYPE_CHECKING:
     from results.collect import Collected
     from runners.plan import Plan
+    from runners.sweep import Todo
 
 PROJECT = ("amix", "baselines", "runners", "results", "paper_figures")
 INTERRUPTED = 130
@@ -124,6 +125,15 @@ def _show_plan(plan: "Plan", layout: Layout, workers: int | None, retry_failed: 
         f"{len(plan.runs)} runs, {work.done} done, {len(work.runs)} to do: "
         f"about {duration(work.seconds(count))} with {max(count, 1)} workers",
     )
+    _say_nothing_is_left(plan, layout, work)
+
+
+def _say_nothing_is_left(plan: "Plan", layout: Layout, work: "Todo") -> None:
+    """Where finished runs lie and how to make them anew, for someone who expected them to run."""
+    if not work.runs:
+        archive = layout.archive(plan.suite.name)
+        place = archive if archive.exists() else layout.records / plan.suite.name
+        console.print(f"Nothing is left to run: the records are in {place}. To make them anew: --out another/folder")
 
 
 @app.command()
@@ -186,6 +196,7 @@ def _sweep(
             f"Suite {name}: {work.done} of {len(plan.runs)} runs are done; {len(work.runs)} to do, "
             f"about {duration(work.seconds(count))} with {max(count, 1)} workers",
         )
+    _say_nothing_is_left(plan, layout, work)
     try:
         with SweepProgress(work, count, console) as progress:
             sweep(performer, work, count, progress)

@@ -15,7 +15,7 @@ from amix.record import RunSpec, Store
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run, the row it belongs to, and its work: training examples x passes, which seconds are proportional to."""
+    """One run, the row it belongs to, and its work in training examples x passes, to which seconds are proportional."""
 
     label: str
     spec: RunSpec

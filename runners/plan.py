@@ -22,7 +22,10 @@ from runners.suite import Row, Size, Suite, SuiteError, chosen_seeds
 
 EMBEDDED_NOTE = "embedded tasks: for trying the suite, not evidence"
 EXAMPLES_OF_A_FULL_SPLIT = 10_000
-"""Stands in for the size of a whole train split, which is not known before its data is read; estimates only."""
+UNKNOWN_ROWS = (EXAMPLES_OF_A_FULL_SPLIT, 600)
+"""Stand in for the sizes of train and test split, which are not known before data is read; estimates only."""
+EVALUATIONS, FORWARD_SHARE = 2, 1 / 3
+"""A test split is scored with the last and with the best-dev weights; a forward pass is a third of a training pass."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,8 @@ def _planned(
     )
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
     passes = method(method.Config(**settings)).relative_passes(examples, recipe)
-    return PlannedRun(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size)
+    evaluated = EVALUATIONS * FORWARD_SHARE * OFFICIAL_ROWS.get(task.name, UNKNOWN_ROWS)[1]
+    return PlannedRun(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size + evaluated)
 
 
 def _settings(row: Row, method: type[Method]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from results.check import complaint
 from results.layout import Layout
 from results.plan import Plan as ReadablePlan
 from results.plan import read_plan
-from runners.engine import Listener, PlannedRun, carry_out
+from runners.engine import Listener, PlannedRun, carry_out, visible_gpus
 from runners.perform import Performer
 from runners.plan import Plan
 
@@ -24,6 +24,8 @@ SECONDS_PER_WEIGHT = 1e-9
 
 Ten milliseconds for a six-layer MiniLM, whose blocks hold 10.6 million.
 """
+GPU_SHARE = 0.01
+"""What a GPU is taken to need of a core's time before its first run has been timed: a guess, not a measurement."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def todo(plan: Plan, known: dict[str, Known], retry_failed: bool = False) -> Tod
     again = ("failed",) if retry_failed else ()
     done = {key for key, run in known.items() if run.status not in again}
     rest = [run for run in plan.runs if run.spec.key not in done]
-    guess = SECONDS_PER_WEIGHT * find_encoder(plan.suite.encoder).block_weights
+    device_share = GPU_SHARE if visible_gpus() else 1.0
+    guess = device_share * SECONDS_PER_WEIGHT * find_encoder(plan.suite.encoder).block_weights
     expected = _expected_seconds(plan.runs, known, rest, guess)
     rest.sort(key=lambda run: -expected[run.spec.key])
     return Todo(tuple(rest), expected, len(plan.runs) - len(rest))

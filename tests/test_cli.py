@@ -1,6 +1,7 @@
 """The command line: what its verbs print, and that a mistake ends in one sentence."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -59,6 +60,13 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(tmp_path: Path) -> Non
         assert "12 runs, 0 done, 12 to do: about" in result.output
         assert "with 2 workers" in result.output
         assert not (tmp_path / "out").exists()
+        assert "Nothing is left to run" not in result.output
+
+
+def test_a_suite_whose_records_are_there_says_how_to_make_them_anew() -> None:
+    result = call("sweep", "--suite", "lowres-cpu", "--dry-run")
+    assert "0 to do" in result.output
+    assert re.search(r"the records are in .*lowres-cpu\.parquet\. To make them anew: --out", result.output)
 
 
 def test_a_mistake_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -195,6 +195,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("name: own\ntrain: a.csv\n", "missing: test, text"),
         ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nlable: y\n", "unknown: lable"),
         ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nmetrics: [rouge]\n", "unknown metric rouge; known: matthews"),
+        ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nlabels: [no, yes]\n", "truth values: quote the labels"),
         ("- a list\n", "a task file holds fields"),
         ("name: [\n", "not valid YAML"),
     ],

@@ -68,13 +68,10 @@ def test_the_mixup_in_a_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_task_of_ones_own_as_the_readme_describes_it(tmp_path: Path) -> None:
-    left = [line.split("#")[0].rstrip() for line in code_block("yaml", "my-task.yaml").splitlines()]
-    right = [line.split("#")[1].strip() for line in code_block("yaml", "my-task.yaml").splitlines()]
-    (tmp_path / "my-task.yaml").write_text("\n".join(left))
+    (tmp_path / "my-task.yaml").write_text(code_block("yaml", "# my-task.yaml"))
     encoder = save_encoder(tmp_path / "encoder")
-    words = (
-        "\n".join(right[1:]).replace("minilm-l6", str(encoder)).replace("[200]", "[24]").replace("first: 6", "first: 1")
-    )
+    words = code_block("yaml", "# my-suite.yaml").replace("minilm-l6", str(encoder))
+    words = words.replace("[200]", "[24]").replace("first: 6", "first: 1")
     words = words.replace("[vanilla, mixout, agwm]", "[vanilla, mixout]")
     (tmp_path / "my-suite.yaml").write_text(words + "\ntraining: {steps: 2, max_length: 24}")
     for name in ("train", "test"):
@@ -82,6 +79,10 @@ def test_a_task_of_ones_own_as_the_readme_describes_it(tmp_path: Path) -> None:
         pandas.DataFrame(rows, columns=["message", "label"]).to_csv(tmp_path / f"{name}.csv", index=False)
     runners(tmp_path, "all", "--suite", "my-suite.yaml", "--out", "out", "--workers", "0")
     assert "complaints" in (tmp_path / "out/tables/my-suite/main-n24.md").read_text()
+    (export,) = re.findall(r"python -m runners (export .*?) +#", TEXT)
+    chosen = export.replace("agwm", "mixout").split()
+    runners(tmp_path, *chosen)
+    assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
 def test_the_readme_offers_the_two_commands() -> None:
