@@ -109,15 +109,16 @@ def read_task(path: Path) -> Task:
     labels is left out for regression; train and test are CSV, TSV, JSONL or Parquet files, relative to the YAML file.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        # Every value as it is written: labels such as no, yes, 01 would become truth values and numbers.
+        content = yaml.load(path.read_text(), yaml.BaseLoader)
     except OSError as error:
         raise TaskError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:
         raise TaskError(f"{path}: is not valid YAML ({error})") from error
-    if isinstance(content, dict) and any(isinstance(label, bool) for label in content.get("labels") or ()):
-        raise TaskError(f"{path}: YAML reads yes, no, true and false without quotes as truth values: quote the labels")
     if not isinstance(content, dict):
         raise TaskError(f"{path}: a task file holds fields such as 'name:' and 'train:'")
+    if content.get("labels") in ("", "null", "~"):
+        del content["labels"]
     required, optional = {"name", "train", "test", "text"}, {"title", "label", "labels", "metrics"}
     missing, unknown = sorted(required - set(content)), sorted(set(content) - required - optional)
     if missing or unknown:

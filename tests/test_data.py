@@ -129,6 +129,13 @@ def test_a_csv_of_ones_own_with_label_names(tmp_path: Path) -> None:
     assert source_name(task, None) == "files"
 
 
+def test_labels_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: [no, Yes, 01, 1.0]}")
+    assert find_task(str(tmp_path / "own.yaml")).labels == ("no", "Yes", "01", "1.0")
+    (tmp_path / "own.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: null}")
+    assert find_task(str(tmp_path / "own.yaml")).regression
+
+
 def test_a_jsonl_of_ones_own_with_numbers(tmp_path: Path) -> None:
     lines = '{"first": "a", "second": "b", "much": 1.5}\n{"first": "c", "second": "d", "much": 4}\n'
     task = save_own(tmp_path, lines, ".jsonl", label="much")
@@ -195,7 +202,6 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("name: own\ntrain: a.csv\n", "missing: test, text"),
         ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nlable: y\n", "unknown: lable"),
         ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nmetrics: [rouge]\n", "unknown metric rouge; known: matthews"),
-        ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nlabels: [no, yes]\n", "truth values: quote the labels"),
         ("- a list\n", "a task file holds fields"),
         ("name: [\n", "not valid YAML"),
     ],
