@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator
 
 from paper_figures.drawing import Drawing, looks, plain
 from paper_figures.panels import grid, legend, points
-from results.cells import cost_ratios, seed_averages, summaries
+from results.cells import cost_ratios, seed_averages, summaries, with_all_seeds
 from results.frame import Results
 from results.words import metric_words, size_words
 
@@ -53,7 +53,7 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
     rows = [
         {"label": label, "score": float(averages[label])} | {cost: ratios[cost].get(label, math.nan) for cost in COSTS}
         for label in plan.labels
-        if not math.isnan(averages[label])
+        if label in with_all_seeds(results, size) and not math.isnan(averages[label])
     ]
     data = pd.DataFrame(rows)
     if data.empty or data[list(COSTS)].isna().all(axis=None):
@@ -82,7 +82,8 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
         f"Cost against score, {size_words(size)}",
         f"Average {results.split} score "
         "over all tasks against cost relative to the reference (log scale); the grey line is the "
-        "Pareto front: no other method is both cheaper and better. Methods without a complete seed are left out.",
+        "Pareto front: no other method is both cheaper and better. Methods without a complete seed, or planned with "
+        "fewer seeds than others, are left out.",
     )
 
 

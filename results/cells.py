@@ -110,6 +110,13 @@ def seed_averages(results: Results, size: str) -> pd.DataFrame:
 
 
 @remembered
+def with_all_seeds(results: Results, size: str) -> frozenset[str]:
+    """The labels for which as many seeds are planned as for any other: only their means see the same subsets."""
+    seeds = results.runs[results.runs["size"] == size].groupby("label")["seed"].nunique()
+    return frozenset(str(label) for label in seeds.index[seeds == seeds.max()])
+
+
+@remembered
 def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
     """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished.
 

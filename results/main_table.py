@@ -4,7 +4,15 @@ import statistics
 from dataclasses import dataclass, replace
 
 from results.across import claims
-from results.cells import Place, Summary, cost_ratios, majority_score, seed_averages, summaries
+from results.cells import (
+    Place,
+    Summary,
+    cost_ratios,
+    majority_score,
+    seed_averages,
+    summaries,
+    with_all_seeds,
+)
 from results.comparisons import against, detectable, detectable_cell, impossible, power_sentence, significant
 from results.frame import Results
 from results.table import Cell, Column, Table, rank_column
@@ -57,7 +65,7 @@ def main_table(results: Results, size: str) -> Table:
     return Table(
         name=f"main-n{size}",
         title=f"{plan.title}: {size_words(size)}",
-        caption=_caption(results, seeds),
+        caption=_caption(results, size, seeds),
         columns=(Column("Method"), *(block.column for block in blocks)),
         rows=tuple(tuple(row) for row in rows),
         rules=frozenset(rules),
@@ -87,13 +95,14 @@ def run_tests(results: Results, size: str) -> Tests:
 
 def _detectable(results: Results, size: str) -> dict[str, Cell]:
     """The last row's cells: by task, and under ALL_TASKS for the average."""
-    protocol = results.plan.protocol
+    protocol, whole = results.plan.protocol, with_all_seeds(results, size)
     frame = against(results, size, protocol.reference)
+    frame = frame[frame["label"].isin(whole)]
     none = impossible(frame, protocol.alpha)
     found = {
         task: detectable_cell(points, task not in none) for task, points in detectable(frame, protocol.alpha).items()
     }
-    average = claims(results, size, protocol.reference).values()
+    average = [claim for label, claim in claims(results, size, protocol.reference).items() if label in whole]
     if average:
         possible = any(claim.floor * claim.comparisons <= protocol.alpha for claim in average)
         found[ALL_TASKS] = detectable_cell(statistics.median(claim.detectable for claim in average), possible)
@@ -113,20 +122,20 @@ def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
 
 
 def _task_block(results: Results, size: str, task: str, seeds: int, tests: Tests) -> Block:
-    cells = summaries(results)
-    entry = results.plan.tasks[task]
-    places: list[Place] = [(size, task, label) for label in results.plan.labels]
+    plan, cells, ranked = results.plan, summaries(results), with_all_seeds(results, size)
+    entry = plan.tasks[task]
+    places: list[Place] = [(size, task, label) for label in plan.labels]
     methods = [score_cell(cells.get(place), seeds, tests.marks.get(place[1:], "")) for place in places]
     return Block(
         Column(entry.title, metric_words(entry.metric), SCORE, notes=(entry.footnote,) if entry.footnote else ()),
         Cell(majority_score(cells, size, task)),
-        rank_column(methods, SCORE, [True] * len(methods)),
+        rank_column(methods, SCORE, [label in ranked for label in plan.labels]),
         tests.detectable.get(task, BLANK),
     )
 
 
 def _average_block(results: Results, size: str, seeds: int, tests: Tests) -> Block:
-    plan, cells = results.plan, summaries(results)
+    plan, cells, ranked = results.plan, summaries(results), with_all_seeds(results, size)
     averages = seed_averages(results, size)
     methods = []
     for label in plan.labels:
@@ -142,7 +151,7 @@ def _average_block(results: Results, size: str, seeds: int, tests: Tests) -> Blo
     return Block(
         Column("Average", "of tasks", SCORE),
         Cell(sum(majority) / len(majority)),
-        rank_column(methods, SCORE, [True] * len(methods)),
+        rank_column(methods, SCORE, [label in ranked for label in plan.labels]),
         tests.detectable.get(ALL_TASKS, BLANK),
     )
 
@@ -181,14 +190,20 @@ def _test_sentence(mark: str, other: str, found: int, power: str, results: Resul
     return sentence if found else f"{sentence} No difference passes."
 
 
-def _caption(results: Results, seeds: int) -> str:
+def _caption(results: Results, size: str, seeds: int) -> str:
     plan = results.plan
+    fewer = (
+        " Rows planned with fewer seeds saw fewer subsets, perhaps easier ones: they are not ranked, and their means "
+        "do not compare with the others'; paired differences do."
+        if len(with_all_seeds(results, size)) < len(plan.labels)
+        else ""
+    )
     return (
         f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds "
         f"(another n in brackets), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
         f"Best bold, second underlined "
-        f"(in Markdown italic); equal at the printed precision share. Failed: failed and diverged runs, scored as the "
-        f"majority class. Time and passes (forward and backward): relative to {plan.protocol.reference}. Detectable "
-        f"difference: the true difference from {plan.protocol.reference} that a t-test with so many seeds shows with "
-        "power 0.8 after the correction, for the median method's spread."
+        f"(in Markdown italic); equal at the printed precision share.{fewer} Failed: failed and diverged runs, scored "
+        f"as the majority class. Time and passes (forward and backward): relative to {plan.protocol.reference}. "
+        f"Detectable difference: the true difference from {plan.protocol.reference} that a t-test with so many seeds "
+        "shows with power 0.8 after the correction, for the median method's spread."
     )

@@ -1,6 +1,6 @@
 """Instability as a result of its own: spread over seeds, failed and collapsed runs, per method."""
 
-from results.cells import FEWEST_SEEDS, paired, score_matrix
+from results.cells import FEWEST_SEEDS, paired, score_matrix, with_all_seeds
 from results.comparisons import against, impossible
 from results.frame import COUNTED, Results
 from results.statistics import holm
@@ -15,7 +15,7 @@ TOLERANCE = 0.0
 
 def stability_table(results: Results, size: str) -> Table | None:
     """Standard deviation over seeds per task, worst run, failed and collapsed runs, tested against the reference."""
-    plan = results.plan
+    plan, ranked = results.plan, with_all_seeds(results, size)
     tables = {task: score_matrix(results, size, task) for task in plan.tasks}
     if not any((table.count() >= FEWEST_SEEDS).any() for table in tables.values()):
         return None
@@ -25,7 +25,7 @@ def stability_table(results: Results, size: str) -> Table | None:
         columns.append(Column(plan.tasks[task].title, "std", SPREAD))
         marks = _marks(results, size, task)
         cells = [Cell(float(table[label].std(ddof=1)), marks=marks.get(label, "")) for label in plan.labels]
-        cells = rank_column(cells, SPREAD, [True] * len(cells), highest=False)
+        cells = rank_column(cells, SPREAD, [label in ranked for label in plan.labels], highest=False)
         body = [[*row, cell] for row, cell in zip(body, cells, strict=True)]
     columns += [
         Column("Worst run", "above majority", "+.1f"),

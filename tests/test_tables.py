@@ -120,6 +120,22 @@ def test_the_main_table_holds_mean_and_deviation_over_seeds(tmp_path: Path) -> N
     assert average.spread == pytest.approx(numpy.std(numpy.mean(scores, axis=1), ddof=1))
 
 
+def test_rows_planned_with_fewer_seeds_are_not_ranked(tmp_path: Path) -> None:
+    suite = synthetic.Suite(methods=("vanilla", "mixout", "r3f"), gains={"mixout": 20.0})
+    results = load(suite.name, synthetic.write(suite, tmp_path))
+    few = results.runs["label"].eq("mixout") & ~results.runs["seed"].isin(suite.seeds[:2])
+    fewer = replace(results, runs=results.runs[~few], memory={})
+    size = results.plan.sizes[0]
+    ranks = []
+    for found in (results, fewer):
+        table = next(table for table in make_tables(found) if table.name == f"main-n{size}")
+        ranks.append({row[0].value: row[1].rank for row in table.rows})
+        assert ("they are not ranked" in table.caption) == (found is fewer)
+    assert ranks[0]["mixout"] == BEST
+    assert ranks[1]["mixout"] == 0
+    assert BEST in (ranks[1]["vanilla"], ranks[1]["r3f"])
+
+
 def test_times_of_runs_that_another_suite_made_are_not_compared(tmp_path: Path) -> None:
     suite = synthetic.Suite(methods=("vanilla", "mixout"))
     results = load(suite.name, synthetic.write(suite, tmp_path))
