@@ -31,8 +31,8 @@ def forest(results: Results, size: str) -> Drawing | None:
         axes.set_title(
             "all tasks" if average else plain(plan.tasks[task].title), fontweight="bold" if average else None
         )
-        axes.set_xlabel(plain(f"minus {plan.protocol.reference}, points"))
-        axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
+        axes.set_xlabel("difference, points")
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         if average:
             axes.set_facecolor("0.97")
     return Drawing(
