@@ -109,3 +109,20 @@ def test_refresh_changes_its_own_part_only(tmp_path: Path, monkeypatch: pytest.M
     assert refresh(readme, "s", Layout(tmp_path))
     assert readme.read_text() == "before\n<!-- s -->\n\nnew\n\n<!-- /s -->\nafter\n"
     assert not refresh(readme, "s", Layout(tmp_path))
+
+
+@pytest.mark.skipif(not Layout().archive("ablation").exists(), reason="no committed records of the ablation")
+def test_the_parts_of_the_gain_in_the_readme_are_those_of_the_records() -> None:
+    from results.across import claims
+    from results.frame import load
+
+    results, number = load("ablation", Layout()), r"([+−][\d.]+)"
+    row = rf"\| `([^`]+)` − `([^`]+)` \| {number} \({number} to {number}\) \| ([\d.]+) \|"
+    found = re.findall(row, TEXT)
+    assert len(found) == 12
+    for label, other, *written in found:
+        claim = claims(results, results.plan.sizes[0], other)[label]
+        expected = (claim.difference, claim.low, claim.high, claim.p_equivalent)
+        for text, value in zip(written, expected, strict=True):
+            unit = 10 ** -len(text.partition(".")[2])
+            assert abs(float(text.replace("−", "-")) - value) <= 0.51 * unit, (label, other, text)
