@@ -81,7 +81,7 @@ def test_a_task_of_ones_own_as_the_readme_describes_it(tmp_path: Path) -> None:
     assert "complaints" in (tmp_path / "out/tables/my-suite/main-n24.md").read_text()
     (export,) = re.findall(r"python -m runners (export .*?) +#", TEXT)
     chosen = export.replace("agwm", "mixout").split()
-    runners(tmp_path, *chosen)
+    runners(tmp_path, *chosen, "--out", "out")
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
