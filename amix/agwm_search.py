@@ -288,8 +288,8 @@ class JointSearch(Search):
     """Attention and task weights both follow the lower loss on the whole subset."""
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Keep the lower gradient of the attention as well."""
-        self.mixup.pull_back(attention=True)
+        """Keep the lower gradient of the attention as well, where it moves."""
+        self.mixup.pull_back(attention=self.attention_turn(fit))
 
     def move_attention(self, model: Model, fit: Fit) -> None:
         """A step along the lower gradient."""

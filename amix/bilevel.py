@@ -38,12 +38,13 @@ from amix.weights import RandomState
 class BilevelStep:
     """The bi-level iteration over a mixup, with any optimizer for either level.
 
-    lower holds mixup.lower (task weights and ordinary parameters), upper holds mixup.attention. The options' default
-    preconditioner needs a lower optimizer with Adam's second moments; with another one, ask for `identity`. clip_norm:
-    largest global norm of the lower gradient. The response of the lower step (HypergradientOptions) takes no account
-    of clipping, nor does the official code. gradients: replaces torch.autograd.grad, e.g. to count passes; in
-    data-parallel training, whose wrappers average only what backward() leaves, it has to return the means over the
-    processes (amix.ranks.averaged), or each process moves an attention of its own.
+    lower holds mixup.lower (task weights and ordinary parameters) or a part of it, upper holds mixup.attention. The
+    options' default preconditioner needs a lower optimizer with Adam's second moments; with another one, ask for
+    `identity`. clip_norm: largest global norm of the lower gradient. The response of the lower step
+    (HypergradientOptions) takes no account of clipping, nor does the official code. gradients: replaces
+    torch.autograd.grad, e.g. to count passes; in data-parallel training, whose wrappers average only what backward()
+    leaves, it has to return the means over the processes (amix.ranks.averaged), or each process moves an attention of
+    its own. Raises ValueError when lower holds no task weight.
     """
 
     def __init__(
@@ -55,6 +56,11 @@ class BilevelStep:
         clip_norm: float | None = None,
         gradients: Gradients = torch.autograd.grad,
     ) -> None:
+        self._held = [parameter for group in lower.param_groups for parameter in group["params"]]
+        if not {id(task) for task in mixup.task} & {id(parameter) for parameter in self._held}:
+            raise ValueError(
+                "the lower optimizer holds no task weight: give it mixup.lower.values(), not the model's parameters"
+            )
         self.mixup, self.lower, self.upper = mixup, lower, upper
         self.options = options or HypergradientOptions()
         self.clip_norm = clip_norm
@@ -67,15 +73,20 @@ class BilevelStep:
 
     def __call__(self, lower_loss: Loss, upper_loss: Loss, again: Loss | None = None) -> Hypergradient:
         """One whole iteration; lower_loss and upper_loss run the model and return a scalar; again: see lower_loss()."""
-        self.lower.zero_grad()
+        self._clear_gradients()
         self.lower_loss(lower_loss, again).backward()
         self.pull_back()
         if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.mixup.lower.values(), self.clip_norm)
+            nn.utils.clip_grad_norm_(self._held, self.clip_norm)
         self.before_lower_step()
         self.lower.step()
-        self.lower.zero_grad()
+        self._clear_gradients()
         return self.attention_step(upper_loss)
+
+    def _clear_gradients(self) -> None:
+        """Of all lower parameters, those that the optimizer does not hold included, and of the model."""
+        for parameter in (*self.mixup.lower.values(), *self.mixup.effective):
+            parameter.grad = None
 
     def lower_loss(self, loss: Loss, again: Loss | None = None) -> Tensor:
         """The lower loss; remembers how to compute it again under the same dropout masks.
@@ -83,14 +94,14 @@ class BilevelStep:
         again: what the perturbed passes compute, where that is not loss (e.g. in full precision). Raises RuntimeError
         when gradients of an earlier backward pass are left: their derivative would be missing.
         """
-        held = (p.grad for mixed in self.mixup.mixed for p in (mixed.effective, mixed.task))
-        if any(gradient is not None for gradient in held):
+        left = (parameter.grad for parameter in (*self.mixup.effective, *self._held))
+        if any(gradient is not None and bool(gradient.any()) for gradient in left):
             raise RuntimeError(
                 "gradients of an earlier backward pass are left: call zero_grad() of the model and of the lower "
                 "optimizer before lower_loss; to accumulate over batches, sum them inside one loss function"
             )
         self._again = again or loss
-        if self.options.masks == "common":
+        if self.options.masks == "common" and self.options.estimator != "first_order":
             state = RandomState.capture(*{parameter.device for parameter in self.mixup.lower.values()})
             self._again = partial(_replay, state, self._again)
         return loss()

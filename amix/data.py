@@ -131,14 +131,24 @@ def _label_values(task: Task, labels: pandas.Series, where: str) -> pandas.Serie
         _refuse(where, task.label, labels, numbers.isna() | numbers.abs().eq(numpy.inf), "no number")
         return numbers
     ids = {name: index for index, name in enumerate(task.labels)}
-    if not any(name.isdigit() for name in task.labels):  # Else a number is a name and cannot be an index as well.
+    # Where a name is a number, a number is a name and cannot be an index as well.
+    if not any(_NUMBER.fullmatch(name) for name in task.labels):
         ids |= {str(index): index for index in range(len(task.labels))}
-    values = labels.map(lambda value: ids.get(_label_text(value)))
+    values = labels.map(lambda value: ids.get(_written(value), ids.get(_whole(value))))
     _refuse(where, task.label, labels, values.isna(), f"none of the labels {', '.join(task.labels)}")
     return values.astype(int)
 
 
-def _label_text(value: Any) -> str:
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+def _written(value: Any) -> str:
+    """A label as a file has it; JSON's truth values are lower case there."""
+    return str(value).lower() if isinstance(value, bool | numpy.bool_) else str(value)
+
+
+def _whole(value: Any) -> str:
+    """A whole number that was read as a float, without its point."""
     return re.sub(r"\A(-?\d+)\.0\Z", r"\1", str(value))
 
 

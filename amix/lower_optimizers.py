@@ -91,7 +91,8 @@ def step_response_(
     A parameter that the optimizer does not hold is not moved by it: its vector becomes 0.
 
     rates: learning rate of each parameter group at the time of the step; default: what the optimizer holds now.
-    Raises ValueError when `adam` is asked of an optimizer without second moments.
+    Raises ValueError when `adam` is asked of an optimizer without second moments, and when the optimizer holds none of
+    the parameters.
     """
     position = {id(parameter): index for index, parameter in enumerate(parameters)}
     if preconditioner == "adam" and not any("exp_avg_sq" in state for state in optimizer.state.values()):
@@ -106,6 +107,8 @@ def step_response_(
             if preconditioner == "adam":
                 scale = scale * _adam_scale(optimizer, parameter, group)
             vectors[index].mul_(scale)
+    if len(position) == len(parameters):
+        raise ValueError("the optimizer holds none of these parameters, so that its step moves none of them")
     for index in position.values():
         vectors[index].zero_()
 

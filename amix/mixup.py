@@ -203,9 +203,10 @@ class WeightMixup:
     def pull_back(self, attention: bool = False) -> None:
         """Turn the gradients in the model into gradients of the task weights and, if asked, of the attention.
 
-        They are added to gradients that are there already, as backward() does. After it .grad is set on the task
-        weights (the same memory, scaled by A) and unset on the effective weights. A module that took no part in the
-        loss is left out.
+        They are added to gradients that are there already, as backward() does; the task weights are no parameters of
+        the model, so it is the optimizer that must be told to zero_grad(). After it .grad is set on the task weights
+        (the same memory, scaled by A) and unset on the effective weights. A module that took no part in the loss is
+        left out.
         """
         for mixed in self.mixed:
             gradient = mixed.effective.grad

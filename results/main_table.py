@@ -176,7 +176,7 @@ def ratio_cell(results: Results, size: str, cost: str, label: str, ratio: float 
     """A cost relative to the reference, with a footnote where times cannot be compared."""
     if ratio is None and cost.endswith("_seconds") and label in cost_ratios(results, size, "passes"):
         reference = results.plan.protocol.reference
-        return Cell(None, notes=(f"not made in one go with the runs of {reference}: times do not compare",))
+        return Cell(None, notes=(f"made by another suite than the runs of {reference}: times do not compare",))
     return Cell(ratio)
 
 

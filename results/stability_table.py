@@ -41,11 +41,11 @@ def stability_table(results: Results, size: str) -> Table | None:
         title=f"{plan.title}: stability over seeds, {size_words(size)}",
         caption=(
             f"Standard deviation (ddof 1) of the {results.split} score × 100 over seeds, selection: "
-            f"{selection_words(results.selection)}; lowest bold. * spread differs from {plan.protocol.reference}: "
-            "paired permutation test of the variance ratio, Holm over the methods of each task, α = "
-            f"{plan.protocol.alpha:g}. Collapsed: the final score is at or below the majority class's, or the run "
-            "failed or diverged, with Wilson's interval of the rate; p: exact McNemar test against the reference, over "
-            "all tasks, uncorrected."
+            f"{selection_words(results.selection)}; lowest bold, of the rows with all seeds. * spread differs from "
+            f"{plan.protocol.reference}: paired permutation test of the variance ratio, Holm over the methods of each "
+            f"task, α = {plan.protocol.alpha:g}. Collapsed: the final score is at or below the majority class's, or "
+            "the run failed or diverged, with Wilson's interval of the rate; p: exact McNemar test against the "
+            "reference, over all tasks, uncorrected."
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),

@@ -51,7 +51,7 @@ def test_sets_table(results: Results, size: str) -> Table | None:
             f"Paired difference from {plan.protocol.reference} in {results.split} score × 100 with the interval of the "
             f"two-way bootstrap over seeds and test examples ({DRAWS:,} draws, percentiles): all seeds share one test "
             "set, so an interval over seeds alone says what happens on this test set. A dash: a seed without stored "
-            "predictions, as failed runs are. Descriptive; decisions are in the tables of tests."
+            "predictions, as failed runs are, or not planned. Descriptive; decisions are in the tables of tests."
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),

@@ -3,6 +3,7 @@
 from results.across import claims
 from results.cells import cost_ratios, seed_averages
 from results.frame import Results
+from results.main_table import ratio_cell
 from results.table import Cell, Column, Table, rank_column
 from results.words import selection_words, size_words, titles
 
@@ -33,7 +34,11 @@ def trainable_table(results: Results, size: str) -> Table | None:
         if claim is not None:
             mark = "*" if claim.p_holm <= plan.protocol.alpha else ""
             difference = [Cell(claim.difference, marks=mark), Cell(claim.low), Cell(claim.high)]
-        costs = [Cell(float(shares[label])), Cell(memory.get(label)), Cell(seconds.get(label))]
+        costs = [
+            Cell(float(shares[label])),
+            Cell(memory.get(label)),
+            ratio_cell(results, size, "train_seconds", label, seconds.get(label)),
+        ]
         rows.append((Cell(label), *costs, score, *difference))
     return Table(
         name=f"parameter-efficient-n{size}",

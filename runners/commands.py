@@ -133,7 +133,8 @@ def _say_nothing_is_left(plan: "Plan", layout: Layout, work: "Todo") -> None:
     if not work.runs:
         archive = layout.archive(plan.suite.name)
         place = archive if archive.exists() else layout.records / plan.suite.name
-        console.print(f"Nothing is left to run: the records are in {place}. To make them anew: --out another/folder")
+        words = f"Nothing is left to run: the records are in {place}. To make them anew: --out another/folder"
+        console.print(words, soft_wrap=True)
 
 
 @app.command()

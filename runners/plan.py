@@ -25,7 +25,7 @@ EXAMPLES_OF_A_FULL_SPLIT = 10_000
 UNKNOWN_ROWS = (EXAMPLES_OF_A_FULL_SPLIT, 600)
 """Stand in for the sizes of train and test split, which are not known before data is read; estimates only."""
 EVALUATIONS, FORWARD_SHARE = 2, 1 / 3
-"""A test split is scored with the last and with the best-dev weights; a forward pass is a third of a training pass."""
+"""A test split is scored with the last weights and, where these are others, the best-dev ones; forward passes only."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,8 @@ def _planned(
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
     passes = method(method.Config(**settings)).relative_passes(examples, recipe)
     evaluated = EVALUATIONS * FORWARD_SHARE * OFFICIAL_ROWS.get(task.name, UNKNOWN_ROWS)[1]
+    if suite.protocol.split == "dev":
+        evaluated = 0.0
     return PlannedRun(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size + evaluated)
 
 

@@ -11,13 +11,14 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
+from amix.agwm import stage_method
 from amix.agwm_search import SearchConfig, split_positions
 from amix.data import Encoded
 from amix.method import Method, MethodError, find_method, make_config
 from amix.mixup import WeightMixup
 from amix.recipe import Recipe
 from amix.tasks import find_task
-from amix.training import Fit, predict, train
+from amix.training import Fit, predict, start, train
 
 N_TRAIN, BATCH = 40, 8
 
@@ -172,6 +173,24 @@ def test_every_rule_moves_the_attention_and_reports_it(rule: str) -> None:
     deciles = numpy.stack(fit.diagnostics["search/attention_deciles"])[:, 0]
     assert deciles.shape == (2, 13, 11)
     assert deciles[..., 0] == pytest.approx(lowest[:, -1])
+
+
+def test_joint_attention_follows_the_gradient_of_its_turn_alone() -> None:
+    model, fit = new_model(), new_fit()
+    mixup = WeightMixup(model)
+    method = stage_method(
+        make_config(find_method("agwm"), {"attention": "joint", "attention_every": 2}), mixup, fit.dev
+    )
+    start(method, model, fit)
+    batch = next(fit.batches(0))
+    for turn in (True, False):
+        assert fit.optimizer is not None
+        fit.backward(method.loss(model, batch, fit))
+        method.after_backward(model, fit)
+        assert all((factor.grad is not None) == turn for factor in mixup.attention)
+        fit.optimizer.zero_grad()
+        method.after_step(model, fit)
+        fit.step += 1
 
 
 def test_bilevel_diagnostics() -> None:

@@ -234,6 +234,34 @@ def test_gradients_of_an_earlier_pass_are_refused(left: str) -> None:
         step.lower_loss(lambda: problem.loss(0))
 
 
+def test_a_lower_optimizer_may_hold_a_part_and_must_hold_some() -> None:
+    problem = Problem("mlp", "factored", 1)
+    options, upper = HypergradientOptions(preconditioner="identity"), torch.optim.SGD(problem.mixup.attention, lr=0.1)
+    kept = problem.mixup.task[1].detach().clone()
+    step = BilevelStep(problem.mixup, torch.optim.SGD([problem.mixup.task[0]], lr=RATE), upper, options)
+    for _ in range(2):
+        step(lambda: problem.loss(0), lambda: problem.loss(1))
+    assert torch.equal(problem.mixup.task[1], kept)
+    with pytest.raises(ValueError, match="give it mixup.lower.values"):
+        BilevelStep(problem.mixup, torch.optim.SGD(problem.model.parameters(), lr=RATE), upper, options)
+    with pytest.raises(ValueError, match="holds none of these"):
+        step_response_([torch.ones(2)], [nn.Parameter(torch.ones(2))], upper)
+
+
+def test_gradients_set_to_zero_are_no_gradients() -> None:
+    problem = Problem("mlp", "factored", 1)
+    lower = torch.optim.SGD(problem.mixup.lower.values(), lr=RATE)
+    options = HypergradientOptions(preconditioner="identity")
+    step = BilevelStep(problem.mixup, lower, torch.optim.SGD(problem.mixup.attention, lr=0.1), options)
+    for _ in range(2):
+        step.lower_loss(lambda: problem.loss(0)).backward()
+        step.pull_back()
+        step.before_lower_step()
+        lower.step()
+        lower.zero_grad(set_to_none=False)
+        step.attention_step(lambda: problem.loss(1))
+
+
 def test_forward_without_the_lower_step_is_refused() -> None:
     problem = Problem("mlp", "factored", 1)
     options = HypergradientOptions("forward", "before", "identity")
@@ -276,9 +304,9 @@ def test_adam_response_needs_second_moments(momentum: float) -> None:
 
 def test_hypergradient_before_any_lower_step_is_refused() -> None:
     problem = Problem("mlp", "factored", 1)
-    optimizer = torch.optim.SGD(problem.mixup.attention, lr=0.1)
+    lower, upper = (torch.optim.SGD(group, lr=0.1) for group in (problem.mixup.task, problem.mixup.attention))
     with pytest.raises(RuntimeError, match="no lower step yet"):
-        BilevelStep(problem.mixup, optimizer, optimizer).hypergradient(lambda: problem.loss(1))
+        BilevelStep(problem.mixup, lower, upper).hypergradient(lambda: problem.loss(1))
 
 
 @pytest.mark.parametrize(

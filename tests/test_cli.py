@@ -19,6 +19,7 @@ import amix.method
 from amix.encoders import ENCODERS
 from amix.method import methods
 from amix.tasks import TASKS
+from results.layout import Layout
 from runners import commands, interrupt
 from runners.progress import Remaining, duration
 from runners.suite import SuiteError, suite_names
@@ -63,6 +64,7 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(tmp_path: Path) -> Non
         assert "Nothing is left to run" not in result.output
 
 
+@pytest.mark.skipif(not Layout().archive("lowres-cpu").exists(), reason="no committed records of lowres-cpu")
 def test_a_suite_whose_records_are_there_says_how_to_make_them_anew() -> None:
     result = call("sweep", "--suite", "lowres-cpu", "--dry-run")
     assert "0 to do" in result.output

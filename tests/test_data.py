@@ -132,6 +132,18 @@ def test_a_csv_of_ones_own_with_label_names(tmp_path: Path) -> None:
 def test_labels_are_taken_as_they_are_written(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: [no, Yes, 01, 1.0]}")
     assert find_task(str(tmp_path / "own.yaml")).labels == ("no", "Yes", "01", "1.0")
+    ids = [
+        ("[1.0, 0.0]", "t,label\na,1.0\nb,0.0\n", ".csv", [0, 1]),
+        ("[no, yes]", "t,label\na,yes\nb,no\n", ".csv", [1, 0]),
+        ("[false, true]", '{"t": "a", "label": true}\n{"t": "b", "label": false}\n', ".jsonl", [1, 0]),
+        ("[2, 1]", '{"t": "a", "label": 1.0}\n{"t": "b", "label": 2.0}\n', ".jsonl", [1, 0]),
+    ]
+    for labels, rows, suffix, expected in ids:
+        (tmp_path / f"a{suffix}").write_text(rows)
+        words = f"{{name: own, train: a{suffix}, test: a{suffix}, text: t, labels: {labels}}}"
+        (tmp_path / "own.yaml").write_text(words)
+        task = find_task(str(tmp_path / "own.yaml"))
+        assert load_rows(task, task.train)["label"].tolist() == expected, labels
     (tmp_path / "own.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: null}")
     assert find_task(str(tmp_path / "own.yaml")).regression
 

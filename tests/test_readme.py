@@ -119,7 +119,7 @@ def test_the_parts_of_the_gain_in_the_readme_are_those_of_the_records() -> None:
     results, number = load("ablation", Layout()), r"([+−][\d.]+)"
     row = rf"\| `([^`]+)` − `([^`]+)` \| {number} \({number} to {number}\) \| ([\d.]+) \|"
     found = re.findall(row, TEXT)
-    assert len(found) == 12
+    assert len(found) == 14
     for label, other, *written in found:
         claim = claims(results, results.plan.sizes[0], other)[label]
         expected = (claim.difference, claim.low, claim.high, claim.p_equivalent)
