@@ -21,9 +21,8 @@ from runners.search import EXTERNAL, check_seeds, expanded, method_of, recipe_of
 from runners.suite import Row, Size, Suite, SuiteError, chosen_seeds
 
 EMBEDDED_NOTE = "embedded tasks: for trying the suite, not evidence"
-EXAMPLES_OF_A_FULL_SPLIT = 10_000
-UNKNOWN_ROWS = (EXAMPLES_OF_A_FULL_SPLIT, 600)
-"""Stand in for the sizes of train and test split, which are not known before data is read; estimates only."""
+EXAMPLES_OF_A_FULL_SPLIT, EXAMPLES_OF_A_TEST_SPLIT = 10_000, 600
+"""Stand in for the sizes of splits, which are not known before data is read; estimates only."""
 EVALUATIONS, FORWARD_SHARE = 2, 1 / 3
 """A test split is scored with the last weights and, where these are others, the best-dev ones; forward passes only."""
 
@@ -135,9 +134,8 @@ def _planned(
     )
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
     passes = method(method.Config(**settings)).relative_passes(examples, recipe)
-    evaluated = EVALUATIONS * FORWARD_SHARE * OFFICIAL_ROWS.get(task.name, UNKNOWN_ROWS)[1]
-    if suite.protocol.split == "dev":
-        evaluated = 0.0
+    tested = OFFICIAL_ROWS[task.name][1] if task.name in OFFICIAL_ROWS else EXAMPLES_OF_A_TEST_SPLIT
+    evaluated = 0.0 if suite.protocol.split == "dev" else EVALUATIONS * FORWARD_SHARE * tested
     return PlannedRun(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size + evaluated)
 
 
