@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
@@ -40,6 +41,17 @@ def _variables() -> dict[str, str]:
     }
 
 
+@cache
+def _libraries() -> dict[str, str]:
+    """The libraries behind the CPU's matrix products and the instructions that they may use."""
+    built = torch.__config__.show()
+    patterns = {"mkl": r"Math Kernel Library Version (\S+?)-", "onednn": r"MKL-DNN v(\S+)"}
+    found = {name: re.search(pattern, built) for name, pattern in patterns.items()}
+    used = {"mkl": torch.backends.mkl.is_available(), "onednn": torch.backends.mkldnn.is_available()}
+    versions = {name: match[1] if match else "unknown" for name, match in found.items() if used[name]}
+    return versions | {"cpu_capability": torch.backends.cpu.get_cpu_capability()}
+
+
 def environment(command: str) -> dict[str, Any]:
     """The record's environment block; command is what the user typed."""
     cuda = torch.cuda.is_available()
@@ -52,6 +64,7 @@ def environment(command: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
         "precision": "bf16" if cuda else "fp32",
         "threads": torch.get_num_threads(),
+        "libraries": _libraries(),
         "variables": _variables(),
         "command": command,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

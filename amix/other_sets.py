@@ -13,6 +13,7 @@ from amix.data import DataError, Encoded, glue_folder, load_rows, tokenize
 from amix.encoders import load_tokenizer
 from amix.metrics import majority_scores, score
 from amix.out_of_domain import ORIGIN, VARIABLE, OtherSet, common_classes, sets_for
+from amix.record import id_type
 from amix.tasks import Task
 from amix.training import Fit, predict
 
@@ -94,7 +95,7 @@ def score_sets(sets: tuple[Prepared, ...], model: nn.Module, fit: Fit) -> tuple[
     for one in sets:
         predictions = one.meet(predict(model, one.data, fit).predictions)
         scores[one.other.name] = score(one.other.data.metrics, one.labels, predictions)
-        dtype = numpy.float32 if one.class_of is None else numpy.int8
+        dtype = numpy.dtype(numpy.float32) if one.class_of is None else id_type(int(one.class_of.max()) + 1)
         arrays[f"out_of_domain/{one.other.name}_predictions"] = predictions.astype(dtype)
         arrays[f"out_of_domain/{one.other.name}_labels"] = one.labels.astype(dtype)
     return scores, arrays

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy
 
+from amix.seed_sources import Seeds
+
 SCHEMA = 1
 FINISHED = ("ok", "diverged", "failed")
 """Statuses after which a run is not run again: its outcome is data; `oom` and `cancelled` are accidents."""
@@ -26,7 +28,9 @@ class RunSpec:
 
     n_train None means the whole train split. encoder is an alias, a Hub id or the name of a folder. method_source and
     task_source are the sha256 of the files of a method or task from outside the project, so that an edited one is run
-    again; they are empty for the project's own. encoder_source tells two folders of one name apart.
+    again; they are empty for the project's own. encoder_source tells two folders of one name apart. seed is what pairs
+    the run with those of other methods; seed_sources names the sources of randomness (amix.seed_sources) that have
+    another one.
     """
 
     task: str
@@ -40,13 +44,19 @@ class RunSpec:
     training: dict[str, Any] = field(default_factory=dict)
     subset: str = "uniform"
     encoder_source: str = ""
+    seed_sources: dict[str, int] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:
-        """The spec as plain JSON types: tuples become lists, infinity a word, and an empty encoder_source nothing."""
+        """The spec as plain JSON types: tuples become lists, infinity a word, what does not apply is left out.
+
+        An empty encoder_source and sources whose seed is the run's do not: runs that are the same have one key.
+        """
         content = asdict(self)
-        if not self.encoder_source:
-            del content["encoder_source"]
+        content["seed_sources"] = {source: seed for source, seed in self.seed_sources.items() if seed != self.seed}
+        for name in ("encoder_source", "seed_sources"):
+            if not content[name]:
+                del content[name]
         plain: dict[str, Any] = json.loads(json.dumps(_finite(content)))
         return plain
 
@@ -54,6 +64,11 @@ class RunSpec:
     def from_dict(cls, content: dict[str, Any]) -> "RunSpec":
         """The spec that as_dict() gave; an unknown field is a TypeError."""
         return cls(**content)
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seed of every source of randomness; ValueError for a source that is none."""
+        return Seeds.of(self.seed, self.seed_sources)
 
     @property
     def key(self) -> str:
@@ -92,6 +107,11 @@ def pack_arrays(arrays: dict[str, numpy.ndarray]) -> bytes:
     buffer = io.BytesIO()
     numpy.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def id_type(classes: int) -> numpy.dtype[Any]:
+    """The smallest signed integers that hold the ids 0 to classes - 1: 8 bits for up to 128 classes."""
+    return numpy.min_scalar_type(-classes)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 import time
 import traceback
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ from amix.metrics import majority_scores, score
 from amix.other_sets import Prepared, prepared_sets, score_sets
 from amix.parts import elsewhere, save_part
 from amix.recipe import Recipe
-from amix.record import OUT_OF_DOMAIN, SCHEMA, RunSpec
+from amix.record import OUT_OF_DOMAIN, SCHEMA, RunSpec, id_type
 from amix.tasks import Task, find_task
-from amix.training import Diverged, Fit, Predictions, predict
+from amix.training import Best, Diverged, Fit, Predictions, predict
 
 Record = dict[str, Any]
 Arrays = dict[str, numpy.ndarray]
+BEST_DEV = "best_dev"
+"""The selection rule that takes the weights of the epoch with the best dev score."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,11 @@ class Context:
 
     encoder is the name or folder to load where it differs from the spec's name; task_file the YAML file of a task of
     your own; plugins are methods from outside as path/to/file.py:ClassName; export a folder for the finished model.
-    dev_only leaves the test split unscored, as tuning must. out_of_domain names the sets that the finished model is
-    scored on where they are for its task; their files lie in out_of_domain_folder. executor: processes that do the
-    parts of a method that need nothing of each other (Method.parts), e.g. concurrent.futures.ProcessPoolExecutor(5);
-    same scores, in less time, with the memory of one run for each process.
+    dev_only leaves the test split unscored, as tuning must. selection: `last`, or `best_dev` to score test split and
+    out-of-domain sets a second time, with the weights of the epoch best on dev. out_of_domain names the sets that the
+    finished model is scored on where they are for its task; their files lie in out_of_domain_folder. executor:
+    processes that do the parts of a method that need nothing of each other (Method.parts), e.g.
+    concurrent.futures.ProcessPoolExecutor(5); same scores, in less time, with the memory of one run for each process.
     """
 
     suite: str = ""
@@ -53,6 +56,7 @@ class Context:
     plugins: tuple[str, ...] = ()
     export: str | None = None
     dev_only: bool = False
+    selection: str = "last"
     out_of_domain: tuple[str, ...] = ()
     out_of_domain_folder: str | None = None
     executor: Executor | None = None
@@ -135,18 +139,21 @@ def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
             f"this run is one of {recipe.processes} process(es) and there are {processes()}; start it with: "
             f"torchrun --nproc-per-node {recipe.processes} -m runners run"
         )
-    name = context.encoder or spec.encoder
+    name, seeds = context.encoder or spec.encoder, spec.seeds
     splits = load_splits(
-        task, spec.n_train, spec.seed, load_tokenizer(name), name, recipe.max_length,
+        task, spec.n_train, seeds.subset, load_tokenizer(name), name, recipe.max_length,
         glue_folder(context.glue) if task.origin == "glue" else None, spec.subset,
     )  # fmt: skip
-    fit = Fit(task, recipe, spec.seed, splits.train, splits.dev, pretrained=pretrained_weights(name, task))
+    fit = Fit(
+        task, recipe, seeds.method, splits.train, splits.dev, pretrained=pretrained_weights(name, task),
+        best=Best(keep_state=context.selection == BEST_DEV and not context.dev_only), sources=asdict(seeds),
+    )  # fmt: skip
     return method, splits, fit
 
 
 def _new_model(spec: RunSpec, context: Context, fit: Fit) -> nn.Module:
     """The classifier before any training, its passes counted."""
-    model = load_model(context.encoder or spec.encoder, fit.task, spec.seed).to(fit.device)
+    model = load_model(context.encoder or spec.encoder, fit.task, spec.seeds.head).to(fit.device)
     fit.cost.watch(model)
     return model
 
@@ -229,7 +236,7 @@ def _evaluate(
     sets: tuple[Prepared, ...],
     record: Record,
 ) -> Arrays:
-    """Score the last weights and the best-dev weights; each split and set is predicted once for each."""
+    """Score the last weights and, where asked, the best-dev weights; each split and set is predicted once for each."""
     evaluated = method.for_evaluation(model, fit)
     last = {name: predict(evaluated, split, fit) for name, split in data.items()}
     scores: dict[str, Any] = {name: _score(fit.task, data[name], last[name]) for name in data}
@@ -247,11 +254,18 @@ def _score(task: Task, data: Encoded, predictions: Predictions) -> dict[str, flo
 def _best_scores(
     evaluated: nn.Module, fit: Fit, data: dict[str, Encoded], sets: tuple[Prepared, ...], last: dict[str, Any]
 ) -> dict[str, Any]:
+    """Those of the best epoch: dev score and epoch, and all others where that selection is asked for.
+
+    They would cost nothing where the best epoch is the last one, but then only some runs of a suite had them.
+    """
     epochs = [point["epoch"] for point in fit.curve if point["stage"] == "main"]
-    if not fit.best.state or fit.best.epoch == epochs[-1]:
-        return {**last, "epoch": fit.best.epoch or None}
-    scores: dict[str, Any] = {"dev": fit.best.dev, "epoch": fit.best.epoch}
-    if "test" in data:
+    epoch = fit.best.epoch or None
+    was_last = not fit.best.dev or epoch == epochs[-1]
+    if was_last and fit.best.keep_state:
+        return {**last, "epoch": epoch}
+    dev = last.get("dev") if was_last else fit.best.dev
+    scores: dict[str, Any] = {"epoch": epoch} | ({"dev": dev} if dev else {})
+    if fit.best.keep_state and "test" in data:
         kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
         evaluated.load_state_dict(fit.best.state)
         scores["test"] = _score(fit.task, data["test"], predict(evaluated, data["test"], fit))
@@ -262,13 +276,12 @@ def _best_scores(
 
 
 def _arrays(task: Task, last: dict[str, Predictions], data: dict[str, Encoded]) -> Arrays:
-    dtype = numpy.float32 if task.regression else numpy.int8
+    dtype = numpy.dtype(numpy.float32) if task.regression else id_type(task.outputs)
     arrays = {}
     for name, split in data.items():
         arrays[f"{name}_predictions"] = last[name].predictions.astype(dtype)
         arrays[f"{name}_labels"] = split.labels.numpy().astype(dtype)
-    if "test" in last:
-        arrays["test_logits"] = last["test"].logits.astype(numpy.float32)
+        arrays[f"{name}_logits"] = last[name].logits.astype(numpy.float32)
     return arrays
 
 

@@ -19,6 +19,7 @@ from amix.metrics import score
 from amix.parts import Elsewhere
 from amix.ranks import average_, average_gradients, averaged, check_same_weights, share, weight
 from amix.recipe import Recipe
+from amix.seed_sources import Seeds
 from amix.seeds import array_generator, kept_random_state, seed_dropout
 from amix.tasks import Task
 
@@ -39,8 +40,9 @@ def accelerator() -> Accelerator:
 
 @dataclass
 class Best:
-    """The weights with the best dev score so far; a later epoch must be strictly better."""
+    """The best dev score so far, and with keep_state the weights that had it; a later epoch must be strictly better."""
 
+    keep_state: bool = True
     score: float = -math.inf
     epoch: int = 0
     dev: dict[str, float] = field(default_factory=dict)
@@ -55,7 +57,8 @@ class Fit:
     stage "main" shares them. cost, curve, best and diagnostics are shared between the stages of a run. step, epoch,
     total_steps, optimizer and scheduler are those of the training under way; step counts from 0. pretrained: the
     encoder's weights by parameter name where they are in memory anyway; never to be written to. parts: where other
-    processes do the parts of the run.
+    processes do the parts of the run. seed is that of what a method draws for itself; sources holds the seeds of the
+    other sources of randomness where they differ from it.
     """
 
     task: Task
@@ -75,6 +78,12 @@ class Fit:
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
     pretrained: Mapping[str, torch.Tensor] = field(default_factory=dict)
     parts: Elsewhere | None = None
+    sources: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seed of every source of randomness."""
+        return Seeds.of(self.seed, self.sources)
 
     @property
     def device(self) -> torch.device:
@@ -121,7 +130,7 @@ class Fit:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; the same for every method."""
-        order = array_generator(self.seed, "order", self.stage, epoch)
+        order = array_generator(self.seeds.order, "order", self.stage, epoch)
         for positions in training_batches(self.train, self.recipe.batch_size, order):
             yield self.train.batch(share(positions), self.device)
 
@@ -168,7 +177,7 @@ def train_step(method: "Method", model: nn.Module, batch: Batch, fit: Fit) -> to
     """One update with all hooks; returns the detached loss without waiting for the device."""
     assert fit.optimizer is not None
     assert fit.scheduler is not None
-    seed_dropout(fit.seed, fit.stage, fit.step, rank())
+    seed_dropout(fit.seeds.dropout, fit.stage, fit.step, rank())
     loss = method.loss(model, batch, fit)
     fit.backward(loss)
     method.after_backward(model, fit)
@@ -197,8 +206,10 @@ def _note_epoch(method: "Method", model: nn.Module, fit: Fit, mean_loss: float) 
         point["dev"] = score(fit.task.metrics, fit.dev.labels.numpy(), predict(evaluated, fit.dev, fit).predictions)
         primary = point["dev"][fit.task.metrics[0]]
         if primary > fit.best.score:
-            state = {name: tensor.detach().cpu().clone() for name, tensor in evaluated.state_dict().items()}
-            fit.best.score, fit.best.epoch, fit.best.dev, fit.best.state = primary, fit.epoch + 1, point["dev"], state
+            fit.best.score, fit.best.epoch, fit.best.dev = primary, fit.epoch + 1, point["dev"]
+            if fit.best.keep_state:
+                state = evaluated.state_dict()
+                fit.best.state = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
     fit.curve.append(point)
 
 

@@ -100,7 +100,7 @@ class ChildTuningD(ChildTuning):
         fisher = [torch.zeros_like(parameter) for parameter in self.parameters]
         count = 0
         for batch in fit.batches(0):
-            seed_dropout(fit.seed, "fisher", count)
+            seed_dropout(fit.seeds.dropout, "fisher", count)
             loss = fit.task_loss(fit.logits(model, batch), batch)
             for values, gradient in zip(fisher, fit.gradients(loss, self.parameters), strict=True):
                 clipped = gradient * torch.clamp(1.0 / (gradient.norm() + 1e-6), max=1.0)

@@ -49,6 +49,15 @@ def stored_arrays(results: Results, key: str, wanted: Callable[[str], bool]) -> 
         return {}
 
 
+def overflowing_ids(arrays: dict[str, NDArray[Any]]) -> bool:
+    """Whether class ids were stored in too few bits: records from before 151 classes were thought of hold 8.
+
+    An id above 127 stands there as a negative number, and no class has one; in a split of a task with so many classes
+    some label is above 127.
+    """
+    return any(values.dtype.kind == "i" and values.size > 0 and values.min() < 0 for values in arrays.values())
+
+
 @remembered
 def searches(results: Results, size: str) -> tuple[Search, ...]:
     """Every run at one size that noted its search, in the plan's order."""

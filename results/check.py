@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amix.record import OUT_OF_DOMAIN, SCHEMA, STATUSES, digest
-from results.plan import Plan
+from results.plan import Plan, Protocol
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def complaint(record: Any, plan: Plan) -> str | None:
     metric = plan.tasks[planned.task].metric
     return (
         _shape_complaint(record)
-        or _score_complaint(record, metric, plan.protocol.split)
+        or _score_complaint(record, metric, plan.protocol)
         or _other_sets_complaint(record, plan)
         or _number_complaint(record, metric)
     )
@@ -65,16 +65,20 @@ def _shape_complaint(record: dict[str, Any]) -> str | None:
     return None
 
 
-def _score_complaint(record: dict[str, Any], metric: str, split: str) -> str | None:
+def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) -> str | None:
+    """Scores by the protocol's selection rule must be there; those by another may be, and must then be numbers."""
     if record["status"] != "ok":
         return None
     if not record.get("scores"):
         return "its status is ok but it holds no scores"
+    if _get(record["scores"], protocol.selection, protocol.split, metric) is None:
+        reason = f"it holds no {protocol.selection} {protocol.split} score {metric}"
+        others = [name for name in record["scores"] if _get(record["scores"], name, protocol.split, metric) is not None]
+        made = f", only {' and '.join(others)} (made under another selection rule); a sweep does the run again"
+        return reason + (made if others else "")
     for selection, splits in record["scores"].items():
-        found = {name: _get(splits, name, metric) for name in ("test", "dev")}
-        if found[split] is None:
-            return f"it holds no {selection} {split} score {metric}"
-        for name, score in found.items():
+        for name in ("test", "dev"):
+            score = _get(splits, name, metric)
             if score is not None and not (_is_number(score) and -1 <= score <= 1):
                 return f"its {selection} {name} score {metric} is {score!r}, not a number from -1 to 1"
     return None

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -15,7 +15,7 @@ from results.archive import Stored, stored_plan, stored_records, write_archive
 from results.check import Problem, complaint
 from results.data_notes import other_data, usual_examples, with_data_notes
 from results.layout import Layout
-from results.plan import Plan, read_plan
+from results.plan import Plan, PlanError, read_plan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,12 +78,20 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
     'missing'), score, dev, majority (points: the primary metric x 100, by the selection rule 'last' or 'best_dev';
     selection None is the plan's), the cost columns (NaN where unknown), passes (forward and backward together), error,
     traceback, source (the suite that made the run). A failed or diverged run has the majority score; a missing,
-    cancelled or out-of-memory run has NaN. Raises PlanError when there is no usable plan.
+    cancelled or out-of-memory run has NaN. Raises PlanError when there is no usable plan, and when no run was scored by
+    the rule asked for.
     """
     plan = read_plan(stored_plan(suite, layout), suite)
     chosen = selection or plan.protocol.selection
     stored, unreadable = stored_records(suite, layout)
-    records, used, problems = _usable(stored, plan)
+    # By another rule than the protocol's, only runs that were scored by it count.
+    records, used, problems = _usable(stored, replace(plan, protocol=replace(plan.protocol, selection=chosen)))
+    if stored and not records and chosen != plan.protocol.selection:
+        raise PlanError(
+            f"no record of suite {suite!r} holds {chosen!r} {plan.protocol.split} scores: its protocol selects by "
+            f"{plan.protocol.selection!r}, and a run is scored by {chosen!r} too only in a suite that says "
+            f"'protocol: {{selection: {chosen}}}'"
+        )
     plan = with_data_notes(plan, records)
     problems = [Problem(source, reason) for source, reason in unreadable] + problems
     predictions = {item.key: item.predictions for item in used if item.predictions is not None}

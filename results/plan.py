@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from amix.seed_sources import Seeds
+
 SCHEMA = 1
 FULL = "full"
 """The size of a run on the whole train split (n_train null)."""
@@ -67,7 +69,10 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run that the suite asks for: its size (see size_name) and its own number of training examples."""
+    """One run that the suite asks for: its size (see size_name) and its own number of training examples.
+
+    seed pairs it with the runs of other rows; seed_sources has the seeds of the sources that differ from it.
+    """
 
     key: str
     label: str
@@ -75,6 +80,12 @@ class PlannedRun:
     size: str
     seed: int
     n_train: int | None = None
+    seed_sources: dict[str, int] = field(default_factory=dict, repr=False, hash=False)
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seed of every source of randomness."""
+        return Seeds.of(self.seed, self.seed_sources)
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,7 @@ def _plan(content: dict[str, Any]) -> Plan:
             size=size_name(run["n_train"] if by_task is None else by_task),
             seed=int(run["seed"]),
             n_train=run["n_train"],
+            seed_sources={source: int(seed) for source, seed in run.get("seed_sources", {}).items()},
         )
         for run in content["runs"]
     ]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from results.arrays import stored_arrays
+from results.arrays import overflowing_ids, stored_arrays
 from results.cells import FEWEST_SEEDS
 from results.frame import POINTS, Results
 from results.statistics.examples import drawn_scores
@@ -55,7 +55,23 @@ def test_sets_table(results: Results, size: str) -> Table | None:
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),
+        notes=_overflows(results, size),
         banner=plan.note,
+    )
+
+
+def _overflows(results: Results, size: str) -> tuple[str, ...]:
+    """Tasks of which stored predictions cannot be used."""
+    runs = results.runs[(results.runs["size"] == size) & results.runs["key"].isin(results.predictions.keys())]
+    counts = {
+        task: sum(overflowing_ids(_stored(results, key)) for key in runs.loc[runs["task"] == task, "key"])
+        for task in results.plan.tasks
+    }
+    return tuple(
+        f"{results.plan.tasks[task].title}: {count} runs stored class ids above 127 in 8 bits, so their predictions are "
+        "left out; run them again in another output folder."
+        for task, count in counts.items()
+        if count
     )
 
 
@@ -118,6 +134,12 @@ def _resampled(stacks: Predictions, truth: NDArray[Any], metric: str, reference:
 
 
 def _predictions(results: Results, key: str) -> Predictions:
+    """Predictions and labels of one run; empty where one is missing or class ids overflow."""
+    found = _stored(results, key)
+    return found if len(found) == 2 and not overflowing_ids(found) else {}
+
+
+def _stored(results: Results, key: str) -> Predictions:
     names = {f"{results.split}_{what}": what for what in ("predictions", "labels")}
     arrays = stored_arrays(results, key, lambda name: name in names)
-    return {names[name]: values for name, values in arrays.items()} if len(arrays) == len(names) else {}
+    return {names[name]: values for name, values in arrays.items()}

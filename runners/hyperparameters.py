@@ -47,7 +47,7 @@ def _tuned(suite: Suite, row: Row, path: Path, entries: Mapping[str, Any]) -> Ro
             f"{PAPER}"
         )
     entry = entries[name]
-    shared = sorted(set(suite.seeds) & set(entry["found"]["seeds"]))
+    shared = sorted(suite.used_seeds & set(entry["found"]["seeds"]))
     if shared:
         raise SuiteError(f"suite {suite.name}, seeds: {shared} chose the settings of '{name}' ({path})")
     return dataclasses.replace(row, config=entry["settings"] | row.config, training=entry["training"] | row.training)
@@ -89,7 +89,7 @@ def _entry(suite: Suite, tuning: Tuning, row: Row, choice: Choice) -> dict[str, 
             "budget": tuning.budget,
             "shuffle": tuning.shuffle,
             "n_train": dict(size) if isinstance(size, Mapping) else size,
-            "seeds": list(suite.seeds),
+            "seeds": sorted(suite.used_seeds) if suite.seed_sources else list(suite.seeds),
             "tasks": [task.name for task in suite.tasks],
             "selection": suite.protocol.selection,
             "recipe": _plain(suite.training),

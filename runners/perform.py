@@ -21,9 +21,9 @@ class Performer:
     """Does runs of one suite and puts their records into its store; travels to the workers.
 
     glue, out_of_domain_folder, encoder and task_files say where data and model lie on this machine; external names
-    methods from outside the project; out_of_domain names further sets to be scored; export is a folder for the finished
-    model; executor does a run's parts in other processes (a Performer that has one stays in this process). None of them
-    is part of a run's key.
+    methods from outside the project; out_of_domain names further sets to be scored; selection is the protocol's rule,
+    by which test scores are made; export is a folder for the finished model; executor does a run's parts in other
+    processes (a Performer that has one stays in this process). None of them is part of a run's key.
     """
 
     store: Store
@@ -35,6 +35,7 @@ class Performer:
     external: tuple[str, ...] = ()
     export: str | None = None
     dev_only: bool = False
+    selection: str = "last"
     out_of_domain: tuple[str, ...] = ()
     out_of_domain_folder: str | None = None
     executor: Executor | None = None
@@ -54,6 +55,7 @@ class Performer:
             task_files=plan.suite.task_files,
             external=tuple(str(Path(path).resolve()) for path in plan.external),
             dev_only=plan.suite.protocol.split == "dev",
+            selection=plan.suite.protocol.selection,
             out_of_domain=plan.suite.out_of_domain,
             out_of_domain_folder=str(out_of_domain.resolve()) if out_of_domain else None,
         )
@@ -96,6 +98,7 @@ class Performer:
             plugins=self.external,
             export=self.export,
             dev_only=self.dev_only,
+            selection=self.selection,
             out_of_domain=self.out_of_domain,
             out_of_domain_folder=self.out_of_domain_folder,
             executor=self.executor,

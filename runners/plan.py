@@ -12,6 +12,7 @@ from amix.method import Method, full_settings, source_hash
 from amix.out_of_domain import find_set
 from amix.recipe import Recipe
 from amix.record import OUT_OF_DOMAIN, RunSpec, write_atomically
+from amix.seed_sources import SOURCES, Seeds
 from amix.tasks import OFFICIAL_ROWS, Task, task_source
 from results.layout import Layout
 from results.plan import SCHEMA
@@ -21,10 +22,14 @@ from runners.search import EXTERNAL, check_seeds, expanded, method_of, recipe_of
 from runners.suite import Row, Size, Suite, SuiteError, chosen_seeds
 
 EMBEDDED_NOTE = "embedded tasks: for trying the suite, not evidence"
+SHARED_SEEDS_NOTE = (
+    "runs share seeds of single sources of randomness and depend on each other: for the share of each source in the "
+    "spread; tests and intervals over runs do not hold"
+)
 EXAMPLES_OF_A_FULL_SPLIT, EXAMPLES_OF_A_TEST_SPLIT = 10_000, 600
 """Stand in for the sizes of splits, which are not known before data is read; estimates only."""
-EVALUATIONS, FORWARD_SHARE = 2, 1 / 3
-"""A test split is scored with the last weights and, where these are others, the best-dev ones; forward passes only."""
+EVALUATIONS, FORWARD_SHARE = {"last": 1, "best_dev": 2}, 1 / 3
+"""A test split is scored with the last weights and, where the protocol asks, the best-dev ones; forward passes only."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Plan:
                     "task": run.spec.task,
                     "n_train": run.spec.n_train,
                     "seed": run.spec.seed,
+                    **({"seed_sources": run.spec.seed_sources} if run.spec.seed_sources else {}),
                 }
                 for run in self.runs
             ],
@@ -131,11 +137,12 @@ def _planned(
         encoder_source=encoder_source,
         training=recipe.as_dict(),
         subset=suite.subset,
+        seed_sources=suite.seed_sources.get(seed, {}),
     )
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
     passes = method(method.Config(**settings)).relative_passes(examples, recipe)
     tested = OFFICIAL_ROWS[task.name][1] if task.name in OFFICIAL_ROWS else EXAMPLES_OF_A_TEST_SPLIT
-    evaluated = 0.0 if suite.protocol.split == "dev" else EVALUATIONS * FORWARD_SHARE * tested
+    evaluated = 0.0 if suite.protocol.split == "dev" else EVALUATIONS[suite.protocol.selection] * FORWARD_SHARE * tested
     return PlannedRun(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size + evaluated)
 
 
@@ -227,7 +234,14 @@ def _seeds_from_text(text: str) -> tuple[int, ...]:
 def _note(suite: Suite) -> str:
     """What the numbers must not be taken for; embedded tasks say it of themselves."""
     embedded = any(task.origin == "embedded" for task in suite.tasks)
-    return "; ".join(part for part in (EMBEDDED_NOTE if embedded else "", suite.note) if part)
+    shared = SHARED_SEEDS_NOTE if _share_seeds(suite) else ""
+    return "; ".join(part for part in (EMBEDDED_NOTE if embedded else "", shared, suite.note) if part)
+
+
+def _share_seeds(suite: Suite) -> bool:
+    """Whether two runs of one row have the same seed of some source, so that their scores depend on each other."""
+    seeds = [Seeds.of(seed, suite.seed_sources.get(seed)) for seed in suite.seeds]
+    return any(len({getattr(one, source) for one in seeds}) < len(seeds) for source in SOURCES)
 
 
 def _task_entry(task: Task, suite: Suite) -> dict[str, Any]:

@@ -37,6 +37,14 @@ TrainingOption = Annotated[
     list[str] | None, typer.Option("--training", help="A training setting such as lr=1e-4; may be repeated.")
 ]
 
+RuleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--selection",
+        help="best_dev scores the test split a second time, with the weights of the epoch best on dev (default: the "
+        "suite's rule, else last).",
+    ),
+]
 PartWorkersOption = Annotated[
     int,
     typer.Option(
@@ -58,13 +66,14 @@ def _one_run(
     size: int | None,
     settings: list[str] | None,
     training: list[str] | None,
+    selection: str | None = None,
 ) -> "Plan":
     from runners.single import one_run, settings_of
 
     chosen, trained = settings_of(settings or []), settings_of(training or [])
     if processes() > 1:  # A setting like any other: every process draws dropout masks of its own.
         trained |= {"processes": processes()}
-    return one_run(suite, encoder, task, method, seed, size, chosen, trained)
+    return one_run(suite, encoder, task, method, seed, size, chosen, trained, selection)
 
 
 def _do(
@@ -133,9 +142,10 @@ def run(
     out: OutOption = None,
     workers: PartWorkersOption = 0,
     out_of_domain: OutOfDomainOption = None,
+    selection: RuleOption = None,
 ) -> None:
     """Do one run and print its scores, whether or not it has a record already."""
-    plan = _one_run(suite, encoder, task, method, seed, size, settings, training)
+    plan = _one_run(suite, encoder, task, method, seed, size, settings, training, selection)
     _do(plan, out, (glue, out_of_domain), None, workers)
 
 

@@ -37,8 +37,8 @@ def recipe_of(suite: Suite, row: Row) -> Recipe:
 def check_seeds(suite: Suite) -> None:
     """Keep seeds that choose settings apart from those that are reported. Errors: SuiteError."""
     known = ", ".join(map(str, sorted(TUNING_SEEDS)))
-    if suite.tuning and not TUNING_SEEDS.issuperset(suite.seeds):
-        others = sorted(set(suite.seeds) - TUNING_SEEDS)
+    if suite.tuning and not TUNING_SEEDS.issuperset(suite.used_seeds):
+        others = sorted(suite.used_seeds - TUNING_SEEDS)
         raise SuiteError(
             f"suite {suite.name}, seeds: tuning takes those of the preset 'tuning' ({known}) and no others, so that no "
             f"reported run shares one: {others}"
@@ -47,7 +47,7 @@ def check_seeds(suite: Suite) -> None:
         return
     chosen_with = find_encoder(suite.encoder).chosen_with
     for what, seeds in (("are kept for tuning", TUNING_SEEDS), (f"chose the recipe of {suite.encoder}", chosen_with)):
-        overlap = sorted(set(seeds) & set(suite.seeds))
+        overlap = sorted(suite.used_seeds & set(seeds))
         if overlap:
             raise SuiteError(f"suite {suite.name}, seeds: {overlap} {what} and must not be reported")
 

@@ -9,7 +9,7 @@ from amix.tasks import find_task
 from results.plan import Protocol
 from runners.plan import Plan, make_plan, with_choices
 from runners.search import expanded
-from runners.suite import Row, Suite, SuiteError, find_suite, nearest, yaml_value
+from runners.suite import SELECTIONS, Row, Suite, SuiteError, find_suite, nearest, yaml_value
 
 SUITE = "single"
 """Where the records of runs lie that belong to no suite."""
@@ -35,16 +35,21 @@ def one_run(
     size: int | None,
     settings: dict[str, Any],
     training: dict[str, Any],
+    selection: str | None = None,
 ) -> Plan:
     """A plan of one run: a suite's run when a suite is named, else one put together here.
 
+    selection: the rule by which the test split is scored, `last` or `best_dev`; None is the suite's, else `last`.
     Errors: SuiteError, TaskError or MethodError with the nearest names.
     """
+    if selection is not None and selection not in SELECTIONS:
+        raise SuiteError(f"selection: unknown '{selection}'; {nearest(selection, SELECTIONS)}")
     if suite is None:
         own = {find_task(task).name: task} if task.endswith((".yaml", ".yml")) else {}
         row = Row(method.rpartition(":")[2], method, settings)
         chosen = Suite(
-            SUITE, encoder, (find_task(task),), (size,), (seed,), (row,), Protocol(row.label), training=training,
+            SUITE, encoder, (find_task(task),), (size,), (seed,), (row,),
+            Protocol(row.label, selection=selection or Protocol.selection), training=training,
             task_files={name: str(Path(file).resolve()) for name, file in own.items()},
         )  # fmt: skip
         return make_plan(chosen)
@@ -62,7 +67,9 @@ def one_run(
             sizes=sizes,
             seeds=(seed,),
             methods=(row,),
-            protocol=Protocol(row.label, split=chosen.protocol.split),
+            protocol=Protocol(
+                row.label, split=chosen.protocol.split, selection=selection or chosen.protocol.selection
+            ),
             tuning=None,
             training=chosen.training | training,
         )

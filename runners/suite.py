@@ -11,6 +11,7 @@ import yaml
 
 from amix.out_of_domain import find_set, sets_for
 from amix.seed_presets import PRESETS
+from amix.seed_sources import REST, SOURCES, combined
 from amix.tasks import Task, TaskError, find_task
 from results.plan import Protocol
 
@@ -19,6 +20,7 @@ SELECTIONS = ("last", "best_dev")
 SPLITS = ("test", "dev")
 SUBSETS = ("uniform", "stratified")
 PAPER, TUNED = "paper", "tuned"
+CROSSED = "crossed"
 EVERY_METHOD = "all"
 """Stands under `methods:` for one row per method of the project."""
 Size = int | Mapping[str, int] | None
@@ -70,7 +72,8 @@ class Suite:
     training holds what differs from the encoder's recipe; hyperparameters: `paper`, `tuned` or a file of tuned ones;
     tuning: the suite chooses settings and reports nothing; out_of_domain names further sets that finished models
     are scored on; footnotes say per task what a reader must know; reuse names suites whose finished runs count here
-    where they are the same runs; task_files are the YAML files of one's own tasks.
+    where they are the same runs; task_files are the YAML files of one's own tasks; seed_sources gives the seeds of the
+    sources of randomness (amix.seed_sources) of those seeds that stand for several.
     """
 
     name: str
@@ -90,6 +93,12 @@ class Suite:
     footnotes: dict[str, str] = field(default_factory=dict)
     reuse: tuple[str, ...] = ()
     task_files: dict[str, str] = field(default_factory=dict)
+    seed_sources: Mapping[int, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def used_seeds(self) -> frozenset[int]:
+        """Every seed that some source of randomness of some run has."""
+        return frozenset(used for seed in self.seeds for used in (self.seed_sources.get(seed) or {"": seed}).values())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -142,9 +151,10 @@ def read_suite(path: Path) -> Suite:
 
 
 def _suite(content: dict[str, Any], path: Path) -> Suite:
-    known = {one.name for one in fields(Suite)} - {"task_files"}
+    known = {one.name for one in fields(Suite)} - {"task_files", "seed_sources"}
     _check_fields(content, known, {"encoder", "tasks", "seeds", "methods"}, "suite")
-    seeds = chosen_seeds(content["seeds"])
+    seed_sources = _seeds_by_source(content["seeds"])
+    seeds = tuple(seed_sources) or chosen_seeds(content["seeds"])
     rows = method_rows(content["methods"], (content.get("protocol") or {}).get("reference"), seeds)
     names = [str(name) for name in _list(content["tasks"], "tasks")]
     tasks = tuple(find_task(name, path.parent) for name in names)
@@ -168,6 +178,7 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         footnotes=_footnotes(_mapping(content.get("footnotes"), "footnotes"), [task.name for task in tasks]),
         reuse=tuple(str(name) for name in _list(content["reuse"], "reuse")) if "reuse" in content else (),
         task_files={name: str(file.resolve()) for name, file in own},
+        seed_sources=seed_sources,
     )
 
 
@@ -223,6 +234,19 @@ def chosen_seeds(content: Any) -> tuple[int, ...]:
     if not 1 <= first <= len(seeds):
         raise SuiteError(f"seeds: first must lie between 1 and {len(seeds)}, the size of preset '{preset}': {first}")
     return seeds[:first]
+
+
+def _seeds_by_source(content: Any) -> dict[int, dict[str, int]]:
+    """What `seeds:` says of single sources: {subset: ..., rest: ...}, or {crossed: {...}} for every combination."""
+    if not isinstance(content, dict) or not {CROSSED, REST, *SOURCES} & set(content):
+        return {}
+    if CROSSED in content:
+        _check_fields(content, {CROSSED}, {CROSSED}, "seeds")
+    lists = _mapping(content.get(CROSSED, content), f"seeds: {CROSSED}")
+    try:
+        return combined({name: chosen_seeds(seeds) for name, seeds in lists.items()}, CROSSED in content)
+    except ValueError as error:
+        raise SuiteError(f"seeds: {str(error).removeprefix('seeds: ')}") from error
 
 
 def _hyperparameters(content: Any, folder: Path) -> str:
