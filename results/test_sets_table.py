@@ -16,6 +16,8 @@ from results.words import size_words
 DRAWS = 1_000
 """Resamples; an interval's end is then known to about a twentieth of its length."""
 LEVEL = 0.95
+MOST_IN_8_BITS = 128
+"""Classes whose ids, from 0 on, a signed byte can hold."""
 SELECTION = "last"
 """The selection rule whose predictions are stored."""
 Predictions = dict[str, NDArray[Any]]
@@ -26,13 +28,15 @@ Estimate = tuple[float, NDArray[np.float64]]
 def test_sets_table(results: Results, size: str) -> Table | None:
     """Every method against the reference with an interval of the two-way bootstrap, per task and on average.
 
-    None without stored predictions, and under another selection rule than theirs.
+    None without stored predictions and under another selection rule than theirs. Predictions that are there and cannot
+    be used are named in the notes.
     """
     plan = results.plan
     if results.selection != SELECTION:
         return None
     found = {task: _estimates(results, size, task) for task in plan.tasks}
-    if not any(found.values()):
+    notes = _overflows(results, size)
+    if not any(found.values()) and not notes:
         return None
     columns = [Column("Method")]
     labels = [label for label in plan.labels if label != plan.protocol.reference]
@@ -55,24 +59,28 @@ def test_sets_table(results: Results, size: str) -> Table | None:
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),
-        notes=_overflows(results, size),
+        notes=notes,
         banner=plan.note,
     )
 
 
 def _overflows(results: Results, size: str) -> tuple[str, ...]:
-    """Tasks of which stored predictions cannot be used."""
-    runs = results.runs[(results.runs["size"] == size) & results.runs["key"].isin(results.predictions.keys())]
-    counts = {
-        task: sum(overflowing_ids(_stored(results, key)) for key in runs.loc[runs["task"] == task, "key"])
-        for task in results.plan.tasks
-    }
+    """What to say of the tasks of which stored predictions cannot be used."""
+    counts = dict.fromkeys(results.plan.tasks, 0)
+    for key in results.runs.loc[results.runs["size"] == size, "key"]:
+        counts[results.plan.runs[key].task] += _many_classes(results, key) and overflowing_ids(_stored(results, key))
     return tuple(
-        f"{results.plan.tasks[task].title}: {count} runs stored class ids above 127 in 8 bits, so their predictions are "
-        "left out; run them again in another output folder."
+        f"{results.plan.tasks[task].title}: {count} runs stored class ids above 127 in 8 bits, so their predictions "
+        "are left out; to make them anew: --out another/folder."
         for task, count in counts.items()
         if count
     )
+
+
+def _many_classes(results: Results, key: str) -> bool:
+    """Whether ids of the run's task can overflow 8 bits; its file need not be opened where they cannot."""
+    data = (results.records.get(key) or {}).get("data") or {}
+    return len(data.get("label_names") or ()) > MOST_IN_8_BITS
 
 
 def _cells(estimate: Estimate | None) -> list[Cell]:

@@ -67,9 +67,7 @@ def one_run(
             sizes=sizes,
             seeds=(seed,),
             methods=(row,),
-            protocol=Protocol(
-                row.label, split=chosen.protocol.split, selection=selection or chosen.protocol.selection
-            ),
+            protocol=Protocol(row.label, split=chosen.protocol.split, selection=selection or chosen.protocol.selection),
             tuning=None,
             training=chosen.training | training,
         )
