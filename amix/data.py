@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -281,7 +281,7 @@ def load_splits(
     n_train: int | None,
     seed: int,
     tokenizer: Tokenizer,
-    encoder: str,
+    encoder: Hashable,
     max_length: int,
     glue: Path | None = None,
     kind: str = "uniform",

@@ -10,7 +10,7 @@ import pandas
 from torch import nn
 
 from amix.data import DataError, Encoded, glue_folder, load_rows, tokenize
-from amix.encoders import load_tokenizer
+from amix.encoders import Encoder, load_tokenizer
 from amix.metrics import majority_scores, score
 from amix.out_of_domain import ORIGIN, VARIABLE, OtherSet, common_classes, sets_for
 from amix.record import id_type
@@ -67,7 +67,7 @@ def set_rows(other: OtherSet, glue: Path | None, folder: Path | None) -> pandas.
 
 
 def prepared_sets(
-    task: Task, names: tuple[str, ...], encoder: str, max_length: int, glue: str | None, folder: str | None
+    task: Task, names: tuple[str, ...], encoder: str | Encoder, max_length: int, glue: str | None, folder: str | None
 ) -> tuple[Prepared, ...]:
     """Those of the named sets that this task is scored on, tokenised; they are kept for later runs."""
     chosen = sets_for(task.name, names)
@@ -77,7 +77,7 @@ def prepared_sets(
 
 @cache
 def _prepared(
-    task: Task, other: OtherSet, encoder: str, max_length: int, glue: Path | None, folder: Path | None
+    task: Task, other: OtherSet, encoder: str | Encoder, max_length: int, glue: Path | None, folder: Path | None
 ) -> Prepared:
     rows = set_rows(other, glue, folder)
     data = tokenize(other.data, rows, load_tokenizer(encoder), max_length)

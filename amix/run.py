@@ -16,7 +16,7 @@ from torch import nn
 
 from amix.cost import reset_peak_memory
 from amix.data import Encoded, Splits, glue_folder, load_splits
-from amix.encoders import load_model, load_tokenizer, pretrained_weights
+from amix.encoders import Encoder, load_model, load_tokenizer, pretrained_weights
 from amix.environment import environment
 from amix.launch import processes, rank
 from amix.method import Method, MethodError, find_method, load_external, make_config, source_hash
@@ -38,7 +38,7 @@ BEST_DEV = "best_dev"
 class Context:
     """What a run needs to know that does not decide its scores: folders, and words for the record.
 
-    encoder is the name or folder to load where it differs from the spec's name; task_file the YAML file of a task of
+    encoder is the folder or entry to load where the spec's name does not tell; task_file the YAML file of a task of
     your own; plugins are methods from outside as path/to/file.py:ClassName; export a folder for the finished model.
     dev_only leaves the test split unscored, as tuning must. selection: `last`, or `best_dev` to score test split and
     out-of-domain sets a second time, with the weights of the epoch best on dev. out_of_domain names the sets that the
@@ -51,7 +51,7 @@ class Context:
     label: str = ""
     command: str = ""
     glue: str | None = None
-    encoder: str | None = None
+    encoder: str | Encoder | None = None
     task_file: str | None = None
     plugins: tuple[str, ...] = ()
     export: str | None = None

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from amix.launch import processes
 from results.layout import Layout
-from runners import bench, interrupt, methods_command, run_commands
+from runners import bench, encoders_command, interrupt, methods_command, run_commands
 from runners.options import (
     DryOption,
     GlueOption,
@@ -48,6 +48,7 @@ app = typer.Typer(
 )
 app.add_typer(run_commands.app)
 app.add_typer(methods_command.app)
+app.add_typer(encoders_command.app, name="encoders")
 app.add_typer(bench.app, name="bench")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from amix.encoders import public_name
+from amix.encoders import Encoder, public_name
 from amix.record import write_atomically
 from results.layout import Layout
 from results.tuning import Choice
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent / "hyperparameters"
 HEADER = "# Chosen on dev data by: python -m runners tune. Settings are absolute; the rest says how they were found.\n"
 
 
-def file_of(encoder: str, layout: Layout) -> Path:
+def file_of(encoder: str | Encoder, layout: Layout) -> Path:
     """Where the tuned settings of an encoder lie: with the project, or in the output tree asked for."""
     folder = layout.out / "hyperparameters" if layout.out else FOLDER
     return folder / f"{public_name(encoder).replace('/', '--')}.yaml"

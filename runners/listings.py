@@ -85,7 +85,7 @@ def suites_table() -> Table:
     for name in suite_names():
         suite = expanded(find_suite(name))
         runs = len(suite.tasks) * len(suite.sizes) * len(suite.seeds) * len(suite.methods)
-        table.add_row(name, suite.title, suite.encoder, str(runs))
+        table.add_row(name, suite.title, str(suite.encoder), str(runs))
     return table
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amix.encoders import public_name
+from amix.encoders import Encoder, public_name
 from amix.launch import rank
 from amix.record import Store
 from runners.engine import Outcome, PlannedRun
@@ -30,7 +30,7 @@ class Performer:
     suite: str
     command: str
     glue: str | None = None
-    encoder: str | None = None
+    encoder: str | Encoder | None = None
     task_files: dict[str, str] = field(default_factory=dict)
     external: tuple[str, ...] = ()
     export: str | None = None
@@ -51,7 +51,7 @@ class Performer:
             suite=plan.suite.name,
             command=command,
             glue=str(glue.resolve()) if glue else None,
-            encoder=None if public_name(encoder) == encoder else str(Path(encoder).resolve()),
+            encoder=_as_loaded(encoder),
             task_files=plan.suite.task_files,
             external=tuple(str(Path(path).resolve()) for path in plan.external),
             dev_only=plan.suite.protocol.split == "dev",
@@ -103,3 +103,10 @@ class Performer:
             out_of_domain_folder=self.out_of_domain_folder,
             executor=self.executor,
         )
+
+
+def _as_loaded(encoder: str | Encoder) -> str | Encoder | None:
+    """What a worker loads where the name in the run's spec does not tell: a suite's own encoder, or a whole path."""
+    if isinstance(encoder, Encoder):
+        return encoder
+    return None if public_name(encoder) == encoder else str(Path(encoder).resolve())

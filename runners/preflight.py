@@ -19,7 +19,7 @@ def check_inputs(
     """
     if not runs:
         return
-    locate(find_encoder(plan.suite.encoder).source)
+    locate(find_encoder(plan.suite.encoder))
     load_tokenizer(plan.suite.encoder)
     needed = {run.spec.task for run in runs}
     folder = glue_folder(glue) if any(task.origin == "glue" for task in plan.suite.tasks) else None

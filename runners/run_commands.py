@@ -1,4 +1,4 @@
-"""The verbs for single runs (run, export) and for what there is to choose from (tasks, encoders, suites)."""
+"""The verbs for single runs (run, export) and for what there is to choose from (tasks, suites)."""
 
 import dataclasses
 from pathlib import Path
@@ -177,14 +177,6 @@ def tasks() -> None:
     from runners.listings import tasks_table
 
     console.print(tasks_table())
-
-
-@app.command()
-def encoders() -> None:
-    """List every encoder alias with its recipe."""
-    from runners.listings import encoders_table
-
-    console.print(encoders_table())
 
 
 @app.command()

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from amix.encoder_entries import Encoder, EncoderError, read_encoder
 from amix.out_of_domain import find_set, sets_for
 from amix.seed_presets import PRESETS
 from amix.seed_sources import REST, SOURCES, combined
-from amix.tasks import Task, TaskError, find_task
+from amix.tasks import TASKS, Task, TaskError, find_task
 from results.plan import Protocol
 
 FOLDER = Path(__file__).parent / "suites"
@@ -77,7 +78,7 @@ class Suite:
     """
 
     name: str
-    encoder: str
+    encoder: str | Encoder
     tasks: tuple[Task, ...]
     sizes: tuple[Size, ...]
     seeds: tuple[int, ...]
@@ -146,7 +147,7 @@ def read_suite(path: Path) -> Suite:
         raise SuiteError(f"{path}: a suite file holds fields such as 'tasks:' and 'methods:'")
     try:
         return _suite(content, path)
-    except (SuiteError, TaskError) as error:
+    except (SuiteError, TaskError, EncoderError) as error:
         raise SuiteError(f"{path}: {error}") from error
 
 
@@ -162,7 +163,7 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
     own = [(task.name, path.parent / name) for task, name in zip(tasks, names, strict=True) if task.origin == "files"]
     return Suite(
         name=str(content.get("name", path.stem)),
-        encoder=str(content["encoder"]),
+        encoder=read_encoder(content["encoder"], path.parent, {*TASKS, *(task.name for task in tasks)}),
         tasks=tasks,
         sizes=_sizes(content.get("sizes", [None]), [task.name for task in tasks]),
         seeds=seeds,
