@@ -270,8 +270,8 @@ def _rows(task: Task, split: str, glue: Path | None) -> pandas.DataFrame:
     return load_rows(task, split, glue)
 
 
-_TOKENIZED: dict[tuple[Task, str, Path | None, str, int], Encoded] = {}
-_SUBSETS: dict[tuple[Task, Path | None, str, int, bytes], Encoded] = {}
+_TOKENIZED: dict[tuple[Task, str, Path | None, Hashable, int], Encoded] = {}
+_SUBSETS: dict[tuple[Task, Path | None, Hashable, int, bytes], Encoded] = {}
 MOST_SUBSETS = 16
 """Tokenised subsets that a process keeps: a sweep does all methods of one task, size and seed close together."""
 

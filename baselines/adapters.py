@@ -107,11 +107,14 @@ def places(model: nn.Module) -> list[str]:
     """
     names = {id(module): name for name, module in backbone(model).named_modules()}
     ends = [part for block in blocks(model) for part in block.modules() if ends_part(part)]
-    if not ends:
-        raise MethodError(f"{type(model).__name__} has no modules of dense, dropout and LayerNorm to put adapters in")
+    if len(ends) != 2 * len(blocks(model)):
+        raise MethodError(
+            f"{type(model).__name__}: adapters go behind two modules with dropout and LayerNorm in every block, one "
+            f"that ends the attention and one the feed-forward part; {len(blocks(model))} blocks have {len(ends)}"
+        )
     return [names[id(part.dropout)] for part in ends]
 
 
 def ends_part(module: nn.Module) -> bool:
-    """Whether this is a projection with dropout, residual sum and LayerNorm."""
-    return all(isinstance(getattr(module, name, None), nn.Module) for name in ("dense", "dropout", "LayerNorm"))
+    """Whether this has dropout (behind its projection), residual sum and LayerNorm."""
+    return all(isinstance(getattr(module, name, None), nn.Module) for name in ("dropout", "LayerNorm"))

@@ -22,8 +22,9 @@ QUERY_AND_VALUE = (
     ("in_proj",),  # DeBERTa, fused
     ("Wqkv",),  # ModernBERT, fused
     ("c_attn",),  # GPT-2, fused
+    ("q", "v"),  # MPNet, T5
 )
-KEY_AND_VALUE = (("key", "value"), ("key_proj", "value_proj"), ("k_lin", "v_lin"), ("k_proj", "v_proj"))
+KEY_AND_VALUE = (("key", "value"), ("key_proj", "value_proj"), ("k_lin", "v_lin"), ("k_proj", "v_proj"), ("k", "v"))
 
 
 def attention_targets(model: nn.Module, families: tuple[tuple[str, ...], ...] = QUERY_AND_VALUE) -> list[str]:

@@ -1,4 +1,4 @@
-"""Three tiny random encoders with one tokenizer, and a separable toy task in two forms: classes and numbers."""
+"""Four tiny random encoders with one tokenizer, and a separable toy task in two forms: classes and numbers."""
 
 import gc
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from transformers import (
     BertConfig,
     BertTokenizer,
     DebertaV2Config,
+    MPNetConfig,
     PretrainedConfig,
     RobertaConfig,
 )
@@ -68,6 +69,8 @@ EPOCHS_ON_TINY_ENCODERS = {
 FAMILIES = ("bert", "roberta", "deberta-v2")
 POOLED = "bert-mean"
 """The BERT again, pooled by the mean of its token states."""
+MPNET = "mpnet-mean"
+"""An MPNet, whose blocks share a bias by relative position and name their parts otherwise; pooled by the mean too."""
 
 
 def configuration(family: str) -> PretrainedConfig:
@@ -81,6 +84,8 @@ def configuration(family: str) -> PretrainedConfig:
         return BertConfig(**common)
     if family == "roberta":
         return RobertaConfig(**common, type_vocab_size=1)
+    if family == "mpnet":
+        return MPNetConfig(**common)
     return DebertaV2Config(**common, relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8)
 
 
@@ -89,17 +94,18 @@ def save_encoder(family: str, folder: Path) -> str:
     torch.manual_seed(11)
     AutoModelForSequenceClassification.from_config(configuration(family)).save_pretrained(folder)
     tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(VOCABULARY)})
-    if family == "roberta":
+    if family in ("roberta", "mpnet"):
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     tokenizer.save_pretrained(folder)
     return str(folder)
 
 
 def save_encoders(folder: Path) -> dict[str, str]:
-    """Every family, and the mean-pooled one under an alias of its own: name -> what Context.encoder takes."""
+    """Every family, and the mean-pooled ones under aliases of their own: name -> what Context.encoder takes."""
     names = {family: save_encoder(family, folder / family) for family in FAMILIES}
     ENCODERS[POOLED] = Encoder(POOLED, names["bert"], pooling="mean")
-    return names | {POOLED: POOLED}
+    ENCODERS[MPNET] = Encoder(MPNET, save_encoder("mpnet", folder / "mpnet"), pooling="mean")
+    return names | {POOLED: POOLED, MPNET: MPNET}
 
 
 def sentences(rows: int, seed: int) -> pandas.DataFrame:
