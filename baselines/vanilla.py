@@ -1,6 +1,7 @@
 """Plain finetuning: the reference that every other method is paired with."""
 
-from amix.method import Method, register
+from amix.training.method import Method
+from amix.training.registry import register
 
 
 @register

@@ -20,8 +20,8 @@ from matplotlib.textpath import text_to_path
 from matplotlib.transforms import IdentityTransform
 from numpy.typing import ArrayLike
 
-from paper_figures.drawing import Look, looks, plain
-from results.plan import Plan
+from amix.specs.run_plan import Plan
+from paper_figures.style import Look, looks, plain
 
 ACROSS = 6
 """Most entries in a row of a legend."""

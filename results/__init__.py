@@ -1,1 +1,4 @@
-"""From run records to claims: frame, statistics, tables. Imports no torch."""
+"""From run records to claims. Imports no torch.
+
+Code: loading, stats, analysis, tabulating. Data: records, tables, published.
+"""

@@ -1,1 +1,1 @@
-"""From a suite file to finished runs: plans, the engine that carries them out, and the command line."""
+"""From a suite file to finished runs: plans, the sweep that carries them out, and the command line."""

@@ -1,6 +1,6 @@
 """python -m runners: the command line."""
 
-from runners.commands import main
+from runners.cli.app import main
 
 if __name__ == "__main__":  # Worker processes import this module too, and must not start another sweep.
     main()

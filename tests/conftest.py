@@ -1,9 +1,10 @@
 """Fixtures that several test files share, and which tests belong on one worker."""
 
 import pytest
-from families import Bench
 
-SHARING = ("test_committed", "test_figures", "test_methods_table", "test_ranks", "test_report", "test_sweep")
+from helpers.toy_encoders import Bench
+
+SHARING = ("test_committed", "test_figures", "test_methods_table", "test_data_parallel", "test_report", "test_sweep")
 """Files whose tests share costly fixtures."""
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints, checks types and runs all tests; arguments go to pytest, e.g. bash tests/run.sh tests/test_plan.py -k dry
+# Lints, checks types and runs all tests; arguments go to pytest, e.g. bash tests/run.sh tests/runners/test_plan.py -k dry
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/../runners/setup.sh"
 cd "$root" || exit 1

@@ -1,0 +1,88 @@
+"""Tokenised splits and their length-bucketed batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy
+import pandas
+import torch
+
+from amix.specs.tasks import Task
+
+Batch = dict[str, torch.Tensor]
+BUCKET_BATCHES = 4
+"""Batches sorted by length together: enough to save padding, few enough that small subsets are still shuffled."""
+
+
+class Tokenizer(Protocol):
+    """What is needed of a Hugging Face tokenizer."""
+
+    pad_token_id: int
+
+    def __call__(self, *texts: list[str], truncation: bool, max_length: int) -> Any:
+        """Token ids and masks of texts, or of pairs of texts."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokenised examples: inputs of shape [n, longest] padded on the right, lengths [n], labels [n]."""
+
+    inputs: Batch
+    lengths: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, indices: numpy.ndarray | list[int]) -> "Encoded":
+        """The examples at these positions, in this order."""
+        chosen = torch.as_tensor(numpy.asarray(indices, dtype=numpy.int64))
+        longest = int(self.lengths[chosen].max()) if len(chosen) else 0
+        inputs = {name: tensor[chosen, :longest] for name, tensor in self.inputs.items()}
+        return Encoded(inputs, self.lengths[chosen], self.labels[chosen])
+
+    def batch(self, indices: torch.Tensor, device: torch.device | str = "cpu") -> Batch:
+        """A padded batch; `labels` stands beside the model's inputs."""
+        longest = int(self.lengths[indices].max())
+        tensors = {name: tensor[indices, :longest] for name, tensor in self.inputs.items()}
+        tensors["labels"] = self.labels[indices]
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+
+
+def tokenize(task: Task, rows: pandas.DataFrame, tokenizer: Tokenizer, max_length: int) -> Encoded:
+    """Tokenise a split once; texts longer than max_length tokens are cut."""
+    encoded = tokenizer(*(rows[column].tolist() for column in task.text), truncation=True, max_length=max_length)
+    lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
+    fills = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0, "token_type_ids": 0}
+    inputs = {name: _padded(encoded[name], int(lengths.max()), fill) for name, fill in fills.items() if name in encoded}
+    dtype = torch.float32 if task.regression else torch.int64
+    return Encoded(inputs, lengths, torch.tensor(rows["label"].to_numpy(copy=True), dtype=dtype))
+
+
+def _padded(sequences: list[list[int]], longest: int, fill: int) -> torch.Tensor:
+    return torch.tensor([sequence + [fill] * (longest - len(sequence)) for sequence in sequences])
+
+
+def training_batches(data: Encoded, batch_size: int, generator: numpy.random.Generator) -> Iterator[torch.Tensor]:
+    """Positions of one epoch's batches: shuffled, then sorted by length within a few batches, then shuffled again."""
+    order = generator.permutation(len(data))
+    lengths = data.lengths.numpy()
+    bucket = BUCKET_BATCHES * batch_size
+    batches: list[numpy.ndarray] = []
+    for start in range(0, len(order), bucket):
+        members = order[start : start + bucket]
+        members = members[numpy.argsort(lengths[members], kind="stable")]
+        batches += [members[first : first + batch_size] for first in range(0, len(members), batch_size)]
+    for position in generator.permutation(len(batches)):
+        yield torch.from_numpy(batches[position])
+
+
+def evaluation_batches(data: Encoded, tokens: int = 4096) -> Iterator[torch.Tensor]:
+    """Positions sorted by length, in batches of about so many tokens."""
+    order = torch.argsort(data.lengths, descending=True, stable=True)
+    start = 0
+    while start < len(order):
+        rows = max(1, tokens // int(data.lengths[order[start]]))
+        yield order[start : start + rows]
+        start += rows

@@ -1,0 +1,116 @@
+"""Low-resource subsets: what a run trains on, selects by and reports on, tokenised."""
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy
+import pandas
+
+from amix.data.encoded import Encoded, Tokenizer, tokenize
+from amix.data.rows import DataError, load_rows, source_name
+from amix.random_streams import array_generator
+from amix.specs.tasks import Task
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a run trains, selects and reports on.
+
+    ids_sha256 covers the ids of the train and dev examples in order; pool: how many they were drawn from.
+    """
+
+    train: Encoded
+    dev: Encoded
+    test: Encoded
+    ids_sha256: str
+    pool: int
+    source: str
+
+
+def subset_positions(
+    labels: numpy.ndarray, n_train: int | None, seed: int, kind: str = "uniform"
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Positions of the train subset of N and of its dev set of N/6, disjoint, drawn from a train split.
+
+    uniform: N without replacement as AGWM draws them; stratified: class shares kept, as DPS draws them. With n_train
+    None the whole split trains and the dev set is empty. For one seed, a smaller subset is part of a larger one.
+    Errors: DataError when N is larger than the split, or stratified is asked for a number as label.
+    """
+    if n_train is None:
+        return numpy.arange(len(labels)), numpy.arange(0)
+    n_dev = n_train // 6
+    if n_train < 1 or n_train + n_dev > len(labels):
+        largest = 6 * len(labels) // 7
+        raise DataError(
+            f"N={n_train} with a dev set of {n_dev} does not fit a train split of {len(labels)} rows; "
+            f"the largest N that does is about {largest}"
+        )
+    order = array_generator(seed, "subset").permutation(len(labels))
+    if kind == "stratified":
+        order = _stratified(labels, order, seed)
+    elif kind != "uniform":
+        raise DataError(f"unknown kind of subset '{kind}'; known: uniform, stratified")
+    return order[:n_train], order[n_train : n_train + n_dev]
+
+
+def _stratified(labels: numpy.ndarray, order: numpy.ndarray, seed: int) -> numpy.ndarray:
+    """An order of which every prefix has nearly the class shares of the whole split."""
+    if labels.dtype.kind == "f":
+        raise DataError("a stratified subset needs classes; this task's label is a number: use subset: uniform")
+    place = numpy.empty(len(labels))
+    jitter = array_generator(seed, "subset", "strata").random(len(labels))
+    for value in numpy.unique(labels):
+        members = order[labels[order] == value]
+        place[members] = (numpy.arange(len(members)) + jitter[members]) / len(members)
+    return numpy.argsort(place, kind="stable")
+
+
+@cache
+def _rows(task: Task, split: str, glue: Path | None) -> pandas.DataFrame:
+    return load_rows(task, split, glue)
+
+
+_TOKENIZED: dict[tuple[Task, str, Path | None, Hashable, int], Encoded] = {}
+_SUBSETS: dict[tuple[Task, Path | None, Hashable, int, bytes], Encoded] = {}
+MOST_SUBSETS = 16
+"""Tokenised subsets that a process keeps: a sweep does all methods of one task, size and seed close together."""
+
+
+def load_splits(
+    task: Task,
+    n_train: int | None,
+    seed: int,
+    tokenizer: Tokenizer,
+    encoder: Hashable,
+    max_length: int,
+    glue: Path | None = None,
+    kind: str = "uniform",
+) -> Splits:
+    """Train subset, dev set and test split of a run, tokenised; what was read and tokenised is kept for later runs.
+
+    The official validation split is the test set (labels of the official test split are not public).
+    """
+    rows = _rows(task, task.train, glue)
+    train, dev = subset_positions(rows["label"].to_numpy(), n_train, seed, kind)
+    test_key = (task, task.test, glue, encoder, max_length)
+    if test_key not in _TOKENIZED:
+        _TOKENIZED[test_key] = tokenize(task, _rows(task, task.test, glue), tokenizer, max_length)
+    chosen = numpy.concatenate([train, dev])
+    subset_key = (task, glue, encoder, max_length, chosen.tobytes())
+    if subset_key not in _SUBSETS:
+        while len(_SUBSETS) >= MOST_SUBSETS:
+            del _SUBSETS[next(iter(_SUBSETS))]
+        _SUBSETS[subset_key] = tokenize(task, rows.iloc[chosen], tokenizer, max_length)
+    encoded = _SUBSETS[subset_key]
+    ids = ",".join(map(str, rows["idx"].to_numpy()[chosen].tolist()))
+    return Splits(
+        train=encoded.select(numpy.arange(len(train))),
+        dev=encoded.select(numpy.arange(len(train), len(chosen))),
+        test=_TOKENIZED[test_key],
+        ids_sha256=hashlib.sha256(ids.encode()).hexdigest(),
+        pool=len(rows),
+        source=source_name(task, glue),
+    )

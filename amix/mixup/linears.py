@@ -1,0 +1,46 @@
+"""Which matrices of a model are mixed."""
+
+import re
+from collections.abc import Sequence
+
+from torch import nn
+
+
+def block_linears(model: nn.Module, patterns: Sequence[str] | None = None) -> dict[str, nn.Linear]:
+    """Linear modules of a model by name, a module or a weight that occurs twice only once.
+
+    patterns None: the linears inside the transformer blocks of the pretrained part, and its pooler. The task head and
+    a pooler that belongs to it (DeBERTa-v2, RoBERTa, ELECTRA) are new, so there is no pretrained weight to speak of.
+    Otherwise: every linear whose name a regular expression of patterns finds.
+
+    Raises ValueError when nothing is found, with the linears that are there.
+    """
+    linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    if patterns is None:
+        chosen = _pretrained_linears(model, linears)
+    else:
+        chosen = [name for name in linears if any(re.search(pattern, name) for pattern in patterns)]
+    found: dict[int, str] = {}
+    for name in chosen:
+        found.setdefault(id(linears[name].weight), name)
+    if not found:
+        wanted = "in the transformer blocks or the pooler" if patterns is None else f"matching {list(patterns)}"
+        raise ValueError(
+            f"{type(model).__name__} has no nn.Linear {wanted}. Its linears: {sorted(linears)[:12] or 'none'}. "
+            "Name the modules by regular expressions."
+        )
+    return {name: linears[name] for name in found.values()}
+
+
+def _pretrained_linears(model: nn.Module, linears: dict[str, nn.Linear]) -> list[str]:
+    """Names of the linears in the blocks (module lists) and the pooler of the pretrained part."""
+    body = getattr(model, "base_model", model)
+    inside = {id(module) for module in body.modules()}
+    in_blocks = {
+        id(module) for blocks in body.modules() if isinstance(blocks, nn.ModuleList) for module in blocks.modules()
+    }
+    return [
+        name
+        for name, linear in linears.items()
+        if id(linear) in in_blocks or (id(linear) in inside and "pooler" in name.split("."))
+    ]

@@ -1,0 +1,1 @@
+"""Encoders as classifiers: loading them, finding their parts, pooling, additions, and export as plain checkpoints."""

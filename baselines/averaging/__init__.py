@@ -1,0 +1,1 @@
+"""Methods that finetune as usual and evaluate an average of weights."""

@@ -1,0 +1,26 @@
+"""What the methods share that evaluate an average of weights."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from amix.training.fit import Fit
+from amix.training.method import Method, Model
+
+
+class Averaging(Method):
+    """What the methods share: a second model that holds the average and is evaluated."""
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Make the second model; what does not train needs no average."""
+        self.averaged: nn.Module = copy.deepcopy(model).requires_grad_(False)
+        pairs = zip(model.parameters(), self.averaged.parameters(), strict=True)
+        trained = [(live, mean) for live, mean in pairs if live.requires_grad]
+        self.live: list[Tensor] = [live for live, _ in trained]
+        self.mean: list[Tensor] = [mean for _, mean in trained]
+
+    @torch.no_grad()
+    def approach(self, weight: float) -> None:
+        """Move the average by this share towards the weights in training."""
+        torch._foreach_lerp_(self.mean, self.live, weight)

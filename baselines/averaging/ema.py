@@ -1,0 +1,45 @@
+"""An exponential moving average of the weights."""
+
+from dataclasses import dataclass
+
+from amix.training.fit import Fit
+from amix.training.method import Model
+from amix.training.registry import register
+from baselines.averaging._averaging import Averaging
+
+
+@register
+class EMA(Averaging):
+    """Exponential moving average of the weights: mean <- d * mean + (1 - d) * w after every update.
+
+    Polyak and Juditsky (1992) average all iterates; the exponential form with d = 0.999 is that of Tarvainen and
+    Valpola (2017), section 3. Early on d is (1 + t) / (10 + t) where that is smaller, as in TensorFlow's
+    ExponentialMovingAverage, since a window of 1000 updates would still hold the pretrained weights at the end of a
+    short run (`warm_up: false` leaves that out).
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """decay: d."""
+
+        decay: float = 0.999
+        warm_up: bool = True
+
+    name = "ema"
+    paper = "Polyak and Juditsky, SICON 1992; Tarvainen and Valpola, NeurIPS 2017"
+    year = 1992
+    kind = "averaging"
+    null = {"decay": 0.0}
+    parity = "no official code; the mean is checked against torch's AveragedModel"
+    overhead_limit = 1.10
+    grid = {"decay": (0.9, 0.99, 0.999), "warm_up": (True, False)}
+
+    def after_step(self, model: Model, fit: Fit) -> None:
+        """Move the mean."""
+        step = fit.step + 1
+        decay = min(self.config.decay, (1 + step) / (10 + step)) if self.config.warm_up else self.config.decay
+        self.approach(1 - decay)
+
+    def for_evaluation(self, model: Model, fit: Fit) -> Model:
+        """The mean."""
+        return self.averaged

@@ -1,0 +1,1 @@
+"""The floor: classifiers fitted in closed form or to convergence, with no finetuning at all."""

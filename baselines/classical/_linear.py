@@ -1,0 +1,71 @@
+"""What the classifiers share that are fitted in closed form or to convergence."""
+
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from amix.data.metrics import score
+from amix.specs.recipe import Recipe
+from amix.training.evaluation import predict
+from amix.training.fit import Fit
+from amix.training.method import Method, Model
+
+
+class Linear(Method):
+    """A linear classifier on fixed features, by scikit-learn: logistic regression, or ridge regression for numbers."""
+
+    kind = "classical"
+    passes = 0.0
+    trains_by_steps = False
+
+    def solve(self, features: Any, labels: Tensor, fit: Fit) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Weights [outputs, features] and biases [outputs]; features an array or a sparse matrix.
+
+        C is that of logistic regression, with loss C * sum of cross-entropies + |w|^2 / 2; ridge's weight of |w|^2
+        relative to the sum of squared errors is accordingly 1 / (2 C).
+        """
+        from sklearn.linear_model import LogisticRegression, Ridge  # Takes a second to import.
+
+        if fit.task.regression:
+            ridge = Ridge(alpha=0.5 / self.config.C).fit(features, labels.double().numpy())
+            return ridge.coef_.reshape(1, -1), numpy.atleast_1d(ridge.intercept_)
+        weights = numpy.zeros((fit.task.outputs, features.shape[1]))
+        biases = numpy.full(fit.task.outputs, UNSEEN)
+        classes = numpy.unique(labels.numpy())
+        if len(classes) == 1:
+            biases[classes] = 0.0
+            return weights, biases
+        logistic = LogisticRegression(C=self.config.C, max_iter=self.config.iterations).fit(features, labels.numpy())
+        # Of two classes scikit-learn gives one row, the logit of the second: half of it each way is the same model.
+        rows, offsets = logistic.coef_, logistic.intercept_
+        if len(classes) == 2:
+            rows, offsets = numpy.concatenate([-rows, rows]) / 2, numpy.concatenate([-offsets, offsets]) / 2
+        weights[classes], biases[classes] = rows, offsets
+        return weights, biases
+
+    def note(self, model: Model, fit: Fit) -> None:
+        """Write the one point of the curve: the loss on the training set, and the dev score."""
+        logits = torch.from_numpy(predict(model, fit.train, fit).logits)
+        loss = float(fit.task_loss(logits, {"labels": fit.train.labels}))
+        point: dict[str, Any] = {"stage": fit.stage, "step": 0, "epoch": 1, "train_loss": loss}
+        if len(fit.dev):
+            found = predict(model, fit.dev, fit).predictions
+            point["dev"] = score(fit.task.metrics, fit.dev.labels.numpy(), found)
+            fit.best.epoch = 1
+        fit.curve.append(point)
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """One forward pass over the examples, a third of a forward and backward pass."""
+        return -(-n_train // recipe.batch_size) / (3 * max(1, recipe.total_steps(n_train)))
+
+
+UNSEEN = -30.0
+"""Logit of a class of which the training set has no example."""
+
+
+def write(parameter: Tensor, values: numpy.ndarray) -> None:
+    """Put values into a parameter."""
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(values))

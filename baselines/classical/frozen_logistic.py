@@ -1,0 +1,90 @@
+"""Logistic regression on the features of the frozen encoder."""
+
+from dataclasses import dataclass
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from amix.data.encoded import Encoded, evaluation_batches
+from amix.models.architecture import head_modules
+from amix.training.fit import Fit
+from amix.training.method import MethodError, Model
+from amix.training.registry import register
+from baselines.classical._linear import Linear, write
+
+
+@register
+class FrozenLogistic(Linear):
+    """The pretrained encoder as a fixed feature extractor: logistic (or ridge) regression on what its last layer reads.
+
+    The features are the input of the head's last linear layer, without dropout, in units of their deviation on the
+    training set; the solution is written into that layer, so that the model is a plain checkpoint. Where the head has
+    a new dense layer below it (RoBERTa, DeBERTa-v2), that layer keeps its random draw and mixes the encoder's features.
+    Peters et al. (2019) compare such feature extraction with finetuning.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """C: inverse strength of the regularisation. iterations: at most so many. standardise: units of deviation."""
+
+        C: float = 0.1
+        iterations: int = 2000
+        standardise: bool = True
+
+    name = "frozen_logistic"
+    paper = "Peters et al., RepL4NLP 2019"
+    year = 2019
+    parity = "no official code; scikit-learn's solver, predictions equal its own"
+    grid = {"C": (0.001, 0.01, 0.1, 1.0, 10.0)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze all but the last linear layer."""
+        self.last = last_linear(model)
+        model.requires_grad_(False)
+        self.last.requires_grad_(True)
+        return model
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """Compute the features, solve, write the solution into the head."""
+        with fit.cost.timed("train"):
+            features = inputs_of(self.last, model, fit.train, fit).double().numpy()
+            mean, deviation = numpy.zeros(features.shape[1]), numpy.ones(features.shape[1])
+            if self.config.standardise:
+                mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-12
+            weights, biases = self.solve((features - mean) / deviation, fit.train.labels, fit)
+            weights = weights / deviation
+            write(self.last.weight, weights)
+            write(self.last.bias, biases - weights @ mean)
+        self.note(model, fit)
+        return model
+
+
+def last_linear(model: nn.Module) -> nn.Linear:
+    """The head's last linear layer, whose outputs are the logits.
+
+    Errors: MethodError when the head has no linear layer.
+    """
+    linears = [module for module in head_modules(model) if isinstance(module, nn.Linear)]
+    if not linears:
+        raise MethodError(f"the head of {type(model).__name__} has no linear layer")
+    return linears[-1]
+
+
+def inputs_of(module: nn.Module, model: nn.Module, data: Encoded, fit: Fit) -> Tensor:
+    """What the module reads for each example, [n, features], in evaluation mode; the model's mode is put back."""
+    read: list[Tensor] = []
+    handle = module.register_forward_pre_hook(lambda _, args: read.append(args[0].float().cpu()))
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            order = []
+            for positions in evaluation_batches(data):
+                fit.logits(model, data.batch(positions, fit.device))
+                order.append(positions)
+    finally:
+        handle.remove()
+        model.train(training)
+    features = torch.cat(read)
+    return features[torch.argsort(torch.cat(order))].clone()

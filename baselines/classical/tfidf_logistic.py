@@ -1,0 +1,97 @@
+"""Logistic regression on TF-IDF: the floor, which knows no language."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+
+from amix.data.encoded import Encoded
+from amix.models.architecture import embeddings
+from amix.models.with_addition import Extended
+from amix.training.fit import Fit
+from amix.training.method import Model
+from amix.training.registry import register
+from baselines.classical._linear import Linear, write
+
+
+class BagOfTokens(nn.Module):
+    """Logits of a linear classifier on the TF-IDF weights of a text's tokens, scaled to length 1.
+
+    Export writes the source of this class beside its weights, so that it uses torch, nn, functional and Any alone.
+    """
+
+    def __init__(self, vocabulary: int, outputs: int) -> None:
+        super().__init__()
+        self.arguments: dict[str, Any] = {"vocabulary": vocabulary, "outputs": outputs}
+        self.weight = nn.Embedding(vocabulary, outputs)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.idf: torch.Tensor
+        self.register_buffer("idf", torch.ones(vocabulary))
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> torch.Tensor:
+        """A token that occurs c times counts c * idf; summed over occurrences, so that nothing is vocabulary long."""
+        idf = self.idf[input_ids] * attention_mask
+        same = (input_ids.unsqueeze(1) == input_ids.unsqueeze(2)) * attention_mask.unsqueeze(1)
+        length = (same.sum(dim=2) * idf.square()).sum(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
+        return (self.weight(input_ids) * (idf / length).unsqueeze(2)).sum(dim=1) + self.bias
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The table with a row per token."""
+        return self.weight
+
+
+@register
+class TfidfLogistic(Linear):
+    """TF-IDF of the encoder's tokens and logistic (or ridge) regression: a classifier that knows no language.
+
+    Sparck Jones (1972) for the weights, in scikit-learn's form: count * (ln((1 + n) / (1 + df)) + 1), scaled to
+    length 1.
+    A pair of texts is one bag; special tokens count as any other. Uses nothing of the encoder but its tokenizer.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """C: inverse strength of the regularisation. iterations: at most so many."""
+
+        C: float = 10.0
+        iterations: int = 2000
+
+    name = "tfidf_logistic"
+    paper = "Sparck Jones, J. Documentation 1972"
+    year = 1972
+    plain_checkpoint = False
+    parity = "no official code; scikit-learn's features and solver, predictions equal its own"
+    grid = {"C": (0.1, 1.0, 10.0, 100.0)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """A bag of tokens in place of the encoder."""
+        table = embeddings(model)
+        assert isinstance(table, nn.Embedding)
+        return Extended(None, BagOfTokens(table.num_embeddings, fit.task.outputs).to(fit.device))
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """Count, weight, solve, write."""
+        from sklearn.feature_extraction.text import TfidfTransformer
+
+        bag = model.addition
+        assert isinstance(bag, BagOfTokens)
+        with fit.cost.timed("train"):
+            transformer = TfidfTransformer()
+            features = transformer.fit_transform(token_counts(fit.train, bag.weight.num_embeddings))
+            weights, biases = self.solve(features, fit.train.labels, fit)
+            write(bag.idf, transformer.idf_)
+            write(bag.weight.weight, weights.T)
+            write(bag.bias, biases)
+        self.note(model, fit)
+        return model
+
+
+def token_counts(data: Encoded, vocabulary: int) -> Any:
+    """How often each token occurs in each text: a sparse matrix [n, vocabulary]."""
+    from scipy.sparse import csr_matrix
+
+    rows, columns = numpy.nonzero(data.inputs["attention_mask"].numpy())
+    tokens = data.inputs["input_ids"].numpy()[rows, columns]
+    return csr_matrix((numpy.ones(len(rows)), (rows, tokens)), shape=(len(data), vocabulary))

@@ -1,0 +1,69 @@
+"""Uniform soup: what remains of the mixup's gain when only its averaging is kept."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from amix.agwm.split_search import SplitConfig, split_fit
+from amix.specs.recipe import Recipe
+from amix.training.fit import Fit
+from amix.training.loop import train
+from amix.training.method import Method, Model
+from amix.training.registry import register
+from amix.training.weight_averaging import RunningMean, kept_weights, put_back
+
+
+@dataclass(frozen=True)
+class SoupConfig(SplitConfig):
+    """Splits as in the search. finetune: whether the second stage on the whole subset takes place."""
+
+    finetune: bool = True
+
+
+@register
+class Soup(Method):
+    """K plain finetunings on random 80 % splits, their weights averaged, then finetuned on the whole subset.
+
+    The mixup's procedure without attention: splits, batch order, dropout and head are the same for the same seed.
+    Every split starts from the same weights, as in uniform model soups.
+    """
+
+    name = "soup"
+    paper = "Wortsman et al., ICML 2022 (uniform soup), over splits of the training set"
+    year = 2022
+    kind = "control"
+    parity = "no official code"
+    Config: ClassVar[type] = SoupConfig
+    null = {"splits": 0}
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """Train every split from the same start, average, finetune."""
+        start = kept_weights(model, fit.pretrained)
+        mean = RunningMean()
+        for number in range(self.parts()):
+            mean.add(fit.part(self, model, number))
+            put_back(model, start)
+        if mean.count:
+            mean.write(_trained(model))
+        del start, mean
+        return train(self, model, fit) if self.config.finetune else model
+
+    def parts(self) -> int:
+        """The splits."""
+        return int(self.config.splits)
+
+    def part(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
+        """Plain finetuning on one split."""
+        train(Method(), model, split_fit(self.config, fit, number)[0])
+        return _trained(model)
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """Splits and finetuning together, against plain finetuning with the same recipe."""
+        config: SoupConfig = self.config
+        plain = recipe.total_steps(n_train)
+        return (config.splits * config.iterations(n_train, recipe.batch_size) + plain * config.finetune) / plain
+
+
+def _trained(model: Model) -> dict[str, Tensor]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

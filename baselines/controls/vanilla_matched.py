@@ -1,0 +1,33 @@
+"""Plain finetuning with the mixup's passes: what its extra steps alone give."""
+
+from dataclasses import replace
+from typing import ClassVar
+
+from amix.agwm.method import AGWM, AGWMConfig
+from amix.specs.recipe import Recipe
+from amix.training.fit import Fit
+from amix.training.loop import train
+from amix.training.method import Method, Model
+from amix.training.registry import register
+
+
+@register
+class VanillaMatched(Method):
+    """Plain finetuning with as many forward and backward passes as the mixup with these settings, in one long run."""
+
+    name = "vanilla_matched"
+    paper = "Devlin et al., NAACL 2019"
+    year = 2019
+    kind = "control"
+    parity = "no official code"
+    Config: ClassVar[type] = AGWMConfig
+    null = {"splits": 0}
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """One training, longer."""
+        steps = round(self.relative_passes(len(fit.train), fit.recipe) * fit.recipe.total_steps(len(fit.train)))
+        return train(self, model, fit.for_stage(fit.stage, recipe=replace(fit.recipe, steps=steps)))
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """Those of the mixup."""
+        return AGWM(self.config).relative_passes(n_train, recipe)

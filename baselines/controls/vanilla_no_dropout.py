@@ -1,0 +1,22 @@
+"""Plain finetuning without dropout."""
+
+from amix.models.architecture import set_dropout
+from amix.training.fit import Fit
+from amix.training.method import Method, Model
+from amix.training.registry import register
+
+
+@register
+class VanillaNoDropout(Method):
+    """Plain finetuning with every dropout at zero, as some published baselines do without saying so."""
+
+    name = "vanilla_no_dropout"
+    paper = "Devlin et al., NAACL 2019"
+    year = 2019
+    kind = "control"
+    parity = "no official code"
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Switch dropout off."""
+        set_dropout(model, 0.0)
+        return model

@@ -1,0 +1,1 @@
+"""Methods that train some layers and leave the others as pretrained."""

@@ -1,0 +1,51 @@
+"""Training the head alone."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from amix.data.encoded import Batch
+from amix.models.architecture import backbone
+from amix.training.fit import Fit
+from amix.training.method import Groups, Method, Model
+from amix.training.registry import register
+
+
+@register
+class LinearProbe(Method):
+    """Train the head alone, on the features of the frozen body without dropout.
+
+    BERT's pretrained pooler belongs to the body and stays frozen; the heads of RoBERTa and DeBERTa-v2 begin with a new
+    dense layer, which trains, so that there the probe is not linear. Alain and Bengio (2017), section 3. It has a
+    learning rate of its own, because that of full finetuning does not move a new head far (`lr: null` takes the
+    recipe's); the paper's probes are trained until they converge, for which few epochs are a short budget.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """lr: learning rate of the head."""
+
+        lr: float | None = 1e-3
+
+    name = "linear_probe"
+    paper = "Alain and Bengio, ICLR Workshop 2017"
+    year = 2017
+    kind = "layers"
+    passes = 0.5  # A forward pass, and a backward pass that ends below the head.
+    parity = "no official code"
+    grid = {"lr": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze the body."""
+        backbone(model).requires_grad_(False)
+        return model
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """The head, at the learning rate of the method."""
+        groups = super().param_groups(model, fit)
+        return groups if self.config.lr is None else [group | {"lr": self.config.lr} for group in groups]
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss in evaluation mode, in which an example has the same features at every epoch."""
+        model.eval()
+        return super().loss(model, batch, fit)

@@ -1,0 +1,47 @@
+"""Training the top layers alone."""
+
+from dataclasses import dataclass
+
+from amix.models.architecture import backbone, blocks, pretrained_pooler
+from amix.training.fit import Fit
+from amix.training.method import Method, MethodError, Model
+from amix.training.registry import register
+
+
+@register
+class TopKLayers(Method):
+    """Finetune the top k Transformer blocks, the pooler and the head; embeddings and lower blocks stay pretrained.
+
+    Houlsby et al. (2019), section 3.4 ("variable fine-tuning"), who sweep k; a k above the number of blocks means all.
+    The variant in Sai-Ashish/BFTSS, topk_freeze.py, which AGWM's baseline probably descends from, trains the embeddings
+    too (`freeze_embeddings: false`) and names the highest frozen block, counted from 0: its i is k = blocks - 1 - i.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """k: blocks to train from the top, 0 for none."""
+
+        k: int = 3
+        freeze_embeddings: bool = True
+
+    name = "topk_layers"
+    paper = "Houlsby et al., ICML 2019"
+    year = 2019
+    kind = "layers"
+    null = {"k": 1000, "freeze_embeddings": False}
+    parity = "matched: the same parameters train (topk_bert, topk_roberta)"
+    grid = {"k": (1, 2, 3, 5)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze what lies below the top k blocks."""
+        if self.config.k < 0:
+            raise MethodError(f"{self.name}: k must be 0 or more, not {self.config.k}")
+        all_blocks = blocks(model)
+        lower = all_blocks[: max(0, len(all_blocks) - self.config.k)]
+        if self.config.freeze_embeddings:
+            backbone(model).requires_grad_(False)
+            for module in (*all_blocks[len(lower) :], *pretrained_pooler(model)):
+                module.requires_grad_(True)
+        for block in lower:
+            block.requires_grad_(False)
+        return model

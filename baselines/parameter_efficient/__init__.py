@@ -1,0 +1,1 @@
+"""Methods that train few parameters: adapters, prompts, scales, biases."""

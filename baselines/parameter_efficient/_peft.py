@@ -1,0 +1,86 @@
+"""What all methods through peft share."""
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+from amix.models.architecture import backbone, head_names
+from amix.random_streams import derive, kept_random_state
+from amix.training.fit import Fit
+from amix.training.method import Groups, Method, MethodError, Model
+
+QUERY_AND_VALUE = (
+    ("query", "value"),  # BERT, RoBERTa, ELECTRA, ALBERT
+    ("query_proj", "value_proj"),  # DeBERTa-v2
+    ("q_lin", "v_lin"),  # DistilBERT
+    ("q_proj", "v_proj"),  # most decoders
+    ("in_proj",),  # DeBERTa, fused
+    ("Wqkv",),  # ModernBERT, fused
+    ("c_attn",),  # GPT-2, fused
+    ("q", "v"),  # MPNet, T5
+)
+KEY_AND_VALUE = (("key", "value"), ("key_proj", "value_proj"), ("k_lin", "v_lin"), ("k_proj", "v_proj"), ("k", "v"))
+
+
+def attention_targets(model: nn.Module, families: tuple[tuple[str, ...], ...] = QUERY_AND_VALUE) -> list[str]:
+    """Last parts of the names of the query and value projections, or of those of another table of families.
+
+    Errors: MethodError that lists the linear layers when no known family's names are there.
+    """
+    modules = [name for name, module in backbone(model).named_modules() if list(module.parameters(recurse=False))]
+    endings = {name.rsplit(".", 1)[-1] for name in modules}
+    for names in families:
+        if endings.issuperset(names):
+            return list(names)
+    raise MethodError(
+        f"no {' and '.join(families[0])} projections known in {type(model).__name__}; name them with `targets`. "
+        f"Names there: {', '.join(sorted(endings))}"
+    )
+
+
+class PeftMethod(Method):
+    """A frozen body with peft's modules in it and a head that trains; the modules merge into the body at the end.
+
+    BERT's pretrained pooler stays frozen, as with peft's own classifier, while the new dense layer in the heads of
+    RoBERTa and DeBERTa-v2 trains. Full finetuning's learning rate hardly moves these modules, so that each method has
+    one of its own (`lr: null` takes the recipe's).
+    """
+
+    kind = "parameter-efficient"
+    parity = "departs: peft's implementation, not compared with numbers of the official code"
+
+    def settings(self, model: Model, fit: Fit) -> Any:
+        """peft's configuration for this model."""
+        raise NotImplementedError
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze the body and put peft's modules into it; the model itself stays, with its class and its hooks."""
+        from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING  # Takes seconds to import, which plans need not wait for.
+
+        settings = self.settings(model, fit)
+        head = head_names(model)
+        with kept_random_state(fit.device), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)  # LayerNorm, which peft supports.
+            torch.manual_seed(derive(fit.seed, "method", "adapters"))
+            self.adapted = PEFT_TYPE_TO_TUNER_MAPPING[settings.peft_type](model, {"default": settings}, "default")
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad or name in head)
+        return model
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """peft's modules and the head, at the learning rate of the method."""
+        return at_own_lr(super().param_groups(model, fit), self.config.lr)
+
+    def export(self, model: Model, fit: Fit) -> Model:
+        """A plain copy with peft's modules merged into the weights; the training model stays as it is."""
+        merged = copy.deepcopy(self.adapted).merge_and_unload()
+        assert isinstance(merged, nn.Module)
+        return merged
+
+
+def at_own_lr(groups: Groups, lr: float | None) -> Groups:
+    """The groups at a learning rate of their own; None leaves them at the recipe's."""
+    return groups if lr is None else [group | {"lr": lr} for group in groups]

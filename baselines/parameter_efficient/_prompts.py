@@ -1,0 +1,76 @@
+"""What the methods share that learn what stands before the text."""
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from amix.models.architecture import backbone, embeddings, head_names, set_dropout
+from amix.models.with_addition import Extended
+from amix.random_streams import derive, kept_random_state
+from amix.training.fit import Fit
+from amix.training.method import Groups, Method, MethodError, Model
+from baselines.parameter_efficient._peft import at_own_lr
+from baselines.parameter_efficient._virtual_tokens import VirtualTokens
+
+
+class PromptMethod(Method):
+    """A frozen body, learned vectors before the text, a head that trains.
+
+    The modules that make the vectors are peft's. Departs from peft's classifier, which lets the head read the first
+    learned token: here it reads the text's own states (its [CLS], or their mean), as in plain finetuning. P-tuning v2
+    trains 60 epochs on RTE, so that 300 examples and 3 epochs are a far too short budget. `dropout` is that of encoder
+    and head while the vectors train, which the official scripts set task by task; None is the encoder's own.
+    """
+
+    kind = "parameter-efficient"
+    plain_checkpoint = False
+
+    def addition(self, model: nn.Module) -> VirtualTokens:
+        """The vectors as they train."""
+        raise NotImplementedError
+
+    def finished(self, addition: VirtualTokens) -> VirtualTokens:
+        """The vectors alone, without what made them."""
+        plain = type(addition)(**addition.arguments)
+        plain.vectors.data.copy_(addition().detach())
+        return plain
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze the body and put the vectors before its input.
+
+        Errors: MethodError when texts and vectors together are longer than the encoder's positions.
+        """
+        assert isinstance(model, PreTrainedModel)
+        positions = getattr(model.config, "max_position_embeddings", None)
+        if positions is not None and fit.recipe.max_length + self.config.tokens > positions:
+            raise MethodError(
+                f"{self.name}: max_length {fit.recipe.max_length} and {self.config.tokens} tokens before it are more "
+                f"than the encoder's {positions} positions"
+            )
+        if self.config.dropout is not None:
+            set_dropout(model, self.config.dropout)
+        with kept_random_state(fit.device):
+            torch.manual_seed(derive(fit.seed, "method", "prompt"))
+            addition = self.addition(model).to(fit.device)
+        head = head_names(model)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in head)
+        addition.attach(backbone(model))
+        return Extended(model, addition)
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """Vectors and head, at the learning rate of the method."""
+        return at_own_lr(super().param_groups(model, fit), self.config.lr)
+
+    def export(self, model: Model, fit: Fit) -> Model:
+        """The classifier, whose hooks stay, and the vectors as they are now."""
+        assert isinstance(model, Extended)
+        assert isinstance(model.addition, VirtualTokens)
+        return Extended(model.classifier, self.finished(model.addition))
+
+
+def width(model: nn.Module) -> int:
+    """Width of the embedded tokens."""
+    table = embeddings(model)
+    assert isinstance(table, nn.Embedding)
+    return table.embedding_dim

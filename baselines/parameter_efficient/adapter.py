@@ -1,0 +1,121 @@
+"""Small networks between the frozen layers of an encoder, which cannot be merged into its weights."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from amix.models.architecture import backbone, blocks, head_names
+from amix.models.with_addition import Extended
+from amix.random_streams import tensor_generator
+from amix.training.fit import Fit
+from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.registry import register
+from baselines.parameter_efficient._peft import at_own_lr
+
+
+class Bottlenecks(nn.Module):
+    """After each module named in places: h + W2 gelu(W1 h + b1) + b2.
+
+    Export writes the source of this class beside its weights, so that it uses torch, nn, functional and Any alone.
+    """
+
+    def __init__(self, places: list[str], width: int, bottleneck: int) -> None:
+        super().__init__()
+        self.arguments: dict[str, Any] = {"places": places, "width": width, "bottleneck": bottleneck}
+        self.places = places
+        self.down = nn.ModuleList(nn.Linear(width, bottleneck) for _ in places)
+        self.up = nn.ModuleList(nn.Linear(bottleneck, width) for _ in places)
+
+    def attach(self, body: nn.Module) -> None:
+        """Put the networks behind their places in this encoder."""
+        for place, down, up in zip(self.places, self.down, self.up, strict=True):
+            body.get_submodule(place).register_forward_hook(self.after(down, up))
+
+    def after(self, down: nn.Module, up: nn.Module) -> Any:
+        """Hook that adds what a network makes of a module's output."""
+
+        def add(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+            added: torch.Tensor = up(functional.gelu(down(output), approximate="tanh"))
+            return output + added
+
+        return add
+
+
+@register
+class Adapter(Method):
+    """Adapters: a bottleneck after the attention and one after the feed-forward part of every block.
+
+    h + W2 gelu(W1 h + b1) + b2, behind the projection and its dropout and before the residual sum, nearly the identity
+    at the start (weights from a normal distribution of deviation 0.001 cut at two, biases 0). Trained are the
+    adapters, all LayerNorms and the head. Houlsby et al. (2019), section 2.1; official code: google-research/
+    adapter-bert, modeling.py, feedforward_adapter, with gelu in its tanh form as there. lr is the code's, the
+    bottlenecks to search are the paper's. 300 examples and 3 epochs are a short budget.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """bottleneck: its width. deviation: of the starting weights. lr: null takes the recipe's."""
+
+        bottleneck: int = 64
+        deviation: float = 1e-3
+        lr: float | None = 3e-4
+
+    name = "adapter"
+    paper = "Houlsby et al., ICML 2019"
+    year = 2019
+    kind = "parameter-efficient"
+    plain_checkpoint = False
+    parity = "departs: official code is TensorFlow 1; formula, start and places read from it, not run"
+    grid = {"bottleneck": (8, 64, 256), "lr": (3e-4, 1e-3, 3e-3)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze all but LayerNorms and head, and put the adapters in."""
+        assert isinstance(model, PreTrainedModel)
+        trained = {id(parameter) for module in normalisations(backbone(model)) for parameter in module.parameters()}
+        head = head_names(model)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in head or id(parameter) in trained)
+        width = int(model.config.hidden_size)
+        addition = Bottlenecks(places(model), width, self.config.bottleneck).to(fit.device)
+        generator = tensor_generator(fit.seed, "method", "adapters")
+        start = self.config.deviation
+        for parameter in addition.parameters():
+            values = torch.zeros(parameter.shape)
+            if parameter.dim() > 1 and start > 0:
+                nn.init.trunc_normal_(values, 0.0, start, -2 * start, 2 * start, generator=generator)
+            parameter.data.copy_(values)
+        addition.attach(backbone(model))
+        return Extended(model, addition)
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """Adapters, LayerNorms and head, at the learning rate of the method."""
+        return at_own_lr(super().param_groups(model, fit), self.config.lr)
+
+
+def normalisations(module: nn.Module) -> list[nn.Module]:
+    """The normalisation layers inside."""
+    return [part for part in module.modules() if "norm" in type(part).__name__.lower()]
+
+
+def places(model: nn.Module) -> list[str]:
+    """Names in the body of the dropouts behind the projections that end attention and feed-forward part.
+
+    Errors: MethodError when the blocks are not built so.
+    """
+    names = {id(module): name for name, module in backbone(model).named_modules()}
+    ends = [part for block in blocks(model) for part in block.modules() if ends_part(part)]
+    if len(ends) != 2 * len(blocks(model)):
+        raise MethodError(
+            f"{type(model).__name__}: adapters go behind two modules with dropout and LayerNorm in every block, one "
+            f"that ends the attention and one the feed-forward part; {len(blocks(model))} blocks have {len(ends)}"
+        )
+    return [names[id(part.dropout)] for part in ends]
+
+
+def ends_part(module: nn.Module) -> bool:
+    """Whether this has dropout (behind its projection), residual sum and LayerNorm."""
+    return all(isinstance(getattr(module, name, None), nn.Module) for name in ("dropout", "LayerNorm"))

@@ -1,0 +1,53 @@
+"""(IA)3: scales of keys, values and inner activations."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from amix.mixup.linears import block_linears
+from amix.training.fit import Fit
+from amix.training.method import MethodError, Model
+from amix.training.registry import register
+from baselines.parameter_efficient._peft import KEY_AND_VALUE, PeftMethod, attention_targets
+
+
+@register
+class IA3(PeftMethod):
+    """(IA)3: learned scales on the keys, on the values and on the inner activations of the feed-forward layers.
+
+    Liu et al. (2022), section 3.3, through peft; all scales start at 1. peft's own choice of targets for BERT scales
+    the input of the attention's output layer as well; we keep to the paper. lr is the paper's, with Adafactor and 1000
+    updates.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """lr: null takes the recipe's."""
+
+        lr: float | None = 3e-3
+
+    name = "ia3"
+    paper = "Liu et al., NeurIPS 2022"
+    year = 2022
+    grid = {"lr": (1e-3, 3e-3, 1e-2)}
+
+    def settings(self, model: Model, fit: Fit) -> Any:
+        """Keys, values, and the layers that read the inner activations."""
+        from peft import IA3Config
+
+        inner = feedforward_outputs(model)
+        targets = [*attention_targets(model, KEY_AND_VALUE), *inner]
+        return IA3Config(target_modules=targets, feedforward_modules=inner)
+
+
+def feedforward_outputs(model: nn.Module) -> list[str]:
+    """Names of the second linear layers of the feed-forward parts: those that read more features than they give.
+
+    Errors: MethodError when there are none.
+    """
+    linears = block_linears(model).items()
+    names = [name for name, linear in linears if linear.in_features > linear.out_features]
+    if not names:
+        raise MethodError(f"no layer that closes a feed-forward part found in {type(model).__name__}")
+    return names

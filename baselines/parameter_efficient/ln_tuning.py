@@ -1,0 +1,42 @@
+"""LayerNorm tuning."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from amix.models.architecture import backbone
+from amix.training.fit import Fit
+from amix.training.method import Model
+from amix.training.registry import register
+from baselines.parameter_efficient._peft import PeftMethod
+
+
+@register
+class LNTuning(PeftMethod):
+    """LayerNorm tuning: only the gains and biases of the body's normalisation layers train, and the head.
+
+    Qi et al. (2022), section 3, through peft. lr is ours. Of all methods here it changes the function least.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """lr: null takes the recipe's."""
+
+        lr: float | None = 1e-3
+
+    name = "ln_tuning"
+    paper = "Qi et al., arXiv 2022; Zhao et al., ICLR 2024"
+    year = 2022
+    grid = {"lr": (5e-4, 1e-3, 2e-3, 5e-3)}
+
+    def settings(self, model: Model, fit: Fit) -> Any:
+        """All normalisation layers of the body."""
+        from peft import LNTuningConfig
+
+        inside = {id(module) for module in backbone(model).modules()}
+        return LNTuningConfig(
+            target_modules=[
+                name
+                for name, module in model.named_modules()
+                if id(module) in inside and "norm" in type(module).__name__.lower()
+            ]
+        )

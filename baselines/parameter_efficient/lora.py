@@ -1,0 +1,78 @@
+"""LoRA and its variants rsLoRA and DoRA: low-rank adapters beside the frozen encoder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from amix.training.fit import Fit
+from amix.training.method import Model
+from amix.training.registry import register
+from baselines.parameter_efficient._peft import PeftMethod, attention_targets
+
+
+@register
+class LoRA(PeftMethod):
+    """LoRA: W = W0 + (alpha / rank) B A on the query and value projections, with B = 0 at the start.
+
+    W0 stays as pretrained and the head trains. Hu et al. (2022), section 4.1, through peft. Rank and
+    alpha are peft's defaults; it has a learning rate of its own because that of full finetuning does not train it
+    (`lr: null` takes the recipe's). The paper runs 10 to 80 epochs; 300 examples and 3 epochs are a short budget. As
+    with peft's own classifier, BERT's pretrained pooler stays frozen while RoBERTa's new dense layer trains.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """targets: endings of module names to adapt; empty for the query and value projections."""
+
+        rank: int = 8
+        alpha: float = 8.0
+        dropout: float = 0.0
+        lr: float | None = 5e-4
+        targets: tuple[str, ...] = ()
+
+    name = "lora"
+    paper = "Hu et al., ICLR 2022"
+    year = 2022
+    grid = {"rank": (4, 8, 16), "lr": (2e-4, 5e-4, 1e-3)}
+    variant: ClassVar[Mapping[str, Any]] = {}
+
+    def settings(self, model: Model, fit: Fit) -> Any:
+        """Rank, alpha and targets, and what makes the variant."""
+        from peft import LoraConfig
+
+        return LoraConfig(
+            r=self.config.rank,
+            lora_alpha=self.config.alpha,
+            lora_dropout=self.config.dropout,
+            target_modules=list(self.config.targets) or attention_targets(model),
+            **self.variant,
+        )
+
+
+@register
+class DoRA(LoRA):
+    """DoRA: W = m (W0 + (alpha / rank) B A) / ||W0 + (alpha / rank) B A||, norms per output unit, with m trained too.
+
+    Liu et al. (2024), section 4, through peft; m starts as the norms of W0, so that W starts as W0. Settings as for
+    lora, which the paper compares at equal ranks and learning rates.
+    """
+
+    name = "dora"
+    paper = "Liu et al., ICML 2024"
+    year = 2024
+    variant = {"use_dora": True}
+
+
+@register
+class RsLoRA(LoRA):
+    """rsLoRA: LoRA scaled by alpha / sqrt(rank), so that larger ranks keep learning.
+
+    Kalajdzievski (2023), theorem 3.2, through peft. At rank 8 its step is 2.8 times that of lora; its purpose is
+    larger ranks.
+    """
+
+    name = "rslora"
+    paper = "Kalajdzievski, arXiv 2023"
+    year = 2023
+    variant = {"use_rslora": True}
+    grid = {"rank": (8, 32, 64), "lr": (2e-4, 5e-4, 1e-3)}

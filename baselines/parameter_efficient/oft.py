@@ -1,0 +1,46 @@
+"""Orthogonal finetuning."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from amix.training.fit import Fit
+from amix.training.method import Model
+from amix.training.registry import register
+from baselines.parameter_efficient._peft import PeftMethod, attention_targets
+
+
+@register
+class OFT(PeftMethod):
+    """Orthogonal finetuning: the input of W0 is rotated by a block-diagonal orthogonal R = (I - Q)(I + Q)^-1.
+
+    Qiu et al. (2023), section 3.2, through peft, on the query and value projections as for lora; Q is skew-symmetric
+    and starts at 0. The transform (Cayley's) is exact here; peft's default is the first terms of a series
+    (`series_terms`, 5 there). The paper finetunes image generators, so that block size and lr are peft's and ours.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """block_size: rows of a block. series_terms: 0 for the exact transform."""
+
+        block_size: int = 32
+        series_terms: int = 0
+        dropout: float = 0.0
+        lr: float | None = 1e-3
+        targets: tuple[str, ...] = ()
+
+    name = "oft"
+    paper = "Qiu et al., NeurIPS 2023"
+    year = 2023
+    grid = {"block_size": (16, 32), "lr": (5e-4, 1e-3, 3e-3)}
+
+    def settings(self, model: Model, fit: Fit) -> Any:
+        """Blocks and targets."""
+        from peft import OFTConfig
+
+        return OFTConfig(
+            oft_block_size=self.config.block_size,
+            use_cayley_neumann=self.config.series_terms > 0,
+            num_cayley_neumann_terms=max(1, self.config.series_terms),
+            module_dropout=self.config.dropout,
+            target_modules=list(self.config.targets) or attention_targets(model),
+        )

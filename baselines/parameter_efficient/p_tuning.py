@@ -1,0 +1,47 @@
+"""P-tuning: learned vectors made by a small network."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from amix.training.registry import register
+from baselines.parameter_efficient._prompts import PromptMethod, width
+from baselines.parameter_efficient._virtual_tokens import VirtualTokens
+
+
+@register
+class PTuning(PromptMethod):
+    """P-tuning: the vectors before the text come from a small network, which makes them easier to train.
+
+    Liu et al. (2021), section 3.2, through peft: an MLP of three layers, or with `network: LSTM` the paper's
+    bidirectional LSTM and MLP. They tune the encoder too; here it is frozen, as in peft. lr is ours.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """tokens: vectors. hidden: width of the network, None for the encoder's. network: MLP or LSTM."""
+
+        tokens: int = 20
+        hidden: int | None = None
+        network: str = "MLP"
+        lr: float | None = 1e-3
+        dropout: float | None = None
+
+    name = "p_tuning"
+    paper = "Liu et al., arXiv 2021 (GPT Understands, Too)"
+    year = 2021
+    parity = "departs: the head reads the text's states; these equal peft's"
+    grid = {"network": ("MLP", "LSTM"), "lr": (3e-4, 1e-3, 3e-3)}
+
+    def addition(self, model: nn.Module) -> VirtualTokens:
+        """peft's network."""
+        from peft import PromptEncoder, PromptEncoderConfig
+
+        settings = PromptEncoderConfig(
+            num_virtual_tokens=self.config.tokens,
+            token_dim=width(model),
+            num_transformer_submodules=1,
+            encoder_hidden_size=self.config.hidden or width(model),
+            encoder_reparameterization_type=self.config.network,
+        )
+        return VirtualTokens(self.config.tokens, width(model), PromptEncoder(settings))

@@ -1,0 +1,48 @@
+"""Prompt tuning: learned vectors before the text."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from amix.models.architecture import embeddings
+from amix.training.registry import register
+from baselines.parameter_efficient._prompts import PromptMethod, width
+from baselines.parameter_efficient._virtual_tokens import VirtualTokens
+
+
+@register
+class PromptTuning(PromptMethod):
+    """Prompt tuning: learned vectors before the embedded tokens of every text, starting at those of random tokens.
+
+    Lester et al. (2021), section 2, through peft. They use 100 tokens and find in section 3.2 that more than 20 gain
+    little; theirs is a T5 with Adafactor at lr 0.3, so that the lr for Adam is ours.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """tokens: learned vectors. sample_vocabulary: start at embeddings of random tokens, else at random."""
+
+        tokens: int = 20
+        sample_vocabulary: bool = True
+        lr: float | None = 1e-2
+        dropout: float | None = None
+
+    name = "prompt"
+    paper = "Lester et al., EMNLP 2021"
+    year = 2021
+    parity = "departs: the head reads the text's states; these equal peft's"
+    grid = {"tokens": (5, 20), "lr": (3e-3, 1e-2, 3e-2)}
+
+    def addition(self, model: nn.Module) -> VirtualTokens:
+        """peft's embedding of the tokens."""
+        from peft import PromptTuningConfig
+        from peft.tuners.prompt_tuning import PromptEmbedding
+
+        start = "SAMPLE_VOCAB" if self.config.sample_vocabulary else "RANDOM"
+        settings = PromptTuningConfig(
+            num_virtual_tokens=self.config.tokens,
+            token_dim=width(model),
+            num_transformer_submodules=1,
+            prompt_tuning_init=start,
+        )
+        return VirtualTokens(self.config.tokens, width(model), PromptEmbedding(settings, embeddings(model)))

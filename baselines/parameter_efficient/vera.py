@@ -1,0 +1,46 @@
+"""VeRA: scales of frozen random projections."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from amix.random_streams import derive
+from amix.training.fit import Fit
+from amix.training.method import Model
+from amix.training.registry import register
+from baselines.parameter_efficient._peft import PeftMethod, attention_targets
+
+
+@register
+class VeRA(PeftMethod):
+    """VeRA: W = W0 + diag(b) B diag(d) A, with A and B random, frozen and shared by all layers; b and d train.
+
+    Kopiczko et al. (2024), section 3, through peft, on the query and value projections; b starts at 0, d at 0.1. Rank
+    and d are peft's, A and B come from the run's seed. Needs a larger learning rate than lora; the value is ours.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """initial: value of d. targets: endings of names; empty for the query and value projections."""
+
+        rank: int = 256
+        initial: float = 0.1
+        dropout: float = 0.0
+        lr: float | None = 4e-3
+        targets: tuple[str, ...] = ()
+
+    name = "vera"
+    paper = "Kopiczko et al., ICLR 2024"
+    year = 2024
+    grid = {"rank": (256, 1024), "lr": (4e-3, 1e-2, 2e-2)}
+
+    def settings(self, model: Model, fit: Fit) -> Any:
+        """Rank, start and targets."""
+        from peft import VeraConfig
+
+        return VeraConfig(
+            r=self.config.rank,
+            d_initial=self.config.initial,
+            vera_dropout=self.config.dropout,
+            projection_prng_key=derive(fit.seed, "method", "projections") % 2**31,
+            target_modules=list(self.config.targets) or attention_targets(model),
+        )

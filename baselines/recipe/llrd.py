@@ -1,0 +1,62 @@
+"""Layer-wise learning-rate decay."""
+
+from dataclasses import dataclass
+
+from amix.models.architecture import blocks, head_names, parameter_names, pretrained_pooler, undecayed_names
+from amix.training.fit import Fit
+from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.registry import register
+
+
+@register
+class LayerwiseLearningRates(Method):
+    """LLRD: the learning rate falls by a factor xi from block to block towards the input.
+
+    Head and pooler: lr. Block l of L, counted from the input: lr xi^(L - l + 1), so that the top block is slowed down
+    once. The rest of the body (embeddings, and the relative positions that DeBERTa's blocks share): lr xi^(L + 1).
+    Zhang et al. (2021), section 7; official code: asappresearch/revisit-bert-finetuning, run_glue.py:75-121, which also
+    takes the weight decay from head and pooler (`undecayed_head`). The paper tries lr 2e-5, 5e-5 and 1e-4 where the
+    other methods have 2e-5: `lr_factor` 1, 2.5 and 5.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """xi: the paper searches {0.9, 0.95}. lr_factor: learning rate of the head relative to the recipe's."""
+
+        xi: float = 0.95
+        lr_factor: float = 1.0
+        undecayed_head: bool = False
+
+        def __post_init__(self) -> None:
+            if not 0 < self.xi <= 1:
+                raise MethodError(f"layer-wise learning rates need xi in (0, 1], not {self.xi}")
+
+    name = "llrd"
+    paper = "Howard and Ruder, ACL 2018; Zhang et al., ICLR 2021 (as baseline)"
+    year = 2018
+    kind = "recipe"
+    null = {"xi": 1.0}
+    parity = "matched: decay equal, learning rates to 3e-16 (llrd_bert, llrd_roberta, with undecayed_head)"
+    overhead_limit = 1.10
+    grid = {"xi": (0.9, 0.95), "lr_factor": (1.0, 2.5, 5.0)}
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """One group for each pair of learning rate and weight decay."""
+        depths, undecayed = self.depths(model), undecayed_names(model)
+        lowest = len(blocks(model)) + 1
+        groups: dict[tuple[float, float], list[object]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                depth = depths.get(name, lowest)
+                bare = name in undecayed or (self.config.undecayed_head and depth == 0)
+                lr = fit.recipe.lr * self.config.lr_factor * self.config.xi**depth
+                groups.setdefault((lr, 0.0 if bare else fit.recipe.weight_decay), []).append(parameter)
+        return [{"params": members, "lr": lr, "weight_decay": decay} for (lr, decay), members in groups.items()]
+
+    def depths(self, model: Model) -> dict[str, int]:
+        """How often a parameter's learning rate is multiplied by xi; those below the blocks are left out."""
+        top = head_names(model) | parameter_names(model, pretrained_pooler(model))
+        found = dict.fromkeys(top, 0)
+        for depth, block in enumerate(reversed(blocks(model)), start=1):
+            found |= dict.fromkeys(parameter_names(model, [block]), depth)
+        return found

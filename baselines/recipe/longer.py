@@ -1,0 +1,51 @@
+"""Plain finetuning for longer."""
+
+from dataclasses import dataclass, replace
+
+from amix.specs.recipe import Recipe
+from amix.training.fit import Fit
+from amix.training.loop import train
+from amix.training.method import Method, Model
+from amix.training.registry import register
+
+
+@register
+class Longer(Method):
+    """Plain finetuning for 20 epochs, with bias-corrected AdamW and warm-up over the first tenth of them.
+
+    Mosbach et al. (2021), section 6; official code: uds-lsv/bert-stable-fine-tuning, configs/rte. Their epsilon of Adam
+    is 1e-6, their learning rates are 1e-5, 2e-5 and 3e-5, which `lr_factor` gives relative to the recipe's. Where
+    they keep the checkpoint with the best dev score (run_finetuning.py:255-276), a record holds the scores of the last
+    step and of that checkpoint. The epochs replace those of the recipe, or its steps, even where these are more.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """null leaves epochs, or Adam's epsilon, as in the recipe."""
+
+        epochs: int | None = 20
+        adam_epsilon: float | None = 1e-6
+        lr_factor: float = 1.0
+
+    name = "longer"
+    paper = "Mosbach et al., ICLR 2021"
+    year = 2021
+    kind = "recipe"
+    null = {"epochs": None, "adam_epsilon": None}
+    parity = "departs: torch's AdamW, which decays before the update"
+    grid = {"epochs": (10, 20, 40), "lr_factor": (0.5, 1.0, 1.5)}
+
+    def longer_recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe that this method trains with."""
+        changed = replace(recipe, lr=recipe.lr * self.config.lr_factor)
+        if self.config.adam_epsilon is not None:
+            changed = replace(changed, adam_epsilon=self.config.adam_epsilon)
+        return changed if self.config.epochs is None else replace(changed, epochs=self.config.epochs, steps=None)
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """The main stage, longer."""
+        return train(self, model, fit.for_stage(fit.stage, recipe=self.longer_recipe(fit.recipe)))
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """Its steps, relative to the recipe's."""
+        return self.longer_recipe(recipe).total_steps(n_train) / recipe.total_steps(n_train)

@@ -1,0 +1,53 @@
+"""NoisyTune: noise on the pretrained weights before finetuning."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from amix.models.architecture import backbone
+from amix.random_streams import tensor_generator
+from amix.training.fit import Fit
+from amix.training.method import Method, Model
+from amix.training.registry import register
+
+
+@register
+class NoisyTune(Method):
+    """NoisyTune: W <- W + strength * std(W) * U(-1/2, 1/2) for every tensor of the body, once, before finetuning.
+
+    Wu et al. (2022), equation 1; LayerNorms and biases included, and a tensor that is constant stays so. The authors'
+    snippet of code is meant for the pretrained model; HyPe's implementation (Yuanhy1997/HyPe, main.py), the published
+    one that runs, applies it to the new head too (`perturb_head`).
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """strength: the paper's lambda."""
+
+        strength: float = 0.15
+        perturb_head: bool = False
+
+    name = "noisytune"
+    paper = "Wu et al., ACL 2022"
+    year = 2022
+    kind = "recipe"
+    null = {"strength": 0.0}
+    parity = "matched: parameters to 2e-16 (noisytune, with perturb_head)"
+    overhead_limit = 1.10
+    grid = {"strength": (0.1, 0.15, 0.2), "perturb_head": (False, True)}
+
+    @torch.no_grad()
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Perturb before anything trains."""
+        parameters = list((model if self.config.perturb_head else backbone(model)).parameters())
+        self.generator = tensor_generator(fit.seed, "method", "noise", device=parameters[0].device)
+        for parameter in parameters:
+            if parameter.numel() > 1:  # A single number has no deviation.
+                noise = self.draw_uniform(parameter).sub_(0.5)
+                parameter.add_(noise.mul_(self.config.strength * parameter.std()))
+        return model
+
+    def draw_uniform(self, like: Tensor) -> Tensor:
+        """Numbers in [0, 1), one for each entry."""
+        return torch.empty_like(like).uniform_(generator=self.generator)

@@ -1,0 +1,47 @@
+"""Re-initialising the top layers before finetuning."""
+
+from dataclasses import dataclass
+
+from amix.models.architecture import blocks, initialise, pretrained_pooler
+from amix.random_streams import tensor_generator
+from amix.training.fit import Fit
+from amix.training.method import Method, MethodError, Model
+from amix.training.registry import register
+
+
+@register
+class ReInit(Method):
+    """Draw the top L blocks and the pooler anew: weights N(0, sd), biases 0, LayerNorms 1 and 0.
+
+    Zhang et al. (2021), section 5; official code: asappresearch/revisit-bert-finetuning, run_glue.py. The standard
+    deviation is the encoder's own (0.02 for BERT). The paper chooses L from 1 to 6 of 24 blocks by validation, 5 in its
+    sample script for RTE; on six blocks, one is the share that four are there, hence the default. Poolers that belong
+    to the head (RoBERTa, DeBERTa-v2) are new under every method; an L above the number of blocks means all.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """layers: the paper's L; 0 leaves the pooler as pretrained too."""
+
+        layers: int = 1
+
+        def __post_init__(self) -> None:
+            if self.layers < 0:
+                raise MethodError(f"re-initialisation needs 0 or more layers, not {self.layers}")
+
+    name = "reinit"
+    paper = "Zhang et al., ICLR 2021"
+    year = 2021
+    kind = "recipe"
+    null = {"layers": 0}
+    parity = "matched: every tensor kept, 0, 1 or drawn as there (reinit_top2)"
+    grid = {"layers": (1, 2, 3, 4, 5, 6)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Draw before anything trains."""
+        if self.config.layers:
+            top = blocks(model)[-self.config.layers :]
+            modules = (module for part in (*top, *pretrained_pooler(model)) for module in part.modules())
+            deviation = getattr(model.config, "initializer_range", 0.02)
+            initialise(modules, deviation, tensor_generator(fit.seed, "method", "blocks"))
+        return model

@@ -1,0 +1,71 @@
+"""LNSR: noise at one layer must not move the layers above."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from amix.data.encoded import Batch
+from amix.mixup.in_place import RandomState
+from amix.models.architecture import blocks
+from amix.random_streams import tensor_generator
+from amix.training.fit import Fit
+from amix.training.method import Method, MethodError, Model
+from amix.training.registry import register
+from baselines.smoothness._hidden_states import changed_inputs, recorded_outputs
+
+
+@register
+class LNSR(Method):
+    """LNSR: noise at one layer must not move the ones above, L = CE + strength * mean_r |f_br(h_b + e) - f_br(h_b)|^2.
+
+    f_br leads from the input h_b of block b to the output of block r; r runs over all blocks from b on, with equal
+    weights, and the squared norm of a token's difference is averaged over the tokens, padding left out. e has entries
+    from N(0, sigma^2). Both passes have the same dropout masks, or the penalty would measure dropout; gradient flows
+    through both. Hua et al. (2021), section 3. No official code was found and the paper's settings could not be
+    checked: the averages and the defaults here are ours.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """strength: weight of the penalty. sigma: scale of the noise. layer: b, 0 for the lowest block."""
+
+        strength: float = 1.0
+        sigma: float = 0.01
+        layer: int = 0
+
+    name = "lnsr"
+    paper = "Hua et al., NAACL 2021"
+    year = 2021
+    kind = "smoothness"
+    null = {"strength": 0.0}
+    parity = "no official code"
+    passes = 2.0
+    grid = {"strength": (0.1, 1.0, 10.0), "sigma": (0.01, 0.05, 0.1)}
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Open the stream of noise; refuse a layer that is not there."""
+        if not 0 <= self.config.layer < len(blocks(model)):
+            raise MethodError(f"{self.name}: layer {self.config.layer} of {len(blocks(model))} blocks")
+        self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def draw_noise(self, states: Tensor) -> Tensor:
+        """e for hidden states [batch, length, hidden]."""
+        return torch.empty_like(states).normal_(0.0, self.config.sigma, generator=self.generator)
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss of the clean pass and the penalty."""
+        upper = blocks(model)[self.config.layer :]
+        masks = RandomState.capture(fit.device)
+        with recorded_outputs(upper) as clean:
+            loss = super().loss(model, batch, fit)
+        noisy_start = changed_inputs(upper[:1], lambda states: states + self.draw_noise(states))
+        with masks.replayed(), noisy_start, recorded_outputs(upper) as noised:
+            fit.logits(model, batch)
+        return loss + self.config.strength * mean_squared_distance(clean, noised, batch["attention_mask"])
+
+
+def mean_squared_distance(first: list[Tensor], second: list[Tensor], tokens: Tensor) -> Tensor:
+    """||a - b||^2 of each token's states, mean over layers and tokens; tokens [batch, length] is 0 for padding."""
+    squares = [(a - b).square().sum(-1) for a, b in zip(first, second, strict=True)]
+    return (torch.stack(squares).mean(0) * tokens).sum() / tokens.sum()

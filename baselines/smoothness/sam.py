@@ -1,0 +1,162 @@
+"""Methods that take the gradient at the worst point nearby."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from amix.data.encoded import Batch
+from amix.mixup.in_place import RandomState, exchange
+from amix.models.architecture import trainable
+from amix.training.fit import Fit
+from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.registry import register
+from baselines.subnetwork._selection import entry_of_rank
+
+
+@register
+class SAM(Method):
+    """SAM: step from w with the gradient at w + e, e = rho g / ||g||, g the gradient at w, one norm over all weights.
+
+    Foret et al. (2021), equation 2 and algorithm 1; `adaptive`: e = rho w^2 o g / || |w| o g || (Kwon et al. 2021),
+    for which rho is about ten times as large. Official code of most studies: davda54/sam, sam.py. As there, embeddings,
+    LayerNorms and head are perturbed too, and it is the second gradient that is clipped; the length of the first does
+    not matter. Also as there, the two passes draw their own dropout masks; `shared_dropout` gives both the same, so
+    that e climbs the loss that is then descended. For language models Bahri et al. (2022) use a rho near 0.15.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """rho: the paper's value on CIFAR and ImageNet, and the official default."""
+
+        rho: float = 0.05
+        adaptive: bool = False
+        shared_dropout: bool = False
+
+        def __post_init__(self) -> None:
+            if self.rho < 0:
+                raise MethodError(f"rho is a radius and not negative: {self.rho}")
+
+    name = "sam"
+    paper = "Foret et al., ICLR 2021; Kwon et al., ICML 2021"
+    year = 2021
+    kind = "smoothness"
+    null = {"rho": 0.0, "shared_dropout": True}
+    parity = "matched: perturbations, losses, parameters to 2e-13 (sam, sam_adaptive)"
+    passes = 2.0
+    overhead_limit: ClassVar[float | None] = 2.15
+    grid = {"rho": (0.02, 0.05, 0.15), "adaptive": (False, True)}
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss; the batch and the random state are kept for the second pass."""
+        self.batch = batch
+        self.random_state = RandomState.capture(fit.device) if self.config.shared_dropout else None
+        return super().loss(model, batch, fit)
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """Put the gradient at the perturbed weights in the place of the gradient."""
+        parameters: list[Tensor] = [parameter for parameter in trainable(model) if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        perturbed = self.perturbed(parameters, gradients, fit)
+        for parameter in parameters:
+            parameter.grad = None
+        exchange(parameters, perturbed)
+        with self.random_state.replayed() if self.random_state else nullcontext():
+            fit.backward(super().loss(model, self.batch, fit))
+        exchange(parameters, perturbed)
+
+    @torch.no_grad()
+    def perturbed(self, parameters: list[Tensor], gradients: list[Tensor], fit: Fit) -> list[Tensor]:
+        """w + e, in the memory of the gradients."""
+        self.perturb(parameters, gradients, fit)
+        torch._foreach_add_(gradients, parameters)
+        return gradients
+
+    def perturb(self, parameters: list[Tensor], gradients: list[Tensor], fit: Fit) -> None:
+        """Turn the gradients into e."""
+        if self.config.adaptive:
+            torch._foreach_mul_(gradients, parameters)
+            scale = self.config.rho / (global_norm(gradients) + 1e-12)
+            torch._foreach_mul_(gradients, parameters)
+        else:
+            scale = self.config.rho / (global_norm(gradients) + 1e-12)
+        torch._foreach_mul_(gradients, scale)
+
+
+def global_norm(tensors: list[Tensor]) -> Tensor:
+    """Euclidean norm of all entries together."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+
+
+@register
+class FSAM(SAM):
+    """FSAM: SAM that perturbs only the entries with the largest Fisher information, e = rho g / ||g|| o M.
+
+    M marks the share `keep` of entries with the largest squared gradient of the current batch, pooled over all tensors
+    whose names have neither "bias" nor "embed"; the other tensors stay where they are, and ||g|| counts every entry.
+    M is renewed every `mask_every` updates, which in a shorter run means once. Zhong et al. (2022), section 3; official
+    code: WHU-ZQH/FSAM4PLM, fairseq-FSAM/optim/samsgd.py, from where the settings come. Its plain form cannot run (the
+    second step reads what the first never wrote, samsgd.py:194-200 and 332-345); `as_released` is its sibling that can,
+    without that one's sampling of weights and examples (beta = gamma = 1): biases and embeddings are perturbed in full,
+    renewing M zeroes the gradients before they are used (277-286), so that those updates have no perturbation, and the
+    base is Adam with coupled decay.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """keep: share of entries that is perturbed. rho, shared_dropout: as in SAM."""
+
+        rho: float = 0.05
+        keep: float = 0.1
+        mask_every: int = 100
+        shared_dropout: bool = False
+        as_released: bool = False
+
+        def __post_init__(self) -> None:
+            if self.rho < 0 or not 0 < self.keep <= 1 or self.mask_every < 1:
+                raise MethodError("FSAM needs rho >= 0, keep in (0, 1] and mask_every >= 1")
+
+    name = "fsam"
+    paper = "Zhong et al., Findings of EMNLP 2022"
+    year = 2022
+    parity = "matched: masks equal, losses and parameters to 2e-13 (fsam_as_released, fsam_plain)"
+    overhead_limit = None  # The Fisher information comes on top.
+    grid = {"rho": (0.02, 0.05, 0.15), "keep": (0.1, 0.5)}
+
+    def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
+        """AdamW; as released Adam, whose decay is part of the gradient."""
+        if not self.config.as_released:
+            return super().optimizer(groups, fit)
+        recipe = fit.recipe
+        return torch.optim.Adam(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon, fused=True)
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Note which tensors have a mask."""
+        maskable = ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+        self.maskable = {id(parameter) for name, parameter in maskable if "bias" not in name and "embed" not in name}
+        self.masks: dict[int, Tensor] = {}
+
+    def perturb(self, parameters: list[Tensor], gradients: list[Tensor], fit: Fit) -> None:
+        """Turn the gradients into e."""
+        if fit.step % self.config.mask_every == 0:
+            self.renew_masks(parameters, gradients)
+            if self.config.as_released:
+                torch._foreach_zero_(gradients)
+                return
+        epsilon = 1e-7 if self.config.as_released else 1e-12
+        torch._foreach_mul_(gradients, self.config.rho / (global_norm(gradients) + epsilon))
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if id(parameter) in self.masks:
+                gradient.mul_(self.masks[id(parameter)])
+            elif not self.config.as_released:
+                gradient.zero_()
+
+    def renew_masks(self, parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        """M of every tensor that has one, from these gradients."""
+        scores = {id(p): gradient.square() for p, gradient in zip(parameters, gradients, strict=True)}
+        scores = {key: score for key, score in scores.items() if key in self.maskable}
+        pooled = torch.cat([score.flatten() for score in scores.values()])
+        threshold = entry_of_rank(pooled, len(pooled) - max(1, int(self.config.keep * len(pooled))))
+        self.masks = {key: score >= threshold for key, score in scores.items()}

@@ -1,0 +1,164 @@
+"""SMART: the answer must not change under the worst small change of the input."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from amix.data.encoded import Batch
+from amix.mixup.in_place import RandomState
+from amix.random_streams import tensor_generator
+from amix.specs.recipe import Recipe
+from amix.training.fit import Fit
+from amix.training.method import Method, MethodError, Model
+from amix.training.registry import register
+from baselines.smoothness._divergence import symmetric_divergence
+from baselines.smoothness._hidden_states import changed_outputs, embedding_layer, recorded_outputs
+
+
+def divergence(first: Tensor, second: Tensor) -> Tensor:
+    """KL(q||p), p and q from the first and second logits [batch, classes], mean over the batch (`Kl`, loss.py)."""
+    log_p, log_q = functional.log_softmax(first, dim=-1), functional.log_softmax(second, dim=-1)
+    return functional.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
+
+
+def divergence_to_fixed(first: Tensor, second: Tensor) -> Tensor:
+    """KL(q||p) + KL(p||q), no gradient through the first argument of either (`SymKl`, loss.py)."""
+    return divergence(first, second.detach()) + divergence(second, first.detach())
+
+
+def log_odds_distance(first: Tensor, second: Tensor) -> Tensor:
+    """2 p (r(p) - r(q)) summed over classes, mean over the batch; gradient only through the factor p.
+
+    r(x) = -log(1/(x + e) - 1 + e) is the log-odds: no divergence, though called `stable_kl` (`NsKl`, loss.py:11-23).
+    """
+    p, q = functional.softmax(first, dim=-1), functional.softmax(second, dim=-1)
+    gap = (_log_odds(p) - _log_odds(q)).detach()
+    return 2.0 * (p * gap).sum(dim=-1).mean()
+
+
+def symmetric_log_odds_distance(first: Tensor, second: Tensor) -> Tensor:
+    """The log-odds distance in both directions (`NsSymKl`, loss.py)."""
+    return log_odds_distance(first, second) + log_odds_distance(second, first)
+
+
+def _log_odds(probabilities: Tensor, epsilon: float = 1e-6) -> Tensor:
+    return -(1.0 / (probabilities + epsilon) - 1.0 + epsilon).log()
+
+
+CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "symmetric": symmetric_divergence,
+    "kl": divergence,
+    "sym_kl": divergence_to_fixed,
+    "ns_kl": log_odds_distance,
+    "ns_sym_kl": symmetric_log_odds_distance,
+}
+"""The paper's criterion, and those of the official code under its names."""
+
+
+@register
+class SMART(Method):
+    """SMART's regulariser: L = CE(f(x)) + strength * max_{|z| <= radius} [KL(f(x)||f(e+z)) + KL(f(e+z)||f(x))].
+
+    e is the output of the embedding layer. z starts as N(0, noise_std^2) and makes `steps` of plain gradient ascent
+    with step_size on the sum over the batch, each projected back to entries of at most radius; then it is a constant,
+    and gradient flows through both outputs. Jiang et al. (2020), section 3.1 and algorithm 1; MSE in regression.
+    Official code: namisan/mt-dnn, mt_dnn/perturbation.py and loss.py. As there, every pass draws its own dropout masks;
+    `shared_dropout` gives all the same. Left out, as there: the proximal term with momentum (section 3.2), of which no
+    code was released. The official code differs by options: `unit_perturbation` (z is divided by its largest entry per
+    token, perturbation.py:65-75, so that its size is 1 whatever the settings), criterion `sym_kl`, ascent_criterion
+    `ns_kl`, step_size 1e-5, and `embeddings_twice` (e + z enters as token embeddings, so that positions, segments and
+    LayerNorm act a second time). It runs the embedding layer once more for e, where here e is that of the clean pass.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """strength: lambda_s. radius, step_size, noise_std: epsilon, eta and sigma of the paper. steps: T_x."""
+
+        strength: float = 1.0
+        radius: float = 1e-5
+        step_size: float = 1e-3
+        noise_std: float = 1e-5
+        steps: int = 1
+        criterion: str = "symmetric"
+        ascent_criterion: str = "symmetric"
+        unit_perturbation: bool = False
+        embeddings_twice: bool = False
+        shared_dropout: bool = False
+
+        def __post_init__(self) -> None:
+            for name in (self.criterion, self.ascent_criterion):
+                if name not in CRITERIA:
+                    raise MethodError(f"SMART has no criterion '{name}'; known: {', '.join(CRITERIA)}")
+            if self.steps < 0:
+                raise MethodError(f"SMART's ascent steps cannot be {self.steps}")
+
+    name = "smart"
+    paper = "Jiang et al., ACL 2020"
+    year = 2020
+    kind = "smoothness"
+    null = {"strength": 0.0}
+    parity = (
+        "matched: perturbation, loss, gradients to 3e-6, its float32 "
+        "(smart_encoder_input, smart_embeddings_twice, smart_losses)"
+    )
+    passes = 3.0
+    grid = {"strength": (0.1, 1.0, 5.0), "unit_perturbation": (False, True)}
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Open the stream of noise."""
+        self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def draw_noise(self, embedded: Tensor) -> Tensor:
+        """The start of z for embedded tokens [batch, length, hidden]."""
+        return torch.empty_like(embedded).normal_(0.0, self.config.noise_std, generator=self.generator)
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss of the clean pass and the penalty."""
+        masks = RandomState.capture(fit.device) if self.config.shared_dropout else None
+
+        def again(embedded: Tensor) -> Tensor:
+            dropout: AbstractContextManager[None] = masks.replayed() if masks else nullcontext()
+            with dropout:
+                return self.logits_from(embedded, model, batch, fit)
+
+        with recorded_outputs([embedding_layer(model)]) as recorded:
+            clean = fit.logits(model, batch)
+        embedded = recorded[0]
+        noise = self.worst_noise(embedded.detach(), clean.detach(), again, fit)
+        penalty = self.distance(self.config.criterion, clean, again(embedded + noise), fit)
+        return fit.task_loss(clean, batch) + self.config.strength * penalty
+
+    def logits_from(self, embedded: Tensor, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """Outputs with these embeddings in the place of the model's own."""
+        if self.config.embeddings_twice:
+            return fit.logits(model, batch, input_ids=None, inputs_embeds=embedded)
+        with changed_outputs([embedding_layer(model)], lambda own: embedded):
+            return fit.logits(model, batch)
+
+    def worst_noise(self, embedded: Tensor, clean: Tensor, logits: Callable[[Tensor], Tensor], fit: Fit) -> Tensor:
+        """z after the ascent; logits gives the outputs for embeddings."""
+        noise = self.draw_noise(embedded)
+        for _ in range(self.config.steps):
+            noise.requires_grad_()
+            moved = self.distance(self.config.ascent_criterion, logits(embedded + noise), clean, fit)
+            (gradient,) = fit.gradients(moved * len(clean), [noise])
+            noise = self.project(noise.detach() + self.config.step_size * gradient)
+        return noise
+
+    def project(self, noise: Tensor) -> Tensor:
+        """Into the ball of the largest entry; as released, to size 1 for every token."""
+        if self.config.unit_perturbation:
+            return noise / (noise.abs().amax(dim=-1, keepdim=True) + 1e-6)
+        return noise.clamp(-self.config.radius, self.config.radius)
+
+    def distance(self, criterion: str, first: Tensor, second: Tensor, fit: Fit) -> Tensor:
+        """How far two sets of outputs lie apart, mean over the batch."""
+        return functional.mse_loss(first, second) if fit.task.regression else CRITERIA[criterion](first, second)
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """One pass for the task, one for the penalty, one for every step of the ascent."""
+        return 2.0 + self.config.steps

@@ -1,0 +1,1 @@
+"""Methods that update a part of the weights, chosen once or again and again."""

@@ -1,0 +1,77 @@
+"""What the methods share that train a fixed subset of the weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from amix.models.architecture import head_names
+from amix.training.fit import Fit
+from amix.training.method import Groups, Method, MethodError, Model
+from baselines.subnetwork._selection import largest_entries
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """share: of all parameters, the head's included, which trains in full. lr: null takes the recipe's.
+
+    weight_decay true: the recipe's, which also shrinks the weights that do not train.
+    """
+
+    share: float = 0.005
+    lr: float | None = 5e-5
+    weight_decay: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise MethodError(f"a mask keeps a share in (0, 1], not {self.share}")
+
+
+class FixedMask(Method):
+    """Train the head and the most important entries of the body; `importance` says which these are.
+
+    K = int(share * all parameters) - parameters of the head. Gradients are multiplied by the mask before clipping.
+    """
+
+    Config: ClassVar[type] = MaskConfig
+    kind = "subnetwork"
+    overhead_limit = 1.10
+    null: ClassVar[Mapping[str, Any] | None] = {"share": 1.0, "lr": None, "weight_decay": True}
+    grid = {"share": (0.005, 0.02, 0.1), "lr": (5e-5, 2e-4, 1e-3)}
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """Those of plain finetuning, with the method's learning rate and without weight decay."""
+        changes: dict[str, float] = {} if self.config.lr is None else {"lr": self.config.lr}
+        if not self.config.weight_decay:
+            changes["weight_decay"] = 0.0
+        return [group | changes for group in super().param_groups(model, fit)]
+
+    def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
+        """How much each entry of the body's parameters should train."""
+        raise NotImplementedError
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Choose the mask before the first step."""
+        self.body = body_parameters(model)
+        everything = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        head = everything - sum(parameter.numel() for parameter in self.body)
+        count = int(everything * self.config.share) - head
+        if count <= 0:
+            raise MethodError(
+                f"{self.name}: the head alone holds {head} of {everything} parameters, no less than the share "
+                f"{self.config.share}; choose one above {head / everything:.4f}"
+            )
+        self.masks = largest_entries(self.importance(model, fit, self.body), count)
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """Leave out what does not train."""
+        pairs = [(p.grad, mask) for p, mask in zip(self.body, self.masks, strict=True) if p.grad is not None]
+        torch._foreach_mul_([gradient for gradient, _ in pairs], [mask for _, mask in pairs])
+
+
+def body_parameters(model: Model) -> list[nn.Parameter]:
+    """The parameters outside the head that train."""
+    head = head_names(model)
+    return [parameter for name, parameter in model.named_parameters() if parameter.requires_grad and name not in head]

@@ -1,0 +1,121 @@
+"""Child-Tuning: at every step a child network is updated, the rest of the gradient is left out."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from amix.models.architecture import blocks, trainable
+from amix.random_streams import seed_dropout, tensor_generator
+from amix.specs.recipe import Recipe
+from amix.training.fit import Fit
+from amix.training.method import Method, MethodError, Model
+from amix.training.registry import register
+from amix.training.schedules import linear_schedule
+from baselines.subnetwork._selection import bernoulli_mask, pooled_quantile
+
+
+class ChildTuning(Method):
+    """What both forms of Child-Tuning share: the kept share p and the schedule."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """p: share of the gradient's entries that is kept. warmup false: no warm-up, as the official trainers run."""
+
+        p: float = 0.3
+        warmup: bool = True
+
+        def __post_init__(self) -> None:
+            if not 2**-16 <= self.p <= 1:
+                raise MethodError(f"Child-Tuning keeps a share p in (0, 1], not {self.p}")
+
+    paper = "Xu et al., EMNLP 2021"
+    year = 2021
+    kind = "subnetwork"
+    null = {"p": 1.0}
+
+    def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
+        """The recipe's schedule; without warm-up on request."""
+        if self.config.warmup:
+            return super().schedule(optimizer, fit)
+        return linear_schedule(optimizer, 0, fit.total_steps)
+
+
+@register
+class ChildTuningF(ChildTuning):
+    """Child-Tuning-F: keep a random share p of the gradient's entries at each step, g <- g o M / p.
+
+    M ~ Bernoulli(p) per entry of every parameter, embeddings and head included, after clipping; weight decay is not
+    masked. Xu et al. (2021), section 3.2; official code: AliceMind, ChildTuning/ChildTuningOptimizer.py:60-63. Departs
+    from it in the warm-up, which its script asks for and its trainer ignores (ChildTuningF.py:43; `warmup: false`), and
+    in AdamW's form (decay before the update, epsilon after the bias correction, as in torch).
+    """
+
+    name = "childtuning_f"
+    parity = "matched: parameters to 2e-16 with its own optimizer (childtuning_f)"
+    overhead_limit = 1.30  # A random number for every weight.
+    grid = {"p": (0.2, 0.3, 0.4)}
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Open the stream of masks."""
+        self.parameters = trainable(model)
+        self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def draw_mask(self, gradient: Tensor) -> Tensor:
+        """M for one gradient: ones with probability p, else zeros."""
+        return bernoulli_mask(gradient, self.config.p, self.generator)
+
+    def before_step(self, model: Model, fit: Fit) -> None:
+        """Mask and rescale the gradient."""
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.grad.mul_(self.draw_mask(parameter.grad).div_(self.config.p))
+
+
+@register
+class ChildTuningD(ChildTuning):
+    """Child-Tuning-D: a fixed subnetwork, the share p of the encoder's entries with the largest Fisher information.
+
+    F is the mean over the batches of one pass over the training set, dropout on, of the squared gradient of the batch's
+    mean loss, each tensor's gradient first clipped to norm 1. Entries with F at or above the (1 - p) quantile over
+    all Transformer blocks are trained; embeddings, pooler and head are trained in full. g <- g o M after clipping, not
+    rescaled; weight decay is not masked. Xu et al. (2021), section 3.3; official code: AliceMind,
+    ChildTuning/ChildTuningD.py:50-86. Departs from it as Child-Tuning-F does (ChildTuningD.py:139 for the warm-up).
+    """
+
+    name = "childtuning_d"
+    parity = "matched: masks equal, Fisher information to 3e-15, parameters to 4e-16 (childtuning_d)"
+    overhead_limit = 1.10
+    grid = {"p": (0.1, 0.2, 0.3)}
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Choose the subnetwork before the first step."""
+        inside = (parameter for block in blocks(model) for parameter in block.parameters())
+        self.parameters: list[Tensor] = [parameter for parameter in inside if parameter.requires_grad]
+        fisher = self.fisher_information(model, fit)
+        self.threshold = pooled_quantile(fisher, 1.0 - self.config.p)
+        self.masks = [values >= self.threshold for values in fisher]
+
+    def fisher_information(self, model: Model, fit: Fit) -> list[Tensor]:
+        """F of each parameter of the blocks, over one pass."""
+        fisher = [torch.zeros_like(parameter) for parameter in self.parameters]
+        count = 0
+        for batch in fit.batches(0):
+            seed_dropout(fit.seeds.dropout, "fisher", count)
+            loss = fit.task_loss(fit.logits(model, batch), batch)
+            for values, gradient in zip(fisher, fit.gradients(loss, self.parameters), strict=True):
+                clipped = gradient * torch.clamp(1.0 / (gradient.norm() + 1e-6), max=1.0)
+                values.addcmul_(clipped, clipped)
+            count += 1
+        return [values.div_(count) for values in fisher]
+
+    def before_step(self, model: Model, fit: Fit) -> None:
+        """Leave out what does not belong to the subnetwork."""
+        for parameter, mask in zip(self.parameters, self.masks, strict=True):
+            if parameter.grad is not None:
+                parameter.grad.mul_(mask)
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """One pass over the training set comes first."""
+        return 1.0 + math.ceil(n_train / recipe.batch_size) / recipe.total_steps(n_train)

@@ -1,0 +1,171 @@
+"""Diff pruning: learn a difference to the pretrained weights that is zero almost everywhere."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from amix.data.encoded import Batch
+from amix.random_streams import tensor_generator
+from amix.training.fit import Fit
+from amix.training.loop import train
+from amix.training.method import Groups, Method, Model
+from amix.training.registry import register
+from baselines.subnetwork._fixed_mask import FixedMask, MaskConfig, body_parameters
+
+LOWER, UPPER = -1.5, 1.5
+"""Ends of the stretched gate; being symmetric, they leave no constant in the penalty."""
+
+
+@dataclass(frozen=True)
+class DiffConfig(MaskConfig):
+    """penalty: of the expected number of open gates, per gate. gate_lr, gate_start: of the gates' parameters alpha."""
+
+    penalty: float = 1.25e-7
+    gate_lr: float = 0.1
+    gate_start: float = 5.0
+
+
+PIECE = 1 << 15
+"""Entries worked on at once on a CPU, so that they stay in its cache: a dozen passes over all weights cost a step."""
+
+
+def draw_shares_(uniform: Tensor, alpha: Tensor) -> Tensor:
+    """Turn numbers uniform in (0, 1) into s = sigmoid(log u - log(1 - u) + alpha), in place (Louizos et al. 2018)."""
+    # The sigmoid of a logit in one exponential instead of three functions, which would cost as much as the passes.
+    return uniform.div_(torch.exp(-alpha).mul_(1 - uniform).add_(uniform))
+
+
+def gates(share: Tensor) -> Tensor:
+    """z = min(1, max(0, s (UPPER - LOWER) + LOWER))."""
+    return (share * (UPPER - LOWER) + LOWER).clamp_(0, 1)
+
+
+def slopes(share: Tensor) -> Tensor:
+    """dz / d alpha at such a gate: none where it is cut off at 0 or 1."""
+    stretched = share * (UPPER - LOWER) + LOWER
+    return share.mul(1 - share).mul_(UPPER - LOWER).mul_((stretched > 0) & (stretched < 1))
+
+
+def pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Contiguous tensors of one shape, piece by piece, as flat views."""
+    size = PIECE if tensors[0].device.type == "cpu" else tensors[0].numel()
+    return zip(*(tensor.view(-1).split(size) for tensor in tensors), strict=True)
+
+
+def expected_gates(alpha: Tensor) -> Tensor:
+    """The gates without noise, with which the difference is evaluated."""
+    return gates(alpha.sigmoid())
+
+
+class Gates(Method):
+    """The first stage: theta = theta0 + z o delta, with a penalty on open gates; the head trains without gates."""
+
+    def __init__(self, config: DiffConfig, body: list[nn.Parameter]) -> None:
+        self.config, self.body = config, body
+        self.pretrained = [parameter.detach().clone() for parameter in body]
+        self.deltas = [torch.zeros_like(parameter, requires_grad=True) for parameter in body]
+        self.alphas = [torch.full_like(parameter, config.gate_start, requires_grad=True) for parameter in body]
+        self.shares = [torch.empty_like(parameter) for parameter in body]
+        self.alpha_gradients = [torch.empty_like(parameter) for parameter in body]
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """Differences, gates and head; nothing decays."""
+        inside = {id(parameter) for parameter in self.body}
+        head = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
+        changes = {"weight_decay": 0.0, "lr": fit.recipe.lr if self.config.lr is None else self.config.lr}
+        return [
+            {"params": self.deltas, **changes},
+            {"params": head, **changes},
+            {"params": self.alphas, **changes, "lr": self.config.gate_lr},
+        ]
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Open the stream of noise."""
+        self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def draw_uniform_(self, tensor: Tensor) -> None:
+        """Fill with numbers that are uniform in (0, 1), the ends left out as in the official code."""
+        tensor.uniform_(1e-4, 1 - 1e-4, generator=self.generator)
+
+    @torch.no_grad()
+    def write(self) -> None:
+        """Put weights with new gates into the model."""
+        tensors = zip(self.body, self.pretrained, self.deltas, self.alphas, self.shares, strict=True)
+        for parameter, pretrained, delta, alpha, share in tensors:
+            self.draw_uniform_(share)
+            for weight, start, difference, logit, drawn in pieces(parameter.data, pretrained, delta, alpha, share):
+                torch.addcmul(start, gates(draw_shares_(drawn, logit)), difference, out=weight)
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss; the penalty enters as a gradient."""
+        self.write()
+        return super().loss(model, batch, fit)
+
+    @torch.no_grad()
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """From the gradient of a weight to those of its difference and its gate."""
+        tensors = zip(self.body, self.deltas, self.alphas, self.shares, self.alpha_gradients, strict=True)
+        for parameter, delta, alpha, share, alpha_gradient in tensors:
+            gradient, parameter.grad = parameter.grad, None
+            alpha.grad, delta.grad = alpha_gradient, None if gradient is None else gradient.contiguous()
+            for logit, slope in pieces(alpha, alpha_gradient):
+                open_share = logit.sigmoid()
+                torch.mul(open_share, 1 - open_share, out=slope).mul_(self.config.penalty)
+            if delta.grad is not None:
+                for change, slope, difference, drawn in pieces(delta.grad, alpha_gradient, delta, share):
+                    slope.add_(slopes(drawn).mul_(difference).mul_(change))
+                    change.mul_(gates(drawn))
+
+    @torch.no_grad()
+    def close(self) -> None:
+        """Put weights without noise into the model."""
+        for parameter, pretrained, delta, alpha in zip(
+            self.body, self.pretrained, self.deltas, self.alphas, strict=True
+        ):
+            torch.addcmul(pretrained, expected_gates(alpha), delta, out=parameter.data)
+
+
+@register
+class DiffPruning(FixedMask):
+    """Diff pruning: theta = theta0 + z o delta with an L0 penalty, then the largest differences alone, tuned again.
+
+    z are hard-concrete gates, one per weight outside the head, and the penalty c * sum sigmoid(alpha) counts those
+    expected open. After this first training, the K largest |z delta| stay, K = int(share * all) - head, the rest
+    returns to theta0, and a second training with this mask follows: two trainings of the recipe's length. Guo et al.
+    (2021), the unstructured form (the structured one has another gate for each tensor); official code: dguo98/
+    DiffPruning, examples/run_glue_diffpruning.py, run_glue_mag.py and run_glue_fixmask_finetune.py, with its gates
+    and penalty. Departs from it: one clipping for the gradients of differences and gates, no noise in
+    the gates by which differences are ranked, one learning rate for both trainings (its README takes 1e-5 in the first,
+    5e-5 in the second). A gate's alpha moves by about gate_lr at a step at most, so that in some 50 steps few gates
+    close, and the magnitude of delta decides.
+    """
+
+    Config = DiffConfig
+    name = "diff_pruning"
+    paper = "Guo et al., ACL 2021"
+    year = 2021
+    null = None
+    passes = 2.0  # Two trainings; an update of either is one pass.
+    overhead_limit = 1.20
+    parity = "departs: one clipping, ranks without noise, no structured gates; not compared with numbers of the code"
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """Train with gates, then with the mask."""
+        self.gates = Gates(self.config, body_parameters(model))
+        train(self.gates, model, fit.for_stage("gates"))
+        self.gates.close()
+        return train(self, model, fit)
+
+    def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
+        """The size of the differences."""
+        return [(p.detach() - pretrained).abs_() for p, pretrained in zip(body, self.gates.pretrained, strict=True)]
+
+    @torch.no_grad()
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Choose the mask and take the other weights back to the pretrained ones."""
+        super().on_fit_start(model, fit)
+        for parameter, pretrained, mask in zip(self.body, self.gates.pretrained, self.masks, strict=True):
+            parameter.copy_(torch.where(mask > 0, parameter, pretrained))
+        del self.gates

@@ -1,0 +1,171 @@
+"""DPS: windows in which everything is updated and scored alternate with windows that update what scored best."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from amix.data.encoded import Batch
+from amix.mixup.in_place import exchange
+from amix.models.architecture import set_dropout
+from amix.random_streams import tensor_generator
+from amix.training.fit import Fit
+from amix.training.method import Method, MethodError, Model
+from amix.training.registry import register
+from baselines.subnetwork._selection import entry_of_rank
+
+
+class DPS(Method):
+    """What both forms share: the windows, the layers, and how many of a layer's entries a partial window keeps."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """p: share left out. ratio: length of a window as a share of all steps."""
+
+        p: float = 0.3
+        ratio: float = 0.05
+        no_dropout: bool = False
+
+        def __post_init__(self) -> None:
+            if not (0 <= self.p < 1 and 0 < self.ratio <= 1):
+                raise MethodError(f"DPS needs p in [0, 1) and ratio in (0, 1], not {self.p} and {self.ratio}")
+
+    paper = "Zhang et al., NeurIPS 2022"
+    year = 2022
+    kind = "subnetwork"
+    overhead_limit = 1.30
+    grid = {"p": (0.1, 0.3, 0.5), "ratio": (0.05, 0.1)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Dropout off, on request."""
+        if self.config.no_dropout:
+            set_dropout(model, 0.0)
+        return model
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Collect the weights of all linear layers, the head's included."""
+        self.window = max(1, int(self.config.ratio * fit.total_steps))
+        linears = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
+        self.weights = [weight for weight in linears if weight.requires_grad]
+        self.scores: list[Tensor] = []
+        self.masks: list[Tensor] = []
+
+    def smallest_kept(self, score: Tensor) -> float:
+        """The score of rank ceil(n (1 - p)) in descending order."""
+        return entry_of_rank(score, score.numel() - math.ceil(score.numel() * (1.0 - self.config.p)))
+
+
+@register
+class DPSDense(DPS):
+    """DPS-dense: windows of u steps that update everything alternate with windows that update the top-scoring entries.
+
+    u = max(1, int(ratio * T)). In an odd window S_W sums the squared gradient of each linear layer's weight; at the
+    first step of the even one M_W = [S_W >= its entry of rank ceil(n_W (1 - p))], and g <- g o M_W through the window,
+    before clipping. Biases, LayerNorms and embeddings are always updated. Zhang et al. (2022); official code:
+    ZhangHaojie077/DPS, transformers/DPSDense/grads_ops.py. Its `reserve_p` is, despite the name, the share left out
+    (grads_ops.py:41-44), and so is p here. Departs from it: dropout stays at the recipe's value, where the official
+    trainer sets it to 0 below 2000 steps (run_trainer.py:345-364; `no_dropout`); u is at least 1 and counts the steps
+    that are run, where the low-resource script counts one epoch's (at N = 300 its u is 0, a division by zero); the head
+    is drawn as for every method, where DPSDense escapes the initialisation.
+    """
+
+    name = "dps_dense"
+    null = {"p": 0.0}
+    parity = "matched: masks equal, scores and parameters to 4e-16 (dps_dense, dps_dense_u1)"
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """Score the gradients in a full window, mask them in a partial one."""
+        window, step = divmod(fit.step, self.window)
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+        if window % 2 == 0:
+            if step == 0:
+                self.scores = [torch.zeros_like(gradient) for gradient in gradients]
+            for score, gradient in zip(self.scores, gradients, strict=True):
+                score.addcmul_(gradient, gradient)
+            return
+        if step == 0:
+            self.masks = [score >= self.smallest_kept(score) for score in self.scores]
+        for gradient, mask in zip(gradients, self.masks, strict=True):
+            gradient.mul_(mask)
+
+
+@register
+class DPSMix(DPS):
+    """DPS-mix: as DPS-dense, and what a mask leaves out is mixed with earlier weights: W~ = V + (W - V) o M / (1 - p).
+
+    In an odd window M holds one Bernoulli(1 - p) draw per input unit, new at every step, and V = W0; S_W sums
+    (G o M)^2, and c counts how often an entry was chosen. At the first step of the even window M becomes the share
+    1 - p of W's entries with the largest S_W / max(c, 1), and V = W; both stay through the window. From u = 50 on, the
+    score is also multiplied by exp(-max(c, 1) / u), against entries that were often chosen. The loss is taken at W~,
+    and W's gradient is G o M without the factor 1 / (1 - p), in even windows too, where M is not random and E[W~] = W
+    does not hold. Zhang et al. (2022); official code: ZhangHaojie077/DPS, transformers/DPSMix/grads_ops.py and
+    moudle.py. Departs from it in u and in the head's initialisation, as DPS-dense does; dropout is off as there.
+    """
+
+    @dataclass(frozen=True)
+    class Config(DPS.Config):
+        """no_dropout: mixing takes the place of dropout, as in the official trainer."""
+
+        no_dropout: bool = True
+
+    name = "dps_mix"
+    null = {"p": 0.0, "no_dropout": False}
+    parity = "matched: masks equal, scores, mixed weights and parameters to 4e-16 (dps_mix, dps_mix_long)"
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Keep the pretrained weights, and room for the mixed ones."""
+        super().on_fit_start(model, fit)
+        self.pretrained = [weight.detach().clone() for weight in self.weights]
+        self.anchors = self.pretrained
+        self.other = [torch.empty_like(weight) for weight in self.pretrained]
+        self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def draw_masks(self) -> list[Tensor]:
+        """M of every layer in an odd window, each of shape [inputs]."""
+        kept = 1.0 - self.config.p
+        return [weight.new_empty(weight.shape[1]).bernoulli_(kept, generator=self.generator) for weight in self.weights]
+
+    @torch.no_grad()
+    def mix(self, fit: Fit) -> None:
+        """Put the mixed weights into the model; W waits in `other` until the gradient is there."""
+        window, step = divmod(fit.step, self.window)
+        if window % 2 == 0:
+            self.anchors, self.masks = self.pretrained, self.draw_masks()
+        elif step == 0:
+            self.anchors = [weight.detach().clone() for weight in self.weights]
+            self.masks = self.best_entries()
+        for weight, anchor, mixed, mask in zip(self.weights, self.anchors, self.other, self.masks, strict=True):
+            torch.lerp(anchor, weight, mask / (1.0 - self.config.p), out=mixed)
+        exchange(self.weights, self.other)
+
+    def best_entries(self) -> list[Tensor]:
+        """M of every layer in an even window, of the weight's shape."""
+        masks = []
+        for score, count in zip(self.scores, self.counts, strict=True):
+            times = count.clamp(min=1.0)
+            mean = score / times
+            if self.window >= 50:
+                mean *= torch.exp(-times / self.window)
+            masks.append((mean >= self.smallest_kept(mean)).to(mean.dtype))
+        return masks
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss at the mixed weights."""
+        self.mix(fit)
+        return super().loss(model, batch, fit)
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """Put W back, mask its gradient, and score it in an odd window."""
+        exchange(self.weights, self.other)
+        window, step = divmod(fit.step, self.window)
+        if window % 2 == 0 and step == 0:
+            self.scores = [torch.zeros_like(weight) for weight in self.pretrained]
+            self.counts = [torch.zeros_like(mask) for mask in self.masks]
+        for position, (weight, mask) in enumerate(zip(self.weights, self.masks, strict=True)):
+            if weight.grad is None:
+                continue
+            weight.grad.mul_(mask)
+            if window % 2 == 0:
+                self.scores[position].addcmul_(weight.grad, weight.grad)
+                self.counts[position] += mask

@@ -1,0 +1,83 @@
+"""FISH mask: train the entries with the largest Fisher information."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from amix.data.encoded import Batch
+from amix.specs.recipe import Recipe
+from amix.training.fit import Fit
+from amix.training.method import MethodError, Model
+from amix.training.registry import register
+from baselines.subnetwork._fixed_mask import FixedMask, MaskConfig
+
+
+@register
+class FishMask(FixedMask):
+    """FISH mask: train the head and the share of the other weights with the largest Fisher information, fixed at start.
+
+    F = sum over single examples of (d log p(y|x) / d theta)^2 at the label y, or with `expected` of
+    sum_c p(c|x) (d log p(c|x) / d theta)^2, both without dropout at the pretrained weights and the drawn head
+    (Sung et al. 2021; official code: varunnair18/FISH, transformers/examples/text-classification/
+    run_glue_sparse_update.py). The mask holds the K largest entries outside the head, K = int(share * all) - head.
+    Share, examples and learning rate are those of its script, which runs 7 epochs of the full training sets: the
+    share of 0.005 learns little in 3 epochs of 300 examples. Departs from it: the head is what the checkpoint does not
+    hold, where the code goes by the name "classifier", which leaves DeBERTa-v2's pooler out. In regression the label
+    has a normal distribution around the output, with unit variance for `expected`.
+    """
+
+    @dataclass(frozen=True)
+    class Config(MaskConfig):
+        """samples: at most so many examples. expected: over the model's own labels, one backward pass for each."""
+
+        samples: int = 1024
+        expected: bool = False
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.samples < 1:
+                raise MethodError(f"FISH needs at least one example, not {self.samples}")
+
+    name = "fish_mask"
+    splits_batches = False
+    paper = "Sung et al., NeurIPS 2021"
+    year = 2021
+    parity = "matched: masks equal, importance to 4e-15 (fish_label, fish_expect, fish_given_gradients)"
+
+    def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
+        """F of each parameter."""
+        fisher = [torch.zeros_like(parameter) for parameter in body]
+        model.eval()
+        for example in islice(single_examples(fit), self.config.samples):
+            roots = self.scores(fit.logits(model, example), example, fit)
+            for number, root in enumerate(roots, 1):
+                gradients = fit.gradients(root, list(body), retain_graph=number < len(roots), allow_unused=True)
+                for values, gradient in zip(fisher, gradients, strict=True):
+                    if gradient is not None:
+                        values.addcmul_(gradient, gradient)
+        model.train()
+        return fisher
+
+    def scores(self, logits: Tensor, example: Batch, fit: Fit) -> tuple[Tensor, ...]:
+        """Scalars whose squared gradients add up to one example's F; logits have shape [1, outputs]."""
+        if not self.config.expected:
+            return (fit.task_loss(logits, example),)
+        if fit.task.regression:
+            return (logits.sum(),)
+        log_p = logits.log_softmax(dim=-1)[0]
+        return (log_p * log_p.detach().div(2).exp()).unbind()
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """One example at a time comes first."""
+        examples = min(self.config.samples, n_train)
+        return 1.0 + examples / (recipe.batch_size * recipe.total_steps(n_train))
+
+
+def single_examples(fit: Fit) -> Iterator[Batch]:
+    """The training examples one by one, in the order of the first epoch."""
+    for batch in fit.batches(0):
+        for position in range(len(batch["labels"])):
+            yield {name: tensor[position : position + 1] for name, tensor in batch.items()}

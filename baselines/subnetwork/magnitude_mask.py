@@ -1,0 +1,35 @@
+"""A control: a fixed mask of the largest weights."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from amix.training.fit import Fit
+from amix.training.method import Model
+from amix.training.registry import register
+from baselines.subnetwork._fixed_mask import FixedMask, MaskConfig
+
+
+@register
+class MagnitudeMask(FixedMask):
+    """A control for methods with a fixed mask: train the share of the pretrained weights that is largest, |w|.
+
+    It needs no data, so that a mask made from gradients should do better. `smallest` trains those near zero, which
+    pruning by magnitude would remove (Han et al. 2015, section 3). LayerNorm's weights, near one, come first.
+    """
+
+    @dataclass(frozen=True)
+    class Config(MaskConfig):
+        """smallest: the smallest magnitudes instead of the largest."""
+
+        smallest: bool = False
+
+    name = "magnitude_mask"
+    paper = "control (Han et al., NIPS 2015)"
+    year = 2015
+    parity = "no official code"
+
+    def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
+        """Magnitudes, or their negatives."""
+        magnitudes = [parameter.detach().abs() for parameter in body]
+        return [magnitude.neg_() for magnitude in magnitudes] if self.config.smallest else magnitudes

@@ -1,0 +1,30 @@
+"""A control: a random fixed mask."""
+
+import torch
+from torch import Tensor, nn
+
+from amix.random_streams import tensor_generator
+from amix.training.fit import Fit
+from amix.training.method import Model
+from amix.training.registry import register
+from baselines.subnetwork._fixed_mask import FixedMask
+
+
+@register
+class RandomMask(FixedMask):
+    """A control for methods with a fixed mask: train a random share of the weights, drawn once for each seed.
+
+    Any subset of the same size should do as well where the choice of weights does not matter. Xu et al. (2021) and
+    Sung et al. (2021) compare with it; official code of the latter: varunnair18/FISH, transformers/examples/
+    text-classification/run_glue_sparse_update.py, create_mask_random. A share of 0.005 learns little in 3 epochs.
+    """
+
+    name = "random_mask"
+    paper = "control (Sung et al., NeurIPS 2021)"
+    year = 2021
+    parity = "departs: the official numbers need its own stream of random draws"
+
+    def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
+        """Numbers that say nothing."""
+        generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+        return [torch.empty_like(parameter).uniform_(generator=generator) for parameter in body]

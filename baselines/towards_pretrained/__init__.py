@@ -1,0 +1,1 @@
+"""Methods that hold the weights near the pretrained ones."""

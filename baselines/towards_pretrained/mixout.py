@@ -1,0 +1,88 @@
+"""Mixout: dropout on the difference to the pretrained weights."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from amix.data.encoded import Batch
+from amix.mixup.in_place import exchange
+from amix.models.architecture import backbone, set_dropout
+from amix.random_streams import tensor_generator
+from amix.training.fit import Fit
+from amix.training.method import Method, MethodError, Model
+from amix.training.registry import register
+
+
+@register
+class Mixout(Method):
+    """Mixout: dropout on the difference to the pretrained weights, W~ = W0 + (W - W0) o M / (1 - p).
+
+    M holds one Bernoulli(1 - p) draw per input unit of a linear layer, the same for all its rows and the whole batch
+    (Lee et al. 2020, equation 3, written so that E[W~] = W). Dropout is off where weights are mixed, and evaluation
+    uses W. The gradient is the exact one, G o M / (1 - p). The official code (bloodwass/mixout, mixout/mixout.py:75-79)
+    returns G o M, which changes clipping and Adam's epsilon (`unscaled_gradient`); its example converts the head too,
+    which mixes it with its own random draw (`mix_head`), where the paper keeps dropout and plain decay there.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """p: probability of the pretrained weight; the paper reports 0.7, 0.8 and 0.9."""
+
+        p: float = 0.7
+        mix_head: bool = False
+        unscaled_gradient: bool = False
+        keep_dropout: bool = False
+
+        def __post_init__(self) -> None:
+            if not 0 <= self.p < 1:
+                raise MethodError(f"Mixout needs p in [0, 1), not {self.p}")
+
+    name = "mixout"
+    paper = "Lee et al., ICLR 2020"
+    year = 2020
+    kind = "towards pretrained"
+    null = {"p": 0.0, "keep_dropout": True}
+    parity = "matched: outputs and gradients to 2e-16 (mixout_drop, mixout_mix)"
+    overhead_limit = 1.30
+    grid = {"p": (0.1, 0.3, 0.5, 0.7, 0.9)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Switch dropout off where weights are mixed."""
+        if not self.config.keep_dropout:
+            set_dropout(model if self.config.mix_head else backbone(model), 0.0)
+        return model
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Keep the pretrained weights, and room for the mixed ones."""
+        mixed = model if self.config.mix_head else backbone(model)
+        self.weights = [module.weight for module in mixed.modules() if isinstance(module, nn.Linear)]
+        self.pretrained = [weight.detach().clone() for weight in self.weights]
+        self.other = [torch.empty_like(weight) for weight in self.pretrained]
+        self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def draw_masks(self) -> list[Tensor]:
+        """M of every linear layer, each of shape [inputs]."""
+        kept = 1.0 - self.config.p
+        return [weight.new_empty(weight.shape[1]).bernoulli_(kept, generator=self.generator) for weight in self.weights]
+
+    @torch.no_grad()
+    def mix(self) -> None:
+        """Put the mixed weights into the model; W waits in `other` until the gradient is there."""
+        self.masks = self.draw_masks()
+        for weight, pretrained, mixed, mask in zip(self.weights, self.pretrained, self.other, self.masks, strict=True):
+            torch.lerp(pretrained, weight, mask / (1.0 - self.config.p), out=mixed)
+        exchange(self.weights, self.other)
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss at the mixed weights."""
+        self.mix()
+        return super().loss(model, batch, fit)
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """Put W back and turn the gradient at W~ into the one at W."""
+        exchange(self.weights, self.other)
+        scale = 1.0 if self.config.unscaled_gradient else 1.0 / (1.0 - self.config.p)
+        for weight, mask in zip(self.weights, self.masks, strict=True):
+            if weight.grad is not None:
+                weight.grad.mul_(mask * scale)

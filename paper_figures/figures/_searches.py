@@ -1,0 +1,30 @@
+"""What the figures of a search share."""
+
+import re
+
+from results.loading.frame import Results
+from results.loading.search_arrays import Search, searches
+
+OUTSIDE = "outside"
+LOSSES = {"lower_loss": ("loss of the lower level", "#4d4d4d"), "upper_loss": ("loss of the upper level", "#d55e00")}
+
+
+def of_one_method(results: Results, size: str) -> tuple[str, list[Search]]:
+    """The focus method's searches, or those of the first method that has any."""
+    found = searches(results, size)
+    labels = {search.label for search in found}
+    preferred = (results.plan.protocol.focus, *results.plan.labels)
+    label = next((label for label in preferred if label in labels), "")
+    return str(label), [search for search in found if search.label == label]
+
+
+def place(module: str) -> tuple[str, str]:
+    """Layer and kind of matrix in a module's name: bert.encoder.layer.3.attention.self.query -> 3, attention.query."""
+    before, number, after = re.match(r"(.*?)(?:\.(\d+)\.(.*))?$", module).groups()  # type: ignore[union-attr]
+    return (OUTSIDE, _tail(before)) if number is None else (number, _tail(after))
+
+
+def _tail(name: str) -> str:
+    # Two parts tell the matrices of a block apart once words that say nothing are gone: attention.output, output.
+    parts = [part for part in name.split(".") if part not in ("self", "dense")]
+    return ".".join(parts[-2:])

@@ -1,0 +1,81 @@
+"""A and B of every matrix at the end of a search."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+
+from paper_figures.figures._searches import of_one_method, place
+from paper_figures.panels import grid, text_width
+from paper_figures.style import Drawing, plain
+from results.loading.frame import Results
+from results.loading.search_arrays import Search
+from results.loading.wording import size_words
+
+DEPARTURES = {"task_share": "1 − A", "pretrained_share": "B"}
+"""What is drawn of the two shares: both are 0 where attention is 1, so that they have one scale."""
+FACTORS = {"attention_mean": "1 − mean of a₁, a₂"}
+"""What is drawn in their place for runs that noted the attention factors alone."""
+SCALE, KINDS = 0.7, 6.5
+"""Inches at the right for the scale of the colours, and the size of the letters below the matrix."""
+
+
+def attention_shares(results: Results, size: str) -> Drawing | None:
+    """A and B per layer and kind of matrix at the end of the search, mean over seeds and splits, a panel per task."""
+    label, found = of_one_method(results, size)
+    names = DEPARTURES if all("task_share" in search.arrays for search in found) else FACTORS
+    data = _shares(results, found, names)
+    if data.empty:
+        return None
+    tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
+    layers, kinds = ([str(one) for one in dict.fromkeys(data[what])] for what in ("layer", "kind"))
+    slanted = 0.75 * text_width(kinds, KINDS)  # They stand at 45 degrees, and reach as far down as to the left.
+    foot = slanted + 0.12
+    figure, panels = grid(
+        len(tasks) * len(names), 0.35 + foot + 0.14 * len(layers), names=layers, foot=foot, edge=SCALE, side=slanted
+    )
+    drawn = {name: data[name] if name == "pretrained_share" else 1 - data[name] for name in names}
+    highest = max(float(values.max()) for values in drawn.values()) or 1.0
+    images = []
+    for number, (task, name) in enumerate((task, name) for task in tasks for name in names):
+        values = data[["layer", "kind"]].assign(value=drawn[name])[data["task"] == task.name]
+        images.append(_heat_map(panels[number], values, highest))
+        panels[number].set_title(f"{plain(task.title)}: {names[name]}")
+        panels[number].set_xticks(range(len(kinds)), kinds, rotation=45, ha="right", rotation_mode="anchor")
+        panels[number].tick_params(axis="x", labelsize=KINDS)
+    margins, width = figure.subplotpars, figure.get_figwidth()
+    scale = figure.add_axes((margins.right + 0.1 / width, margins.bottom, 0.1 / width, margins.top - margins.bottom))
+    figure.colorbar(images[0], cax=scale)
+    return Drawing(
+        figure,
+        data,
+        f"Attention of {label} at the end of the search, {size_words(size)}",
+        "Mean over the entries of a matrix, over splits and over seeds; 0 is where the search starts, the task weight "
+        "alone. A is the coefficient of the task weight, B that of the pretrained weight"
+        + ("." if names is DEPARTURES else "; these runs noted the factors a₁ and a₂ of A alone."),
+    )
+
+
+def _shares(results: Results, found: Sequence[Search], names: dict[str, str]) -> pd.DataFrame:
+    rows = []
+    for task in results.plan.tasks:
+        own = [search for search in found if search.task == task and all(name in search.arrays for name in names)]
+        if own:
+            # The last iteration; mean over splits of each run first, as runs may differ in their number of splits.
+            means = {name: np.mean([s.arrays[name][:, -1].mean(axis=0) for s in own], axis=0) for name in names}
+            for number, module in enumerate(own[0].modules):
+                layer, kind = place(module)
+                values = {name: float(means[name][number]) for name in names}
+                rows.append({"task": task, "module": module, "layer": layer, "kind": kind} | values)
+    return pd.DataFrame(rows, columns=["task", "module", "layer", "kind", *names])
+
+
+def _heat_map(axes: Axes, values: pd.DataFrame, highest: float) -> AxesImage:
+    layers, kinds = list(dict.fromkeys(values["layer"])), list(dict.fromkeys(values["kind"]))
+    table = values.pivot_table(index="layer", columns="kind", values="value").reindex(index=layers, columns=kinds)
+    image = axes.imshow(table.to_numpy(), cmap="Blues", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    return image

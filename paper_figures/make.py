@@ -1,0 +1,111 @@
+"""All figures of a suite, from its records."""
+
+import gc
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paper_figures.figures.attention_over_runs import attention_over_runs
+from paper_figures.figures.attention_shares import attention_shares
+from paper_figures.figures.cost_against_score import cost_against_score
+from paper_figures.figures.critical_difference import critical_difference
+from paper_figures.figures.expected_best import expected_best
+from paper_figures.figures.expected_validation import expected_validation
+from paper_figures.figures.forest import forest
+from paper_figures.figures.instability import instability
+from paper_figures.figures.interquartile_means import interquartile_means
+from paper_figures.figures.learning_curves import learning_curves
+from paper_figures.figures.mean_against_spread import mean_against_spread
+from paper_figures.figures.performance_profiles import performance_profiles
+from paper_figures.figures.score_against_size import score_against_size
+from paper_figures.figures.search_losses import search_losses
+from paper_figures.figures.strips import strips
+from paper_figures.style import FORMATS, Drawing, save, style
+from results.loading.frame import Results, fingerprint, load
+from results.loading.layout import MANIFEST, Layout
+
+PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
+    "forest": forest,
+    "strips": strips,
+    "instability": instability,
+    "mean-against-spread": mean_against_spread,
+    "cost-against-score": cost_against_score,
+    "critical-difference": critical_difference,
+    "performance-profiles": performance_profiles,
+    "interquartile-means": interquartile_means,
+    "learning-curves": learning_curves,
+    "expected-best": expected_best,
+    "attention-shares": attention_shares,
+    "search-losses": search_losses,
+    "attention-over-runs": attention_over_runs,
+}
+OF_A_TUNING: dict[str, Callable[[Results, str], Drawing | None]] = {"expected-validation": expected_validation}
+OVER_SIZES: dict[str, Callable[[Results], Drawing | None]] = {"score-against-size": score_against_size}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A figure on disk: the name of its files, its title and its caption."""
+
+    name: str
+    title: str
+    caption: str
+
+
+def make(suite: str, layout: Layout) -> list[Path]:
+    """Draw every figure that the suite's records can fill, each as .pdf, .svg, .png and .csv.
+
+    A figure that the records cannot fill (one size, one method) is not there. Raises PlanError when there is no
+    usable plan.
+    """
+    return draw_all(load(suite, layout), layout.figures(suite))
+
+
+def make_unless_made(suite: str, layout: Layout) -> None:
+    """As make, unless the figures on disk show these very records already. Raises PlanError as make does."""
+    results = load(suite, layout)
+    if made_before(results, layout.figures(suite)) is None:
+        draw_all(results, layout.figures(suite))
+
+
+def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw the figures of these results into a folder, with a list of them (figures.json)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files, made = [], []
+    # Figures leave many cycles behind; the collector need not walk through all records at each of them.
+    gc.freeze()
+    with style():
+        for name, drawing in drawings(results):
+            files += save(drawing, name, folder, formats)
+            made.append({"name": name, "title": drawing.title, "caption": drawing.caption})
+    gc.unfreeze()
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({"records": fingerprint(results), "figures": made}, indent=1) + "\n")
+    return [*files, manifest]
+
+
+def drawings(results: Results) -> Iterator[tuple[str, Drawing]]:
+    """Name and drawing of every figure, in reading order."""
+    tuning = results.plan.tuning_budget is not None
+    for name, draw_all_sizes in ({} if tuning else OVER_SIZES).items():
+        drawing = draw_all_sizes(results)
+        if drawing:
+            yield name, drawing
+    for size in results.plan.sizes:
+        for name, draw in (OF_A_TUNING if tuning else PER_SIZE).items():
+            drawing = draw(results, size)
+            if drawing:
+                yield f"{name}-n{size}", drawing
+
+
+def made_before(results: Results, folder: Path) -> list[Made] | None:
+    """The figures already there if they were drawn from exactly these results, else None."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    if manifest.get("records") != fingerprint(results):
+        return None
+    made = [Made(**entry) for entry in manifest["figures"]]
+    return made if all((folder / f"{figure.name}.svg").exists() for figure in made) else None

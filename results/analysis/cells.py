@@ -1,0 +1,138 @@
+"""What stands in a cell: mean, spread and number of runs of one method on one task at one size, and what is missing."""
+
+import math
+import statistics
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from results.loading.frame import COUNTED, MISSING, Results, remembered
+
+FEWEST_SEEDS = 2
+"""Seeds below which there is no spread, and no difference to test."""
+CELL = ["size", "task", "label"]
+Scores = NDArray[np.float64]
+Place = tuple[str, str, str]
+"""(size, task, label): which cell."""
+_WORDS = {MISSING: "not run", "oom": "out of memory", "cancelled": "cancelled", "ok": "without a score by this rule"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One cell in points: mean and std (ddof 1; NaN if unknown) of n scores, of so many planned runs.
+
+    failed counts failed and diverged runs (scored as the majority class, so inside n); absent says in words which
+    planned runs have no score ('' when all have one).
+    """
+
+    mean: float
+    std: float
+    n: int
+    planned: int
+    failed: int
+    majority: float
+    absent: str
+
+
+@remembered
+def summaries(results: Results) -> dict[Place, Summary]:
+    """Every planned cell of the suite."""
+    runs = results.runs.assign(failed=results.runs["status"].isin(COUNTED))
+    groups = runs.groupby(CELL, sort=False)
+    table = groups.agg(
+        mean=("score", "mean"),
+        std=("score", "std"),
+        n=("score", "count"),
+        planned=("key", "size"),
+        failed=("failed", "sum"),
+        majority=("majority", "median"),
+    )
+    absent = {
+        cell: _in_words(statuses) for cell, statuses in runs[runs["score"].isna()].groupby(CELL, sort=False)["status"]
+    }
+    return {
+        cell: Summary(mean, std, int(n), int(planned), int(failed), majority, absent.get(cell, ""))
+        for cell, mean, std, n, planned, failed, majority in table.itertuples(name=None)
+    }
+
+
+def _in_words(statuses: pd.Series) -> str:
+    counts = statuses.value_counts()
+    return ", ".join(f"{counts[name]} {words}" for name, words in _WORDS.items() if name in counts)
+
+
+def majority_score(cells: dict[Place, Summary], size: str, task: str) -> float:
+    """The majority class's score in points; NaN when no record tells."""
+    known = [
+        cell.majority for (s, t, _), cell in cells.items() if (s, t) == (size, task) and not math.isnan(cell.majority)
+    ]
+    return statistics.median(known) if known else math.nan
+
+
+@remembered
+def score_matrix(results: Results, size: str, task: str) -> pd.DataFrame:
+    """Scores in points: seeds down, labels across in the plan's order, NaN where a run has no score."""
+    runs = results.runs
+    chosen = runs[(runs["size"] == size) & (runs["task"] == task)]
+    return chosen.pivot(index="seed", columns="label", values="score").reindex(columns=list(results.plan.labels))
+
+
+@remembered
+def scores_of(results: Results, size: str, task: str) -> dict[str, Scores]:
+    """Scores in points by label, one per seed in the order of score_matrix, NaN where a run has no score."""
+    matrix = score_matrix(results, size, task)
+    return {str(label): scores for label, scores in zip(matrix.columns, matrix.to_numpy().T, strict=True)}
+
+
+def paired(results: Results, size: str, task: str, label: str, other: str) -> tuple[Scores, Scores]:
+    """Scores in points of two labels over the seeds that both have a score for."""
+    scores = scores_of(results, size, task)
+    both = ~(np.isnan(scores[label]) | np.isnan(scores[other]))
+    return scores[label][both], scores[other][both]
+
+
+def differences(results: Results, size: str, task: str, label: str, other: str) -> Scores:
+    """Score of `label` minus score of `other` in points, over the seeds that both have a score for."""
+    own, its = paired(results, size, task, label, other)
+    return own - its
+
+
+@remembered
+def seed_averages(results: Results, size: str) -> pd.DataFrame:
+    """Average over all tasks of the plan per seed (down) and label (across), NaN where any task's run has no score."""
+    tasks = [score_matrix(results, size, task) for task in results.plan.tasks]
+    total = tasks[0]
+    for scores in tasks[1:]:
+        total = total.add(scores)
+    return total / len(tasks)
+
+
+@remembered
+def with_all_seeds(results: Results, size: str) -> frozenset[str]:
+    """The labels for which as many seeds are planned as for any other: only their means see the same subsets."""
+    seeds = results.runs[results.runs["size"] == size].groupby("label")["seed"].nunique()
+    return frozenset(str(label) for label in seeds.index[seeds == seeds.max()])
+
+
+@remembered
+def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
+    """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished.
+
+    Of seconds only blocks count whose two runs were made by the same suite: another one ran at another time, perhaps
+    on a busier machine.
+    """
+    runs = results.runs[(results.runs["size"] == size) & (results.runs["status"] == "ok")]
+    blocks = runs.pivot(index=["task", "seed"], columns="label", values=cost)
+    sources = runs.pivot(index=["task", "seed"], columns="label", values="source")
+    reference = results.plan.protocol.reference
+    ratios = {}
+    for label in [] if reference not in blocks else blocks.columns:
+        shared = blocks[label].notna() & blocks[reference].notna()
+        if cost.endswith("_seconds"):
+            shared &= sources[label] == sources[reference]
+        base = float(blocks[reference][shared].sum())
+        if base > 0:
+            ratios[str(label)] = float(blocks[label][shared].sum()) / base
+    return ratios

@@ -1,0 +1,83 @@
+"""Claims over all tasks: each method against one named method, about this benchmark and about tasks like these."""
+
+import math
+from dataclasses import dataclass, replace
+
+from results.analysis.cells import FEWEST_SEEDS, Scores, differences
+from results.loading.frame import Results, remembered
+from results.stats import holm, sign_flip, t_test
+from results.stats.across_tasks import stratified_sign_flip, task_means, welch_satterthwaite, wins_ties_losses
+from results.stats.equivalence import equivalence_p
+from results.stats.power import minimum_detectable_effect
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A method against another, averaged over tasks, in points.
+
+    This benchmark (these tasks, other seeds): difference with its Welch-Satterthwaite interval low..high, p of the
+    task-stratified sign flip and p_holm over the family of `comparisons`; floor is the smallest p possible. Tasks like
+    these: p_tasks_t and p_tasks (t and sign flip on the task means) with its floor_tasks, and (wins, ties, losses).
+    detectable is the true difference that a t-test finds with power 0.8 at alpha / comparisons, given the spread seen;
+    p_equivalent the larger p of the two one-sided tests that the difference lies within the protocol's margin.
+    """
+
+    label: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    floor: float
+    blocks: int
+    seeds: int
+    p_tasks_t: float
+    p_tasks: float
+    floor_tasks: float
+    record: tuple[int, int, int]
+    detectable: float
+    p_equivalent: float
+    p_holm: float = math.nan
+    comparisons: int = 0
+
+
+@remembered
+def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
+    """Every method against `other` at one size, Holm over them; a method that lacks a whole task makes no claim."""
+    family = [label for label in results.plan.labels if label != other]
+    gaps = {label: [differences(results, size, task, label, other) for task in results.plan.tasks] for label in family}
+    complete = {label: own for label, own in gaps.items() if min(len(task) for task in own) >= FEWEST_SEEDS}
+    if not complete:
+        return {}
+    level, margin = results.plan.protocol.alpha / len(complete), results.plan.protocol.margin
+    found = {label: _claim(label, own, level, margin) for label, own in complete.items()}
+    adjusted = holm([claim.p for claim in found.values()])
+    return {
+        label: replace(claim, p_holm=float(p), comparisons=len(found))
+        for (label, claim), p in zip(found.items(), adjusted, strict=True)
+    }
+
+
+def _claim(label: str, gaps: list[Scores], level: float, margin: float) -> Claim:
+    test = stratified_sign_flip(gaps)
+    interval = welch_satterthwaite(gaps)
+    means = task_means(gaps)
+    over_tasks = sign_flip(means)
+    seeds = min(len(task) for task in gaps)
+    # With every task weighing the same, se x sqrt(n) is the spread of a seed's average difference.
+    spread = interval.standard_error * math.sqrt(seeds)
+    return Claim(
+        label=label,
+        difference=test.mean,
+        low=interval.low,
+        high=interval.high,
+        p=test.p,
+        floor=test.floor,
+        blocks=test.n,
+        seeds=seeds,
+        p_tasks_t=t_test(means),
+        p_tasks=over_tasks.p,
+        floor_tasks=over_tasks.floor,
+        record=wins_ties_losses(means),
+        detectable=spread * minimum_detectable_effect(seeds, level),
+        p_equivalent=equivalence_p(interval.mean, interval.standard_error, interval.degrees_of_freedom, margin),
+    )

@@ -1,0 +1,147 @@
+"""Each method against one named method, task by task: exact paired sign flip, Holm within the column."""
+
+from functools import cache
+
+import pandas as pd
+
+from amix.specs.run_plan import Plan
+from results.analysis.cells import FEWEST_SEEDS, differences
+from results.loading.frame import Results, remembered
+from results.stats import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
+from results.stats.power import minimum_detectable_effect
+from results.tabulating.table import Cell
+
+SCALE = 100
+"""Points from the lowest to the highest score."""
+NONE_POSSIBLE = "by the t-test; the exact test, which decides, can show no difference here, with so few seeds"
+
+
+@remembered
+def against(results: Results, size: str, other: str) -> pd.DataFrame:
+    """Every method against `other` at one size: one row per (task, label), differences in points.
+
+    Columns: task, label, n (seeds that both have a score for), difference, sd (ddof 1), low, high (95 % t interval),
+    p (exact sign flip), p_holm (over the methods of this task), q (Benjamini-Hochberg over all rows), floor (smallest
+    p that n allows), comparisons (the Holm family's size), and beside them p_t and p_wilcoxon as sensitivity. A method
+    with fewer than two common seeds has no row.
+    """
+    rows = [row for task in results.plan.tasks for row in _column(results, size, task, other)]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    if len(frame):
+        columns = frame.groupby("task")["p"]
+        frame["p_holm"] = columns.transform(lambda p: holm(p))
+        frame["comparisons"] = columns.transform("size")
+        frame["q"] = benjamini_hochberg(frame["p"])
+    return frame
+
+
+COLUMNS = [
+    "task",
+    "label",
+    "n",
+    "difference",
+    "sd",
+    "low",
+    "high",
+    "p",
+    "p_holm",
+    "q",
+    "floor",
+    "comparisons",
+    "p_t",
+    "p_wilcoxon",
+]
+
+
+def _column(results: Results, size: str, task: str, other: str) -> list[dict[str, object]]:
+    rows = []
+    for label in results.plan.labels:
+        if label == other:
+            continue
+        gaps = differences(results, size, task, label, other)
+        if len(gaps) < FEWEST_SEEDS:
+            continue
+        test = sign_flip(gaps)
+        low, high = t_interval(gaps)
+        rows.append(
+            {
+                "task": task,
+                "label": label,
+                "n": test.n,
+                "difference": test.mean,
+                "sd": float(gaps.std(ddof=1)),
+                "low": low,
+                "high": high,
+                "p": test.p,
+                "floor": test.floor,
+                "p_t": t_test(gaps),
+                "p_wilcoxon": wilcoxon(gaps).p,
+            }
+        )
+    return rows
+
+
+def significant(frame: pd.DataFrame, alpha: float) -> set[tuple[str, str]]:
+    """The (task, label) of rows that pass Holm at alpha."""
+    chosen = frame[frame["p_holm"] <= alpha]
+    return set(zip(chosen["task"], chosen["label"], strict=True))
+
+
+def detectable(frame: pd.DataFrame, alpha: float) -> dict[str, float]:
+    """Task -> the true difference in points that a t-test would find with power 0.8, for the median method of one size.
+
+    At alpha over the number of comparisons, and with each method's own spread of differences and number of seeds.
+    """
+    effects = [
+        sd * _detectable_effect(int(n), alpha / comparisons)
+        for sd, n, comparisons in frame[["sd", "n", "comparisons"]].itertuples(index=False)
+    ]
+    return {str(task): float(value) for task, value in pd.Series(effects).groupby(list(frame["task"])).median().items()}
+
+
+_detectable_effect = cache(minimum_detectable_effect)
+
+
+def detectable_cell(points: float | None, possible: bool = True) -> Cell:
+    """A detectable difference in a table; so few runs that no two scores could lie that far apart get a bound.
+
+    possible: whether the exact test can show any difference there; where it cannot, a footnote says so.
+    """
+    notes = () if possible or points is None else (NONE_POSSIBLE,)
+    return Cell(f">{SCALE}" if points is not None and points > SCALE else points, notes=notes)
+
+
+def impossible(frame: pd.DataFrame, alpha: float) -> set[str]:
+    """The tasks of which the exact test, after Holm, can show no difference however large, for want of seeds."""
+    columns = frame.groupby("task").agg({"floor": "min", "comparisons": "max"})
+    return set(columns.index[columns["floor"] * columns["comparisons"] > alpha])
+
+
+def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:
+    """What the number of seeds allows: '' when a mark is possible in every column, else which columns allow none."""
+    if frame.empty:
+        return "No method shares two scored seeds with the one it is compared with, so nothing is tested."
+    alpha, none = plan.protocol.alpha, impossible(frame, plan.protocol.alpha)
+    if not none:
+        return ""
+    columns = frame.groupby("task", sort=False).agg(
+        fewest=("n", "min"), most=("n", "max"), floor=("floor", "min"), comparisons=("comparisons", "max")
+    )
+    worst = columns[columns.index.isin(none)].iloc[0]
+    seeds = " to ".join(f"{int(n)}" for n in dict.fromkeys((worst["fewest"], worst["most"])))
+    where = "any single task"
+    if len(none) < len(columns):
+        where = ", ".join(plan.tasks[task].title for task in columns.index if task in none)
+    comparisons = int(worst["comparisons"])
+    corrected = f"after Holm over {comparisons} comparisons " if comparisons > 1 else ""
+    return (
+        f"No mark is possible for {where}: with n = {seeds} seeds the exact test's smallest p is "
+        f"{worst['floor']:.3g}, and {corrected}a mark at α = {alpha:g} needs at least "
+        f"{smallest_sample(comparisons, alpha)} seeds; that there is none says nothing."
+    )
+
+
+def power_notes(frame: pd.DataFrame, plan: Plan) -> tuple[str, ...]:
+    """The power sentence as the notes of a table; none where it has nothing to say."""
+    sentence = power_sentence(frame, plan)
+    return (sentence,) if sentence else ()

@@ -1,0 +1,129 @@
+"""The answer to the suite's question in three sentences, computed from the statistics and honest when there is none."""
+
+from amix.specs.run_plan import Plan
+from results.analysis.cells import seed_averages
+from results.analysis.claims import Claim, claims
+from results.analysis.comparisons import SCALE
+from results.analysis.tuning import tuning_answer, tuning_question
+from results.loading.frame import COUNTED, Results
+from results.loading.wording import p_text, signed, size_words
+
+
+def question(results: Results) -> str:
+    """What the suite asks, in one sentence."""
+    plan = results.plan
+    if plan.tuning_budget is not None:
+        return tuning_question(results)
+    subject = plan.protocol.focus or "any method"
+    sizes = " or ".join(size_words(size) for size in plan.sizes)
+    if len(plan.labels) < 2:
+        return f"What {plan.protocol.split} score does {plan.labels[0]} reach with {plan.encoder}, with {sizes}?"
+    return (
+        f"Does {subject} finetune {plan.encoder} to a higher {plan.protocol.split} score "
+        f"than {plan.protocol.reference}, with {sizes}?"
+    )
+
+
+def answer(results: Results, size: str) -> tuple[str, str, str]:
+    """Estimate, decision, and what else the runs show, at one size."""
+    plan = results.plan
+    if plan.tuning_budget is not None:
+        return tuning_answer(results, size)
+    found = claims(results, size, plan.protocol.reference)
+    if not found:
+        return _nothing(results, size)
+    subject = found.get(plan.protocol.focus or "") or max(found.values(), key=lambda claim: claim.difference)
+    return _estimate(results, size, subject), _decision(subject, plan), _others(subject, found, results, size)
+
+
+def _nothing(results: Results, size: str) -> tuple[str, str, str]:
+    runs = results.runs[results.runs["size"] == size]
+    scored = int(runs["score"].notna().sum())
+    if len(results.plan.labels) < 2:
+        reason = "There is one method only, so there is nothing to compare."
+    else:
+        reason = (
+            f"No method has two seeds in common with the reference on every task{_unscored_tasks(results, size)}: "
+            "nothing can be said over tasks."
+        )
+    return (
+        f"With {size_words(size)}, {scored} of {len(runs)} planned runs have a score.",
+        reason,
+        "The tables show what is there; missing cells stay missing.",
+    )
+
+
+def _unscored_tasks(results: Results, size: str) -> str:
+    scored = results.runs[(results.runs["size"] == size) & results.runs["score"].notna()]
+    missing = [task.title for name, task in results.plan.tasks.items() if name not in set(scored["task"])]
+    return f" ({', '.join(missing)}: no scored run)" if missing and len(scored) else ""
+
+
+def _estimate(results: Results, size: str, claim: Claim) -> str:
+    reference = results.plan.protocol.reference
+    averages = seed_averages(results, size)
+    over = _over_tasks(results.plan)
+    means = averages[[claim.label, reference]].dropna().mean()
+    levels = ""
+    if not means.isna().any():
+        levels = f"{means[claim.label]:.1f} points against {means[reference]:.1f} of {reference}, "
+    chosen = "" if claim.label == results.plan.protocol.focus else ", the highest of all methods,"
+    return (
+        f"With {size_words(size)}, {claim.label}{chosen} reaches {levels}a difference of {signed(claim.difference)} "
+        f"points {over} (95 % interval {signed(claim.low)} to {signed(claim.high)}, n = {claim.seeds} paired seeds)."
+    )
+
+
+def _decision(claim: Claim, plan: Plan) -> str:
+    alpha, family = plan.protocol.alpha, claim.comparisons
+    holm = f" after Holm over {family} comparisons with {plan.protocol.reference}" if family > 1 else ""
+    if claim.floor * family > alpha:
+        return (
+            f"That many runs cannot show any difference: the smallest p of the exact test is {claim.floor:.2g}, "
+            f"which{holm} does not reach {alpha:g}."
+        )
+    if claim.p_holm <= alpha:
+        direction = "better" if claim.difference > 0 else "worse"
+        amount = "more" if min(abs(claim.low), abs(claim.high)) > plan.protocol.margin else "not surely more"
+        return (
+            f"On this benchmark {claim.label} is significantly {direction} (task-stratified sign-flip test, "
+            f"{p_text(claim.p_holm)}{holm}), by {amount} than the {plan.protocol.margin:g} "
+            f"point{'s' * (plan.protocol.margin != 1)} that the protocol calls relevant."
+        )
+    return (
+        f"That is no evidence of a difference (task-stratified sign-flip test, {p_text(claim.p_holm)}{holm}): "
+        f"with this spread, {_detectable_words(claim.detectable)} would be found in four of five such experiments."
+    )
+
+
+def _detectable_words(points: float) -> str:
+    if points > SCALE:
+        return "no difference that two scores can have"
+    return f"only a true difference of about {points:.1f} points"
+
+
+def _others(subject: Claim, found: dict[str, Claim], results: Results, size: str) -> str:
+    plan = results.plan
+    passed = [c for c in found.values() if c.label != subject.label and c.p_holm <= plan.protocol.alpha]
+    better = [claim.label for claim in passed if claim.difference > 0]
+    worse = [claim.label for claim in passed if claim.difference < 0]
+    parts = [f"significantly better than {plan.protocol.reference}: {', '.join(better) or 'none'}"]
+    parts += [f"significantly worse: {', '.join(worse) or 'none'}"]
+    runs = results.runs[results.runs["size"] == size]
+    failed, absent = int(runs["status"].isin(COUNTED).sum()), int(runs["score"].isna().sum())
+    beyond = ""
+    if len(plan.tasks) > 1 and subject.floor_tasks * subject.comparisons > plan.protocol.alpha:
+        beyond = f"; {len(plan.tasks)} tasks are too few to say anything about other tasks"
+    elif len(plan.tasks) > 1:
+        beyond = (
+            f"; about tasks like these, the sign-flip test on task means gives {p_text(subject.p_tasks)} uncorrected"
+        )
+    return (
+        f"Of the other methods, {parts[0]}, {parts[1]}; {failed} of {len(runs)} runs failed or diverged and "
+        f"{absent} have no score{beyond}."
+    )
+
+
+def _over_tasks(plan: Plan) -> str:
+    titles = [task.title for task in plan.tasks.values()]
+    return f"on average over {len(titles)} tasks" if len(titles) > 1 else f"on {titles[0]}"

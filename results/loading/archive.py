@@ -1,0 +1,101 @@
+"""A suite's records as one Parquet file, so that tables can be remade from a fresh clone."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from amix.specs.run_plan import PlanError
+from amix.specs.store import write_atomically
+from results.loading.layout import Layout
+
+PLAN = b"plan"
+COLUMNS = pyarrow.schema([("key", pyarrow.string()), ("record", pyarrow.string()), ("predictions", pyarrow.binary())])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record as it was found: where, its key there, its text, and its predictions (bytes of an npz) or their file."""
+
+    source: str
+    key: str
+    text: str
+    predictions: bytes | Path | None
+
+
+def stored_plan(suite: str, layout: Layout) -> Any:
+    """The plan's JSON content: the sweep's plan.json, else the one kept in the archive.
+
+    Raises PlanError, naming the suites that are there, when the suite has neither.
+    """
+    path = layout.plan(suite)
+    try:
+        if path.exists():
+            return json.loads(path.read_text())
+        if layout.archive(suite).exists():
+            return json.loads((parquet.read_schema(layout.archive(suite)).metadata or {})[PLAN])
+    except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
+        raise PlanError(f"the plan of suite {suite!r} cannot be read: {error}") from error
+    there = ", ".join(layout.suites()) or "none"
+    raise PlanError(
+        f"no records of suite {suite!r} in {layout.records} (suites there: {there}); "
+        f"run it with: python -m runners sweep --suite {suite}"
+    )
+
+
+def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple[str, str]]]:
+    """Every record of the suite, JSON files before the archive's rows, and (source, reason) of unreadable files."""
+    found, unreadable = [], []
+    for path in sorted((layout.records / suite).glob("*.json")):
+        if path.name == "plan.json":
+            continue
+        try:
+            predictions = path.with_suffix(".npz")
+            found.append(Stored(path.name, path.stem, path.read_text(), predictions if predictions.exists() else None))
+        except (OSError, UnicodeDecodeError) as error:
+            unreadable.append((path.name, f"cannot be read: {error}"))
+    archive = layout.archive(suite)
+    if archive.exists():
+        try:
+            found += _rows(archive)
+        except (OSError, pyarrow.ArrowException) as error:
+            unreadable.append((archive.name, f"cannot be read: {error}"))
+    return found, unreadable
+
+
+def _rows(archive: Path) -> list[Stored]:
+    columns = parquet.read_table(archive, schema=COLUMNS).to_pydict()
+    return [
+        Stored(f"{archive.name} row {number}", key or "", text or "", predictions)
+        for number, (key, text, predictions) in enumerate(
+            zip(columns["key"], columns["record"], columns["predictions"], strict=True)
+        )
+    ]
+
+
+def write_archive(suite: str, layout: Layout, plan: Any, records: list[Stored]) -> Path:
+    """Write records, sorted by key, and the plan to the suite's Parquet file: same content, same bytes."""
+    rows = sorted(records, key=lambda record: record.key)
+    table = pyarrow.table(
+        {
+            "key": [row.key for row in rows],
+            "record": [_compact(row.text) for row in rows],
+            "predictions": [_bytes(row.predictions) for row in rows],
+        },
+        schema=COLUMNS.with_metadata({PLAN: json.dumps(plan).encode()}),
+    )
+    buffer = pyarrow.BufferOutputStream()
+    parquet.write_table(table, buffer, compression="zstd", compression_level=9)
+    write_atomically(layout.archive(suite), buffer.getvalue().to_pybytes())
+    return layout.archive(suite)
+
+
+def _compact(text: str) -> str:
+    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+
+
+def _bytes(predictions: bytes | Path | None) -> bytes | None:
+    return predictions.read_bytes() if isinstance(predictions, Path) else predictions

@@ -1,0 +1,68 @@
+"""Which examples the runs saw: whether all of one seed saw the same ones, and what of the official splits was there."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from amix.specs.run_plan import Plan, Task
+
+Place = tuple[str, int | None, int]
+Examples = tuple[str, int]
+
+
+def usual_examples(records: Iterable[dict[str, Any]]) -> dict[Place, Examples]:
+    """(task, size, seed) -> what most of its runs saw, the first ones where that is undecided."""
+    seen: dict[Place, Counter[Examples]] = {}
+    for record in records:
+        if (examples := _examples(record)) is not None:
+            seen.setdefault(_place(record), Counter())[examples] += 1
+    return {place: counts.most_common(1)[0][0] for place, counts in seen.items()}
+
+
+def other_data(record: dict[str, Any], usual: Mapping[Place, Examples]) -> str | None:
+    """Why this record cannot be paired with the others of its task and seed; None when it saw the same examples."""
+    examples = _examples(record)
+    if examples is None or examples == (expected := usual[_place(record)]):
+        return None
+    other_subset = examples[0] != expected[0]
+    what = "other training examples" if other_subset else f"{examples[1]} test examples instead of {expected[1]}"
+    return (
+        f"saw {what}, unlike most runs of {record['spec']['task']} with seed {record['spec']['seed']} (another copy of "
+        "the data?); delete it and run it again on the same data"
+    )
+
+
+def _place(record: dict[str, Any]) -> Place:
+    spec = record["spec"]
+    return spec["task"], spec["n_train"], spec["seed"]
+
+
+def _examples(record: dict[str, Any]) -> Examples | None:
+    """Hash of the ids of the subset, and number of test examples; None where the run failed before it read them."""
+    data = record.get("data") or {}
+    return (data["ids_sha256"], data["n_test"]) if {"ids_sha256", "n_test"} <= set(data) else None
+
+
+def with_data_notes(plan: Plan, records: Mapping[str, dict[str, Any]]) -> Plan:
+    """The plan with a footnote at every task of which the runs had less than the official splits."""
+    sizes: dict[str, tuple[int | None, int | None]] = {}
+    tested = plan.protocol.split == "test"
+    for key, record in records.items():
+        data = record.get("data") or {}
+        pool, test = sizes.get(plan.runs[key].task, (None, None))
+        sizes[plan.runs[key].task] = (data.get("n_pool", pool), data.get("n_test", test) if tested else None)
+    tasks = {name: _noted(task, *sizes.get(name, (None, None))) for name, task in plan.tasks.items()}
+    return replace(plan, tasks=tasks)
+
+
+def _noted(task: Task, pool: int | None, test: int | None) -> Task:
+    if task.official_rows is None:
+        return task
+    official_train, official_test = task.official_rows
+    notes = [task.footnote] if task.footnote else []
+    if test is not None and test < official_test:
+        notes.append(f"tested on {test:,} of the {official_test:,} official validation examples")
+    if pool is not None and pool < official_train:
+        notes.append(f"training subsets drawn from {pool:,} of the {official_train:,} official examples")
+    return replace(task, footnote="; ".join(notes))

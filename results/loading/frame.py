@@ -1,0 +1,219 @@
+"""A suite's plan and records as one long frame: one row per planned run, whatever became of it."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import pandas as pd
+
+from amix.specs.run_plan import Plan, PlanError, read_plan
+from results.loading.archive import Stored, stored_plan, stored_records, write_archive
+from results.loading.data_checks import other_data, usual_examples, with_data_notes
+from results.loading.layout import Layout
+from results.loading.record_checks import Problem, complaint
+
+P = ParamSpec("P")
+T = TypeVar("T")
+POINTS = 100
+MISSING = "missing"
+COUNTED = ("failed", "diverged")
+"""Outcomes that are data: scored as the majority class. Accidents (oom, cancelled, missing) have no score."""
+MAJORITY = {"test": "majority", "dev": "majority_dev"}
+"""Where a record keeps the score of the majority class on each split."""
+COSTS = (
+    "train_seconds",
+    "total_seconds",
+    "evaluation_seconds",
+    "forward_passes",
+    "backward_passes",
+    "optimizer_steps",
+    "peak_memory_bytes",
+    "trainable_parameters",
+    "total_parameters",
+    "flops",
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A suite's plan, its runs (one row each, see load), the usable records by key, and what was left out."""
+
+    plan: Plan
+    selection: str
+    runs: pd.DataFrame
+    records: dict[str, dict[str, Any]] = field(repr=False)
+    predictions: dict[str, bytes | Path] = field(repr=False)
+    problems: tuple[Problem, ...]
+    memory: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def split(self) -> str:
+        """The split that is scored: test, or dev in a suite that chooses settings."""
+        return self.plan.protocol.split
+
+
+def remembered(function: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
+    """A function of results that several tables and figures ask for: computed once per Results."""
+
+    @wraps(function)
+    def recall(results: Results, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = (function.__module__, function.__qualname__, args)
+        if key not in results.memory:
+            results.memory[key] = function(results, *args, **kwargs)
+        answer: T = results.memory[key]
+        return answer
+
+    return recall
+
+
+def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
+    """Read a suite.
+
+    The frame `runs` has one row per planned run: key, label, task, size (text), seed, status (a record's status, or
+    'missing'), score, dev, majority (points: the primary metric x 100, by the selection rule 'last' or 'best_dev';
+    selection None is the plan's), the cost columns (NaN where unknown), passes (forward and backward together), error,
+    traceback, source (the suite that made the run). A failed or diverged run has the majority score; a missing,
+    cancelled or out-of-memory run has NaN. Raises PlanError when there is no usable plan, and when no run was scored by
+    the rule asked for.
+    """
+    plan = read_plan(stored_plan(suite, layout), suite)
+    chosen = selection or plan.protocol.selection
+    stored, unreadable = stored_records(suite, layout)
+    # By another rule than the protocol's, only runs that were scored by it count.
+    records, used, problems = _usable(stored, replace(plan, protocol=replace(plan.protocol, selection=chosen)))
+    if stored and not records and chosen != plan.protocol.selection:
+        raise PlanError(
+            f"no record of suite {suite!r} holds {chosen!r} {plan.protocol.split} scores: its protocol selects by "
+            f"{plan.protocol.selection!r}, and a run is scored by {chosen!r} too only in a suite that says "
+            f"'protocol: {{selection: {chosen}}}'"
+        )
+    plan = with_data_notes(plan, records)
+    problems = [Problem(source, reason) for source, reason in unreadable] + problems
+    predictions = {item.key: item.predictions for item in used if item.predictions is not None}
+    return Results(plan, chosen, _frame(plan, records, chosen), records, predictions, tuple(problems))
+
+
+def pack(suite: str, layout: Layout) -> Path:
+    """Keep the suite's usable records, predictions and plan in its archive; what was there already stays."""
+    content = stored_plan(suite, layout)
+    stored, _ = stored_records(suite, layout)
+    _, used, _ = _usable(stored, read_plan(content, suite))
+    packed = {item.key for item in used}
+    kept = [item for item in stored if item.source == layout.archive(suite).name and item.key not in packed]
+    return write_archive(suite, layout, content, [*used, *kept])
+
+
+def _usable(stored: Sequence[Stored], plan: Plan) -> tuple[dict[str, dict[str, Any]], list[Stored], list[Problem]]:
+    records: dict[str, dict[str, Any]] = {}
+    used: list[Stored] = []
+    problems: list[Problem] = []
+    read = [(item, *_read(item, plan)) for item in stored]
+    usual = usual_examples(record for _, record, reason in read if reason is None)
+    for item, record, complained in read:
+        reason = complained or other_data(record, usual)
+        if reason is None and item.key in records:
+            # A record that lies both as a file and in the archive is no contradiction unless it tells two stories.
+            same = records[item.key].get("scores") == record.get("scores")
+            reason = (
+                None if same else "is a second record of the same run with other scores; the first one found is used"
+            )
+        elif reason is None:
+            records[item.key] = record
+            used.append(item)
+        if reason is not None:
+            problems.append(Problem(item.source, reason))
+    return records, used, problems
+
+
+def _read(item: Stored, plan: Plan) -> tuple[dict[str, Any], str | None]:
+    try:
+        record = json.loads(item.text)
+    except ValueError as error:
+        return {}, f"is no JSON, perhaps cut short ({error})"
+    reason = complaint(record, plan)
+    if reason is None and record["key"] != item.key:
+        reason = f"holds the record of another run, {record['key']} (a copy?)"
+    return record, reason
+
+
+def _frame(plan: Plan, records: dict[str, dict[str, Any]], selection: str) -> pd.DataFrame:
+    rows = [_row(plan, key, records.get(key), selection) for key in plan.runs]
+    columns = [
+        "key",
+        "label",
+        "task",
+        "size",
+        "seed",
+        "status",
+        "score",
+        "dev",
+        "majority",
+        *COSTS,
+        "error",
+        "traceback",
+        "source",
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame[list(COSTS)] = frame[list(COSTS)].astype(float)
+    # A backward pass has twice the products of a forward pass.
+    frame["passes"] = (frame["forward_passes"] + 2 * frame["backward_passes"]) / 3
+    # A run that failed before its data were read knows no majority score; its task and size do.
+    shared = frame.groupby(["task", "size"])["majority"].transform("median")
+    frame["majority"] = frame["majority"].fillna(shared)
+    frame.loc[frame["status"].isin(COUNTED), "score"] = frame["majority"]
+    return frame
+
+
+def _row(plan: Plan, key: str, record: dict[str, Any] | None, selection: str) -> dict[str, Any]:
+    run = plan.runs[key]
+    row = {"key": key, "label": run.label, "task": run.task, "size": run.size, "seed": run.seed}
+    if record is None:
+        return row | {"status": MISSING, "score": math.nan, "error": "", "traceback": "", "source": ""}
+    metric = plan.tasks[run.task].metric
+    chosen = (record.get("scores") or {}).get(selection) or {} if record["status"] == "ok" else {}
+    error = record.get("error") or {}
+    cost = record.get("cost") or {}
+    return (
+        row
+        | {name: cost.get(name) for name in COSTS}
+        | {
+            "status": record["status"],
+            "score": _points(chosen.get(plan.protocol.split), metric),
+            "dev": _points(chosen.get("dev"), metric),
+            "majority": _points((record.get("data") or {}).get(MAJORITY[plan.protocol.split]), metric),
+            "error": f"{error.get('type', 'Error')}: {error.get('message', '')}" if error else "",
+            "traceback": error.get("traceback") or "",
+            "source": record.get("taken_from") or plan.suite,
+        }
+    )
+
+
+def _points(scores: Any, metric: str) -> float:
+    value = scores.get(metric) if isinstance(scores, dict) else None
+    return math.nan if value is None else POINTS * float(value)
+
+
+def metric_scores(results: Results) -> pd.DataFrame:
+    """Every metric of every scored run: key, label, task, size, seed, selection, split, metric, score (points)."""
+    rows = []
+    for key, record in results.records.items():
+        run = results.plan.runs[key]
+        for selection, splits in (record.get("scores") or {}).items():
+            for split in ("dev", "test"):
+                for metric, value in (splits.get(split) or {}).items():
+                    rows.append(
+                        (key, run.label, run.task, run.size, run.seed, selection, split, metric, POINTS * value)
+                    )
+    columns = ["key", "label", "task", "size", "seed", "selection", "split", "metric", "score"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def fingerprint(results: Results) -> str:
+    """A sha256 over plan, selection rule and runs: equal results, and only they, share it."""
+    content = repr((results.plan, results.plan.runs, results.selection)) + results.runs.to_csv(index=False)
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -1,0 +1,34 @@
+"""Expected best of n trials of a search: what a tuning budget buys. Select on dev, report on test."""
+
+import numpy
+from numpy.typing import ArrayLike
+
+from results.stats.inputs import Vector, vector
+
+
+def expected_best_with_replacement(scores: ArrayLike) -> Vector:
+    """(B,) expected best of n = 1..B trials, by the plug-in estimator: sum v_(i) [(i/B)^n - ((i-1)/B)^n].
+
+    scores: (B,), one per trial. Biased downwards, most at n = B. Source: Dodge et al. 2019. ValueError if
+    empty or not finite.
+    """
+    ordered = numpy.sort(vector(scores, "scores"))
+    trials = numpy.arange(ordered.size + 1)
+    share = (trials / ordered.size)[None] ** trials[1:, None]
+    return numpy.diff(share, axis=1) @ ordered
+
+
+def expected_best_without_replacement(scores: ArrayLike) -> Vector:
+    """(B,) expected best of n = 1..B trials, unbiased: sum v_(i) C(i-1, n-1) / C(B, n). Nothing is known past n = B.
+
+    scores: (B,), one per trial. Source: Tang et al. 2020. ValueError if empty or not finite.
+    """
+    ordered = numpy.sort(vector(scores, "scores"))
+    count = ordered.size
+    # P(the i-th smallest is the best of n), from the largest down: ratios of neighbours, so that no binomial overflows.
+    best = numpy.empty(count)
+    for n in range(1, count + 1):
+        index = numpy.arange(count, n, -1)
+        ratios = numpy.concatenate(([1.0], (index - n) / (index - 1)))
+        best[n - 1] = ordered[::-1][: ratios.size] @ (n / count * numpy.cumprod(ratios))
+    return best

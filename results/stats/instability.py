@@ -1,0 +1,165 @@
+"""How much a method's score hangs on the seed. A failed run is data; a run lost to the machine is missing."""
+
+import math
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import numpy
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from results.stats.inputs import Matrix, Vector, pair, proportion, vector
+
+ENUMERATED_TO = 17
+DRAWS = 100_000
+NORMAL_CONSISTENCY = 1 / special.ndtri(0.75)
+"""Makes the median absolute deviation of normal values estimate their sd."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Scores of one method on one task, in their unit; sd has ddof 1 and is nan for one run."""
+
+    mean: float
+    sd: float
+    median: float
+    interquartile_range: float
+    median_absolute_deviation: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Exact two-sided p, and how many seeds only the first and only the second method failed on."""
+
+    p: float
+    only_first: int
+    only_second: int
+
+
+@dataclass(frozen=True)
+class VarianceRatio:
+    """log(sd of the first / sd of the second), infinite when one has no spread, and a two-sided p."""
+
+    log_sd_ratio: float
+    p: float
+
+
+def spread(scores: ArrayLike) -> Spread:
+    """Location and spread of (n,) scores. The median absolute deviation is scaled to the sd of normal values.
+
+    ValueError if empty or not finite: score diverged runs as the majority class first.
+    """
+    values = vector(scores, "scores")
+    lower, median, upper = numpy.quantile(values, (0.25, 0.5, 0.75))
+    deviation = NORMAL_CONSISTENCY * numpy.median(numpy.abs(values - median))
+    sd = values.std(ddof=1) if values.size > 1 else numpy.nan
+    numbers = (values.mean(), sd, median, upper - lower, deviation, values.min(), values.max())
+    return Spread(*map(float, numbers))
+
+
+def failed(scores: ArrayLike, majority: float, tolerance: float) -> NDArray[numpy.bool_]:
+    """(n,) True where a run ended at or below the majority-class score + tolerance, or diverged (nan).
+
+    All three in one unit; higher is better. ValueError for a majority score that is not finite.
+    """
+    if not numpy.isfinite(majority):
+        raise ValueError(f"majority: expected a finite score, got {majority}")
+    values = numpy.asarray(scores, dtype=numpy.float64)
+    return numpy.isnan(values) | (values <= majority + tolerance)
+
+
+def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion, such as failed runs of n: never empty at 0 of n. Wilson 1927.
+
+    successes may be half a count, for ties. ValueError for n < 1 or successes outside 0..n.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"expected 0 <= successes <= n and n >= 1, got {successes} of {n}")
+    z = float(special.ndtri(0.5 + proportion(level, "level") / 2))
+    share = float(successes) / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    # Rounding leaves 1e-17 where the ends are exactly 0 and 1.
+    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+
+
+def mcnemar(first_failed: ArrayLike, second_failed: ArrayLike) -> McNemar:
+    """Exact McNemar test that two methods fail equally often, over the seeds that only one of them failed on.
+
+    (n,) booleans, paired by seed. No discordant seed: p = 1. ValueError if empty or of unequal length.
+    """
+    first, second = pair(first_failed, second_failed, "failures")
+    only_first, only_second = int((first > second).sum()), int((second > first).sum())
+    tail = float(special.bdtr(min(only_first, only_second), only_first + only_second, 0.5))
+    return McNemar(min(1.0, 2 * tail), only_first, only_second)
+
+
+def variance_permutation(first: ArrayLike, second: ArrayLike, seed: int = 0) -> VarianceRatio:
+    """Paired permutation test of equal spread: scores minus their method's median, swapped within seeds.
+
+    p = share of the 2^n swaps with |log variance ratio| at least that observed; above n = 17, (1 + hits) / (1 + draws)
+    of 100,000 seeded swaps. Keeps its level under collapsed runs, where the F test rejects a third of the time.
+    ValueError if not finite, of unequal length, or for fewer than two pairs.
+    """
+    left, right = pair(first, second, "scores", smallest=2)
+    observed = _log_ratio(left.var(ddof=1)[None], right.var(ddof=1)[None])[0] / 2
+    left, right = left - numpy.median(left), right - numpy.median(right)
+    exhaustive = left.size <= ENUMERATED_TO
+    swaps = _all_swaps(left.size) if exhaustive else _drawn_swaps(left.size, seed)
+    ratios = numpy.abs(_log_ratio(*_swapped_variances(left, right, swaps)))
+    threshold = abs(_log_ratio(left.var(ddof=1)[None], right.var(ddof=1)[None])[0])
+    hits = int((ratios >= threshold - 1e-9).sum())
+    p = hits / ratios.size if exhaustive else (1 + hits) / (1 + ratios.size)
+    return VarianceRatio(float(observed), float(p))
+
+
+def brown_forsythe(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+    """(F, p) of the one-way analysis of absolute deviations from each method's median: Levene's test about medians.
+
+    Ignores the pairing. (n,) and (m,), at least two each. No deviation at all: F = 0 and p = 1. ValueError otherwise.
+    Source: Brown and Forsythe 1974.
+    """
+    groups = [vector(values, "scores", smallest=2) for values in (first, second)]
+    deviations = [numpy.abs(group - numpy.median(group)) for group in groups]
+    total = numpy.concatenate(deviations)
+    between = sum(d.size * (d.mean() - total.mean()) ** 2 for d in deviations)
+    within = sum(((d - d.mean()) ** 2).sum() for d in deviations)
+    freedom = total.size - 2
+    if within == 0:
+        return (0.0, 1.0) if between == 0 else (float("inf"), 0.0)
+    f = float(between / (within / freedom))
+    return f, float(special.fdtrc(1, freedom, f))
+
+
+def _log_ratio(first: Vector, second: Vector) -> Vector:
+    with numpy.errstate(divide="ignore", invalid="ignore"):
+        ratio: Vector = numpy.log(first) - numpy.log(second)
+    # Two methods without any spread are alike.
+    return numpy.nan_to_num(ratio, nan=0.0, posinf=numpy.inf, neginf=-numpy.inf)
+
+
+def _swapped_variances(left: Vector, right: Vector, swaps: Matrix) -> tuple[Vector, Vector]:
+    # Sums and sums of squares are linear in the swaps: one matrix product in place of a table of swapped scores. What
+    # the left does not hold, the right does.
+    n = left.size
+    moved = swaps @ numpy.stack((right - left, right**2 - left**2), axis=1)
+    sums = left.sum() + moved[:, 0], right.sum() - moved[:, 0]
+    squares = (left**2).sum() + moved[:, 1], (right**2).sum() - moved[:, 1]
+    # Scores without any spread must stay so: what rounding leaves of zero is zero.
+    noise = 1e-13 * ((left**2).sum() + (right**2).sum())
+    first, second = ((square - total**2 / n) / (n - 1) for square, total in zip(squares, sums, strict=True))
+    return numpy.where(first > noise, first, 0.0), numpy.where(second > noise, second, 0.0)
+
+
+@cache
+def _all_swaps(n: int) -> Matrix:
+    # The first seed is never swapped: swapping everything but a set gives the inverse ratio of swapping that set.
+    bits: Matrix = ((numpy.arange(2 ** (n - 1))[:, None] >> numpy.arange(n - 1, -1, -1)) & 1).astype(numpy.float64)
+    return bits
+
+
+@lru_cache(maxsize=2)
+def _drawn_swaps(n: int, seed: int) -> Matrix:
+    return numpy.random.default_rng(seed).integers(0, 2, (DRAWS, n), dtype=numpy.int8).astype(numpy.float64)

@@ -1,0 +1,106 @@
+"""The distribution of a sum when every term's sign is a fair coin: exact where it can be, drawn elsewhere."""
+
+from functools import lru_cache
+
+import numpy
+from numpy.typing import NDArray
+
+from results.stats.inputs import Vector
+
+ENUMERATED_TO = 32
+"""Most terms whose 2^n sign patterns are all counted, as 2^(n/2) sums of one half beside those of the other."""
+LATTICE_STEPS = 200_000
+"""Longest lattice on which the distribution is convolved, in steps from no term to all of them."""
+DRAWS = 100_000
+DECIMALS = 12
+"""Of the terms: what is beyond, in scores up to 100, is left over from subtracting floats."""
+RELATIVE_TOLERANCE = 1e-10
+"""Sums closer than this share of sum |term| are equal: they differ by the order of addition."""
+TERMS_PER_TABLE = 8
+
+Steps = NDArray[numpy.int64]
+
+
+def sign_pattern_p(terms: Vector, seed: int = 0) -> tuple[float, float]:
+    """(p, floor): P(|sum of +-terms| >= |sum of terms|) under independent fair signs, and the smallest p possible.
+
+    Exact to ENUMERATED_TO terms, and above for terms on a common lattice, as accuracies are; else (1 + hits) /
+    (1 + DRAWS) over seeded draws, which keeps the level of the test (Phipson and Smyth 2010).
+    """
+    terms = terms.round(DECIMALS)
+    exact_floor = 2.0 ** (1 - terms.size)
+    threshold = abs(terms.sum()) - RELATIVE_TOLERANCE * numpy.abs(terms).sum()
+    if threshold <= 0:
+        return 1.0, exact_floor
+    if terms.size <= ENUMERATED_TO:
+        return _by_halves(terms, threshold), exact_floor
+    steps = _on_lattice(numpy.abs(terms))
+    if steps is not None:
+        return _by_convolution(steps, int((numpy.sign(terms).astype(int) * steps).sum())), exact_floor
+    hits = int((numpy.abs(_drawn_sums(terms, DRAWS, seed)) >= threshold).sum())
+    return (1 + hits) / (1 + DRAWS), 1 / (1 + DRAWS)
+
+
+def sums_of_subsets(steps: Steps) -> Vector:
+    """Entry s: the share of all subsets of the non-negative integers `steps` whose sum is s."""
+    share = numpy.zeros(int(steps.sum()) + 1)
+    share[0] = 1.0
+    reached = 1
+    for step in steps:
+        following = numpy.zeros(reached + step)
+        following[:reached] = share[:reached]
+        following[step:] += share[:reached]
+        reached += int(step)
+        share[:reached] = following / 2
+    return share
+
+
+def _by_halves(terms: Vector, threshold: float) -> float:
+    middle = terms.size // 2
+    left, right = numpy.sort(_all_sums(terms[:middle])), _all_sums(terms[middle:])
+    above = left.size - numpy.searchsorted(left, threshold - right, side="left")
+    # The distribution is symmetric and the threshold positive: the lower tail has as many patterns.
+    return 2 * int(above.sum()) / 2**terms.size
+
+
+def _by_convolution(steps: Steps, observed: int) -> float:
+    # A sum of signed steps is twice that of the positive ones, less all of them.
+    share = sums_of_subsets(steps)
+    signed = 2 * numpy.arange(share.size) - int(steps.sum())
+    return float(share[numpy.abs(signed) >= abs(observed)].sum())
+
+
+def _on_lattice(sizes: Vector) -> Steps | None:
+    # Euclid's algorithm on floats; what is found is only used if it fits every term.
+    tolerance = 1e-9 * sizes.max()
+    step = 0.0
+    for size in numpy.unique(sizes):
+        remainder = float(size)
+        while remainder > tolerance:
+            step, remainder = remainder, abs(step - remainder * round(step / remainder))
+    multiples = numpy.rint(sizes / step)
+    fits = bool((numpy.abs(multiples * step - sizes) <= 10 * tolerance).all())
+    return multiples.astype(numpy.int64) if fits and multiples.sum() <= LATTICE_STEPS else None
+
+
+def _all_sums(terms: Vector) -> Vector:
+    sums = numpy.zeros(1)
+    for term in terms:
+        sums = numpy.concatenate((sums - term, sums + term))
+    return sums
+
+
+def _drawn_sums(terms: Vector, draws: int, seed: int) -> Vector:
+    # One random byte holds the signs of eight terms and looks their sum up in a table of 256.
+    total = numpy.zeros(draws)
+    for number, signs in enumerate(_drawn_signs(terms.size, draws, seed)):
+        total += _all_sums(terms[number * TERMS_PER_TABLE : (number + 1) * TERMS_PER_TABLE])[signs]
+    return total
+
+
+@lru_cache(maxsize=2)
+def _drawn_signs(count: int, draws: int, seed: int) -> tuple[NDArray[numpy.uint8], ...]:
+    # Kept, as a table tests hundreds of pairs of one size: drawing takes longer than adding up.
+    generator = numpy.random.default_rng(seed)
+    sizes = [min(TERMS_PER_TABLE, count - start) for start in range(0, count, TERMS_PER_TABLE)]
+    return tuple(generator.integers(0, 2**size, draws, dtype=numpy.uint8) for size in sizes)

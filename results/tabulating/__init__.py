@@ -1,0 +1,1 @@
+"""Tables: one file per table, their collection, and their place in README."""

@@ -1,0 +1,97 @@
+"""All tables of a suite, from its records, in every format."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from results.loading.frame import Results, load
+from results.loading.layout import Layout
+from results.loading.record_checks import Problem
+from results.tabulating import render
+from results.tabulating.ablation import ablation_table
+from results.tabulating.comparisons import across_table, cell_table
+from results.tabulating.cost import cost_table
+from results.tabulating.main import main_table
+from results.tabulating.out_of_domain import out_of_domain_table
+from results.tabulating.published import published_table
+from results.tabulating.sizes import sizes_table
+from results.tabulating.stability import stability_table
+from results.tabulating.suite_methods import methods_table
+from results.tabulating.table import Table
+from results.tabulating.test_examples import test_sets_table
+from results.tabulating.trained_share import trainable_table
+from results.tabulating.tuning import trials_table, tuning_table
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A suite's tables, the records that were left out and why, and the files written."""
+
+    suite: str
+    tables: tuple[Table, ...]
+    problems: tuple[Problem, ...]
+    files: tuple[Path, ...]
+
+
+def collect(suite: str, layout: Layout, selection: str | None = None) -> Collected:
+    """Make every table of the suite and write it as .md, .tex, .csv and .html.
+
+    selection 'last' or 'best_dev'; None is the rule that the plan fixes. Raises PlanError when there is no usable plan.
+    """
+    results = load(suite, layout, selection)
+    tables = make_tables(results)
+    return Collected(suite, tables, results.problems, tuple(write_tables(tables, layout.tables(suite))))
+
+
+def make_tables(results: Results) -> tuple[Table, ...]:
+    """Every table that the suite's records can fill, in reading order, each with the command that makes it.
+
+    By another selection rule than the plan's, its name ends in that rule's.
+    """
+    command = f"Made by: python -m runners collect --suite {results.plan.suite}"
+    name = ""
+    if (
+        results.selection != results.plan.protocol.selection
+    ):  # Another rule than the protocol's is a second look, and must not stand in the first one's place.
+        command, name = f"{command} --selection {results.selection}", f"-{results.selection.replace('_', '-')}"
+    made = (table for table in _tables(results) if table is not None)
+    return tuple(replace(table, name=table.name + name, notes=(*table.notes, command)) for table in made)
+
+
+def _tables(results: Results) -> Iterator[Table | None]:
+    plan = results.plan
+    if plan.tuning_budget is not None:
+        yield from (make(results, size) for size in plan.sizes for make in (tuning_table, trials_table))
+        return
+    others = [plan.protocol.reference, *([plan.protocol.focus] if plan.protocol.focus else [])]
+    for size in plan.sizes:
+        yield main_table(results, size)
+    yield sizes_table(results)
+    for size in plan.sizes:
+        yield from (across_table(results, size, other) for other in others)
+        yield ablation_table(results, size)
+        yield out_of_domain_table(results, size)
+        yield test_sets_table(results, size)
+        yield stability_table(results, size)
+        yield cost_table(results, size)
+        yield trainable_table(results, size)
+        yield from (cell_table(results, size, other) for other in others)
+    yield published_table(results)
+    yield methods_table(results)
+
+
+def write_tables(tables: Iterable[Table], folder: Path) -> list[Path]:
+    """Write each table as <name>.md, .tex, .csv and .html into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for table in tables:
+        for suffix, text in (
+            ("md", render.markdown(table)),
+            ("tex", render.latex(table)),
+            ("csv", render.csv_text(table)),
+            ("html", render.html_table(table)),
+        ):
+            path = folder / f"{table.name}.{suffix}"
+            path.write_text(text)
+            files.append(path)
+    return files

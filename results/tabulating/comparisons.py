@@ -1,0 +1,152 @@
+"""What the stars stand on: each method against one named method, over all tasks and task by task."""
+
+from amix.specs.run_plan import Plan
+from results.analysis.cells import differences
+from results.analysis.claims import Claim, claims
+from results.analysis.comparisons import against, detectable_cell, power_notes
+from results.loading.frame import Results
+from results.loading.wording import selection_words, size_words
+from results.stats.effects import effect, probability_of_winning
+from results.tabulating.table import P_VALUE, Cell, Column, Table
+
+POINTS, P = "+.2f", P_VALUE
+
+
+def across_table(results: Results, size: str, other: str) -> Table | None:
+    """Every method against `other` over all tasks: the claim about these tasks beside that about tasks like these."""
+    plan = results.plan
+    found = claims(results, size, other)
+    if not found:
+        return None
+    star = {True: "*", False: ""}
+    rows = [
+        (
+            Cell(claim.label),
+            Cell(claim.difference, marks=star[claim.p_holm <= plan.protocol.alpha]),
+            Cell(claim.low),
+            Cell(claim.high),
+            Cell(float(claim.seeds)),
+            Cell(claim.p),
+            Cell(claim.p_holm),
+            detectable_cell(claim.detectable, claim.floor * claim.comparisons <= plan.protocol.alpha),
+            Cell(claim.p_equivalent),
+            Cell("/".join(map(str, claim.record))),
+            Cell(claim.p_tasks_t),
+            Cell(claim.p_tasks),
+        )
+        for claim in found.values()
+    ]
+    here, there = "These tasks", "Tasks like these"
+    columns = (
+        Column("Method"),
+        Column("Difference", "points", POINTS, group=here),
+        Column("from", "95 %", POINTS, group=here),
+        Column("to", "95 %", POINTS, group=here),
+        Column("n", "seeds", ".0f", group=here),
+        Column("p", "", P, group=here),
+        Column("p", "Holm", P, group=here),
+        Column("Detectable", "points", ".2f", group=here),
+        Column("p", f"within ±{plan.protocol.margin:g}", P, group=here),
+        Column("Won/tied/lost", "tasks", group=there),
+        Column("p", "t", P, group=there),
+        Column("p", "sign flip", P, group=there),
+    )
+    first = next(iter(found.values()))
+    return Table(
+        name=across_name(other, size),
+        title=f"{plan.title}: every method against {other}, over {len(plan.tasks)} tasks, {size_words(size)}",
+        caption=(
+            f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
+            f"{selection_words(results.selection)}. These tasks (other seeds): exact task-stratified sign-flip test, "
+            f"Holm over {first.comparisons} comparisons (* at α = {plan.protocol.alpha:g}), Welch-Satterthwaite "
+            "interval, the true difference that a t-test would find with power 0.8 at that level, and the "
+            f"larger p of two one-sided t-tests that the difference lies within ±{plan.protocol.margin:g} points, "
+            "uncorrected: a small one says that the two are as good as equal. Tasks like these: t-test and exact "
+            "sign-flip test on the task means, uncorrected."
+        ),
+        columns=columns,
+        rows=tuple(rows),
+        notes=_notes(plan, other, found),
+        banner=plan.note,
+    )
+
+
+def across_name(other: str, size: str) -> str:
+    """The name of the table of every method against `other`."""
+    return f"against-{_file_name(other)}-n{size}"
+
+
+def _notes(plan: Plan, other: str, found: dict[str, Claim]) -> tuple[str, ...]:
+    notes = []
+    left_out = [label for label in plan.labels if label != other and label not in found]
+    if left_out:
+        notes.append(f"Not here, for want of two paired seeds on every task: {', '.join(left_out)}.")
+    claim = next(iter(found.values()))
+    if claim.floor_tasks * claim.comparisons > plan.protocol.alpha:
+        corrected = f" after Holm over {claim.comparisons}" if claim.comparisons > 1 else ""
+        notes.append(
+            f"On the means of {len(plan.tasks)} task{'s' * (len(plan.tasks) > 1)} the sign-flip test cannot go below "
+            f"p = {claim.floor_tasks:.3g}: it allows no claim about tasks like these{corrected}, whatever the methods "
+            "do."
+        )
+    return tuple(notes)
+
+
+def cell_table(results: Results, size: str, other: str) -> Table | None:
+    """Every method against `other`, task by task: difference, interval, tests, effect sizes."""
+    plan = results.plan
+    frame = against(results, size, other)
+    if frame.empty:
+        return None
+    rows = []
+    for row in frame.to_dict("records"):
+        gaps = differences(results, size, row["task"], row["label"], other)
+        winning = probability_of_winning(gaps)
+        star = "*" if row["p_holm"] <= plan.protocol.alpha else ""
+        numbers = [row["low"], row["high"], row["sd"], row["n"], row["p"], row["p_holm"], row["q"], row["p_t"]]
+        standardised = effect(gaps)
+        numbers += [row["p_wilcoxon"], standardised.d_z, standardised.g_z]
+        numbers += [winning.probability, winning.low, winning.high]
+        cells = [Cell(float(number)) for number in numbers]
+        title = plan.tasks[row["task"]].title
+        rows.append((Cell(row["label"]), Cell(title), Cell(row["difference"], marks=star), *cells))
+    columns = (
+        Column("Method"),
+        Column("Task", text=True),
+        Column("Difference", "points", POINTS),
+        Column("from", "95 %", POINTS),
+        Column("to", "95 %", POINTS),
+        Column("std", "ddof 1", ".2f"),
+        Column("n", "seeds", ".0f"),
+        Column("p", "sign flip", P),
+        Column("p Holm", "", P),
+        Column("q", "BH", P),
+        Column("p t", "", P),
+        Column("p Wilcoxon", "", P),
+        Column("d_z", "", ".2f"),
+        Column("g_z", "", ".2f"),
+        Column("P(better)", "", ".2f"),
+        Column("P from", "95 %", ".2f"),
+        Column("P to", "95 %", ".2f"),
+    )
+    return Table(
+        name=f"cells-against-{_file_name(other)}-n{size}",
+        title=f"{plan.title}: every method against {other}, task by task, {size_words(size)}",
+        caption=(
+            f"Paired differences in {results.split} score "
+            f"× 100 over seeds, selection: {selection_words(results.selection)}, with "
+            "t interval. The test is the exact sign flip, Holm over the methods of a task (* at "
+            f"α = {plan.protocol.alpha:g}); q: Benjamini-Hochberg over the whole table; the t and Wilcoxon tests stand "
+            "beside it as sensitivity and decide nothing. d_z: standardised mean difference; g_z: small-sample "
+            "corrected. P(better): share of seeds won, ties half, Wilson interval."
+        ),
+        columns=columns,
+        rows=tuple(rows),
+        notes=power_notes(frame, plan),
+        banner=plan.note,
+        detail=True,
+    )
+
+
+def _file_name(label: str) -> str:
+    return "".join(character if character.isalnum() or character in "-_" else "-" for character in label)

@@ -1,0 +1,201 @@
+"""The main table: methods x tasks at one size, with average, failed runs, cost and significance marks."""
+
+import statistics
+from dataclasses import dataclass, replace
+
+from results.analysis.cells import Place, Summary, cost_ratios, majority_score, seed_averages, summaries, with_all_seeds
+from results.analysis.claims import claims
+from results.analysis.comparisons import against, detectable, detectable_cell, impossible, power_sentence, significant
+from results.loading.frame import Results
+from results.loading.wording import metric_words, selection_words, size_words
+from results.tabulating.table import Cell, Column, Table, rank_column
+
+SCORE = ".1f"
+RATIO = ".2f"
+STAR, DAGGER = "*", "†"
+ALL_TASKS = ""
+"""Stands for the average over tasks where a task's name is asked for."""
+BLANK = Cell("")
+
+
+@dataclass(frozen=True)
+class Tests:
+    """What the tests of one size give a table: marks by (task, label), sentences below it, detectable differences."""
+
+    marks: dict[tuple[str, str], str]
+    sentences: tuple[str, ...]
+    detectable: dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A column with its cells: of the majority row, of the methods, and of the row of detectable differences."""
+
+    column: Column
+    majority: Cell
+    methods: list[Cell]
+    detectable: Cell = BLANK
+
+
+def main_table(results: Results, size: str) -> Table:
+    """Mean ± std (ddof 1, over seeds) of the score in points, per method and task at one size.
+
+    Marks: * differs from the reference, † differs from the focus method (exact sign flip, Holm within the column).
+    """
+    plan = results.plan
+    tests = run_tests(results, size)
+    seeds = max((cell.n for (s, _, _), cell in summaries(results).items() if s == size), default=0)
+    blocks = [_task_block(results, size, task, seeds, tests) for task in plan.tasks]
+    if len(plan.tasks) > 1:
+        blocks.append(_average_block(results, size, seeds, tests))
+    blocks += [_failed_block(results, size), *_cost_blocks(results, size)]
+    rows = [[Cell("Majority class"), *(block.majority for block in blocks)]]
+    rows += [[Cell(label), *(block.methods[i] for block in blocks)] for i, label in enumerate(plan.labels)]
+    rules = {0, 1 if plan.labels[0] == plan.protocol.reference else 0, len(rows) - 1}
+    if tests.detectable:
+        rows.append([Cell("Detectable difference"), *(block.detectable for block in blocks)])
+    return Table(
+        name=f"main-n{size}",
+        title=f"{plan.title}: {size_words(size)}",
+        caption=_caption(results, size, seeds),
+        columns=(Column("Method"), *(block.column for block in blocks)),
+        rows=tuple(tuple(row) for row in rows),
+        rules=frozenset(rules),
+        notes=tests.sentences,
+        banner=plan.note,
+    )
+
+
+def run_tests(results: Results, size: str) -> Tests:
+    """Every method against the reference, and against the focus method where there is one."""
+    plan = results.plan
+    marks: dict[tuple[str, str], str] = {}
+    sentences = []
+    for mark, other in ((STAR, plan.protocol.reference), (DAGGER, plan.protocol.focus)):
+        # With two methods the second comparison would be the first one again.
+        if other is None or len(plan.labels) < (2 if mark == STAR else 3):
+            continue
+        frame = against(results, size, other)
+        found = significant(frame, plan.protocol.alpha)
+        over_tasks = claims(results, size, other) if len(plan.tasks) > 1 else {}
+        found |= {(ALL_TASKS, label) for label, claim in over_tasks.items() if claim.p_holm <= plan.protocol.alpha}
+        for place in found:
+            marks[place] = marks.get(place, "") + mark
+        sentences.append(_test_sentence(mark, other, len(found), power_sentence(frame, plan), results))
+    return Tests(marks, tuple(sentences), _detectable(results, size))
+
+
+def _detectable(results: Results, size: str) -> dict[str, Cell]:
+    """The last row's cells: by task, and under ALL_TASKS for the average."""
+    protocol, whole = results.plan.protocol, with_all_seeds(results, size)
+    frame = against(results, size, protocol.reference)
+    frame = frame[frame["label"].isin(whole)]
+    none = impossible(frame, protocol.alpha)
+    found = {
+        task: detectable_cell(points, task not in none) for task, points in detectable(frame, protocol.alpha).items()
+    }
+    average = [claim for label, claim in claims(results, size, protocol.reference).items() if label in whole]
+    if average:
+        possible = any(claim.floor * claim.comparisons <= protocol.alpha for claim in average)
+        found[ALL_TASKS] = detectable_cell(statistics.median(claim.detectable for claim in average), possible)
+    return found
+
+
+def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
+    """Mean ± std with the count where it is not `seeds`, and footnotes for missing and for failed runs."""
+    if cell is None:  # A plan leaves out nothing else.
+        return Cell(None, notes=("not defined for regression",))
+    notes = [f"{cell.planned - cell.n} of {cell.planned} runs without a score: {cell.absent}"] if cell.absent else []
+    if cell.failed:
+        notes.append(f"{cell.failed} of {cell.planned} runs failed or diverged and count as the majority class")
+    if cell.n == 0:
+        return Cell(None, notes=tuple(notes))
+    return Cell(cell.mean, cell.std, None if cell.n == seeds else cell.n, marks=marks, notes=tuple(notes))
+
+
+def _task_block(results: Results, size: str, task: str, seeds: int, tests: Tests) -> Block:
+    plan, cells, ranked = results.plan, summaries(results), with_all_seeds(results, size)
+    entry = plan.tasks[task]
+    places: list[Place] = [(size, task, label) for label in plan.labels]
+    methods = [score_cell(cells.get(place), seeds, tests.marks.get(place[1:], "")) for place in places]
+    return Block(
+        Column(entry.title, metric_words(entry.metric), SCORE, notes=(entry.footnote,) if entry.footnote else ()),
+        Cell(majority_score(cells, size, task)),
+        rank_column(methods, SCORE, [label in ranked for label in plan.labels]),
+        tests.detectable.get(task, BLANK),
+    )
+
+
+def _average_block(results: Results, size: str, seeds: int, tests: Tests) -> Block:
+    plan, cells, ranked = results.plan, summaries(results), with_all_seeds(results, size)
+    averages = seed_averages(results, size)
+    methods = []
+    for label in plan.labels:
+        complete = averages[label].dropna()
+        n = len(complete)
+        planned = max((cell.planned for (s, _, row), cell in cells.items() if (s, row) == (size, label)), default=0)
+        notes = [f"average over the {n} of {planned} seeds that are complete on every task"] if n < planned else []
+        if n == 0:
+            notes = ["no seed is complete on every task, so there is no average"]
+        cell = Cell(float(complete.mean()), float(complete.std(ddof=1)), None if n in (0, seeds) else n)
+        methods.append(replace(cell, marks=tests.marks.get((ALL_TASKS, label), ""), notes=tuple(notes)))
+    majority = [majority_score(cells, size, task) for task in plan.tasks]
+    return Block(
+        Column("Average", "of tasks", SCORE),
+        Cell(sum(majority) / len(majority)),
+        rank_column(methods, SCORE, [label in ranked for label in plan.labels]),
+        tests.detectable.get(ALL_TASKS, BLANK),
+    )
+
+
+def _failed_block(results: Results, size: str) -> Block:
+    failed = dict.fromkeys(results.plan.labels, 0)
+    for (s, _, label), cell in summaries(results).items():
+        failed[label] += cell.failed if s == size else 0
+    return Block(Column("Failed", "runs", ".0f"), BLANK, [Cell(float(count)) for count in failed.values()])
+
+
+def _cost_blocks(results: Results, size: str) -> list[Block]:
+    blocks = []
+    for header, cost in (("Time", "train_seconds"), ("Passes", "passes")):
+        ratios = cost_ratios(results, size, cost)
+        cells = [ratio_cell(results, size, cost, label, ratios.get(label)) for label in results.plan.labels]
+        blocks.append(Block(Column(header, "relative", RATIO, "×"), BLANK, cells))
+    return blocks
+
+
+def ratio_cell(results: Results, size: str, cost: str, label: str, ratio: float | None) -> Cell:
+    """A cost relative to the reference, with a footnote where times cannot be compared."""
+    if ratio is None and cost.endswith("_seconds") and label in cost_ratios(results, size, "passes"):
+        reference = results.plan.protocol.reference
+        return Cell(None, notes=(f"made by another suite than the runs of {reference}: times do not compare",))
+    return Cell(ratio)
+
+
+def _test_sentence(mark: str, other: str, found: int, power: str, results: Results) -> str:
+    sentence = (
+        f"{mark} differs from {other}: exact paired sign-flip test over seeds (average: stratified by task), "
+        f"two-sided, Holm over the methods of each column, α = {results.plan.protocol.alpha:g}."
+    )
+    if power:
+        return f"{sentence} {power}"
+    return sentence if found else f"{sentence} No difference passes."
+
+
+def _caption(results: Results, size: str, seeds: int) -> str:
+    plan = results.plan
+    fewer = (
+        " Rows planned with fewer seeds saw fewer subsets, perhaps easier ones: they are not ranked, and their means "
+        "do not compare with the others'; paired differences do."
+        if len(with_all_seeds(results, size)) < len(plan.labels)
+        else ""
+    )
+    return (
+        f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds "
+        f"(another n in brackets), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
+        f"Best bold, second underlined "
+        f"(in Markdown italic); equal at the printed precision share.{fewer} Failed: failed and diverged runs, scored "
+        f"as the majority class. Time and passes (forward and backward): relative to {plan.protocol.reference}. "
+        f"Detectable difference: the true difference from {plan.protocol.reference} that a t-test with so many seeds "
+        "shows with power 0.8 after the correction, for the median method's spread."
+    )

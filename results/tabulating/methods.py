@@ -1,0 +1,66 @@
+"""The methods that the project has: where each comes from, what it costs, and how it was checked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from results.tabulating.table import Cell, Column, Table
+
+NAME = "methods"
+"""Of the table's files, and of its place in README."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method: passes per update and per whole run relative to plain finetuning, trained share of all weights.
+
+    What it trains is relative to the weights of the plain model, so above 1 where it adds more than it freezes.
+    """
+
+    name: str
+    kind: str
+    year: int
+    paper: str
+    passes: float
+    run_passes: float
+    trained: float
+    parity: str
+    regression: bool
+
+
+def registry_table(entries: Iterable[Entry], encoder: str, size: int) -> Table:
+    """One row per method, in the order given."""
+    rows = tuple(
+        (
+            Cell(entry.name, notes=() if entry.regression else ("not defined for regression",)),
+            Cell(entry.kind),
+            Cell(str(entry.year)),
+            Cell(entry.paper),
+            Cell(entry.passes),
+            Cell(entry.run_passes),
+            Cell(100 * entry.trained),
+            Cell(entry.parity or None),
+        )
+        for entry in entries
+    )
+    return Table(
+        name=NAME,
+        title="Methods",
+        caption=(
+            f"Passes: forward and backward, relative to plain finetuning, of one update and of a whole run on {size} "
+            f"examples, as planned; trained: share of the weights of {encoder} with its head. Parity: agreement with "
+            "the numbers of the official code (matched, with the largest difference and the cases), or why there is "
+            "none."
+        ),
+        columns=(
+            Column("Method"),
+            Column("Kind", text=True),
+            Column("Year", text=True),
+            Column("Paper", text=True),
+            Column("Passes", "per step", ".2f", "×"),
+            Column("Passes", "per run", ".2f", "×"),
+            Column("Trained", "% of all", ".3g"),
+            Column("Parity", text=True),
+        ),
+        rows=rows,
+        notes=("Made by: python -m runners methods",),
+    )

@@ -1,0 +1,169 @@
+"""Finished models on data from other sources than their task's: methods by out-of-domain sets."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from amix.specs.run_plan import OtherSet
+from amix.specs.run_spec import OUT_OF_DOMAIN
+from results.analysis.cells import FEWEST_SEEDS, Scores
+from results.analysis.comparisons import detectable_cell
+from results.loading.frame import COUNTED, POINTS, Results
+from results.loading.wording import metric_words, selection_words, size_words
+from results.stats import holm, sign_flip, smallest_sample
+from results.stats.power import minimum_detectable_effect
+from results.tabulating.table import Cell, Column, Table, rank_column
+
+SCORE = ".1f"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One group of columns: models of a task on a set; scores has seeds down and labels across, in points."""
+
+    task: str
+    other: OtherSet
+    scores: pd.DataFrame
+    majority: float
+    absent: dict[str, int]
+
+
+def out_of_domain_table(results: Results, size: str) -> Table | None:
+    """Mean ± standard deviation on every set and the difference from the reference; None where nothing is scored."""
+    plan = results.plan
+    pairs = [(task, one) for task in plan.tasks for one in plan.out_of_domain if task in one.tasks]
+    places = [
+        place for task, one in pairs if not (place := _place(results, size, task, one)).scores.isna().all(axis=None)
+    ]
+    if not places:
+        return None
+    names = ("Majority class", *plan.labels, "Detectable difference")
+    columns, body = [Column("Method")], [[Cell(name)] for name in names]
+    seeds, notes, stars = 0, [], 0
+    for place in places:
+        group = f"{plan.tasks[place.task].title} → {place.other.title}"
+        columns += [
+            Column(metric_words(place.other.metric), "", SCORE, group=group),
+            Column("Gain", "points", "+.1f", group=group),
+        ]
+        tested = _tests(results, place)
+        usual = int(place.scores.count().max())
+        scores, gains = _score_cells(place, plan.labels, usual), _gain_cells(plan.labels, tested, plan.protocol.alpha)
+        seeds = max(seeds, usual)
+        stars += sum(bool(cell.marks) for cell in gains)
+        notes += [note for note in [_power_note(group, tested, plan.protocol.alpha)] if note]
+        shown = detectable_cell(_detectable(tested, plan.protocol.alpha))
+        both = zip([Cell(place.majority), *scores, Cell("")], [Cell(""), *gains, shown], strict=True)
+        body = [[*row, *pair] for row, pair in zip(body, both, strict=True)]
+    if not stars and not notes:
+        notes = ["No difference passes."]
+    return Table(
+        name=f"out-of-domain-n{size}",
+        title=f"{plan.title}: out of domain, {size_words(size)}",
+        caption=(
+            "Models finetuned on a task (left of the arrow) and scored, without further training, on data from another "
+            f"source: score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds (another n in brackets), "
+            f"encoder {plan.encoder}, selection: {selection_words(results.selection)}. Where task and set differ in "
+            "classes, neutral and contradiction count as not entailed. Best bold, second underlined (in Markdown "
+            "italic). Failed and diverged runs are scored as the majority class of their training subset. Gain: paired "
+            f"difference from {plan.protocol.reference}; * exact paired sign-flip test over seeds, two-sided, Holm "
+            f"over the methods of each column, α = {plan.protocol.alpha:g}. Detectable difference: the true gain or "
+            "loss that so many seeds would show with power 0.8 after the correction, for the median method's spread."
+        ),
+        columns=tuple(columns),
+        rows=tuple(tuple(row) for row in body),
+        rules=frozenset({0, len(plan.labels)}),
+        notes=tuple(notes),
+        banner=plan.note,
+    )
+
+
+def _place(results: Results, size: str, task: str, other: OtherSet) -> Place:
+    runs = results.runs[(results.runs["size"] == size) & (results.runs["task"] == task)]
+    blocks = [results.records.get(key) or {} for key in runs["key"]]
+    majorities = pd.Series([_points(block.get("data"), other, "majority") for block in blocks], dtype=float)
+    majority = float(majorities.median()) if majorities.notna().any() else math.nan
+    scores = [
+        _points((block.get("scores") or {}).get(results.selection), other) if status == "ok"
+        # A run that failed before the sets were read does not know its majority score; the others do.
+        else (majority if math.isnan(own) else own) if status in COUNTED
+        else math.nan
+        for block, status, own in zip(blocks, runs["status"], majorities, strict=True)
+    ]  # fmt: skip
+    table = runs.assign(other=scores).pivot(index="seed", columns="label", values="other")
+    table = table.reindex(columns=list(results.plan.labels))
+    planned = runs.groupby("label").size()
+    absent = {label: int(planned.get(label, 0) - table[label].count()) for label in results.plan.labels}
+    return Place(task, other, table, majority, absent)
+
+
+def _points(block: Any, other: OtherSet, *names: str) -> float:
+    for name in (OUT_OF_DOMAIN, other.name, *names, other.metric):
+        block = block.get(name) if isinstance(block, dict) else None
+    return math.nan if block is None else POINTS * float(block)
+
+
+def _score_cells(place: Place, labels: Sequence[str], usual: int) -> list[Cell]:
+    cells = []
+    for label in labels:
+        known = place.scores[label].dropna()
+        missing = place.absent[label]
+        notes = (f"{missing} of {missing + len(known)} runs without a score on this set",) if missing else ()
+        spread = float(known.std(ddof=1)) if len(known) >= FEWEST_SEEDS else None
+        count = None if len(known) == usual else len(known)
+        cells.append(Cell(float(known.mean()), spread, count, notes=notes) if len(known) else Cell(None, notes=notes))
+    return rank_column(cells, SCORE, [True] * len(cells))
+
+
+@dataclass(frozen=True)
+class _Test:
+    difference: float
+    p: float
+    p_holm: float
+    floor: float
+    n: int
+    comparisons: int
+    sd: float
+
+
+def _tests(results: Results, place: Place) -> dict[str, _Test]:
+    reference = results.plan.protocol.reference
+    gaps: dict[str, Scores] = {
+        label: (place.scores[label] - place.scores[reference]).dropna().to_numpy()
+        for label in results.plan.labels
+        if label != reference
+    }
+    tested = {label: sign_flip(gap) for label, gap in gaps.items() if len(gap) >= FEWEST_SEEDS}
+    adjusted = holm([test.p for test in tested.values()]) if tested else np.array([])
+    return {
+        label: _Test(test.mean, test.p, float(p), test.floor, test.n, len(tested), float(gaps[label].std(ddof=1)))
+        for (label, test), p in zip(tested.items(), adjusted, strict=True)
+    }
+
+
+def _gain_cells(labels: Sequence[str], tested: dict[str, _Test], alpha: float) -> list[Cell]:
+    found = [tested.get(label) for label in labels]
+    return [Cell(None) if one is None else Cell(one.difference, marks="*" * (one.p_holm <= alpha)) for one in found]
+
+
+def _detectable(tested: dict[str, _Test], alpha: float) -> float | None:
+    found = [one.sd * minimum_detectable_effect(one.n, alpha / one.comparisons) for one in tested.values()]
+    return statistics.median(found) if found else None
+
+
+def _power_note(group: str, tested: dict[str, _Test], alpha: float) -> str:
+    if not tested:
+        return f"{group}: no method shares two scored seeds with the reference, so nothing is tested."
+    best = min(tested.values(), key=lambda one: one.floor)
+    if best.floor * best.comparisons <= alpha:
+        return ""
+    return (
+        f"{group}: no mark is possible: with n = {best.n} seeds the exact test's smallest p is {best.floor:.3g}, and "
+        f"after Holm over {best.comparisons} comparisons a mark needs at least "
+        f"{smallest_sample(best.comparisons, alpha)} seeds; that there is none says nothing."
+    )

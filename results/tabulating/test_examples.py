@@ -1,0 +1,153 @@
+"""What seeds do not cover: differences with intervals over seeds and test examples together."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from results.analysis.cells import FEWEST_SEEDS
+from results.loading.frame import POINTS, Results
+from results.loading.search_arrays import overflowing_ids, stored_arrays
+from results.loading.wording import size_words
+from results.stats.examples import drawn_scores
+from results.stats.weighted_metrics import METRICS
+from results.tabulating.table import Cell, Column, Table
+
+DRAWS = 1_000
+"""Resamples; an interval's end is then known to about a twentieth of its length."""
+LEVEL = 0.95
+MOST_IN_8_BITS = 128
+"""Classes whose ids, from 0 on, a signed byte can hold."""
+SELECTION = "last"
+"""The selection rule whose predictions are stored."""
+Predictions = dict[str, NDArray[Any]]
+Estimate = tuple[float, NDArray[np.float64]]
+"""A difference and its resamples, in points."""
+
+
+def test_sets_table(results: Results, size: str) -> Table | None:
+    """Every method against the reference with an interval of the two-way bootstrap, per task and on average.
+
+    None without stored predictions and under another selection rule than theirs. Predictions that are there and cannot
+    be used are named in the notes.
+    """
+    plan = results.plan
+    if results.selection != SELECTION:
+        return None
+    found = {task: _estimates(results, size, task) for task in plan.tasks}
+    notes = _overflows(results, size)
+    if not any(found.values()) and not notes:
+        return None
+    columns = [Column("Method")]
+    labels = [label for label in plan.labels if label != plan.protocol.reference]
+    body = [[Cell(label)] for label in labels]
+    groups = {plan.tasks[task].title: estimates for task, estimates in found.items()}
+    if len(plan.tasks) > 1:
+        groups["Average"] = _averages(labels, list(found.values()))
+    for title, estimates in groups.items():
+        columns += [Column("Difference", "points", "+.1f", group=title), Column("from", "95 %", "+.1f", group=title),
+                    Column("to", "95 %", "+.1f", group=title)]  # fmt: skip
+        body = [[*row, *_cells(estimates.get(label))] for row, label in zip(body, labels, strict=True)]
+    return Table(
+        name=f"test-sets-n{size}",
+        title=f"{plan.title}: with other seeds and other test examples, {size_words(size)}",
+        caption=(
+            f"Paired difference from {plan.protocol.reference} in {results.split} score × 100 with the interval of the "
+            f"two-way bootstrap over seeds and test examples ({DRAWS:,} draws, percentiles): all seeds share one test "
+            "set, so an interval over seeds alone says what happens on this test set. A dash: a seed without stored "
+            "predictions, as failed runs are, or not planned. Descriptive; decisions are in the tables of tests."
+        ),
+        columns=tuple(columns),
+        rows=tuple(tuple(row) for row in body),
+        notes=notes,
+        banner=plan.note,
+    )
+
+
+def _overflows(results: Results, size: str) -> tuple[str, ...]:
+    """What to say of the tasks of which stored predictions cannot be used."""
+    counts = dict.fromkeys(results.plan.tasks, 0)
+    for key in results.runs.loc[results.runs["size"] == size, "key"]:
+        counts[results.plan.runs[key].task] += _many_classes(results, key) and overflowing_ids(_stored(results, key))
+    return tuple(
+        f"{results.plan.tasks[task].title}: {count} runs stored class ids above 127 in 8 bits, so their predictions "
+        "are left out; to make them anew: --out another/folder."
+        for task, count in counts.items()
+        if count
+    )
+
+
+def _many_classes(results: Results, key: str) -> bool:
+    """Whether ids of the run's task can overflow 8 bits; its file need not be opened where they cannot."""
+    data = (results.records.get(key) or {}).get("data") or {}
+    return len(data.get("label_names") or ()) > MOST_IN_8_BITS
+
+
+def _cells(estimate: Estimate | None) -> list[Cell]:
+    if estimate is None:
+        return [Cell(None)] * 3
+    difference, drawn = estimate
+    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return [Cell(difference), Cell(float(low)), Cell(float(high))]
+
+
+def _averages(labels: list[str], tasks: list[dict[str, Estimate]]) -> dict[str, Estimate]:
+    # Other tasks have other test examples and other subsets, so their draws are independent.
+    averages = {}
+    for label in labels:
+        if all(label in task for task in tasks):
+            parts = [task[label] for task in tasks]
+            averages[label] = (
+                float(np.mean([difference for difference, _ in parts])),
+                np.mean([drawn for _, drawn in parts], axis=0),
+            )
+    return averages
+
+
+def _estimates(results: Results, size: str, task: str) -> dict[str, Estimate]:
+    """Label -> difference and its resamples, for methods with predictions of every seed that the reference has."""
+    plan = results.plan
+    runs = results.runs[(results.runs["size"] == size) & (results.runs["task"] == task) & results.runs["score"].notna()]
+    seeds = runs.loc[runs["label"] == plan.protocol.reference, "seed"].tolist()
+    keys = dict(zip(zip(runs["label"], runs["seed"], strict=True), runs["key"], strict=True))
+    needed = {label: [keys.get((label, seed)) for seed in seeds] for label in plan.labels}
+    if len(seeds) < FEWEST_SEEDS or any(key not in results.predictions for key in needed[plan.protocol.reference]):
+        return {}
+    stacks, truth = {}, None
+    for label, own in needed.items():
+        arrays = [_predictions(results, key) for key in own if key]
+        if len(arrays) < len(seeds) or not all(arrays):
+            continue
+        truth = arrays[0]["labels"] if truth is None else truth
+        if all(np.array_equal(one["labels"], truth) for one in arrays):
+            stacks[label] = np.stack([one["predictions"] for one in arrays])
+    if truth is None or plan.protocol.reference not in stacks:
+        return {}
+    return _resampled(
+        stacks, truth, plan.tasks[task].metric, plan.protocol.reference, seed=list(plan.tasks).index(task)
+    )
+
+
+def _resampled(stacks: Predictions, truth: NDArray[Any], metric: str, reference: str, seed: int) -> dict[str, Estimate]:
+    stacked = np.stack(list(stacks.values()))
+    drawn = POINTS * drawn_scores(stacked, truth, metric, DRAWS, seed)
+    observed = METRICS[metric](np.ones((1, len(truth))), truth, stacked.reshape(-1, len(truth)))
+    means = POINTS * observed.reshape(len(stacks), -1).mean(axis=1)
+    base = list(stacks).index(reference)
+    return {
+        label: (float(means[i] - means[base]), drawn[:, i] - drawn[:, base])
+        for i, label in enumerate(stacks)
+        if i != base
+    }
+
+
+def _predictions(results: Results, key: str) -> Predictions:
+    """Predictions and labels of one run; empty where one is missing or class ids overflow."""
+    found = _stored(results, key)
+    return found if len(found) == 2 and not overflowing_ids(found) else {}
+
+
+def _stored(results: Results, key: str) -> Predictions:
+    names = {f"{results.split}_{what}": what for what in ("predictions", "labels")}
+    arrays = stored_arrays(results, key, lambda name: name in names)
+    return {names[name]: values for name, values in arrays.items()}

@@ -1,0 +1,163 @@
+"""What an update costs by each method, relative to one of plain finetuning, measured in turns."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from amix.runs.environment import environment
+from amix.training.fit import Fit
+from amix.training.loop import start, train_step
+from amix.training.method import Method
+from results.loading.layout import ROOT
+from results.tabulating.render.csv import csv_text
+from results.tabulating.render.markdown import markdown
+from results.tabulating.table import Cell, Column, Table
+from runners.benchmarks.workload import Step, Workload, seconds
+
+TABLE = ROOT / "results" / "tables" / "bench-methods.csv"
+TOLERANCE = 1.2
+"""Time allowed relative to the passes, where a method promises nothing else."""
+WARM_UP = 2
+UPDATES_PER_RUN = 10
+"""Of plain finetuning, where a method is measured by whole runs."""
+VERDICTS = {True: "kept", False: "missed", None: ""}
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Seconds per update of a method and of plain finetuning beside it, both means; None without gradient steps."""
+
+    method: type[Method]
+    seconds: float | None
+    plain_seconds: float
+
+    @property
+    def ratio(self) -> float | None:
+        """Time of an update relative to plain finetuning's."""
+        return None if self.seconds is None else self.seconds / self.plain_seconds
+
+    @property
+    def limit(self) -> float:
+        """How large the ratio may be: what the method's class says, else its passes and a fifth."""
+        limit = self.method.overhead_limit
+        return TOLERANCE * self.method.passes if limit is None else limit
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the limit is kept; None where nothing was measured."""
+        return None if self.ratio is None else self.ratio <= self.limit
+
+    def text(self) -> str:
+        """One line for the terminal."""
+        if self.ratio is None:
+            return f"{self.method.name}: no gradient steps"
+        kept = "kept" if self.holds else "MISSED"
+        return f"{self.method.name}: {self.ratio:.2f} x plain finetuning (limit {self.limit:.2f}, {kept})"
+
+
+def measure(methods: Iterable[type[Method]], workload: Workload, repeats: int) -> Iterator[Overhead]:
+    """The overhead of each method, each update timed beside one of plain finetuning.
+
+    A method that changes the run as a whole is timed by whole short runs, per update of all its stages.
+    """
+    torch.set_num_threads(1)
+    for method in methods:
+        if not method.trains_by_steps:
+            yield Overhead(method, None, 0.0)
+        elif method.run is Method.run:
+            yield _by_updates(method, workload, repeats)
+        else:
+            yield _by_runs(method, workload, -(-repeats // UPDATES_PER_RUN))
+
+
+def _by_updates(method: type[Method], workload: Workload, repeats: int) -> Overhead:
+    ours, plain = (_updates(one, workload, WARM_UP + repeats) for one in (method, Method))
+    for _ in range(WARM_UP):  # The first updates also pay for optimizer states and for warming up.
+        plain()
+        ours()
+    # Means and not medians: some methods do their work at every other update.
+    pairs = [(seconds(plain), seconds(ours)) for _ in range(repeats)]
+    plain_seconds, taken = (sum(column) / repeats for column in zip(*pairs, strict=True))
+    return Overhead(method, taken, plain_seconds)
+
+
+def _updates(method_class: type[Method], workload: Workload, count: int) -> Step:
+    """A finetuning of `count` updates; each call does the next one."""
+    method, fit = method_class(), _fit(workload, count)
+    model = method.prepare(workload.model(), fit)
+    start(method, model, fit)
+    batches = itertools.cycle(list(fit.batches(0)))
+    return lambda: train_step(method, model, next(batches), fit)
+
+
+def _by_runs(method: type[Method], workload: Workload, repeats: int) -> Overhead:
+    _run(Method, workload)
+    pairs = [(_run(Method, workload), _run(method, workload)) for _ in range(repeats)]
+    plain_seconds, taken = (sum(column) / repeats for column in zip(*pairs, strict=True))
+    return Overhead(method, taken, plain_seconds)
+
+
+def _run(method_class: type[Method], workload: Workload) -> float:
+    """Seconds per update of a whole short run."""
+    method, fit = method_class(), _fit(workload, UPDATES_PER_RUN)
+    model = method.prepare(workload.model(), fit)
+    taken = seconds(lambda: method.run(model, fit))
+    return taken / fit.cost.optimizer_steps
+
+
+def _fit(workload: Workload, updates: int) -> Fit:
+    """All of the recipe's schedule is passed through, so that what happens at some updates only is seen too."""
+    fit = workload.fit()
+    return dataclasses.replace(fit, recipe=dataclasses.replace(fit.recipe, steps=updates))
+
+
+def overhead_table(found: Iterable[Overhead], workload: Workload, command: str) -> Table:
+    """One row per method with its passes, the measured ratio, the limit and whether it is kept."""
+    about = environment(command)
+    rows = tuple(
+        (
+            Cell(one.method.name),
+            Cell(one.method.passes),
+            Cell(one.ratio),
+            Cell(one.limit if one.ratio is not None else None),
+            Cell(VERDICTS[one.holds]),
+            Cell(None if one.seconds is None else 1000 * one.seconds),
+            Cell(None if one.seconds is None else 1000 * one.plain_seconds),
+        )
+        for one in found
+    )
+    return Table(
+        name="bench-methods",
+        title="Time of an update by each method",
+        caption=(
+            f"Relative to an update of plain finetuning, measured in turns: encoder {workload.encoder}, "
+            f"{workload.length} tokens, batch {workload.batch_size}, {about['device']} ({about['precision']}, one "
+            f"thread), torch {about['packages']['torch']}. Limit: the method's own, else {TOLERANCE:g} times its "
+            "passes. Methods that change the run as a whole: mean over the updates of all their stages. A dash: no "
+            "gradient steps."
+        ),
+        columns=(
+            Column("Method"),
+            Column("Passes", "per step", ".2f", "×"),
+            Column("Time", "relative", ".3f", "×"),
+            Column("Limit", "relative", ".2f", "×"),
+            Column("Verdict", text=True),
+            Column("Update", "ms", ".1f"),
+            Column("Plain update", "ms", ".1f"),
+        ),
+        rows=rows,
+        notes=(f"Made by: {command}",),
+    )
+
+
+def save(table: Table, path: Path = TABLE) -> list[Path]:
+    """Write the table as CSV, and beside it as Markdown to read; returns both files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writers: dict[Path, Callable[[Table], str]] = {path: csv_text, path.with_suffix(".md"): markdown}
+    for file, text in writers.items():
+        file.write_text(text(table))
+    return list(writers)

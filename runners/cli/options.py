@@ -1,0 +1,77 @@
+"""Options that several verbs share, and the terminal they print to."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from amix.specs.out_of_domain import VARIABLE
+
+console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+"""Square brackets in a label, a path or a message are no markup."""
+
+SuiteOption = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite of the project, or a suite's file.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder for records, tables and figures instead of the project's own.")
+]
+GlueOption = Annotated[
+    Path | None,
+    typer.Option("--glue", envvar="AMIX_GLUE", help="Folder with real GLUE, <task>/<split>*.parquet; else the Hub."),
+]
+OutOfDomainOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out-of-domain",
+        envvar=VARIABLE,
+        help="Folder with out-of-domain sets, <set>/<split>*.parquet, if a suite asks.",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", "-w", min=0, help="Worker processes; 0 is none (default: one per GPU, else per core)."),
+]
+MethodsOption = Annotated[
+    str,
+    typer.Option(
+        "--methods",
+        help="Only these rows beside the reference: labels, method names or path/to/file.py:ClassName, with commas. "
+        "A leading + adds them to the suite's rows.",
+    ),
+]
+SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds with commas, or a preset such as agwm or agwm:6.")]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long; run nothing.")]
+RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again (they count as finished).")]
+SelectionOption = Annotated[
+    str | None, typer.Option("--selection", help="last or best_dev; default: the rule that the suite fixed.")
+]
+
+
+def typed_command() -> str:
+    """What the user typed, to go on with."""
+    return _command(sys.argv[1:])
+
+
+def recorded_command() -> str:
+    """What the user typed, for records, tables and pages: folders relative to here, others by name alone.
+
+    A record is published: it says what was run, and not where its author keeps things.
+    """
+    return _command([_shortened(argument) for argument in sys.argv[1:]])
+
+
+def _command(arguments: list[str]) -> str:
+    if os.environ.get("AMIX_STARTED_BY") == "all.sh":
+        return shlex.join(["bash", "runners/all.sh", *arguments[1:]])
+    return shlex.join(["python", "-m", "runners", *arguments])
+
+
+def _shortened(argument: str) -> str:
+    flag, equals, value = argument.rpartition("=") if argument.startswith("-") else ("", "", argument)
+    path, here = Path(value), Path.cwd()
+    if ".." not in path.parts and not path.is_absolute():
+        return argument
+    return flag + equals + (str(path.relative_to(here)) if path.is_relative_to(here) else path.name)

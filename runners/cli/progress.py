@@ -1,0 +1,98 @@
+"""What a sweep shows while it works: one bar with an honest remaining time, and the runs under way."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from runners.planning.planned_run import PlannedRun
+from runners.sweeping.jobs import Outcome
+from runners.sweeping.state import Todo
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 40 s, 12 min, 3 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Remaining:
+    """The time left of a sweep: each run weighs what is expected of it, and the pace is the one seen so far."""
+
+    def __init__(self, work: Todo, workers: int) -> None:
+        self.expected = dict(work.expected)
+        self.total = sum(self.expected.values())
+        self.workers = max(workers, 1)
+        self.finished = 0.0
+        self.started = time.monotonic()
+
+    def count(self, run: PlannedRun) -> None:
+        """A run has ended."""
+        self.finished += self.expected[run.spec.key]
+
+    def seconds(self) -> float:
+        """Seconds to go; before the first run ends, the expectation itself."""
+        passed = time.monotonic() - self.started
+        pace = self.finished / passed if self.finished and passed else float(self.workers)
+        at_work = passed if not self.finished else 0.0
+        return max(0.0, (self.total - self.finished) / pace - at_work)
+
+
+class SweepProgress:
+    """A listener that draws on a terminal, and prints a line per finished run where there is none."""
+
+    def __init__(self, work: Todo, workers: int, console: Console) -> None:
+        self.console = console
+        self.remaining = Remaining(work, workers)
+        self.count, self.done = len(work.runs), 0
+        self.current: dict[str, tuple[PlannedRun, float]] = {}
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        self.task: TaskID = self.bar.add_task("runs", total=self.count, left="")
+        self.live = Live(console=console, get_renderable=self._draw, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "SweepProgress":
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def started(self, run: PlannedRun) -> None:
+        """A run went to a worker."""
+        self.current[run.spec.key] = (run, time.monotonic())
+
+    def finished(self, run: PlannedRun, outcome: Outcome) -> None:
+        """A run left its record; one that went wrong is always told."""
+        _, began = self.current.pop(run.spec.key, (run, time.monotonic()))
+        self.remaining.count(run)
+        self.done += 1
+        line = f"{outcome.status} {run.name}, {duration(time.monotonic() - began)}"
+        if outcome.status != "ok":
+            self.console.print(Text(f"{line}: {outcome.message}".rstrip(": "), style="yellow"))
+        elif not self.console.is_terminal:
+            left = duration(self.remaining.seconds())
+            self.console.print(f"{self.done}/{self.count} {line}, about {left} left")
+
+    def retried(self, run: PlannedRun) -> None:
+        """A run's worker died, and the run waits for another one."""
+        self.current.pop(run.spec.key, None)
+        self.console.print(Text(f"the worker of {run.name} died; the run is tried once more", style="yellow"))
+
+    def _draw(self) -> Group:
+        self.bar.update(self.task, completed=self.done, left=f"about {duration(self.remaining.seconds())} left")
+        now = time.monotonic()
+        lines = [Text(f"  {run.name}, {duration(now - began)}") for run, began in self.current.values()]
+        return Group(self.bar.get_renderable(), *lines)

@@ -1,0 +1,190 @@
+"""The verbs for single runs (run, export) and for what there is to choose from (tasks, suites)."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from amix.specs.launch import processes, rank
+from amix.specs.run_spec import OUT_OF_DOMAIN
+from amix.specs.store import Store
+from results.loading.layout import Layout
+from runners.cli.options import GlueOption, OutOfDomainOption, OutOption, console, recorded_command
+
+if TYPE_CHECKING:
+    from runners.planning.plan import Plan
+    from runners.planning.planned_run import PlannedRun
+    from runners.sweeping.jobs import Outcome
+
+app = typer.Typer()
+
+DEFAULT_ENCODER = "minilm-l6"
+TaskOption = Annotated[str, typer.Option("--task", "-t", help="Name of a task, or the YAML file of your own.")]
+MethodOption = Annotated[
+    str, typer.Option("--method", "-m", help="Name of a method, label of the suite, or path/to/file.py:ClassName.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the subset, head, batches, dropout and method.")]
+SizeOption = Annotated[
+    int | None, typer.Option("--size", "-n", min=1, help="Training examples (default: the suite's first, else all).")
+]
+EncoderOption = Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")]
+FromSuiteOption = Annotated[
+    str | None, typer.Option("--suite", "-s", help="Take encoder, training and the method's settings from this suite.")
+]
+ConfigOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of the method as name=value; may be repeated.")
+]
+TrainingOption = Annotated[
+    list[str] | None, typer.Option("--training", help="A training setting such as lr=1e-4; may be repeated.")
+]
+
+RuleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--selection",
+        help="best_dev scores the test split a second time, with the weights of the epoch best on dev (default: the "
+        "suite's rule, else last).",
+    ),
+]
+PartWorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        "-w",
+        min=0,
+        help="Worker processes for the parts of the run that need nothing of each other (the splits of a search): "
+        "same scores, sooner, each with the memory of a run. 0: this process alone.",
+    ),
+]
+
+
+def _one_run(
+    suite: str | None,
+    encoder: str,
+    task: str,
+    method: str,
+    seed: int,
+    size: int | None,
+    settings: list[str] | None,
+    training: list[str] | None,
+    selection: str | None = None,
+) -> "Plan":
+    from runners.planning.single_run import one_run, settings_of
+
+    chosen, trained = settings_of(settings or []), settings_of(training or [])
+    if processes() > 1:  # A setting like any other: every process draws dropout masks of its own.
+        trained |= {"processes": processes()}
+    return one_run(suite, encoder, task, method, seed, size, chosen, trained, selection)
+
+
+def _do(
+    plan: "Plan", out: Path | None, data: tuple[Path | None, Path | None], folder: Path | None, workers: int
+) -> None:
+    """Do the plan's only run here, print its scores, and exit with 1 when it went wrong.
+
+    data: the folders of GLUE and of out-of-domain sets.
+    """
+    from amix.training.data_parallel import leave
+    from runners.sweeping.carry_out import visible_gpus
+    from runners.sweeping.local_pool import executor_of
+    from runners.sweeping.preflight import check_inputs
+    from runners.sweeping.worker import Performer
+
+    if processes() > 1 and workers:
+        raise typer.BadParameter("the processes of a launch do a run together; they need no workers beside them")
+    (run,) = plan.runs
+    store = Store(Layout(out).records / plan.suite.name)
+    check_inputs(plan, plan.runs, *data)
+    performer = Performer.of(plan, store, recorded_command(), *data)
+    if folder is not None:
+        performer = dataclasses.replace(performer, export=str(folder.resolve()))
+    with executor_of(min(workers, parts_of(run)), visible_gpus()) as executor:
+        outcome = dataclasses.replace(performer, executor=executor)(run)
+    if processes() > 1:
+        leave()
+    if rank() == 0:
+        _show(run, store, outcome)
+    if outcome.status != "ok":
+        raise typer.Exit(1)
+
+
+def _show(run: "PlannedRun", store: Store, outcome: "Outcome") -> None:
+    record = store.get(run.spec.key) or {}
+    console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip())
+    for rule, scores in record["scores"].items():
+        for split in ("dev", "test"):
+            values = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in scores.get(split, {}).items())
+            console.print(f"  {rule} {split}: {values}" if values else f"  {rule} {split}: -")
+        for name, values in scores.get(OUT_OF_DOMAIN, {}).items():
+            said = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in values.items())
+            console.print(f"  {rule} {name}: {said}")
+    console.print(f"record: {store.path(run.spec.key)}", soft_wrap=True)
+
+
+def parts_of(run: "PlannedRun") -> int:
+    """How many parts of a run other processes can do."""
+    from amix.training.registry import find_method
+    from amix.training.settings import make_config
+
+    method = find_method(run.spec.method)
+    return method(make_config(method, run.spec.method_config)).parts()
+
+
+@app.command()
+def run(
+    task: TaskOption,
+    method: MethodOption,
+    seed: SeedOption,
+    size: SizeOption = None,
+    encoder: EncoderOption = DEFAULT_ENCODER,
+    suite: FromSuiteOption = None,
+    settings: ConfigOption = None,
+    training: TrainingOption = None,
+    glue: GlueOption = None,
+    out: OutOption = None,
+    workers: PartWorkersOption = 0,
+    out_of_domain: OutOfDomainOption = None,
+    selection: RuleOption = None,
+) -> None:
+    """Do one run and print its scores, whether or not it has a record already."""
+    plan = _one_run(suite, encoder, task, method, seed, size, settings, training, selection)
+    _do(plan, out, (glue, out_of_domain), None, workers)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder for weights, tokenizer and a README that shows how to load.")],
+    task: TaskOption,
+    method: MethodOption,
+    seed: SeedOption,
+    size: SizeOption = None,
+    encoder: EncoderOption = DEFAULT_ENCODER,
+    suite: FromSuiteOption = None,
+    settings: ConfigOption = None,
+    training: TrainingOption = None,
+    glue: GlueOption = None,
+    out: OutOption = None,
+    workers: PartWorkersOption = 0,
+    out_of_domain: OutOfDomainOption = None,
+) -> None:
+    """Do one run again and save its model as a plain Hugging Face folder. The same run gives the same weights."""
+    plan = _one_run(suite, encoder, task, method, seed, size, settings, training)
+    _do(plan, out, (glue, out_of_domain), folder, workers)
+    console.print(f"model: {folder}", soft_wrap=True)
+
+
+@app.command()
+def tasks() -> None:
+    """List every task with its data, labels and metrics."""
+    from runners.cli.listings import tasks_table
+
+    console.print(tasks_table())
+
+
+@app.command()
+def suites() -> None:
+    """List the suites that come with the project."""
+    from runners.cli.listings import suites_table
+
+    console.print(suites_table())

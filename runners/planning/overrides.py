@@ -1,0 +1,49 @@
+"""A suite with other rows or seeds, as the command line gives them."""
+
+import dataclasses
+
+from runners.planning.suite import Row, Suite, SuiteError, chosen_seeds
+from runners.planning.tuning_grid import method_of
+
+
+def with_choices(suite: Suite, methods: str = "", seeds: str = "") -> Suite:
+    """The suite with other rows or seeds, as the command line gives them.
+
+    methods: labels of the suite, names of the registry or path/to/file.py:ClassName, separated by commas; the
+    reference is kept. A leading + adds to the suite's rows. seeds: numbers separated by commas, or preset[:first].
+    Errors: SuiteError with the nearest names.
+    """
+    if methods:
+        suite = dataclasses.replace(suite, methods=_chosen_rows(suite, methods))
+        labels = [row.label for row in suite.methods]
+        if suite.protocol.focus not in labels:
+            suite = dataclasses.replace(suite, protocol=dataclasses.replace(suite.protocol, focus=None))
+    if seeds:
+        suite = dataclasses.replace(suite, seeds=_seeds_from_text(seeds))
+    return suite
+
+
+def _chosen_rows(suite: Suite, text: str) -> tuple[Row, ...]:
+    rows = {row.label: row for row in suite.methods}
+    names = [name.strip() for name in text.removeprefix("+").split(",") if name.strip()]
+    kept = list(rows) if text.startswith("+") else [suite.protocol.reference]
+    chosen = {label: rows[label] for label in kept}
+    for name in names:
+        row = rows.get(name) or _new_row(name)
+        chosen[row.label] = row
+    return tuple(chosen.values())
+
+
+def _new_row(name: str) -> Row:
+    method = method_of(Row(name, name))
+    return Row(method.name, name)
+
+
+def _seeds_from_text(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if all(part.isdigit() for part in parts):
+        return chosen_seeds([int(part) for part in parts])
+    preset, _, first = text.partition(":")
+    if first and not first.isdigit():
+        raise SuiteError(f"seeds: '{text}' is neither numbers with commas nor a preset such as name:6")
+    return chosen_seeds({"preset": preset, **({"first": int(first)} if first else {})})

@@ -1,0 +1,123 @@
+"""The settings that a tuning suite tries: the same number for every method, drawn from a grid in its class."""
+
+import dataclasses
+import itertools
+import random
+from typing import Any
+
+from amix.specs.encoders import find_encoder
+from amix.specs.recipe import Recipe
+from amix.specs.seed_presets import PRESETS
+from amix.training.method import Method, MethodError
+from amix.training.registry import find_method, load_external
+from runners.planning.suite import Row, Suite, SuiteError, Tuning
+
+EXTERNAL = ".py:"
+TUNING_SEEDS = frozenset(PRESETS["tuning"])
+"""The seeds that choose settings; none of them is ever reported."""
+Setting = tuple[dict[str, Any], dict[str, Any]]
+"""A method's settings, and what changes in the recipe."""
+
+
+def method_of(row: Row) -> type[Method]:
+    """The class behind a row. Errors: SuiteError with the nearest names."""
+    try:
+        return load_external(row.method) if EXTERNAL in row.method else find_method(row.method)
+    except MethodError as error:
+        raise SuiteError(f"methods: {error}") from error
+
+
+def recipe_of(suite: Suite, row: Row) -> Recipe:
+    """The recipe of a row: the encoder's, with the suite's changes and the row's own. Errors: SuiteError."""
+    try:
+        return find_encoder(suite.encoder).recipe.with_changes({**suite.training, **row.training})
+    except (TypeError, ValueError) as error:
+        raise SuiteError(f"suite {suite.name}, {row.label}, training: {error}") from error
+
+
+def check_seeds(suite: Suite) -> None:
+    """Keep seeds that choose settings apart from those that are reported. Errors: SuiteError."""
+    known = ", ".join(map(str, sorted(TUNING_SEEDS)))
+    if suite.tuning and not TUNING_SEEDS.issuperset(suite.used_seeds):
+        others = sorted(suite.used_seeds - TUNING_SEEDS)
+        raise SuiteError(
+            f"suite {suite.name}, seeds: tuning takes those of the preset 'tuning' ({known}) and no others, so that no "
+            f"reported run shares one: {others}"
+        )
+    if suite.tuning or suite.protocol.split != "test":
+        return
+    chosen_with = find_encoder(suite.encoder).chosen_with
+    for what, seeds in (("are kept for tuning", TUNING_SEEDS), (f"chose the recipe of {suite.encoder}", chosen_with)):
+        overlap = sorted(suite.used_seeds & set(seeds))
+        if overlap:
+            raise SuiteError(f"suite {suite.name}, seeds: {overlap} {what} and must not be reported")
+
+
+def expanded(suite: Suite) -> Suite:
+    """A tuning suite with one row for every setting to try in place of its methods; any other suite as it is.
+
+    Errors: SuiteError where the suite is none that may choose settings.
+    """
+    if suite.tuning is None or all(row.trial for row in suite.methods):
+        return suite
+    _check_tuning(suite)
+    trials = {row.label: [row] if row.trial else trial_rows(suite, row, suite.tuning) for row in suite.methods}
+    (reference,) = trials[suite.protocol.reference][:1]
+    return dataclasses.replace(
+        suite,
+        methods=tuple(itertools.chain.from_iterable(trials.values())),
+        protocol=dataclasses.replace(suite.protocol, reference=reference.label, focus=None),
+    )
+
+
+def _check_tuning(suite: Suite) -> None:
+    if suite.protocol.split != "dev":
+        raise SuiteError(f"suite {suite.name}: settings are chosen on dev data; say protocol: {{split: dev}}")
+    if len(suite.sizes) != 1:
+        raise SuiteError(f"suite {suite.name}, sizes: settings are chosen at one size")
+    names = [method_of(row).name for row in suite.methods if not row.trial]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise SuiteError(f"suite {suite.name}: one search per method; {', '.join(repeated)} stands there twice")
+
+
+def trial_rows(suite: Suite, row: Row, tuning: Tuning) -> list[Row]:
+    """The first `budget` settings of a shuffle of the row's search space; all of them where there are fewer."""
+    settings = search_space(method_of(row), row, recipe_of(suite, row))
+    # Seeded by the method too: otherwise two grids of one shape would be searched at the same places.
+    random.Random(f"{tuning.shuffle} {method_of(row).name}").shuffle(settings)
+    return [
+        Row(_label(row, config, training), row.method, row.config | config, row.training | training, row.seeds, True)
+        for config, training in settings[: tuning.budget]
+    ]
+
+
+def search_space(method: type[Method], row: Row, recipe: Recipe) -> list[Setting]:
+    """Every combination of the method's grid with the factors on the recipe; what the row itself sets stays.
+
+    A method that has a setting of its own for the learning rate or the epochs (`lr`, or `lr_factor`) searches that one,
+    and one without gradient steps has no recipe.
+    """
+    own = {name: values for name, values in method.grid.items() if name not in row.config}
+    factors = method.recipe_grid if method.trains_by_steps else {}
+    fields = {field.name for field in dataclasses.fields(method.Config)}
+    searched = [name for name in factors if name not in row.training and not fields & {name, f"{name}_factor"}]
+    shared = dict(_scaled(recipe, name, factors[name]) for name in searched)
+    return [
+        (dict(zip(own, values[: len(own)], strict=True)), dict(zip(shared, values[len(own) :], strict=True)))
+        for values in itertools.product(*own.values(), *shared.values())
+    ]
+
+
+def _scaled(recipe: Recipe, name: str, factors: tuple[float, ...]) -> tuple[str, tuple[float, ...]]:
+    """The recipe's setting times the factors; epochs are the steps of a recipe that counts in these."""
+    name = "steps" if name == "epochs" and recipe.steps is not None else name
+    value = getattr(recipe, name)
+    scaled = (factor * value for factor in factors)
+    return name, tuple(max(1, round(one)) if isinstance(value, int) else one for one in scaled)
+
+
+def _label(row: Row, settings: dict[str, Any], training: dict[str, Any]) -> str:
+    shown = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()]
+    shown += [f"{name}={value:g}" for name, value in training.items()]
+    return " ".join([row.label, *shown])

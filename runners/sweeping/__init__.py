@@ -1,0 +1,1 @@
+"""Carries a plan out: what is left to do, in this process or in workers, and what is reused."""

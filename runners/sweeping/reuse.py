@@ -1,0 +1,74 @@
+"""Runs that another suite has done: the same key is the same run, so its record counts here too."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from amix.specs.run_plan import read_plan
+from amix.specs.store import Store, digest
+from results.loading.archive import Stored, stored_records
+from results.loading.layout import Layout
+from runners.planning.plan import Plan
+from runners.planning.suite import SuiteError, nearest, suite_names
+from runners.sweeping.state import Known, seconds_of, usable
+
+
+@dataclass(frozen=True)
+class Reusable:
+    """A finished run of another suite: its record as it will stand in this one, and its predictions."""
+
+    record: dict[str, Any]
+    predictions: bytes | Path | None
+
+    @property
+    def known(self) -> Known:
+        """What a sweep needs to know of it."""
+        return Known(self.record["status"], seconds_of(self.record))
+
+
+def reusable(plan: Plan, layout: Layout, known: dict[str, Known]) -> dict[str, Reusable]:
+    """The plan's runs, by key, that are not known here and that a suite named in its `reuse` has finished well.
+
+    Errors: SuiteError for a name that is neither a suite of the project nor one with records here.
+    """
+    found: dict[str, Reusable] = {}
+    readable = read_plan(plan.as_dict(""), plan.suite.name)
+    labels = {run.spec.key: run.label for run in plan.runs if run.spec.key not in known}
+    for name in plan.suite.reuse:
+        there = {*suite_names(), *layout.suites()}
+        if name not in there:
+            raise SuiteError(f"reuse: unknown suite '{name}'; {nearest(name, sorted(there))}")
+        for stored in reversed(stored_records(name, layout)[0]):  # Files come first there and must win here.
+            if stored.key not in labels:
+                continue
+            record = _as_own(stored, plan.suite.name, labels[stored.key], name)
+            if usable(record, stored.key, plan, readable):
+                found[stored.key] = Reusable(record, stored.predictions)
+    return found
+
+
+def _as_own(stored: Stored, suite: str, label: str, source: str) -> dict[str, Any]:
+    """The record as this suite's own, saying where it comes from; empty unless it is whole and its run went well."""
+    try:
+        record = json.loads(stored.text)
+    except ValueError:
+        return {}
+    if not isinstance(record, dict) or record.get("digest") != digest(record) or record.get("status") != "ok":
+        return {}
+    own = record | {"suite": suite, "label": label, "taken_from": source}
+    return own | {"digest": digest(own)}
+
+
+def take_over(found: dict[str, Reusable], store: Store) -> None:
+    """Write these records and their predictions among the store's own."""
+    for one in found.values():
+        content = one.predictions.read_bytes() if isinstance(one.predictions, Path) else one.predictions
+        arrays = {}
+        if content is not None:
+            with numpy.load(io.BytesIO(content), allow_pickle=False) as opened:
+                arrays = dict(opened)
+        store.put(one.record, arrays)

@@ -1,0 +1,309 @@
+"""The method in the suite: null settings, controls, streams, passes, variants."""
+
+import copy
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification
+
+from amix.agwm.method import stage_method
+from amix.agwm.split_search import SearchConfig, split_positions
+from amix.data.encoded import Encoded
+from amix.mixup.weight_mixup import WeightMixup
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import find_task
+from amix.training.evaluation import predict
+from amix.training.fit import Fit
+from amix.training.loop import start, train
+from amix.training.method import Method, MethodError
+from amix.training.registry import find_method
+from amix.training.settings import make_config
+
+N_TRAIN, BATCH = 40, 8
+
+
+def encoded(n: int, seed: int) -> Encoded:
+    """Sentences of 3 to 9 tokens whose label says whether token 5 occurs."""
+    generator = numpy.random.default_rng(seed)
+    lengths = generator.integers(3, 10, n)
+    ids = generator.integers(4, 40, (n, 9))
+    mask = numpy.arange(9) < lengths[:, None]
+    ids, labels = numpy.where(mask, ids, 0), generator.integers(0, 2, n)
+    ids[:, 0] = numpy.where(labels == 1, 5, 6)
+    inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(numpy.int64))}
+    return Encoded(inputs, torch.from_numpy(lengths), torch.from_numpy(labels))
+
+
+def new_fit() -> Fit:
+    recipe = Recipe(lr=1e-3, epochs=2, batch_size=BATCH)
+    return Fit(find_task("sst2"), recipe, 1017, encoded(N_TRAIN, 1), encoded(12, 2))
+
+
+def new_model() -> nn.Module:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
+
+
+def finetuned(name: str, **settings: Any) -> tuple[nn.Module, Fit]:
+    """A tiny encoder after a run of this method."""
+    cls = find_method(name)
+    method, fit, model = cls(make_config(cls, settings)), new_fit(), new_model()
+    fit.cost.watch(model)
+    model = method.run(method.prepare(model, fit), fit)
+    return method.export(model, fit), fit
+
+
+def assert_same(first: nn.Module, second: nn.Module) -> None:
+    others = dict(second.named_parameters())
+    for name, parameter in first.named_parameters():
+        assert torch.equal(parameter, others[name]), name
+
+
+def differ(first: nn.Module, second: nn.Module) -> bool:
+    others = dict(second.named_parameters())
+    return any(not torch.equal(parameter, others[name]) for name, parameter in first.named_parameters())
+
+
+@pytest.mark.parametrize("name", ["agwm", "agwm_official", "agwm_fast", "soup", "vanilla_matched"])
+def test_without_splits_it_is_plain_finetuning(name: str) -> None:
+    assert_same(finetuned(name, splits=0)[0], finetuned("vanilla")[0])
+
+
+@pytest.mark.parametrize("finetune", [True, False])
+@pytest.mark.parametrize("rank", [1, 3])
+def test_attention_fixed_at_one_is_the_soup(finetune: bool, rank: int) -> None:
+    mixed, _ = finetuned("agwm", attention="fixed", attention_std=0.0, splits=3, finetune=finetune, rank=rank)
+    assert_same(mixed, finetuned("soup", splits=3, finetune=finetune)[0])
+
+
+def test_one_split_without_attention_and_second_stage_is_plain_finetuning_on_it() -> None:
+    mixed, _ = finetuned("agwm", attention="fixed", attention_std=0.0, splits=1, finetune=False)
+    fit = new_fit()
+    lower, _ = split_positions(SearchConfig(), N_TRAIN, fit.seed, 0)
+    assert len(lower) == 32
+    recipe = replace(fit.recipe, steps=3 * 32 // BATCH, clip_norm=5.0)
+    plain_fit = replace(fit, train=fit.train.select(lower), recipe=recipe, stage="search-0")
+    assert_same(mixed, train(Method(), new_model(), plain_fit))
+
+
+def test_split_parts_are_disjoint_resamples_of_their_own_stream() -> None:
+    config = SearchConfig()
+    splits = [split_positions(config, 100, 1017, number) for number in range(5)]
+    for lower, held_out in splits:
+        assert (len(lower), len(held_out)) == (80, 20)
+        assert sorted([*lower, *held_out]) == list(range(100))
+    assert len({tuple(held_out) for _, held_out in splits}) == 5
+    assert len({int(position) for _, held_out in splits for position in held_out}) < 100  # No folds.
+    half = replace(config, lower_share=0.5)
+    assert len(split_positions(half, 100, 1017, 0)[1]) == 50
+
+
+def test_the_same_seed_gives_the_same_weights_and_the_attention_matters() -> None:
+    first, second = (finetuned("agwm", splits=2)[0] for _ in range(2))
+    assert_same(first, second)
+    assert differ(first, finetuned("soup", splits=2)[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes"),
+    [
+        ({"estimator": "central"}, 4),
+        ({"estimator": "central", "point": "before"}, 4),
+        ({"estimator": "forward", "point": "before"}, 3),
+        ({"estimator": "first_order"}, 2),
+        ({"attention": "joint"}, 1),
+        ({"attention": "fixed"}, 1),
+        ({"attention": "random_walk"}, 1),
+        ({"attention_every": 3}, 2),
+        ({"attention_every": 5}, 1.75),  # after iterations 1, 6 and 11 of 12
+    ],
+)
+def test_passes_are_counted_and_foretold(settings: dict[str, Any], passes: float) -> None:
+    _, fit = finetuned("agwm", splits=1, **settings)
+    iterations = 3 * (N_TRAIN if settings.get("attention") == "joint" else 32) // BATCH
+    plain = 2 * N_TRAIN // BATCH
+    assert fit.cost.forward_passes == fit.cost.backward_passes == plain + passes * iterations
+    cls = find_method("agwm")
+    foretold = cls(make_config(cls, {"splits": 1, **settings})).relative_passes(N_TRAIN, fit.recipe)
+    assert foretold * plain == pytest.approx(plain + passes * iterations)
+
+
+def test_as_run_makes_two_updates_of_five_passes_and_one_iteration_more_per_epoch() -> None:
+    _, fit = finetuned("agwm_official", splits=1, finetune=False)
+    assert fit.cost.optimizer_steps == 2 * 15  # 3 epochs of 32 // 8 + 1
+    assert fit.cost.forward_passes == fit.cost.backward_passes == 5 * 15
+
+
+def test_a_second_update_uses_the_rate_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    from amix.training import optimizers
+
+    rates: list[float] = []
+    update = optimizers.DecayAfterAdamW._update
+
+    def remember(self: Any, group: dict[str, Any], step: int, parameters: list[torch.Tensor]) -> None:
+        rates.append(group["lr"])
+        update(self, group, step, parameters)
+
+    monkeypatch.setattr(optimizers.DecayAfterAdamW, "_update", remember)
+    finetuned("agwm_official", splits=1, finetune=False)
+    per_update = rates[::2]  # Two parameter groups.
+    assert per_update[0::2] == per_update[1::2]
+    assert len(set(per_update)) > 5
+
+
+@pytest.mark.parametrize("rule", ["bilevel", "joint", "random_walk", "as_run"])
+def test_every_rule_moves_the_attention_and_reports_it(rule: str) -> None:
+    _, fit = finetuned("agwm", attention=rule, splits=2, finetune=False)
+    means = numpy.stack(fit.diagnostics["search/attention_mean"])
+    iterations = {"as_run": 15, "joint": 15}.get(rule, 12)
+    assert means.shape == (2, iterations, 13)
+    assert not numpy.array_equal(means[:, 0], means[:, -1])
+    assert len(fit.diagnostics["search/modules"]) == 13
+    lowest = numpy.stack(fit.diagnostics["search/attention_min"])
+    assert ((lowest > 0) & (lowest < 1)).all()
+    at_end = {name: numpy.stack(fit.diagnostics[f"search/{name}"])[:, 0] for name in ("task_share", "pretrained_share")}
+    # a1 and a2 are independent, so A averages to about the square of the factors' mean.
+    assert at_end["task_share"] == pytest.approx(means[:, -1] ** 2, abs=2e-3)
+    assert ((at_end["pretrained_share"] >= 0) & (at_end["pretrained_share"] < 0.01)).all()
+    deciles = numpy.stack(fit.diagnostics["search/attention_deciles"])[:, 0]
+    assert deciles.shape == (2, 13, 11)
+    assert deciles[..., 0] == pytest.approx(lowest[:, -1])
+
+
+def test_joint_attention_follows_the_gradient_of_its_turn_alone() -> None:
+    model, fit = new_model(), new_fit()
+    mixup = WeightMixup(model)
+    method = stage_method(
+        make_config(find_method("agwm"), {"attention": "joint", "attention_every": 2}), mixup, fit.dev
+    )
+    start(method, model, fit)
+    batch = next(fit.batches(0))
+    for turn in (True, False):
+        assert fit.optimizer is not None
+        fit.backward(method.loss(model, batch, fit))
+        method.after_backward(model, fit)
+        assert all((factor.grad is not None) == turn for factor in mixup.attention)
+        fit.optimizer.zero_grad()
+        method.after_step(model, fit)
+        fit.step += 1
+
+
+def test_bilevel_diagnostics() -> None:
+    _, fit = finetuned("agwm", splits=2, finetune=False)
+    for name in ("lower_loss", "upper_loss", "direct_norm", "implicit_norm", "direct_implicit_cosine"):
+        values = numpy.stack(fit.diagnostics[f"search/{name}"])
+        assert values.shape == (2, 12), name
+        assert numpy.isfinite(values).all(), name
+
+
+FULL, HALF = torch.float32, torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes"),
+    [
+        ({}, [HALF, HALF, FULL, FULL]),  # lower, upper, and the two whose difference is taken
+        ({"full_precision": False}, [HALF] * 4),
+        ({"estimator": "forward", "point": "before"}, [FULL, HALF, FULL]),  # the lower pass is one of the two
+        ({"estimator": "first_order"}, [HALF, HALF]),
+    ],
+)
+def test_what_a_finite_difference_compares_is_computed_in_full_precision(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], passes: list[torch.dtype]
+) -> None:
+    half = SimpleNamespace(
+        device=torch.device("cpu"),
+        autocast=lambda: torch.autocast("cpu", HALF),
+        backward=lambda loss: loss.backward(),
+    )
+    monkeypatch.setattr("amix.training.fit.accelerator", lambda: half)
+    cls, model, fit = find_method("agwm"), new_model(), new_fit()
+    found: list[torch.dtype] = []
+    model.classifier.register_forward_hook(lambda module, inputs, output: found.append(output.dtype))
+    cls(make_config(cls, {"splits": 1, "finetune": False, **settings})).run(model, fit)
+    assert found == passes * 12
+
+
+def test_attention_only_starts_the_task_weights_anew() -> None:
+    model, _ = finetuned("agwm", splits=2, average="attention", attention_lr=0.0, attention_std=0.0, finetune=False)
+    assert_same(model, new_model())
+
+
+@pytest.mark.parametrize("average", ["all", "attention"])
+def test_what_is_averaged_over_the_splits(average: str) -> None:
+    """The means of task weights and attention by hand, from the two searches alone, and the weights they make."""
+    settings = {"splits": 2, "average": average, "attention_lr": 0.1, "finetune": False}
+    cls, start = find_method("agwm"), new_model()
+    method = cls(make_config(cls, settings))
+    pretrained = {name: p.detach().clone() for name, p in start.named_parameters()}
+    parts = []
+    for number in range(2):
+        left = method.part(new_model(), replace(new_fit(), pretrained=pretrained), number)
+        parts.append({name: tensor.detach().clone() for name, tensor in left.items()})
+    means = {name: (parts[0][name] + parts[1][name]) / 2 for name in parts[0]}
+    expected = WeightMixup(start, pretrained)
+    with torch.no_grad():
+        for name, tensor in {**expected.lower, **expected.named_attention()}.items():
+            if name in means:
+                tensor.copy_(means[name])
+    assert set(expected.named_attention()) <= set(means)
+    assert (set(expected.lower) <= set(means)) == (average == "all")
+    assert_same(finetuned("agwm", **settings)[0], expected.export())
+    assert differ(expected.export(), new_model())
+
+
+def test_export_is_the_model_in_training() -> None:
+    model, fit = finetuned("agwm", splits=1)
+    plain = new_model()
+    plain.load_state_dict(copy.deepcopy(model.state_dict()))
+    assert numpy.array_equal(predict(plain, fit.dev, fit).logits, predict(model, fit.dev, fit).logits)
+
+
+def test_the_fast_preset_costs_less_than_five_plain_finetunings() -> None:
+    recipe = Recipe()
+    costs = {
+        name: find_method(name)().relative_passes(300, recipe) for name in ("agwm", "agwm_fast", "vanilla_matched")
+    }
+    assert costs["agwm"] == costs["vanilla_matched"] == pytest.approx(1 + 5 * 45 * 4 / 57)
+    assert costs["agwm_fast"] < 5
+
+
+def test_matched_control_makes_as_many_passes() -> None:
+    _, matched = finetuned("vanilla_matched", splits=2)
+    _, mixed = finetuned("agwm", splits=2)
+    assert matched.cost.forward_passes == mixed.cost.forward_passes
+
+
+def test_no_dropout_control_is_deterministic_in_train_mode() -> None:
+    cls = find_method("vanilla_no_dropout")
+    fit = new_fit()
+    model = cls().prepare(new_model(), fit).train()
+    batch = next(fit.batches(0))
+    assert torch.equal(fit.logits(model, batch), fit.logits(model, batch))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"splits": -1}, "splits must be at least 0"),
+        ({"attention": "sometimes"}, "known: bilevel, joint, fixed, random_walk, as_run"),
+        ({"combination": "conves"}, "known: factored, convex"),
+        ({"rank": 0}, "at least 1"),
+        ({"attention": "as_run", "estimator": "first_order"}, "takes central differences"),
+        ({"average": "some"}, "known: all, attention"),
+        ({"attention_every": 0}, "at least 1, not 0"),
+        ({"estimator": "forward"}, "needs point='before'"),
+    ],
+)
+def test_wrong_settings_are_said(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises((MethodError, ValueError), match=words):
+        make_config(find_method("agwm"), settings)

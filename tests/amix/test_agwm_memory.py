@@ -1,0 +1,106 @@
+"""What a search holds in memory: nothing that grows with its iterations, no second copy of what is there anyway."""
+
+import gc
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertForSequenceClassification
+
+from amix.agwm.method import AGWMConfig, stage_method
+from amix.data.encoded import Encoded
+from amix.mixup.weight_mixup import WeightMixup
+from amix.models.loading import load_model, pretrained_weights
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import find_task
+from amix.training.fit import Fit
+from amix.training.loop import start, train_step
+from amix.training.registry import find_method
+from amix.training.settings import make_config
+from amix.training.weight_averaging import kept_weights
+
+ITERATIONS = 500
+
+
+def tiny() -> nn.Module:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        max_position_embeddings=8,
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
+
+
+def new_fit(steps: int, n: int = 8) -> Fit:
+    ids = torch.randint(1, 20, (n, 4), generator=torch.Generator().manual_seed(1))
+    data = Encoded({"input_ids": ids, "attention_mask": torch.ones_like(ids)}, torch.full((n,), 4), torch.arange(n) % 2)
+    return Fit(find_task("sst2"), Recipe(steps=steps, batch_size=4), 1017, data, data.select([]))
+
+
+def held() -> tuple[int, int]:
+    """How many tensors there are, and how many numbers those of them hold that have more than a few."""
+    gc.collect()
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
+    return len(tensors), sum(tensor.numel() for tensor in tensors if tensor.numel() > 30)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"estimator": "forward", "point": "before"},
+        {"estimator": "exact"},
+        {"estimator": "first_order"},
+        {"attention": "as_run", "xi": 1.0, "masks": "independent"},
+    ],
+    ids=["central", "forward", "exact", "first_order", "as_run"],
+)
+def test_memory_stays_flat_over_many_iterations(settings: dict[str, str]) -> None:
+    model, fit = tiny(), new_fit(ITERATIONS + 1)
+    mixup = WeightMixup(model)
+    method = stage_method(make_config(find_method("agwm"), settings), mixup, fit.train)
+    start(method, model, fit)
+    batch = next(fit.batches(0))
+    found = {}
+    for iteration in range(ITERATIONS):
+        train_step(method, model, batch, fit)
+        if iteration in (99, ITERATIONS - 1):
+            found[iteration] = held()
+    (early_count, early_numbers), (late_count, late_numbers) = found.values()
+    assert late_numbers == early_numbers
+    # Only the diagnostics grow: losses, norms, cosine and iteration, and three numbers per module.
+    kinds = 9
+    assert late_count - early_count <= kinds * (ITERATIONS - 100)
+
+
+def test_the_weights_to_come_back_to_are_shared_with_the_kept_encoder_where_they_are_the_same() -> None:
+    task = find_task("sst2")
+    model, pretrained = load_model("minilm-l2", task, 1017), pretrained_weights("minilm-l2", task)
+    kept = kept_weights(model, pretrained)
+    own = {name for name, weight in kept.items() if weight.data_ptr() != pretrained[name].data_ptr()}
+    assert own == {"classifier.weight", "classifier.bias"}
+    assert all(torch.equal(kept[name], parameter) for name, parameter in model.named_parameters())
+    mixup = WeightMixup(model, kept)
+    assert all(mixed.pretrained.data_ptr() == pretrained[mixed.name].data_ptr() for mixed in mixup.mixed)
+
+
+def test_weights_that_differ_from_the_kept_encoder_are_copied() -> None:
+    model = tiny()
+    other = {name: parameter.detach() + 1 for name, parameter in model.named_parameters()}
+    kept = kept_weights(model, other)
+    model.get_parameter("classifier.bias").data.add_(3.0)
+    assert not torch.equal(kept["classifier.bias"], model.get_parameter("classifier.bias"))
+    assert all(weight.data_ptr() != other[name].data_ptr() for name, weight in kept.items())
+
+
+def test_a_run_leaves_the_kept_encoder_alone_and_gives_the_same_weights_as_without_it() -> None:
+    finished = []
+    for share in (True, False):
+        model, fit = tiny(), new_fit(3)
+        kept = {name: parameter.detach().clone() for name, parameter in model.named_parameters()} if share else {}
+        before = {name: tensor.clone() for name, tensor in kept.items()}
+        fit.pretrained = kept
+        method = find_method("agwm")(AGWMConfig(splits=2, search_epochs=1))
+        finished.append(method.run(model, fit).state_dict())
+        assert all(torch.equal(kept[name], tensor) for name, tensor in before.items())
+    assert all(torch.equal(finished[0][name], tensor) for name, tensor in finished[1].items())

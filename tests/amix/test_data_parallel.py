@@ -1,0 +1,153 @@
+"""Data-parallel runs: two processes that split each batch make the run of one, and say so when they cannot."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from typer.testing import CliRunner
+
+from amix.runs.context import Context
+from amix.runs.execute import Arrays, Record, execute
+from amix.specs.recipe import Recipe
+from amix.specs.run_spec import RunSpec
+from amix.training.registry import built_in_methods, find_method, load_external, source_hash
+from amix.training.settings import full_settings
+from helpers.toy_suite import save_encoder
+from runners.cli import app
+
+TESTS = Path(__file__).parents[1]
+OWN_DECISIONS = '''
+import torch
+from amix.training.method import Method
+
+class OwnDecisions(Method):
+    """Draws from the state that dropout draws from, which differs between processes."""
+    name, paper, year, kind = "own_decisions", "none", 2026, "test"
+
+    def after_step(self, model, fit):
+        for parameter in model.parameters():
+            parameter.data += torch.randn_like(parameter)
+'''
+SEARCH = {"splits": 1, "search_epochs": 1}
+OTHERS: list[tuple[str, dict[str, Any]]] = [
+    ("rdrop", {"summed": True}),
+    ("agwm", SEARCH | {"estimator": "exact"}),
+    ("agwm", SEARCH | {"estimator": "forward", "point": "before"}),
+]
+CASES = OTHERS + [
+    (name, SEARCH if hasattr(method.Config(), "splits") else {})
+    for name, method in built_in_methods().items()
+    if method.trains_by_steps and method.splits_batches
+]
+"""Every method that can share its batches, and settings of theirs that take other ways."""
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without dropout, whose masks would differ between one process and two."""
+    folder = save_encoder(tmp_path_factory.mktemp("encoder") / "small")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def spec(encoder: Path, method: str, settings: dict[str, Any], task: str = "mini-stsb") -> RunSpec:
+    # 27 examples in batches of 8 leave a last one of 3, which two processes cannot share evenly.
+    recipe = Recipe(lr=1e-3, epochs=1, batch_size=8, max_length=16)
+    return RunSpec(
+        task=task, n_train=27, seed=1017, method=method, method_config=full_settings(find_method(method), settings),
+        method_source=source_hash(find_method(method)), encoder=encoder.name, training=recipe.as_dict(),
+    )  # fmt: skip
+
+
+def launch(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Two processes that share the gradients through gloo."""
+    loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}  # Whatever the host's name resolves to.
+    environment = os.environ | {"PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"} | loopback
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def together(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Record, Arrays]]:
+    """What two processes gave: every case, and last a method that decides something for itself."""
+    folder = tmp_path_factory.mktemp("together")
+    plugin = folder / "own.py"
+    plugin.write_text(OWN_DECISIONS)
+    load_external(f"{plugin}:OwnDecisions")
+    others: list[tuple[str, dict[str, Any]]] = [("match_tuning", {}), ("vanilla", {}), ("own_decisions", {})]
+    specs = [spec(encoder, method, settings) for method, settings in [*CASES, *others]]
+    wanted = [dataclasses.asdict(one) | {"training": one.training | {"processes": 2}} for one in specs]
+    wanted[-2]["training"]["lr"] = 1e30
+    wanted[-1]["plugins"] = [f"{plugin}:OwnDecisions"]
+    (folder / "specs.json").write_text(json.dumps(wanted))
+    done = launch(
+        str(TESTS / "helpers" / "two_processes.py"),
+        str(folder / "specs.json"),
+        str(encoder),
+        str(folder),
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return [
+        (json.loads((folder / f"{i}.json").read_text()), dict(numpy.load(folder / f"{i}.npz")))
+        for i in range(len(wanted))
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid `oft_block_size`")  # The encoder is narrower than a block.
+@pytest.mark.parametrize(
+    "number", range(len(CASES)), ids=[f"{name}-{'-'.join(map(str, s.values()))}" for name, s in CASES]
+)
+def test_two_processes_make_the_run_of_one(number: int, encoder: Path, together: list[tuple[Record, Arrays]]) -> None:
+    record, arrays = together[number]
+    assert record["status"] == "ok", record["error"]
+    alone, expected = execute(spec(encoder, *CASES[number]), Context(encoder=str(encoder), dev_only=True))
+    assert record["key"] != alone["key"]
+    assert record["cost"]["optimizer_steps"] == alone["cost"]["optimizer_steps"]
+    numpy.testing.assert_allclose(arrays["dev_predictions"], expected["dev_predictions"], atol=5e-6)
+    assert expected["dev_predictions"].std() > 0.002
+    for point, other in zip(record["curve"], alone["curve"], strict=True):
+        assert point["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+
+
+def test_a_method_that_decides_for_itself_in_every_process_is_found_out(together: list[tuple[Record, Arrays]]) -> None:
+    record, _ = together[-1]
+    assert record["status"] == "failed"
+    assert record["error"]["type"] == "Drift"
+    assert "take random numbers from amix.random_streams" in record["error"]["message"]
+
+
+def test_what_diverges_or_cannot_be_shared_is_said(together: list[tuple[Record, Arrays]]) -> None:
+    coupled, diverged = together[-3][0], together[-2][0]
+    assert "looks at whole batches" in coupled["error"]["message"]
+    assert diverged["status"] == "diverged"
+
+
+def test_one_run_from_the_command_line_leaves_one_record_and_says_how_many_made_it(tmp_path: Path) -> None:
+    encoder = save_encoder(tmp_path / "small")
+    words = ["run", "-t", "mini-stsb", "-m", "vanilla", "--seed", "1", "-n", "24", "-e", str(encoder)]
+    words += ["--training", "epochs=1", "--training", "max_length=16", "--out", str(tmp_path)]
+    done = launch("-m", "runners", *words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.count("record: ") == 1
+    (record,) = (json.loads(path.read_text()) for path in (tmp_path / "records").glob("*/*.json"))
+    assert record["spec"]["training"]["processes"] == 2
+    assert record["cost"]["optimizer_steps"] == 2
+
+
+def test_what_cannot_be_split_is_said(encoder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one = spec(encoder, "vanilla", {})
+    one = dataclasses.replace(one, training=one.training | {"processes": 2})
+    record, _ = execute(one, Context(encoder=str(encoder)))
+    assert "torchrun --nproc-per-node 2" in record["error"]["message"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = CliRunner().invoke(app.app, ["sweep", "--suite", "quick", "--out", str(tmp_path)])
+    assert "a sweep has its own workers" in str(done.exception)

@@ -1,0 +1,61 @@
+"""A finished run as a folder that plain transformers loads, and what exporting must leave alone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from amix.models.export import save
+from amix.models.loading import load_model, load_tokenizer
+from amix.specs.tasks import find_task
+from baselines.parameter_efficient.lora import LoRA
+from helpers.parity import golden_fit
+from helpers.toy_encoders import Bench
+
+TOKENS = {"input_ids": torch.tensor([[2, 6, 8, 9, 3]]), "attention_mask": torch.ones(1, 5, dtype=torch.int64)}
+
+
+def test_names_of_labels_and_the_tokenizer_come_along(bench: Bench, tmp_path: Path) -> None:
+    task, name = find_task("mini-rte"), bench.encoders["bert"]
+    save(load_model(name, task, 1), load_tokenizer(name), task, tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert model.config.id2label == {0: "entailment", 1: "not_entailment"}
+    assert (
+        AutoTokenizer.from_pretrained(tmp_path)("the cat")["input_ids"] == load_tokenizer(name)("the cat")["input_ids"]
+    )
+    page = (tmp_path / "README.md").read_text()
+    assert "entailment, not_entailment" in page
+    assert "AutoModelForSequenceClassification.from_pretrained" in page
+
+
+def test_a_regression_model_has_one_output(bench: Bench, tmp_path: Path) -> None:
+    task, name = find_task("mini-stsb"), bench.encoders["bert"]
+    save(load_model(name, task, 1), load_tokenizer(name), task, tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert (model.config.num_labels, model.config.problem_type) == (1, "regression")
+
+
+def test_what_is_no_hugging_face_model_is_refused(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="export gave a Linear, not a Hugging Face model"):
+        save(nn.Linear(2, 2), load_tokenizer(bench.encoders["bert"]), find_task("mini-rte"), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
+def test_merging_adapters_leaves_the_training_model_alone(bench: Bench, family: str) -> None:
+    method, fit = LoRA(), golden_fit()
+    model = method.prepare(load_model(bench.encoders[family], find_task("mini-rte"), 1), fit).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    logits = model(**TOKENS).logits
+    merged = method.export(model, fit).eval()
+    torch.testing.assert_close(merged(**TOKENS).logits, logits, rtol=0, atol=1e-5)
+    assert not any("lora" in name for name in merged.state_dict())
+    after = model.state_dict()
+    assert set(after) == set(before)
+    assert all(torch.equal(after[name], value) for name, value in before.items())

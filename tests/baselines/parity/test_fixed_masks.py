@@ -1,0 +1,150 @@
+"""FISH masks against the numbers of their official code, and what the controls choose."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from amix.data.encoded import Batch
+from amix.models.architecture import head_names
+from amix.training.method import MethodError
+from baselines.subnetwork._fixed_mask import FixedMask, body_parameters
+from baselines.subnetwork.fish_mask import FishMask
+from baselines.subnetwork.magnitude_mask import MagnitudeMask
+from baselines.subnetwork.random_mask import RandomMask
+from helpers.golden_cases import Case, distance, tiny_bert
+from helpers.parity import NOISE, GoldenFit, golden_fit, step
+
+
+def body_names(model: nn.Module) -> list[str]:
+    return [name for name, _ in model.named_parameters() if name not in head_names(model)]
+
+
+def fish_fit(case: Case) -> GoldenFit:
+    """The examples in the order in which the reference visited them, in batches of two."""
+    data = case.group("data/")
+    order = data.pop("order")
+    return golden_fit([{name: tensor[chosen] for name, tensor in data.items()} for chosen in order.split(2)])
+
+
+@pytest.mark.parametrize(("name", "expected"), [("fish_label", False), ("fish_expect", True)])
+def test_fish_finds_the_official_importance_and_mask(name: str, expected: bool) -> None:
+    case = Case(name)
+    model, fit = tiny_bert(case), fish_fit(case)
+    given = case.hyperparameters
+    method = FishMask(FishMask.Config(share=given["keep_ratio"], samples=given["num_samples"], expected=expected))
+    method.on_fit_start(model, fit)
+    names = body_names(model)
+    for tensor, values in zip(names, method.importance(model, fit, method.body), strict=True):
+        assert NOISE in tensor or distance(values, case.tensor(f"importance/{tensor}")) < 1e-10, tensor
+    for tensor, mask in zip(names, method.masks, strict=True):
+        assert torch.equal(mask, case.tensor(f"mask/{tensor}").to(mask)), tensor
+    kept = torch.cat([mask.flatten() for mask in method.masks])
+    assert int(kept.sum()) == given["kept_outside_head"]
+    assert set(kept.nonzero().flatten().tolist()) == set(case.arrays["kept_flat_indices"].tolist())
+    assert model.training
+    for head in head_names(model):
+        assert case.tensor(f"mask/{head}").all()
+
+
+def test_fish_stops_after_the_examples_asked_for() -> None:
+    case = Case("fish_label")
+    model, fit = tiny_bert(case), fish_fit(case)
+    method = FishMask(FishMask.Config(samples=3))
+    weight = dict(model.named_parameters())["bert.pooler.dense.bias"]
+    values = method.importance(model, fit, [weight])[0]
+    assert distance(values, (case.tensor("per_example_grad/bert.pooler.dense.bias")[:3] ** 2).sum(0)) < 1e-10
+
+
+class Linear(nn.Module):
+    """A model whose loss has the stored gradients: its output is the sum of parameter times gradient of the example."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.gradients = case.group("per_example_grad/")
+        self.base_model = nn.ModuleDict({"enc": nn.Module(), "pool": nn.Module()})
+        self.classifier = nn.Module()
+        for name, values in self.gradients.items():
+            place, last = name.split(".")
+            module = self.classifier if place == "classifier" else self.base_model[place]
+            module.register_parameter(last, nn.Parameter(torch.zeros(values.shape[1:], dtype=torch.float64)))
+
+    def forward(self, example: Tensor) -> SimpleNamespace:
+        named = {name.removeprefix("base_model."): parameter for name, parameter in self.named_parameters()}
+        terms = [(named[name] * values[example]).flatten(1).sum(1) for name, values in self.gradients.items()]
+        return SimpleNamespace(logits=torch.stack(terms).sum(0, keepdim=True).T)
+
+
+class SumFit(GoldenFit):
+    """A Fit whose loss is the model's output."""
+
+    def task_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return logits.sum()
+
+
+def test_fish_selects_as_the_official_code_from_given_gradients() -> None:
+    case = Case("fish_given_gradients")
+    plain, model = golden_fit(), Linear(case)
+    examples = torch.arange(case.hyperparameters["examples"])
+    given: list[Batch] = [{"example": chosen, "labels": chosen} for chosen in examples.split(4)]
+    fit = SumFit(plain.task, plain.recipe, 1, plain.train, plain.dev, given=given)
+    method = FishMask(FishMask.Config(share=case.hyperparameters["keep_ratio"]))
+    method.on_fit_start(model, fit)
+    names = [name.removeprefix("base_model.") for name in body_names(model)]
+    assert set(names) == set(case.arrays["names"].tolist()) - {"classifier.weight"}
+    for name, mask in zip(names, method.masks, strict=True):
+        assert torch.equal(mask, case.tensor(f"mask/{name}").to(mask)), name
+
+
+def test_a_share_below_the_head_is_refused_with_the_smallest_that_works() -> None:
+    model = tiny_bert(Case("fish_label"))
+    with pytest.raises(MethodError, match=r"choose one above 0\.0"):
+        FishMask(FishMask.Config(share=0.001)).on_fit_start(model, golden_fit())
+
+
+def chosen(method: FixedMask, model: nn.Module, seed: int = 1) -> Tensor:
+    fit = golden_fit()
+    fit.seed = seed
+    method.on_fit_start(model, fit)
+    return torch.cat([mask.flatten() for mask in method.masks]) > 0
+
+
+def test_the_controls_choose_by_chance_and_by_magnitude() -> None:
+    model = tiny_bert(Case("fish_label"))
+    everything = sum(parameter.numel() for parameter in model.parameters())
+    count = int(0.3 * everything) - sum(p.numel() for n, p in model.named_parameters() if n in head_names(model))
+    magnitudes = torch.cat([parameter.detach().abs().flatten() for parameter in body_parameters(model)])
+    random, largest, smallest = (
+        chosen(method, model)
+        for method in (
+            RandomMask(RandomMask.Config(share=0.3)),
+            MagnitudeMask(MagnitudeMask.Config(share=0.3)),
+            MagnitudeMask(MagnitudeMask.Config(share=0.3, smallest=True)),
+        )
+    )
+    assert int(random.sum()) == int(largest.sum()) == int(smallest.sum()) == count
+    assert float(magnitudes[largest].min()) >= float(magnitudes[~largest].max())
+    assert float(magnitudes[smallest].max()) <= float(magnitudes[~smallest].min())
+    method = RandomMask(RandomMask.Config(share=0.3))
+    assert torch.equal(chosen(method, model), random)
+    assert not torch.equal(chosen(method, model, seed=2), random)
+    for mask in method.masks:
+        assert mask.numel() < 200 or 0.15 < float(mask.mean()) < 0.45
+
+
+def ones(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return ((name, torch.ones_like(parameter)) for name, parameter in model.named_parameters())
+
+
+def test_what_the_mask_leaves_out_stays_as_pretrained() -> None:
+    model, fit = tiny_bert(Case("fish_label")), golden_fit(weight_decay=0.1)
+    before = [parameter.detach().clone() for parameter in body_parameters(model)]
+    method = RandomMask(RandomMask.Config(share=0.3, lr=0.01))
+    fit.optimizer = method.optimizer(method.param_groups(model, fit), fit)
+    method.on_fit_start(model, fit)
+    for _ in range(2):
+        step(method, model, fit, dict(ones(model)))
+    for parameter, old, mask in zip(method.body, before, method.masks, strict=True):
+        assert torch.equal(parameter != old, mask > 0)

@@ -1,0 +1,116 @@
+"""HyPe against the numbers of the released model; LNSR, which has no released code, against its definition."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, BertConfig, DebertaV2Config, PretrainedConfig
+
+from amix.models.architecture import blocks
+from baselines.smoothness._hidden_states import embedding_layer, recorded_outputs
+from baselines.smoothness.hype import HyPe, hidden_dropouts
+from baselines.smoothness.lnsr import LNSR
+from helpers.golden_cases import Case, distance
+from helpers.parity import golden_fit, gradients_distance, tiny_double
+
+
+class StoredNoise(HyPe):
+    """HyPe with the noise that the reference drew, in its order."""
+
+    draws: list[Tensor]
+
+    def draw_noise(self, states: Tensor) -> Tensor:
+        return self.config.sigma * self.draws.pop(0)
+
+
+@pytest.mark.parametrize("name", ["hype_normal", "hype_uniform_intermediate"])
+def test_hype_from_end_to_end(name: str) -> None:
+    case = Case(name)
+    given = case.hyperparameters
+    model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
+    method = StoredNoise(HyPe.Config(sigma=given["eps"], intermediate=given["intermediate"]))
+    method.draws = list(case.tensor("noise"))
+    with recorded_outputs([embedding_layer(model), *blocks(model)]) as states, recorded_logits(model) as logits:
+        loss = method.loss(method.prepare(model, fit), batch, fit)
+    assert not method.draws
+    for found, expected in zip(states, case.group("hidden/").values(), strict=True):
+        assert distance(found, expected) < 1e-11
+    loss.backward()
+    assert distance(logits[0], case.tensor("logits")) < 1e-11
+    assert loss.item() == pytest.approx(float(case.arrays["loss"]), rel=1e-11)
+    assert gradients_distance(model, case, "grad/") < case.tolerance["gradients"]
+    assert distance(fit.logits(model.eval(), batch), case.tensor("eval_logits")) < 1e-11
+
+
+def recorded_logits(model: nn.Module):  # type: ignore[no-untyped-def]
+    """The outputs of the model's last layer."""
+    return recorded_outputs([model.get_submodule("classifier")])
+
+
+@pytest.mark.parametrize(
+    ("noise", "mean", "lowest", "highest"),
+    [("normal", 0.0, -0.6, 0.6), ("uniform", 0.0, -0.1, 0.1), ("uniform_one_sided", 0.05, 0.0, 0.1)],
+)
+def test_noise_has_the_stated_range_and_is_the_same_again(
+    noise: str, mean: float, lowest: float, highest: float
+) -> None:
+    method, states = HyPe(HyPe.Config(noise=noise, sigma=0.1)), torch.zeros(4, 50, 60)
+    method.on_fit_start(nn.Identity(), golden_fit())
+    first = method.draw_noise(states)
+    method.on_fit_start(nn.Identity(), golden_fit())
+    assert torch.equal(method.draw_noise(states), first)
+    assert first.mean().item() == pytest.approx(mean, abs=0.003)
+    assert lowest <= first.min().item() < lowest + 0.25
+    assert highest - 0.25 < first.max().item() <= highest
+
+
+@pytest.mark.parametrize("configuration", [BertConfig, DebertaV2Config])
+def test_dropout_of_attention_probabilities_stays(configuration: type[PretrainedConfig]) -> None:
+    """The two kinds have different probabilities here, which tells them apart."""
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    rates = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3}
+    model = AutoModelForSequenceClassification.from_config(configuration(**sizes, **rates, vocab_size=20))
+    kept = [part for part in model.modules() if isinstance(part, nn.Dropout) and part.p == 0.3]
+    HyPe().prepare(model, golden_fit())
+    assert len(kept) == 1
+    assert kept[0].p == 0.3
+    assert {dropout.p for dropout in hidden_dropouts(model)} == {0.0}
+
+
+def lnsr(model: nn.Module, **settings: float) -> LNSR:
+    method = LNSR(LNSR.Config(**settings))  # type: ignore[arg-type]
+    method.on_fit_start(model, golden_fit())
+    return method
+
+
+def test_lnsr_measures_the_noise_and_not_dropout() -> None:
+    case = Case("hype_normal")
+    case.hyperparameters["model"] |= {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
+    model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
+    losses = []
+    for sigma in (0.0, 0.1):
+        torch.manual_seed(3)
+        losses.append(lnsr(model, sigma=sigma).loss(model, batch, fit).item())
+    torch.manual_seed(3)
+    plain = fit.task_loss(fit.logits(model, batch), batch).item()
+    assert losses[0] == plain
+    assert losses[1] > plain + 0.01
+
+
+def test_the_penalty_of_lnsr_is_what_it_says() -> None:
+    case = Case("hype_normal")
+    model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
+    method = lnsr(model, sigma=0.1, strength=2.0, layer=1)
+    loss = method.loss(model, batch, fit)
+    method.on_fit_start(model, fit)
+    top, tokens = blocks(model)[1], batch["attention_mask"].double()
+    states = case.tensor("hidden/0")
+    mask = ((1.0 - tokens) * -1e30)[:, None, None, :]
+    start = first_of(blocks(model)[0](states, mask))
+    moved = first_of(top(start + method.draw_noise(start), mask)) - first_of(top(start, mask))
+    expected = (moved.square().sum(-1) * tokens).sum() / tokens.sum()
+    plain = fit.task_loss(fit.logits(model, batch), batch)
+    assert loss.item() == pytest.approx((plain + 2.0 * expected).item(), rel=1e-12)
+
+
+def first_of(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return output if isinstance(output, Tensor) else output[0]

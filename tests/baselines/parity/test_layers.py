@@ -1,0 +1,60 @@
+"""Which parameters methods train that leave others as pretrained, against the official codes."""
+
+import pytest
+import torch
+
+from amix.models.architecture import head_names
+from amix.training.method import Method
+from baselines.layers.linear_probe import LinearProbe
+from baselines.layers.topk_layers import TopKLayers
+from baselines.parameter_efficient.bitfit import BitFit
+from helpers.golden_cases import Case
+from helpers.parity import golden_fit
+from helpers.tiny_classifiers import LAYERS, model
+
+
+@pytest.mark.parametrize("variant", ["houlsby", "released"])
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_the_same_parameters_are_trained(kind: str, variant: str) -> None:
+    case = Case(f"topk_{kind}")
+    names = case.arrays["names"].tolist()
+    for k, expected in zip(case.arrays[f"{variant}_k"], case.arrays[f"{variant}_trainable"], strict=True):
+        config = TopKLayers.Config(k=int(k))
+        if variant == "released":
+            config = TopKLayers.Config(k=max(0, LAYERS - 1 - int(k)), freeze_embeddings=False)
+        prepared = TopKLayers(config).prepare(model(kind), golden_fit())
+        found = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
+        assert found == dict(zip(names, expected.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("terms", ["all", "subset"])
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_the_same_biases_are_trained(kind: str, terms: str) -> None:
+    case = Case(f"bitfit_{kind}_{terms}")
+    chosen = () if terms == "all" else tuple(case.hyperparameters["bias_terms"])
+    prepared = BitFit(BitFit.Config(terms=chosen)).prepare(model(kind), golden_fit())
+    found = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
+    assert found == dict(zip(case.arrays["names"].tolist(), case.arrays["trainable"].tolist(), strict=True))
+
+
+def test_biases_are_trained_at_one_constant_rate_without_decay() -> None:
+    method, fit = BitFit(), golden_fit(total_steps=4, lr=2e-5, weight_decay=0.01)
+    prepared = method.prepare(model("bert"), fit)
+    optimizer = method.optimizer(method.param_groups(prepared, fit), fit)
+    scheduler = method.schedule(optimizer, fit)
+    for _ in range(4):
+        assert all(group["lr"] == 1e-3 and group["weight_decay"] == 0.0 for group in optimizer.param_groups)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_a_probe_sees_the_same_features_again_and_trains_the_head_alone() -> None:
+    torch.manual_seed(0)
+    method, fit = LinearProbe(), golden_fit()
+    prepared = method.prepare(model("bert"), fit).train()
+    batch = {"input_ids": torch.arange(12).view(2, 6), "labels": torch.tensor([0, 1])}
+    assert Method().loss(prepared, batch, fit).item() != Method().loss(prepared, batch, fit).item()
+    loss = method.loss(prepared, batch, fit)
+    assert loss.item() == method.loss(prepared, batch, fit).item()
+    loss.backward()
+    assert {name for name, p in prepared.named_parameters() if p.grad is not None} == head_names(prepared)

@@ -1,0 +1,53 @@
+"""R-Drop against the numbers of the released training step."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from amix.specs.tasks import find_task
+from baselines.smoothness.rdrop import RDrop
+from helpers.golden_cases import Case, distance
+from helpers.parity import GoldenFit, golden_fit
+
+
+class TwoAnswers(nn.Module):
+    """Answers the first half of a batch with the case's first logits, the second half with its second."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.answers = nn.ParameterList([case.tensor("logits1"), case.tensor("logits2")])
+
+    def forward(self, input_ids: Tensor) -> SimpleNamespace:
+        first, second = input_ids.chunk(2)
+        assert torch.equal(first, second)
+        return SimpleNamespace(logits=torch.cat([self.answers[0], self.answers[1]]))
+
+
+def fit_for(case: Case) -> GoldenFit:
+    fit = golden_fit()
+    if case.name == "rdrop_regression":
+        fit.task = find_task("mini-stsb")
+    return fit
+
+
+@pytest.mark.parametrize(("name", "strength"), [("rdrop", 0.5), ("rdrop_regression", 1.0)])
+def test_the_released_loss_and_its_gradients(name: str, strength: float) -> None:
+    case = Case(name)
+    model = TwoAnswers(case)
+    batch = {"input_ids": torch.arange(7).unsqueeze(1), "labels": case.tensor("labels")}
+    loss = RDrop(RDrop.Config(strength=strength, summed=True)).loss(model, batch, fit_for(case))
+    loss.backward()
+    assert loss.item() == pytest.approx(float(case.arrays["loss"]), rel=case.tolerance["all"])
+    for answer, expected in zip(model.answers, ("grad_logits1", "grad_logits2"), strict=True):
+        assert answer.grad is not None
+        assert distance(answer.grad, case.tensor(expected)) < case.tolerance["all"]
+
+
+def test_the_paper_averages_the_divergence_over_the_batch() -> None:
+    case = Case("rdrop")
+    batch = {"input_ids": torch.arange(7).unsqueeze(1), "labels": case.tensor("labels")}
+    loss = RDrop(RDrop.Config(strength=3.0)).loss(TwoAnswers(case), batch, fit_for(case))
+    expected = case.arrays["part_ce"].sum() + 3.0 * case.arrays["part_kl_sum"].sum() / 2 / 7
+    assert loss.item() == pytest.approx(float(expected), rel=1e-12)

@@ -1,0 +1,141 @@
+"""SAM, adaptive SAM and FSAM against released code, step by step through the training loop."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from amix.training.fit import Fit
+from amix.training.loop import train_step
+from amix.training.method import MethodError
+from baselines.smoothness.sam import FSAM, SAM, global_norm
+from helpers.golden_cases import Case, distance
+from helpers.parity import NOISE, GoldenFit, golden_fit, tiny_double
+
+
+@dataclass
+class WatchedFit(GoldenFit):
+    """A Fit that keeps the losses of the backward passes."""
+
+    losses: list[Tensor] = field(default_factory=list)
+
+    def backward(self, loss: Tensor) -> None:
+        self.losses.append(loss.detach())
+        super().backward(loss)
+
+
+class Watched(SAM):
+    """SAM that keeps what it sees: the norm that e is divided by, e, the second gradient."""
+
+    def perturb(self, parameters: list[Tensor], gradients: list[Tensor], fit: Fit) -> None:
+        adaptive = getattr(self.config, "adaptive", False)
+        weights = [parameter.detach().abs() if adaptive else 1.0 for parameter in parameters]
+        self.norm = global_norm([weight * gradient for weight, gradient in zip(weights, gradients, strict=True)])
+        super().perturb(parameters, gradients, fit)
+        self.moved = [gradient.clone() for gradient in gradients]
+
+    def before_step(self, model: nn.Module, fit: Fit) -> None:
+        self.second = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+class WatchedFSAM(Watched, FSAM):
+    """FSAM, watched."""
+
+
+def started(case: Case, method: SAM, model: nn.Module, **recipe: Any) -> WatchedFit:
+    """One parameter group with the case's settings; clipping at infinity is none."""
+    given = case.hyperparameters
+    plain = golden_fit(lr=given["lr"], **{"clip_norm": math.inf} | recipe)
+    fit = WatchedFit(plain.task, plain.recipe, plain.seed, plain.train, plain.dev, total_steps=10)
+    groups = [{"params": list(model.parameters()), "weight_decay": given["weight_decay"]}]
+    if "momentum" in given:
+        fit.optimizer = torch.optim.SGD(groups, lr=given["lr"], momentum=given["momentum"])
+    else:
+        fit.optimizer = method.optimizer(groups, fit)
+    fit.scheduler = torch.optim.lr_scheduler.ConstantLR(fit.optimizer, factor=1.0)
+    method.on_fit_start(model, fit)
+    return fit
+
+
+def largest(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """Largest relative difference, leaving out what is rounding noise."""
+    compared = {name: value for name, value in expected.items() if NOISE not in name}
+    assert compared
+    return max(distance(found[name], value) for name, value in compared.items())
+
+
+def check_step(case: Case, method: Watched, model: nn.Module, fit: WatchedFit, tolerances: dict[str, float]) -> None:
+    """One update, and what it left behind, against the case."""
+    before = f"step{fit.step + 1}/"
+    train_step(method, model, case.batch("batch", fit.step), fit)
+    parameters = dict(model.named_parameters())
+    moved = dict(zip(parameters, method.moved, strict=True))
+    assert distance(torch.stack(fit.losses[-2:]), case.tensor(f"{before}loss")) < tolerances["losses"]
+    assert distance(method.norm, case.tensor(f"{before}grad_norm")) < tolerances["parameters"]
+    assert largest(moved, case.group(f"{before}perturbation/")) < tolerances["parameters"]
+    assert largest(parameters, case.group(f"{before}param/")) < tolerances["parameters"]
+
+
+@pytest.mark.parametrize("name", ["sam", "sam_adaptive"])
+def test_sam_step_by_step(name: str) -> None:
+    case = Case(name)
+    model = tiny_double(case)
+    method = Watched(SAM.Config(rho=case.hyperparameters["rho"], adaptive=case.hyperparameters["adaptive"]))
+    fit = started(case, method, model)
+    for number in range(case.hyperparameters["steps"]):
+        check_step(case, method, model, fit, case.tolerance)
+        assert largest(method.second, case.group(f"step{number + 1}/grad_second/")) < case.tolerance["e"]
+    assert fit.cost.backward_passes == 2 * case.hyperparameters["steps"]
+
+
+@pytest.mark.parametrize(("name", "steps"), [("fsam_as_released", 3), ("fsam_plain", 2)])
+def test_fsam_step_by_step(name: str, steps: int) -> None:
+    case = Case(name)
+    given = case.hyperparameters
+    model = tiny_double(case)
+    every = given.get("mask_every", 1)
+    settings = {"as_released": name == "fsam_as_released", "mask_every": every}
+    method = WatchedFSAM(FSAM.Config(rho=given["rho"], keep=given["keep_ratio"], **settings))
+    fit = started(case, method, model)
+    for number in range(steps):
+        check_step(case, method, model, fit, case.tolerance)
+        masks = {name: method.masks[id(p)] for name, p in model.named_parameters() if id(p) in method.masks}
+        expected = case.group(f"step{number + 1}/mask/")
+        assert set(masks) == set(expected)
+        for parameter, mask in expected.items():
+            assert torch.equal(masks[parameter], mask.bool()), parameter
+
+
+def test_only_the_second_gradient_is_clipped() -> None:
+    """Clipping that acted on the first gradient would leave the second at its own length."""
+    case = Case("sam")
+    model = tiny_double(case)
+    method = Watched(SAM.Config(rho=case.hyperparameters["rho"]))
+    fit = started(case, method, model, clip_norm=0.1)
+    train_step(method, model, case.batch("batch", 0), fit)
+    moved = dict(zip((name for name, _ in model.named_parameters()), method.moved, strict=True))
+    assert largest(moved, case.group("step1/perturbation/")) < case.tolerance["e"]
+    assert global_norm(list(method.second.values())).item() == pytest.approx(0.1, rel=1e-4)
+
+
+def test_shared_dropout_gives_both_passes_the_same_masks() -> None:
+    case = Case("sam")
+    case.hyperparameters["model"] |= {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
+    equal = []
+    for shared in (True, False):
+        method = Watched(SAM.Config(rho=0.0, shared_dropout=shared))
+        model = tiny_double(case)
+        fit = started(case, method, model)
+        train_step(method, model, case.batch("batch", 0), fit)
+        equal.append(torch.equal(*fit.losses))
+    assert equal == [True, False]
+
+
+def test_settings_without_meaning_are_refused() -> None:
+    with pytest.raises(MethodError, match="not negative"):
+        SAM.Config(rho=-0.1)
+    with pytest.raises(MethodError, match="keep"):
+        FSAM.Config(keep=0.0)

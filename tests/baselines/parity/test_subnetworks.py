@@ -1,0 +1,169 @@
+"""Child-Tuning and DPS against the numbers of their official code."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from amix.models.architecture import decay_groups
+from amix.training.optimizers import DecayAfterAdamW
+from baselines.subnetwork.childtuning import ChildTuningD, ChildTuningF
+from baselines.subnetwork.dps import DPS, DPSDense, DPSMix
+from helpers.golden_cases import Case, distance, tiny_bert
+from helpers.parity import NOISE, GoldenFit, golden_fit, set_lr, step
+
+
+def official_adamw(model: nn.Module, case: Case) -> DecayAfterAdamW:
+    """The optimizer of the official code, which decays after the update."""
+    return DecayAfterAdamW(decay_groups(model, case.hyperparameters["weight_decay"]))
+
+
+def childtuning_fit(case: Case) -> GoldenFit:
+    """The training examples in the order in which the reference visited them."""
+    data = case.group("data/")
+    order, sizes = data.pop("order"), data.pop("batch_sizes")
+    given = [{name: tensor[chosen] for name, tensor in data.items()} for chosen in order.split(sizes.tolist())]
+    return golden_fit(given)
+
+
+def test_childtuning_d_finds_the_official_fisher_information_threshold_and_masks() -> None:
+    case = Case("childtuning_d")
+    model, fit = tiny_bert(case), childtuning_fit(case)
+    method = ChildTuningD(ChildTuningD.Config(p=case.hyperparameters["reserve_p"]))
+    method.on_fit_start(model, fit)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert [names[id(parameter)] for parameter in method.parameters] == case.arrays["mask_names"].tolist()
+    assert method.threshold == pytest.approx(float(case.arrays["threshold"]), rel=1e-10)
+    for parameter, values in zip(method.parameters, method.fisher_information(model, fit), strict=True):
+        name = names[id(parameter)]
+        assert NOISE in name or distance(values, case.tensor(f"fisher/{name}")) < 1e-10, name
+    for parameter, mask in zip(method.parameters, method.masks, strict=True):
+        assert torch.equal(mask, case.tensor(f"mask/{names[id(parameter)]}").bool())
+
+
+def test_childtuning_d_steps_as_the_official_optimizer() -> None:
+    case = Case("childtuning_d")
+    model, fit = tiny_bert(case), childtuning_fit(case)
+    method = ChildTuningD(ChildTuningD.Config(p=case.hyperparameters["reserve_p"]))
+    method.on_fit_start(model, fit)
+    fit.optimizer = official_adamw(model, case)
+    parameters = dict(model.named_parameters())
+    for number, lr in enumerate(case.hyperparameters["lr_per_step"]):
+        set_lr(fit, lr)
+        step(method, model, fit, {name: values[number] for name, values in case.group("step_grad/").items()})
+        for name, values in case.group("step_param/").items():
+            assert distance(parameters[name], values[number]) < 1e-11, name
+
+
+class Named(nn.Module):
+    """The tensors of the Child-Tuning-F case under their names."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        values = case.group("init/")
+        self.layer = nn.Linear(*reversed(values["layer.weight"].shape))
+        self.LayerNorm = nn.LayerNorm(len(values["LayerNorm.weight"]), bias=False)
+        self.classifier = nn.Linear(*reversed(values["classifier.weight"].shape), bias=False)
+        self.double().load_state_dict(values, strict=True)
+
+
+class StoredMasks(ChildTuningF):
+    """Child-Tuning-F with the masks that the reference drew."""
+
+    masks: Iterator[Tensor]
+
+    def draw_mask(self, gradient: Tensor) -> Tensor:
+        return next(self.masks).to(gradient.dtype)
+
+
+def test_childtuning_f_steps_as_the_official_optimizer() -> None:
+    case = Case("childtuning_f")
+    model, fit = Named(case), golden_fit()
+    method = StoredMasks(ChildTuningF.Config(p=case.hyperparameters["reserve_p"]))
+    method.on_fit_start(model, fit)
+    fit.optimizer = official_adamw(model, case)
+    parameters = dict(model.named_parameters())
+    for number, lr in enumerate(case.hyperparameters["lr_per_step"]):
+        set_lr(fit, lr)
+        method.masks = iter([case.tensor(f"mask/{name}")[number] for name in parameters])
+        step(method, model, fit, {name: values[number] for name, values in case.group("grad/").items()})
+        for name, values in case.group("param/").items():
+            assert distance(parameters[name], values[number]) < 1e-12, name
+
+
+def dps_start(case: Case, kind: type[DPS]) -> tuple[DPS, nn.ModuleDict, GoldenFit]:
+    """The method at the start of its case, and the case's layers."""
+    given = case.hyperparameters
+    model = nn.ModuleDict(
+        {layer: nn.Linear(*reversed(w.shape), bias=False) for layer, w in case.group("init/").items()}
+    )
+    model.double().load_state_dict({f"{layer}.weight": w for layer, w in case.group("init/").items()})
+    fit = golden_fit(total_steps=given["max_steps"], lr=given["lr"], weight_decay=given["weight_decay"])
+    method = kind(kind.Config(p=given["reserve_p"], ratio=given["update_ratio"]))
+    fit.optimizer = method.optimizer(method.param_groups(model, fit), fit)
+    if given["optimizer"] == "sgd":
+        fit.optimizer = torch.optim.SGD(model.parameters(), lr=given["lr"])
+    method.on_fit_start(model, fit)
+    assert method.window == given["u"]
+    return method, model, fit
+
+
+@pytest.mark.parametrize("name", ["dps_dense", "dps_dense_u1"])
+def test_dps_dense_scores_masks_and_steps_as_the_official_code(name: str) -> None:
+    case = Case(name)
+    method, model, fit = dps_start(case, DPSDense)
+    refreshes = case.arrays["refresh_steps"].tolist()
+    for number in range(case.hyperparameters["steps"]):
+        step(method, model, fit, {f"{layer}.weight": g[number] for layer, g in case.group("G/").items()})
+        for position, (layer, linear) in enumerate(model.items()):
+            assert distance(linear.weight.grad, case.tensor(f"grad/{layer}")[number]) < 1e-11
+            assert distance(linear.weight, case.tensor(f"param/{layer}")[number]) < 1e-11
+            if number + 1 in refreshes:
+                row = refreshes.index(number + 1)
+                assert torch.equal(method.masks[position], case.tensor(f"mask_at_refresh/{layer}")[row].bool())
+                scores = case.tensor(f"score_sum_at_refresh/{layer}")[row]
+                assert distance(method.scores[position] / 1000, scores) < 1e-11
+
+
+class StoredColumns(DPSMix):
+    """DPS-mix with the columns that the reference drew."""
+
+    columns: list[Tensor]
+
+    def draw_masks(self) -> list[Tensor]:
+        return self.columns
+
+
+@pytest.mark.parametrize("name", ["dps_mix", "dps_mix_long"])
+def test_dps_mix_mixes_scores_masks_and_steps_as_the_official_code(name: str) -> None:
+    case = Case(name)
+    method, model, fit = dps_start(case, StoredColumns)
+    assert isinstance(method, StoredColumns)
+    refreshes = case.arrays["refresh_steps"].tolist()
+    for number in range(case.hyperparameters["steps"]):
+        chosen = {layer: case.tensor(f"M/{layer}")[number].double() for layer in model}
+        method.columns = [values[0] for values in chosen.values()]
+        method.mix(fit)
+        for position, (layer, linear) in enumerate(model.items()):
+            assert distance(linear.weight, case.tensor(f"forward_weight/{layer}")[number]) < 1e-11
+            assert torch.equal(method.masks[position].expand_as(linear.weight), chosen[layer])
+            if number + 1 in refreshes:
+                row = refreshes.index(number + 1)
+                assert torch.equal(method.masks[position], case.tensor(f"mask_at_refresh/{layer}")[row].double())
+                scores = case.tensor(f"score_sum_at_refresh/{layer}")[row]
+                assert distance(method.scores[position] / 1000, scores) < 1e-11
+                counts = case.tensor(f"count_at_refresh/{layer}")[row]
+                assert torch.equal(method.counts[position].expand(counts.shape), counts.double())
+        step(method, model, fit, {f"{layer}.weight": g[number] for layer, g in case.group("G/").items()})
+        for layer, linear in model.items():
+            assert distance(linear.weight.grad, case.tensor(f"grad/{layer}")[number]) < 1e-11
+            assert distance(linear.weight, case.tensor(f"param/{layer}")[number]) < 1e-11
+    for layer, linear in model.items():
+        assert distance(linear.weight, case.tensor(f"eval_weight/{layer}")) < 1e-11
+
+
+def test_the_window_is_at_least_one_step_at_300_examples() -> None:
+    method, fit = DPSDense(), golden_fit(total_steps=19)
+    method.on_fit_start(nn.Linear(2, 2), fit)
+    assert method.window == 1

@@ -1,0 +1,158 @@
+"""What every registered method must keep, on three families of encoders and on a mean-pooled one."""
+
+import math
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+
+from amix.data.rows import load_rows
+from amix.specs.tasks import find_task
+from amix.training.registry import find_method, methods
+from amix.training.settings import make_config
+from helpers.toy_encoders import FAMILIES, POOLED, ROWS, SHORT, Bench
+
+METHODS = sorted(methods())
+ENCODERS = (*FAMILIES, POOLED)
+
+every_method = pytest.mark.parametrize("method", METHODS)
+every_encoder = pytest.mark.parametrize("family", ENCODERS)
+every_plain_method = pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).plain_checkpoint])
+
+
+def assert_the_loss_fell(record: dict[str, Any], method: str, before: float) -> None:
+    """By the curve, or where there are no steps against what knowing nothing of the texts would cost."""
+    curve = record["curve"]
+    first = curve[0]["train_loss"] if find_method(method).trains_by_steps else 0.9 * before
+    assert curve[-1]["train_loss"] < first
+
+
+@every_encoder
+@every_method
+def test_the_loss_falls_and_the_toy_task_is_learnt(bench: Bench, method: str, family: str) -> None:
+    record, _ = bench.learnt(method, family)
+    assert record["status"] == "ok", record["error"]["traceback"]
+    assert_the_loss_fell(record, method, math.log(2))
+    assert record["scores"]["last"]["test"]["accuracy"] > 0.9
+
+
+def texts(bench: Bench) -> list[str]:
+    sentences: list[str] = load_rows(find_task(bench.tasks["toy"]), "test.csv")["sentence"].tolist()
+    return sentences
+
+
+@every_plain_method
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_export_is_a_plain_checkpoint_with_the_same_logits(bench: Bench, method: str, family: str) -> None:
+    _, arrays = bench.learnt(method, family)
+    folder = bench.exported(method, family)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    assert {name for name, module in model.named_modules() if isinstance(module, nn.Linear)} == linears(bench, family)
+    tokens = AutoTokenizer.from_pretrained(folder)(texts(bench), padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(**tokens).logits
+    numpy.testing.assert_allclose(logits.numpy(), arrays["test_logits"], atol=1e-5)
+    assert model.config.id2label == {0: "negative", 1: "positive"}
+
+
+def linears(bench: Bench, family: str) -> set[str]:
+    """Names of the linear layers of a plain model of this family."""
+    model = AutoModelForSequenceClassification.from_pretrained(bench.encoders[family])
+    return {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+
+
+@every_plain_method
+def test_the_export_of_a_mean_pooled_model_loads_with_ten_lines(bench: Bench, method: str) -> None:
+    _, arrays = bench.learnt(method, POOLED)
+    folder = bench.exported(method, POOLED)
+    encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    head = load_file(f"{folder}/head.safetensors")
+    tokens = tokenizer(texts(bench), padding=True, truncation=True, return_tensors="pt")
+    states = encoder.eval()(**tokens).last_hidden_state
+    mask = tokens["attention_mask"].unsqueeze(-1)
+    mean = (states * mask).sum(1) / mask.sum(1)
+    logits = mean @ head["weight"].T + head["bias"]
+    numpy.testing.assert_allclose(logits.detach().numpy(), arrays["test_logits"], atol=1e-5)
+
+
+@every_encoder
+@pytest.mark.parametrize("method", [name for name in METHODS if not find_method(name).plain_checkpoint])
+def test_the_export_that_is_no_plain_checkpoint_loads_as_its_readme_says(
+    bench: Bench, method: str, family: str
+) -> None:
+    _, arrays = bench.learnt(method, family)
+    folder = bench.exported(method, family)
+    lines = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    assert "amix" not in lines
+    names: dict[str, Any] = {"folder": str(folder), "texts": texts(bench)}
+    exec(lines, names)
+    numpy.testing.assert_allclose(names["logits"].detach().numpy(), arrays["test_logits"], atol=1e-5)
+
+
+@every_encoder
+@pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).null is not None])
+def test_the_null_setting_is_plain_finetuning(bench: Bench, method: str, family: str) -> None:
+    _, expected = bench.short("vanilla", family)
+    record, found = bench.execute(method, family, settings=find_method(method).null)
+    assert record["status"] == "ok", record["error"]["traceback"]
+    numpy.testing.assert_allclose(found["test_logits"], expected["test_logits"], rtol=0, atol=1e-7)
+
+
+@every_encoder
+@every_method
+def test_two_runs_are_equal_bit_for_bit(bench: Bench, method: str, family: str) -> None:
+    first_record, first = bench.short(method, family)
+    second_record, second = bench.execute(method, family)
+    assert first_record["curve"] == second_record["curve"]
+    assert set(first) == set(second)
+    for name, array in first.items():
+        assert numpy.array_equal(array, second[name]), name
+
+
+@every_method
+@pytest.mark.parametrize("family", ["bert", POOLED])
+def test_regression_works_or_is_refused(bench: Bench, method: str, family: str) -> None:
+    record, arrays = bench.execute(method, family, "toy-score")
+    if find_method(method).regression:
+        assert record["status"] == "ok", record["error"]["traceback"]
+        assert arrays["test_logits"].shape == (120, 1)
+        assert_the_loss_fell(record, method, float(numpy.var([0, 1, 4, 5])))
+    else:
+        assert record["status"] == "failed"
+        assert "not defined for regression" in record["error"]["message"]
+
+
+@every_method
+def test_the_cost_counts_what_trained(bench: Bench, method: str) -> None:
+    record, _ = bench.short(method, "bert")
+    cost = record["cost"]
+    if find_method(method).trains_by_steps:
+        assert cost["forward_passes"] >= cost["optimizer_steps"] >= 12
+        assert cost["backward_passes"] >= cost["optimizer_steps"]
+    else:
+        assert cost["forward_passes"] == cost["backward_passes"] == cost["optimizer_steps"] == 0
+    assert 0 < cost["trainable_parameters"] <= cost["total_parameters"]
+    assert cost["train_seconds"] > 0
+
+
+PARTS_OF_PASSES = {"linear_probe", "lp_ft", "fish_mask"}
+"""Some of their passes end below the head, or hold one example: counted whole, foretold by what they cost."""
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).trains_by_steps])
+def test_as_many_passes_are_counted_as_were_foretold(bench: Bench, method: str) -> None:
+    (record, _), (plain, _) = bench.short(method, "bert"), bench.short("vanilla", "bert")
+    counted, unit = (
+        one["cost"]["forward_passes"] + 2 * one["cost"]["backward_passes"] for one in (record, plain)
+    )  # A backward pass has twice the products of a forward pass.
+    kind = find_method(method)
+    config = make_config(kind, record["spec"]["method_config"])
+    foretold = kind(config).relative_passes(ROWS, SHORT)
+    if method in PARTS_OF_PASSES:
+        assert counted / unit > foretold
+    else:
+        assert counted / unit == pytest.approx(foretold)

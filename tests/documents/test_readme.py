@@ -1,0 +1,128 @@
+"""What README shows works as it stands there: the baseline, the task of one's own, the commands, the table."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from helpers.toy_suite import save_encoder, write_suite
+from results.loading.layout import ROOT, Layout
+from results.tabulating.readme import README, fills, markers, part, refresh
+
+TEXT = README.read_text()
+
+
+def code_block(language: str, containing: str) -> str:
+    """The fenced block of README that holds these words."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+    return next(block for block in blocks if containing in block)
+
+
+def runners(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "runners", *arguments], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+def test_the_baseline_of_the_readme_runs_and_stands_in_every_verb(tmp_path: Path) -> None:
+    (tmp_path / "ball.py").write_text(code_block("python", "class Ball"))
+    suite = write_suite(tmp_path, save_encoder(tmp_path / "encoder"), tasks="mini-cola", methods="vanilla")
+    chosen = ("--suite", str(suite), "--out", "out", "--methods", "vanilla,ball.py:Ball")
+    assert "ball" in runners(tmp_path, "plan", *chosen)
+    runners(tmp_path, "all", *chosen, "--workers", "0")
+    assert "ball" in (tmp_path / "out/tables/tiny/main-n24.md").read_text()
+    assert "ball" in (tmp_path / "out/figures/tiny/strips-n24.svg").read_text()
+    assert "ball" in (tmp_path / "out/report-tiny.html").read_text()
+    assert "ball" in runners(tmp_path, "methods", "--methods", "ball.py:Ball")
+
+
+def test_the_baseline_of_the_readme_is_about_twenty_lines() -> None:
+    lines = [line for line in code_block("python", "class Ball").splitlines() if line.strip()]
+    assert len(lines) <= 32  # With imports, name, paper and docstrings.
+
+
+def test_the_mixup_in_a_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_encoder(tmp_path / "encoder")
+    ids = torch.randint(5, 99, (2, 4, 6), generator=torch.Generator().manual_seed(0))
+    batches = [tuple({"input_ids": one, "labels": torch.tensor([0, 1, 1, 0])} for one in ids)] * 3
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"batches": batches}
+    exec(code_block("python", "WeightMixup(model)").replace("bert-base-cased", str(folder)), names)
+    plain = AutoModelForSequenceClassification.from_pretrained("finetuned").eval()
+    logits = [model.eval()(**batches[0][0]).logits for model in (plain, names["model"])]
+    assert torch.allclose(*logits, rtol=0, atol=1e-6)
+    assert any(not torch.equal(mixed.task, mixed.pretrained) for mixed in names["mixup"].mixed)
+
+
+def test_a_task_of_ones_own_as_the_readme_describes_it(tmp_path: Path) -> None:
+    (tmp_path / "my-task.yaml").write_text(code_block("yaml", "# my-task.yaml"))
+    encoder = save_encoder(tmp_path / "encoder")
+    words = code_block("yaml", "# my-suite.yaml").replace("minilm-l6", str(encoder))
+    words = words.replace("[200]", "[24]").replace("first: 6", "first: 1")
+    words = words.replace("[vanilla, mixout, agwm]", "[vanilla, mixout]")
+    (tmp_path / "my-suite.yaml").write_text(words + "\ntraining: {steps: 2, max_length: 24}")
+    for name in ("train", "test"):
+        rows = [(f"message {number}", ("praise", "complaint")[number % 2]) for number in range(40)]
+        pandas.DataFrame(rows, columns=["message", "label"]).to_csv(tmp_path / f"{name}.csv", index=False)
+    runners(tmp_path, "all", "--suite", "my-suite.yaml", "--out", "out", "--workers", "0")
+    assert "complaints" in (tmp_path / "out/tables/my-suite/main-n24.md").read_text()
+    (export,) = re.findall(r"python -m runners (export .*?) +#", TEXT)
+    chosen = export.replace("agwm", "mixout").split()
+    runners(tmp_path, *chosen, "--out", "out")
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+def test_the_readme_offers_the_two_commands() -> None:
+    assert "bash runners/all.sh" in TEXT
+    assert "bash tests/run.sh" in TEXT
+
+
+@pytest.mark.parametrize("suite", [suite for suite in Layout().suites() if fills(README, suite)])
+def test_the_tables_of_the_readme_are_those_of_the_committed_records(suite: str) -> None:
+    if not Layout().archive(suite).exists():
+        pytest.skip(f"no committed records of {suite}")
+    from results.loading.frame import load
+
+    opening, closing = markers(suite)
+    shown = TEXT.partition(opening)[2].partition(closing)[0]
+    assert shown.strip() == part(load(suite, Layout()), Layout(), ROOT).strip()
+
+
+def test_refresh_changes_its_own_part_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- s -->\nold\n<!-- /s -->\nafter\n")
+    monkeypatch.setattr("results.tabulating.readme.load", lambda suite, layout: None)
+    monkeypatch.setattr("results.tabulating.readme.part", lambda results, layout, folder: "new")
+    assert refresh(readme, "s", Layout(tmp_path))
+    assert readme.read_text() == "before\n<!-- s -->\n\nnew\n\n<!-- /s -->\nafter\n"
+    assert not refresh(readme, "s", Layout(tmp_path))
+
+
+@pytest.mark.skipif(not Layout().archive("ablation").exists(), reason="no committed records of the ablation")
+def test_the_parts_of_the_gain_in_the_readme_are_those_of_the_records() -> None:
+    from results.analysis.claims import claims
+    from results.loading.frame import load
+
+    results, number = load("ablation", Layout()), r"([+−][\d.]+)"
+    row = rf"\| `([^`]+)` − `([^`]+)` \| {number} \({number} to {number}\) \| ([\d.]+) \|"
+    found = re.findall(row, TEXT)
+    assert len(found) == 14
+    for label, other, *written in found:
+        claim = claims(results, results.plan.sizes[0], other)[label]
+        expected = (claim.difference, claim.low, claim.high, claim.p_equivalent)
+        for text, value in zip(written, expected, strict=True):
+            unit = 10 ** -len(text.partition(".")[2])
+            assert abs(float(text.replace("−", "-")) - value) <= 0.51 * unit, (label, other, text)

@@ -1,0 +1,70 @@
+"""Runs that train nothing, for tests of the engine: importable by worker processes."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amix.specs.run_spec import SCHEMA, RunSpec
+from amix.specs.store import Store
+from runners.planning.planned_run import PlannedRun
+from runners.sweeping.jobs import Outcome
+
+
+def planned(seed: int) -> PlannedRun:
+    return PlannedRun("fake", RunSpec("task", 10, seed, "fake", "encoder"), work=1.0)
+
+
+def record(run: PlannedRun, status: str = "ok") -> dict[str, object]:
+    return {"schema": SCHEMA, "key": run.spec.key, "status": status, "spec": run.spec.as_dict(), "cost": {}}
+
+
+@dataclass(frozen=True)
+class FakePerformer:
+    """Notes every attempt as a file; the victim's worker hangs or kills itself in its first attempts."""
+
+    folder: Path
+    victim: int | None = None
+    hangs: int = 0
+    kills_itself: int = 0
+    seconds: float = 0.05
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder / "records")
+
+    def __call__(self, run: PlannedRun) -> Outcome:
+        attempts = self.attempts(run.spec.seed)
+        (self.folder / f"{run.spec.seed}.{attempts + 1}").write_text(str(os.getpid()))
+        if run.spec.seed == self.victim and attempts < self.kills_itself:
+            os.kill(os.getpid(), signal.SIGKILL)
+        hanging = run.spec.seed == self.victim and attempts < self.hangs
+        time.sleep(60 if hanging else self.seconds)
+        self.store.put(record(run))
+        return Outcome("ok")
+
+    def abandon(self, run: PlannedRun, reason: str) -> Outcome:
+        self.store.put(record(run, "failed"))
+        return Outcome("failed", reason)
+
+    def attempts(self, seed: int) -> int:
+        return len(list(self.folder.glob(f"{seed}.*")))
+
+
+@dataclass
+class Listening:
+    """Remembers what it is told."""
+
+    started_seeds: list[int] = field(default_factory=list)
+    finished_runs: dict[int, Outcome] = field(default_factory=dict)
+    retried_seeds: list[int] = field(default_factory=list)
+
+    def started(self, run: PlannedRun) -> None:
+        self.started_seeds.append(run.spec.seed)
+
+    def finished(self, run: PlannedRun, outcome: Outcome) -> None:
+        self.finished_runs[run.spec.seed] = outcome
+
+    def retried(self, run: PlannedRun) -> None:
+        self.retried_seeds.append(run.spec.seed)

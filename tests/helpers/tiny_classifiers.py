@@ -1,0 +1,14 @@
+"""A BERT and a RoBERTa of four narrow layers with a head."""
+
+from torch import nn
+from transformers import AutoModelForSequenceClassification, BertConfig, RobertaConfig
+
+LAYERS = 4
+
+
+def model(kind: str) -> nn.Module:
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 20}
+    config = {"bert": BertConfig, "roberta": RobertaConfig}[kind](num_hidden_layers=LAYERS, **sizes)
+    found = AutoModelForSequenceClassification.from_config(config)
+    assert isinstance(found, nn.Module)
+    return found

@@ -1,0 +1,186 @@
+"""Four tiny random encoders with one tokenizer, and a separable toy task in two forms: classes and numbers."""
+
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import torch
+import yaml
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertTokenizer,
+    DebertaV2Config,
+    MPNetConfig,
+    PretrainedConfig,
+    RobertaConfig,
+)
+
+from amix.runs.context import Context
+from amix.runs.execute import execute
+from amix.specs.encoders import ENCODERS, Encoder
+from amix.specs.recipe import Recipe
+from amix.specs.run_spec import RunSpec
+from amix.training.registry import find_method
+from amix.training.settings import full_settings
+
+GOOD, BAD = ("fine", "lovely", "great", "happy"), ("awful", "sad", "poor", "dull")
+FILLERS = ("the", "a", "one", "cat", "dog", "tree", "house", "river", "bird", "walks", "sings", "sleeps", "over")
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *FILLERS)
+ROWS = 144
+RECIPE = Recipe(lr=8e-3, epochs=5, max_length=24)
+SHORT = Recipe(lr=8e-3, epochs=2, steps=12, max_length=24)
+"""Long enough to tell two runs apart."""
+ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
+    "lora": {"lr": 2e-2, "rank": 8, "alpha": 16.0},
+    "dora": {"lr": 2e-2, "alpha": 16.0},
+    "rslora": {"lr": 2e-2},
+    "adalora": {"lr": 2e-2},
+    "vera": {"lr": 4e-2, "rank": 32},
+    "ia3": {"lr": 5e-2},
+    "ln_tuning": {"lr": 2e-2},
+    "oft": {"lr": 5e-2},
+    "adapter": {"lr": 1.5e-2, "bottleneck": 16},
+    "prompt": {"lr": 2e-2, "tokens": 8, "dropout": 0.0},
+    "p_tuning": {"lr": 2e-2, "tokens": 8, "dropout": 0.0},
+    "prefix": {"lr": 2e-2, "tokens": 8, "dropout": 0.0},
+    "wise_ft": {"alpha": 0.8},
+    "fish_mask": {"share": 0.3, "lr": None, "samples": 48},
+    "random_mask": {"share": 0.3, "lr": None},
+    "magnitude_mask": {"share": 0.3, "lr": None},
+    "diff_pruning": {"share": 0.3, "lr": None},
+    "bitfit": {"lr": 2e-2, "constant_lr": False},
+    "linear_probe": {"lr": 3e-2},
+    "match_tuning": {"temperature": 0.01, "cosine": True},
+    "agwm": {"splits": 2},
+    "agwm_fast": {"splits": 2},
+    "agwm_official": {"splits": 1},
+    "soup": {"splits": 2},
+    "vanilla_matched": {"splits": 1},
+}
+"""Settings with which methods learn there and soon, where their defaults are meant for a pretrained encoder."""
+EPOCHS_ON_TINY_ENCODERS = {
+    "bitfit": 40, "linear_probe": 40, "vera": 15, "ia3": 15, "ln_tuning": 15, "adapter": 15,
+    "prompt": 40, "p_tuning": 40, "prefix": 40,
+}  # fmt: skip
+"""Epochs of methods that leave the encoder's matrices as they are, which are random there."""
+FAMILIES = ("bert", "roberta", "deberta-v2")
+POOLED = "bert-mean"
+"""The BERT again, pooled by the mean of its token states."""
+MPNET = "mpnet-mean"
+"""An MPNet, whose blocks share a bias by relative position and name their parts otherwise; pooled by the mean too."""
+
+
+def configuration(family: str) -> PretrainedConfig:
+    """Two layers of width 32 with dropout 0.1."""
+    common: dict[str, Any] = {
+        "vocab_size": len(VOCABULARY), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "intermediate_size": 48, "max_position_embeddings": 40, "pad_token_id": 0, "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1, "initializer_range": 0.1,
+    }  # fmt: skip
+    if family == "bert":
+        return BertConfig(**common)
+    if family == "roberta":
+        return RobertaConfig(**common, type_vocab_size=1)
+    if family == "mpnet":
+        return MPNetConfig(**common)
+    return DebertaV2Config(**common, relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8)
+
+
+def save_encoder(family: str, folder: Path) -> str:
+    """The family's random encoder and the tokenizer, as a folder that transformers loads."""
+    torch.manual_seed(11)
+    AutoModelForSequenceClassification.from_config(configuration(family)).save_pretrained(folder)
+    tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(VOCABULARY)})
+    if family in ("roberta", "mpnet"):
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def save_encoders(folder: Path) -> dict[str, str]:
+    """Every family, and the mean-pooled ones under aliases of their own: name -> what Context.encoder takes."""
+    names = {family: save_encoder(family, folder / family) for family in FAMILIES}
+    ENCODERS[POOLED] = Encoder(POOLED, names["bert"], pooling="mean")
+    ENCODERS[MPNET] = Encoder(MPNET, save_encoder("mpnet", folder / "mpnet"), pooling="mean")
+    return names | {POOLED: POOLED, MPNET: MPNET}
+
+
+def sentences(rows: int, seed: int) -> pandas.DataFrame:
+    """Sentences with good and bad words; label: whether good ones prevail, score: how many of five, from 0 to 5."""
+    random = numpy.random.default_rng(seed)
+    content = []
+    for row in range(rows):
+        score = (0, 1, 4, 5)[row % 4]
+        polar = [*random.choice(GOOD, score), *random.choice(BAD, 5 - score)]
+        words = random.permutation([*polar, *random.choice(FILLERS, random.integers(3, 8))])
+        content.append({"sentence": " ".join(words), "label": "positive" if score > 2 else "negative", "score": score})
+    return pandas.DataFrame(content)
+
+
+def save_tasks(folder: Path) -> dict[str, str]:
+    """The toy task in both forms: name -> YAML file."""
+    sentences(200, 1).to_csv(folder / "train.csv", index=False)
+    sentences(120, 2).to_csv(folder / "test.csv", index=False)
+    common = {"train": "train.csv", "test": "test.csv", "text": "sentence"}
+    tasks = {
+        "toy": common | {"name": "toy", "labels": ["negative", "positive"]},
+        "toy-score": common | {"name": "toy-score", "label": "score"},
+    }
+    for name, content in tasks.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    return {name: str(folder / f"{name}.yaml") for name in tasks}
+
+
+Run = tuple[dict[str, Any], dict[str, numpy.ndarray]]
+
+
+class Bench:
+    """Runs of any method on the toy task, from spec to record; a run asked for twice is carried out once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.encoders = save_encoders(folder / "encoders")
+        self.tasks = save_tasks(folder)
+        self.kept: dict[tuple[str, ...], Run] = {}
+
+    def execute(
+        self,
+        method: str,
+        family: str,
+        task: str = "toy",
+        settings: Mapping[str, Any] | None = None,
+        recipe: Recipe = SHORT,
+        seed: int = 1,
+        **context: Any,
+    ) -> Run:
+        """One run; further keywords go to its Context."""
+        gc.freeze()  # A run ends with a collection, which need not walk through torch's own objects every time.
+        chosen = ON_TINY_ENCODERS.get(method, {}) if settings is None else settings
+        config = full_settings(find_method(method), chosen)
+        spec = RunSpec(task, ROWS, seed, method, family, method_config=config, training=recipe.as_dict())
+        return execute(spec, Context(encoder=self.encoders[family], task_file=self.tasks[task], **context))
+
+    def learnt(self, method: str, family: str) -> Run:
+        """The run in which the method learns the toy task; its model is exported."""
+        export = str(self.exported(method, family))
+        recipe = replace(RECIPE, epochs=EPOCHS_ON_TINY_ENCODERS.get(method, RECIPE.epochs))
+        return self.once(("learnt", method, family), lambda: self.execute(method, family, recipe=recipe, export=export))
+
+    def short(self, method: str, family: str) -> Run:
+        """A run of few steps."""
+        return self.once(("short", method, family), lambda: self.execute(method, family))
+
+    def once(self, key: tuple[str, ...], carry_out: Callable[[], Run]) -> Run:
+        """What was found before under this key, else what is found now."""
+        if key not in self.kept:
+            self.kept[key] = carry_out()
+        return self.kept[key]
+
+    def exported(self, method: str, family: str) -> Path:
+        """The folder of the model that learnt the toy task."""
+        return self.folder / "exports" / f"{method}-{family}"

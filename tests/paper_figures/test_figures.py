@@ -1,0 +1,211 @@
+"""Figures: the numbers they draw, the same bytes when remade, and none where there is nothing to draw."""
+
+from pathlib import Path
+
+import numpy
+import pandas as pd
+import pytest
+
+from helpers import synthetic_records
+from paper_figures.figures._searches import place
+from paper_figures.figures.attention_over_runs import attention_over_runs
+from paper_figures.figures.attention_shares import attention_shares
+from paper_figures.figures.cost_against_score import pareto
+from paper_figures.figures.critical_difference import critical_difference
+from paper_figures.figures.forest import forest
+from paper_figures.figures.score_against_size import score_against_size
+from paper_figures.figures.search_losses import search_losses
+from paper_figures.figures.strips import strips
+from paper_figures.make import PER_SIZE, drawings, made_before, make
+from paper_figures.style import Drawing, looks, save, style
+from results.loading.frame import load
+from results.loading.layout import Layout
+
+SUITE = synthetic_records.Suite(
+    outcomes={("lora", "rte", 3): "diverged", ("mixout", "rte", 1): "oom"},
+    left_out=(("mixout", "sst2", 2),),
+    predictions=True,
+    searching=("agwm", "lora"),
+)
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    return synthetic_records.write(SUITE, tmp_path_factory.mktemp("figures"))
+
+
+@pytest.fixture(scope="module")
+def files(layout: Layout) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in make("toy", layout)}
+
+
+@pytest.fixture(scope="module")
+def made(layout: Layout) -> dict[str, Drawing]:
+    with style():
+        return dict(drawings(load("toy", layout)))
+
+
+def test_remade_figures_are_the_same_bytes(layout: Layout, files: dict[Path, bytes]) -> None:
+    assert {path.suffix for path in files} == {".pdf", ".svg", ".png", ".csv", ".json"}
+    assert {path: path.read_bytes() for path in make("toy", layout)} == files
+
+
+def test_every_figure_has_its_numbers_title_and_caption(made: dict[str, Drawing]) -> None:
+    assert set(made) == {f"{name}-n100" for name in PER_SIZE}
+    for drawing in made.values():
+        assert len(drawing.data) > 0
+        assert drawing.title
+        assert drawing.caption.endswith(".")
+
+
+def test_strips_draw_every_scored_run_and_mark_the_failed_one(made: dict[str, Drawing]) -> None:
+    drawing = made["strips-n100"]
+    assert len(drawing.data) == 3 * 4 * 6 - 2
+    panel = drawing.figure.axes[1]
+    crosses = [line for line in panel.lines if line.get_marker() == "x" and len(line.get_xdata()) > 0]
+    assert [line.get_xdata()[0] for line in crosses] == [pytest.approx(52.7)]
+    assert [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()] == list(SUITE.methods)
+
+
+def test_the_pareto_front_is_what_nothing_beats() -> None:
+    assert pareto([1, 2, 3, 1], [50, 60, 60, 40]) == [True, True, False, False]
+    assert pareto([1, 1], [50, 50]) == [True, True]
+
+
+def test_methods_look_different_and_reference_and_focus_always_the_same(layout: Layout) -> None:
+    table = looks(load("toy", layout).plan)
+    assert len({(look.colour, look.marker) for look in table.values()}) == len(table)
+    assert (table["vanilla"].marker, table["agwm"].marker) == ("o", "*")
+
+
+def test_figures_of_other_records_are_not_taken_for_these(tmp_path: Path) -> None:
+    layout = synthetic_records.write(
+        synthetic_records.Suite(tasks=("rte",), methods=("vanilla",), seeds=(1, 2)), tmp_path
+    )
+    make("toy", layout)
+    folder = layout.figures("toy")
+    assert made_before(load("toy", layout), folder)
+    assert made_before(load("toy", layout, "best_dev"), folder) is None
+    next(folder.glob("*.svg")).unlink()
+    assert made_before(load("toy", layout), folder) is None
+
+
+def test_nothing_run_draws_nothing(tmp_path: Path) -> None:
+    suite = synthetic_records.Suite(tasks=("rte",), methods=("vanilla",), seeds=(1,), left_out=(("vanilla", "rte", 1),))
+    files = make("toy", synthetic_records.write(suite, tmp_path))
+    assert [file.name for file in files] == ["figures.json"]
+
+
+def test_the_csv_beside_a_figure_holds_the_numbers_drawn(files: dict[Path, bytes]) -> None:
+    path = next(path for path in files if path.name == "cost-against-score-n100.csv")
+    table = pd.read_csv(path).set_index("label")
+    assert table.loc["vanilla", "passes"] == 1
+    assert table.loc["agwm", "passes"] == 2
+
+
+def test_the_forest_draws_the_tested_differences_and_their_average(made: dict[str, Drawing]) -> None:
+    data = made["forest-n100"].data
+    assert set(data["task"]) == {*SUITE.tasks, "average"}
+    cell = data[(data["task"] == "cola") & (data["label"] == "agwm")].iloc[0]
+    own, its = (
+        [synthetic_records.score(SUITE, label, "cola", 100, s) for s in SUITE.seeds] for label in ("agwm", "vanilla")
+    )
+    gaps = [a - b for a, b in zip(own, its, strict=True)]
+    assert cell["difference"] == pytest.approx(sum(gaps) / len(gaps))
+    per_task = data[(data["label"] == "agwm") & (data["task"] != "average")]["difference"]
+    average = data[(data["label"] == "agwm") & (data["task"] == "average")]["difference"].iloc[0]
+    assert average == pytest.approx(per_task.mean())
+
+
+def test_ranks_are_of_the_task_means_and_bars_join_what_was_not_told_apart(tmp_path: Path) -> None:
+    suite = synthetic_records.Suite(
+        seeds=tuple(range(8)), gains={"agwm": 15.0, "lora": -15.0}, difference_sd=0.5, seed_sd=0.1
+    )
+    with style():
+        drawing = critical_difference(load("toy", synthetic_records.write(suite, tmp_path)), "100")
+    assert drawing
+    data = drawing.data
+    ranks = data.set_index("label")["mean_rank"]
+    assert (ranks["agwm"], ranks["lora"]) == (1, 4)
+    bars = data.set_index("label")["bars"]
+    assert (bars["agwm"], bars["lora"]) == ("", "")
+    assert bars["vanilla"] == bars["mixout"]
+
+
+def test_scores_are_drawn_against_sizes_when_there_are_several(tmp_path: Path) -> None:
+    suite = synthetic_records.Suite(tasks=("rte",), sizes=(100, 300), seeds=(1, 2, 3))
+    with style():
+        drawing = score_against_size(load("toy", synthetic_records.write(suite, tmp_path)))
+    assert drawing
+    assert drawing.data.groupby("label")["n_train"].apply(list).to_dict() == dict.fromkeys(suite.methods, [100, 300])
+    assert drawing.figure.axes[0].get_xscale() == "log"
+
+
+def test_a_label_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
+    suite = synthetic_records.Suite(tasks=("rte",), methods=("vanilla", "$x_1$ & co", "a_b^c$"), seeds=(1, 2, 3))
+    with style():
+        drawing = strips(load("toy", synthetic_records.write(suite, tmp_path)), "100")
+        assert drawing
+        save(drawing, "strips", tmp_path)
+    assert "$x_1$ &amp; co" in (tmp_path / "strips.svg").read_text()
+
+
+def test_shares_are_means_over_splits_and_seeds_placed_by_layer_and_kind(made: dict[str, Drawing]) -> None:
+    data = made["attention-shares-n100"].data
+    assert place("roberta.encoder.layer.11.attention.self.query") == ("11", "attention.query")
+    assert place("classifier.dense") == ("outside", "classifier")
+    assert place("bert.encoder.layer.0.attention.output.dense") != place("bert.encoder.layer.0.output.dense")
+    assert len(data) == 3 * 7
+    last = data[(data["task"] == "rte") & (data["module"] == "bert.pooler.dense")].iloc[0]
+    noted = [synthetic_records.search("agwm", "rte", seed) for seed in SUITE.seeds]
+    for name in ("task_share", "pretrained_share"):
+        expected = numpy.mean([arrays[f"diagnostics/search/{name}"][:, -1, -1] for arrays in noted])
+        assert last[name] == pytest.approx(expected)
+    panels = made["attention-shares-n100"].figure.axes
+    assert [panel.get_title() for panel in panels[:2]] == ["CoLA: 1 − A", "CoLA: B"]
+
+
+def test_losses_of_a_search_stand_at_their_iterations(made: dict[str, Drawing]) -> None:
+    data = made["search-losses-n100"].data
+    upper = data[(data["level"] == "upper_loss") & (data["task"] == "rte") & (data["seed"] == 1)]
+    assert upper["iteration"].tolist() == [1, 3, 5, 7, 9, 11]
+    expected = synthetic_records.search("agwm", "rte", 1)["diagnostics/search/upper_loss"].mean(axis=0)
+    assert upper["loss"].tolist() == pytest.approx(expected)
+
+
+def test_every_run_that_searched_has_its_attention(made: dict[str, Drawing]) -> None:
+    data = made["attention-over-runs-n100"].data
+    assert data["label"].value_counts().to_dict() == {"agwm": 18, "lora": 17}  # One run of lora diverged.
+    assert (data["lowest"] < data["tenth"]).all()
+    assert (data["tenth"] < data["mean"]).all()
+
+
+def test_a_damaged_side_file_draws_nothing_and_breaks_nothing(tmp_path: Path) -> None:
+    suite = synthetic_records.Suite(tasks=("rte",), methods=("vanilla", "agwm"), predictions=True, searching=("agwm",))
+    layout = synthetic_records.write(suite, tmp_path)
+    for file in (layout.records / "toy").glob("*.npz"):
+        file.write_bytes(file.read_bytes()[:300])
+    with style():
+        assert attention_over_runs(load("toy", layout), "100") is None
+        assert attention_shares(load("toy", layout), "100") is None
+        assert search_losses(load("toy", layout), "100") is None
+
+
+def test_intervals_beyond_every_score_are_cut_and_the_caption_says_so(tmp_path: Path) -> None:
+    few = load(
+        "toy", synthetic_records.write(synthetic_records.Suite(seeds=(1, 2), difference_sd=40.0), tmp_path / "few")
+    )
+    many = load("toy", synthetic_records.write(synthetic_records.Suite(seeds=tuple(range(12))), tmp_path / "many"))
+    with style():
+        for draw, words in ((strips, "leave a panel are cut off"), (forest, "beyond which scores cannot differ")):
+            cut, whole = draw(few, "100"), draw(many, "100")
+            assert cut is not None
+            assert whole is not None
+            assert words in cut.caption
+            assert words not in whole.caption
+
+
+def test_scores_that_are_all_the_same_have_a_panel(tmp_path: Path) -> None:
+    suite = synthetic_records.Suite(methods=("vanilla",), tasks=("rte",), seeds=(1,))
+    with style():
+        assert strips(load("toy", synthetic_records.write(suite, tmp_path)), "100") is not None

@@ -1,0 +1,55 @@
+"""Runs that saw other examples are named and left out; a copy of the data with fewer rows is said in a footnote."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amix.specs.store import digest
+from helpers import synthetic_records
+from results.loading.frame import load
+from results.loading.layout import Layout
+from results.tabulating.main import main_table
+
+TOY = synthetic_records.Suite()
+
+
+def with_data(layout: Layout, method: str, task: str, seed: int, **content: Any) -> Path:
+    path = layout.records / TOY.name / f"{TOY.spec(method, task, TOY.sizes[0], seed).key}.json"
+    record = json.loads(path.read_text())
+    record["data"] |= content
+    path.write_text(json.dumps(record | {"digest": digest(record)}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [({"ids_sha256": "1" * 64}, "saw other training examples"), ({"n_test": 301}, "test examples instead of")],
+)
+def test_a_run_on_other_examples_is_named_and_left_out(tmp_path: Path, content: dict[str, Any], words: str) -> None:
+    layout = synthetic_records.write(TOY, tmp_path)
+    path = with_data(layout, TOY.methods[0], "rte", 2, **content)
+    results = load(TOY.name, layout)
+    (problem,) = results.problems
+    assert problem.source == path.name
+    assert words in problem.reason
+    assert results.runs.loc[results.runs["status"] == "missing", "key"].tolist() == [path.stem]
+
+
+def test_a_smaller_copy_of_the_data_is_a_footnote(tmp_path: Path) -> None:
+    layout = synthetic_records.write(TOY, tmp_path)
+    plan = json.loads(layout.plan(TOY.name).read_text())
+    plan["tasks"]["rte"]["official_rows"] = [2490, 1277]
+    plan["tasks"]["cola"]["official_rows"] = [8551, 300]
+    layout.plan(TOY.name).write_text(json.dumps(plan))
+    for method in TOY.methods:
+        for seed in TOY.seeds:
+            with_data(layout, method, "rte", seed, n_pool=1000)
+            with_data(layout, method, "cola", seed, n_pool=8551)
+    notes = {column.header: column.notes for column in main_table(load(TOY.name, layout), "100").columns}
+    assert notes["RTE"] == (
+        "tested on 300 of the 1,277 official validation examples; "
+        "training subsets drawn from 1,000 of the 2,490 official examples",
+    )
+    assert notes["CoLA"] == ()

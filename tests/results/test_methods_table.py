@@ -1,0 +1,64 @@
+"""The table of methods: complete, the same in README as the command writes it, and honest about parity."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from amix.training.registry import built_in_methods
+from results.loading.layout import ROOT
+from results.tabulating.methods import NAME
+from results.tabulating.readme import README, markers
+from results.tabulating.render.csv import csv_text
+from results.tabulating.render.markdown import markdown
+from results.tabulating.table import Table
+from runners.benchmarks.trained_share import trainable_share
+from runners.cli.app import app
+from runners.cli.list_commands import DEFAULT_ENCODER, DEFAULT_SIZE
+from runners.cli.listings import methods_table
+
+METHODS = built_in_methods()
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return methods_table(METHODS.values(), DEFAULT_ENCODER, DEFAULT_SIZE)
+
+
+def test_every_method_has_its_row(table: Table) -> None:
+    assert [row[0].value for row in table.rows] == list(METHODS)
+    assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_the_readme_shows_what_the_command_writes(table: Table) -> None:
+    opening, closing = markers(NAME)
+    shown = README.read_text().partition(opening)[2].partition(closing)[0]
+    assert shown.strip() == markdown(table).strip(), "python -m runners methods"
+
+
+def test_the_committed_table_is_what_the_command_writes(table: Table) -> None:
+    folder = ROOT / "results" / "tables"
+    assert (folder / f"{NAME}.md").read_text() == markdown(table), "python -m runners methods"
+    assert (folder / f"{NAME}.csv").read_text() == csv_text(table), "python -m runners methods"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_parity_is_stated_in_one_of_three_forms(method: str) -> None:
+    assert re.match(r"matched: .+|departs: .+|no official code", METHODS[method].parity)
+
+
+def test_what_is_trained_is_relative_to_the_plain_model() -> None:
+    assert trainable_share(METHODS["vanilla"], "minilm-l2", 10) == 1
+    assert 0 < trainable_share(METHODS["lora"], "minilm-l2", 10) < 0.02
+    assert trainable_share(METHODS["vanilla"], "minilm-l2", 10) == 1, "the model of one method is not another's"
+
+
+def test_with_a_folder_the_table_lies_there(tmp_path: Path) -> None:
+    before = README.read_text()
+    arguments = ["methods", "--encoder", "minilm-l2", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "minilm-l2" in (tmp_path / "tables" / "methods.md").read_text()
+    assert (tmp_path / "tables" / "methods.csv").exists()
+    assert README.read_text() == before

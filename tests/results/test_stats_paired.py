@@ -1,0 +1,229 @@
+"""The sign flip, its companions and the corrections: validity under the null, symmetry, ties, and very few seeds."""
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy
+import pytest
+
+from results import stats
+from results.stats import signs
+
+Test = Callable[[numpy.ndarray], float]
+TESTS: dict[str, Test] = {
+    "sign flip": lambda row: stats.sign_flip(row).p,
+    "wilcoxon": lambda row: stats.wilcoxon(row).p,
+    "t": stats.t_test,
+}
+each_test = pytest.mark.parametrize("test", TESTS.values(), ids=TESTS.keys())
+
+
+def by_enumeration(differences: numpy.ndarray) -> float:
+    patterns = numpy.array(list(product((-1, 1), repeat=len(differences))))
+    means = numpy.abs(patterns @ differences)
+    return float((means >= abs(differences.sum()) - 1e-9).mean())
+
+
+def in_points(counts: numpy.ndarray, examples: int = 277) -> numpy.ndarray:
+    return 100 * (numpy.full(len(counts), 0.7) + counts / examples) - 70.0
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 7, 11])
+def test_sign_flip_counts_every_pattern_also_with_ties_and_zeros(n: int) -> None:
+    generator = numpy.random.default_rng(n)
+    for _ in range(20):
+        differences = in_points(generator.integers(-2, 4, n))
+        assert stats.sign_flip(differences).p == pytest.approx(by_enumeration(differences), abs=1e-12)
+
+
+def test_three_routes_to_the_distribution_of_signed_sums_agree() -> None:
+    differences = in_points(numpy.random.default_rng(0).integers(-3, 6, 24))
+    exact, _ = signs.sign_pattern_p(differences)
+    steps = signs._on_lattice(numpy.abs(differences))
+    assert steps is not None
+    observed = int((numpy.sign(differences) * steps).sum())
+    assert signs._by_convolution(steps, observed) == pytest.approx(exact, abs=1e-12)
+    drawn = numpy.abs(signs._drawn_sums(differences, 200_000, seed=0)) >= abs(differences.sum()) - 1e-9
+    assert drawn.mean() == pytest.approx(exact, abs=5 * numpy.sqrt(exact / 200_000))
+
+
+def test_many_accuracies_are_exact_and_many_correlations_drawn() -> None:
+    accuracies = in_points(numpy.tile([3, 1, 2, -1], 20))
+    assert stats.sign_flip(accuracies).floor == 2.0**-79
+    assert stats.sign_flip(accuracies).p < 1e-6
+    correlations = numpy.random.default_rng(1).normal(1.0, 0.1, 80)
+    drawn = stats.sign_flip(correlations)
+    assert drawn.p == drawn.floor == 1 / 100_001
+    assert stats.sign_flip(correlations, seed=3) == drawn
+
+
+@each_test
+@pytest.mark.parametrize("n", [6, 10, 40])
+def test_p_is_uniform_under_the_null(test: Test, n: int) -> None:
+    rows = numpy.random.default_rng(n).normal(size=(1500, n))
+    p = numpy.array([test(row) for row in rows])
+    for level in (0.05, 0.2, 0.5, 0.8):
+        reachable = level if test is stats.t_test else numpy.floor(level * 2 ** (n - 1)) / 2 ** (n - 1)
+        noise = 4 * numpy.sqrt(level * (1 - level) / len(rows))
+        assert (p <= level).mean() <= level + noise
+        if n > 6:  # Coarse ranks leave gaps between the p values that can occur.
+            assert (p <= level).mean() >= reachable - noise - 0.02
+
+
+def test_sign_flip_keeps_its_level_when_runs_collapse() -> None:
+    generator = numpy.random.default_rng(0)
+    scores = generator.normal(size=(2, 2000, 8)) - 15 * (generator.random((2, 2000, 8)) < 0.1)
+    rejected = numpy.mean([stats.sign_flip(row).p <= 0.05 for row in scores[0] - scores[1]])
+    assert 0.03 < rejected < 0.065
+
+
+@each_test
+def test_swapping_method_and_reference_changes_no_p(test: Test) -> None:
+    for row in numpy.random.default_rng(2).normal(0.5, 1.0, (20, 9)):
+        assert test(row) == pytest.approx(test(-row), abs=1e-12)
+        assert test(row) == pytest.approx(test(row[::-1]), abs=1e-12)
+        assert test(row) == pytest.approx(test(100 * row), abs=1e-12)
+
+
+def test_differences_that_floats_tell_apart_are_ties() -> None:
+    noisy = numpy.array([0.7 - 0.6, 0.6 - 0.5, 0.3 - 0.2, 0.9 - 0.8, 0.5 - 0.6, 0.4 - 0.3, 0.8 - 0.7])
+    clean = numpy.array([1.0, 1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
+    assert len(set(numpy.abs(noisy))) > 1
+    assert stats.sign_flip(noisy).p == stats.sign_flip(clean).p == 16 / 128
+    assert stats.wilcoxon(noisy) == stats.wilcoxon(clean)
+    assert stats.wins_ties_losses([1e-17, -1e-17, 0.0, 0.1]) == (1, 3, 0)
+
+
+def test_equal_methods_up_to_rounding_are_no_discovery() -> None:
+    noise = numpy.full(10, 1e-16)
+    assert stats.sign_flip(noise).p == 1.0
+    assert stats.wilcoxon(noise) == stats.Wilcoxon(1.0, 0.0, 0)
+
+
+@pytest.mark.parametrize("n", range(1, 6))
+def test_no_star_is_possible_below_six_seeds(n: int) -> None:
+    result = stats.sign_flip(numpy.arange(1.0, n + 1))
+    assert result.p == result.floor == 2.0 ** (1 - n)
+    assert not result.star_possible()
+
+
+def test_a_star_needs_more_seeds_the_more_comparisons_are_corrected_for() -> None:
+    needed = {m: stats.smallest_sample(m) for m in (1, 3, 7, 21, 28, 56)}
+    assert needed == {1: 6, 3: 7, 7: 9, 21: 10, 28: 11, 56: 12}
+    for comparisons, n in needed.items():
+        assert stats.sign_flip(numpy.ones(n)).star_possible(comparisons=comparisons)
+        assert not stats.sign_flip(numpy.ones(n - 1)).star_possible(comparisons=comparisons)
+
+
+def test_one_seed_bounds_nothing() -> None:
+    assert numpy.isnan(stats.t_interval([1.5])).all()
+    assert numpy.isnan(stats.t_test([1.5]))
+    assert numpy.isnan(stats.effect([1.5]).d_z)
+    assert numpy.isnan(stats.spread([1.5]).sd)
+    assert stats.sign_flip([1.5]) == stats.SignFlip(1.0, 1.0, 1, 1.5)
+
+
+def test_differences_without_spread() -> None:
+    assert stats.t_test([0.0, 0.0, 0.0]) == 1.0
+    assert stats.t_test([2.0, 2.0, 2.0]) == 0.0
+    assert stats.t_interval([2.0, 2.0]) == (2.0, 2.0)
+    assert stats.effect([0.0, 0.0]) == stats.Effect(0.0, 0.0)
+    assert stats.effect([-2.0, -2.0]).d_z == -numpy.inf
+
+
+def test_t_interval_covers_as_often_as_it_says() -> None:
+    rows = numpy.random.default_rng(0).normal(1.0, 2.0, (2000, 5))
+    for level in (0.5, 0.95):
+        ends = numpy.array([stats.t_interval(row, level) for row in rows])
+        covered = ((ends[:, 0] <= 1.0) & (ends[:, 1] >= 1.0)).mean()
+        assert covered == pytest.approx(level, abs=4 * numpy.sqrt(level * (1 - level) / 2000))
+
+
+@pytest.mark.parametrize("adjust", [stats.holm, stats.benjamini_hochberg])
+def test_adjusted_p_values_keep_order_and_only_grow(adjust: Callable[[numpy.ndarray], numpy.ndarray]) -> None:
+    generator = numpy.random.default_rng(0)
+    for size in (1, 2, 7, 30):
+        p = generator.random(size).round(1)
+        adjusted = adjust(p)
+        assert (adjusted >= p).all()
+        assert (adjusted <= 1).all()
+        assert (numpy.diff(adjusted[numpy.argsort(p, kind="stable")]) >= 0).all()
+        shuffled = generator.permutation(size)
+        assert adjust(p[shuffled]) == pytest.approx(adjusted[shuffled])
+        assert (adjust(p * 0.5) <= adjusted).all()
+
+
+def test_holm_is_never_below_benjamini_hochberg_and_one_p_stays_itself() -> None:
+    p = numpy.random.default_rng(5).random(20)
+    assert (stats.holm(p) >= stats.benjamini_hochberg(p)).all()
+    assert stats.holm([0.03]) == pytest.approx([0.03])
+    assert stats.benjamini_hochberg([0.03]) == pytest.approx([0.03])
+
+
+def test_holm_controls_the_family_wise_error() -> None:
+    p = numpy.random.default_rng(0).random((3000, 5))
+    assert numpy.mean([(stats.holm(row) <= 0.05).any() for row in p]) == pytest.approx(0.05, abs=0.016)
+
+
+EVERY_VECTOR_FUNCTION: list[Callable[[list[float]], object]] = [
+    stats.sign_flip,
+    stats.t_interval,
+    stats.t_test,
+    stats.wilcoxon,
+    stats.holm,
+    stats.benjamini_hochberg,
+    stats.effect,
+    stats.probability_of_winning,
+    stats.spread,
+    stats.wins_ties_losses,
+    stats.expected_best_with_replacement,
+    stats.expected_best_without_replacement,
+    stats.interquartile_mean,
+    lambda values: stats.probability_of_practical_difference(values, 1.0),
+    lambda values: stats.bayesian_signed_rank(values, 1.0),
+    lambda values: stats.violation_ratio(values, [1.0]),
+    lambda values: stats.minimum_epsilon([1.0], values),
+    lambda values: stats.mcnemar(values, values),
+    lambda values: stats.variance_permutation(values, values),
+    lambda values: stats.brown_forsythe(values, [1.0, 2.0]),
+    lambda values: stats.stratified_sign_flip([[1.0], values]),
+    lambda values: stats.welch_satterthwaite([values]),
+    lambda values: stats.interquartile_mean_interval([values]),
+    lambda values: stats.interquartile_mean_difference_interval([values], [values]),
+    lambda values: stats.performance_profile([values], [0.5]),
+    lambda values: stats.probability_of_improvement([values], [[1.0]]),
+    lambda values: stats.friedman([values, values]),
+    lambda values: stats.pairwise_holm([[values, values]]),
+    lambda values: stats.two_way_bootstrap([values], [values], values, "accuracy"),
+]
+
+
+@pytest.mark.parametrize("function", EVERY_VECTOR_FUNCTION)
+def test_nothing_is_made_of_no_values(function: Callable[[list[float]], object]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        function([])
+
+
+@pytest.mark.parametrize("missing", [float("nan"), float("inf")])
+@pytest.mark.parametrize("function", EVERY_VECTOR_FUNCTION)
+def test_a_missing_value_is_refused_not_averaged_over(
+    function: Callable[[list[float]], object], missing: float
+) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        function([0.5, missing, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: stats.holm([0.5, 1.2]), "between 0 and 1"),
+        (lambda: stats.smallest_sample(0), "at least 1"),
+        (lambda: stats.smallest_sample(3, alpha=0.0), "alpha"),
+        (lambda: stats.t_interval([1.0, 2.0], level=1.0), "level"),
+        (lambda: stats.sign_flip([[1.0], [2.0]]), "one dimension"),
+        (lambda: stats.mcnemar([1, 0], [1]), "equally many"),
+    ],
+)
+def test_what_makes_no_sense_is_named(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

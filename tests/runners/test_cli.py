@@ -1,0 +1,203 @@
+"""The command line: what its verbs print, and that a mistake ends in one sentence."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+import amix.training.registry
+from amix.specs.encoders import ENCODERS
+from amix.specs.tasks import TASKS
+from amix.training.registry import methods
+from helpers import synthetic_records
+from helpers.fake_jobs import planned
+from helpers.toy_suite import write_suite
+from results.loading.layout import Layout
+from runners.cli import app
+from runners.cli.progress import Remaining, duration
+from runners.planning.suite import SuiteError, suite_names
+from runners.sweeping import interrupts
+from runners.sweeping.state import Todo
+
+ROOT = Path(__file__).parents[2]
+VERBS = ("plan", "sweep", "all", "run", "export", "collect", "figures", "report", "methods", "tasks", "encoders")
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app.app, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    result = call(verb, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.split("Options")[0]) > 80, "there is a sentence above the options"
+
+
+@pytest.mark.parametrize(
+    ("verb", "names"),
+    [("tasks", list(TASKS)), ("encoders", list(ENCODERS)), ("suites", suite_names()), ("methods", list(methods()))],
+)
+def test_listings_name_everything(verb: str, names: list[str]) -> None:
+    options = ["--encoder", "minilm-l2"] if verb == "methods" else []
+    result = call(verb, *options)
+    assert result.exit_code == 0, result.output
+    for name in names:
+        assert name in result.output
+
+
+def test_a_dry_run_says_what_would_run_and_leaves_nothing(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, "minilm-l3")
+    for verb in ("plan", "sweep", "all"):
+        options = [] if verb == "plan" else ["--dry-run"]
+        result = call(verb, "--suite", suite, "--out", tmp_path / "out", "--workers", "2", *options)
+        assert result.exit_code == 0, result.output
+        assert "12 runs, 0 done, 12 to do: about" in result.output
+        assert "with 2 workers" in result.output
+        assert not (tmp_path / "out").exists()
+        assert "Nothing is left to run" not in result.output
+
+
+@pytest.mark.skipif(not Layout().archive("lowres-cpu").exists(), reason="no committed records of lowres-cpu")
+def test_a_suite_whose_records_are_there_says_how_to_make_them_anew() -> None:
+    result = call("sweep", "--suite", "lowres-cpu", "--dry-run")
+    assert "0 to do" in result.output
+    assert re.search(r"the records are in .*lowres-cpu\.parquet\. To make them anew: --out", result.output)
+
+
+def test_a_mistake_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["runners", "plan", "--suite", "quik"])
+    with pytest.raises(SystemExit) as stopped:
+        app.main()
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: unknown suite 'quik'; did you mean quick?")
+    assert "Traceback" not in error
+
+
+def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "app", lambda: int("no number"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        app.main()
+    assert app._foreseen(SuiteError("mistake"))
+
+
+def test_missing_data_stops_a_sweep_before_anything_trains(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, "minilm-l3", tasks="mini-cola, cola")
+    result = call("sweep", "--suite", suite, "--out", tmp_path / "out", "--glue", tmp_path)
+    assert "has no folder 'cola'" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_large_a_subset_stops_a_sweep_before_anything_trains(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, "minilm-l3", sizes="24, 100000")
+    result = call("sweep", "--suite", suite, "--out", tmp_path / "out")
+    assert "task mini-cola: N=100000 with a dev set of 16666 does not fit a train split" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_tables_figures_and_page_are_made_without_torch(tmp_path: Path) -> None:
+    """By the verbs themselves, from a small synthetic suite."""
+    synthetic_records.write(synthetic_records.Suite(), tmp_path)
+    verbs = "; ".join(
+        f"app([{verb!r}, '--suite', 'toy', '--out', {str(tmp_path)!r}], standalone_mode=False)"
+        for verb in ("collect", "figures", "report")
+    )
+    heavy = "print([name for name in ('torch', 'transformers', 'distributed') if name in sys.modules])"
+    code = f"import sys; from runners.cli.app import app; {verbs}; {heavy}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+    assert (tmp_path / "report-toy.html").exists()
+
+
+def test_the_command_is_what_the_user_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "all", "--suite", "my suite.yaml"])
+    assert app.typed_command() == "python -m runners all --suite 'my suite.yaml'"
+    monkeypatch.setitem(os.environ, "AMIX_STARTED_BY", "all.sh")
+    assert app.typed_command() == "bash runners/all.sh --suite 'my suite.yaml'"
+
+
+def test_a_recorded_command_keeps_folders_of_the_machine_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["x", "sweep", "--glue=/secret/glue", "--out", str(Path.cwd() / "out"), "/secret/own.yaml", "../mine/x"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert app.recorded_command() == "python -m runners sweep --glue=glue --out out own.yaml x"
+    assert app.typed_command() == shlex.join(["python", "-m", "runners", *arguments[1:]])
+
+
+def test_the_remaining_time_weighs_runs_by_what_is_expected_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("runners.cli.progress.time.monotonic", lambda: now[0])
+    long, short = planned(1), planned(2)
+    remaining = Remaining(Todo((long, short), {long.spec.key: 90.0, short.spec.key: 10.0}, 0), workers=1)
+    assert remaining.seconds() == 100
+    now[0] = 30.0
+    assert remaining.seconds() == 70, "before anything ended the expectation counts"
+    now[0] = 180.0
+    remaining.count(long)
+    assert remaining.seconds() == pytest.approx(20), "runs take twice as long as expected here"
+
+
+def test_durations_read_as_people_say_them() -> None:
+    assert [duration(seconds) for seconds in (12.3, 600, 11_100)] == ["12 s", "10 min", "3 h 05 min"]
+
+
+def test_one_run_and_its_model(tmp_path: Path) -> None:
+    part = ("--task", "mini-cola", "--method", "vanilla", "--seed", "1", "--size", "12", "--encoder", "minilm-l2")
+    out = ("--training", "epochs=1", "--training", "lr=1e-4", "--out", tmp_path)
+    result = call("export", tmp_path / "model", *part, *out)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "last test: matthews" in result.output
+    assert (tmp_path / "model" / "model.safetensors").exists()
+    (record,) = (tmp_path / "records" / "single").glob("*.json")
+    assert '"lr": 0.0001' in record.read_text()
+
+
+def test_a_method_from_outside_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))  # No other test shall meet it.
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from amix.training.method import Method\nfrom amix.training.registry import register\n\n\n"
+        "@register\nclass Mine(Method):\n"
+        '    """Nothing new."""\n\n    name, paper, year, kind = "mine", "nobody, 2026", 2026, "test"\n'
+    )
+    result = call("methods", "--methods", f"{file}:Mine", "--encoder", "minilm-l2")
+    assert result.exit_code == 0, result.output
+    assert "nobody, 2026" in result.output
+
+
+def test_square_brackets_are_printed_as_they_stand(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, "minilm-l3", methods="vanilla, '[red] p': {method: mixout}")
+    result = call("plan", "--suite", suite, "--out", tmp_path / "[bold]")
+    assert result.exit_code == 0, result.output
+    assert "[red] p" in result.output
+
+
+def test_ctrl_c_outside_a_sweep_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = typer.Typer()
+
+    @stopped.command()
+    def collect() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(app, "app", stopped)
+    monkeypatch.setattr(interrupts, "_noted", [])
+    monkeypatch.setattr(sys, "argv", ["runners"])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as leaving:
+            app.main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert leaving.value.code == 130
+    assert "the same command goes on:\n  python -m runners\n" in capsys.readouterr().err

@@ -1,0 +1,242 @@
+"""Suite files, plans, and what of a plan is left to do."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import amix.training.registry
+from amix.specs.encoders import find_encoder
+from amix.specs.run_plan import read_plan
+from amix.specs.run_spec import SCHEMA
+from amix.specs.seed_presets import PRESETS
+from amix.specs.store import Store
+from amix.training.registry import find_method, methods
+from amix.training.settings import full_settings
+from helpers.toy_suite import write_suite
+from results.loading.layout import Layout
+from results.loading.wording import size_words
+from runners.planning.overrides import with_choices
+from runners.planning.plan import Plan, make_plan
+from runners.planning.suite import SuiteError, chosen_seeds, find_suite, method_rows, read_suite, suite_names
+from runners.sweeping.state import SECONDS_PER_WEIGHT, known_runs, todo
+
+MAIN_SUITES = ("quick", "lowres-cpu", "lowres-gpu")
+OWN_METHOD = '''
+from amix.training.method import Method
+from amix.training.registry import register
+
+
+@register
+class Mine(Method):
+    """Plain finetuning under another name."""
+
+    name, paper, year, kind = "mine", "nobody, 2026", 2026, "test"
+'''
+
+
+def plan_of(folder: Path, **changes: str) -> Plan:
+    return make_plan(read_suite(write_suite(folder, "minilm-l3", **changes)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_of_the_project_becomes_a_plan_that_results_can_read(name: str) -> None:
+    plan = make_plan(find_suite(name))
+    read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), name)
+    assert len(read.runs) == len(plan.runs) > 0
+    assert read.labels == tuple(row.label for row in plan.suite.methods)
+    if plan.suite.protocol.split == "test":
+        assert plan.suite.protocol.reference == "vanilla"
+    if name in MAIN_SUITES:
+        assert len(plan.suite.seeds) >= 6, "fewer seeds can never show significance"
+
+
+def test_a_plan_pairs_every_row_with_every_task_and_seed(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    assert len(plan.runs) == 2 * 2 * 3
+    assert len({run.spec.key for run in plan.runs}) == 12
+    assert plan.runs[0].spec.training == plan.runs[-1].spec.training
+    assert plan.runs[0].spec.training["lr"] == 5e-3, "5e-3 is a number although YAML 1.1 reads a text"
+
+
+def test_each_task_can_have_a_size_of_its_own(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, sizes="{mini-cola: 24, mini-stsb: 30}")
+    assert {(run.spec.task, run.spec.n_train) for run in plan.runs} == {("mini-cola", 24), ("mini-stsb", 30)}
+    read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), plan.suite.name)
+    assert read.sizes == ("24-30",)
+    assert {run.size for run in read.runs.values()} == {"24-30"}
+    assert [task.title[-8:] for task in read.tasks.values()] == ["(N = 24)", "(N = 30)"]
+    assert size_words("24-30") == "N = 24 to 30 training examples"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ("{mini-cola: 24}", "missing mini-stsb"),
+        ("{mini-cola: 24, mini-stsb: 0}", "at least one"),
+        ("{mini-cola: 24, mini-stsb: full}", "whole number"),
+        ("{mini-cola: 24, mini-stsb: 30}, 40", "whole number"),
+    ],
+)
+def test_sizes_by_task_that_do_not_fit_the_tasks(tmp_path: Path, sizes: str, message: str) -> None:
+    with pytest.raises(SuiteError, match=message):
+        plan_of(tmp_path, sizes=sizes)
+
+
+def test_a_method_that_is_not_for_regression_has_no_run_on_such_a_task(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, methods="vanilla, r3f")
+    tasks = {run.spec.task for run in plan.runs if run.label == "r3f"}
+    regression = plan.methods[1].regression
+    assert tasks == ({"mini-cola", "mini-stsb"} if regression else {"mini-cola"})
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "message"),
+    [
+        ("title: Tiny", "titel: Tiny", "unknown field 'titel'; did you mean title"),
+        ("mini-cola, mini-stsb", "mini-kola", "did you mean mini-cola"),
+        ("vanilla, mixout", "vanila, mixout", "did you mean vanilla"),
+        ("vanilla, mixout, topk_layers", "vanilla, {m: {method: mixout, q: 0.1}}", "no setting 'q'"),
+        ("vanilla, mixout, topk_layers", "vanilla, {plain: {method: vanilla}}", "have the same settings"),
+        ("vanilla, mixout", "vanilla, vanilla", "vanilla stands there more than once"),
+        ("lr: 5e-3", "learning_rate: 5e-3", "unknown training setting learning_rate"),
+        ("[1, 2]", "{preset: agwn}", "did you mean agwm"),
+        ("[1, 2]", "{preset: agwm, first: 11}", "between 1 and 10"),
+        ("[1, 2]", "[1, one]", "a whole number is needed, found 'one'"),
+        ("sizes: [24]", "sizes: [0]", "at least one example"),
+        ("note: for tests", "protocol: {reference: mixin}", "did you mean mixout"),
+        ("note: for tests", "protocol: {selection: best}", "unknown 'best'"),
+        ("note: for tests", "subset: balanced", "known: uniform, stratified"),
+        ("encoder: minilm-l3", "", "missing encoder"),
+        ("tasks:", "tasks: [", "is not valid YAML"),
+    ],
+)
+def test_a_wrong_suite_file_says_what_is_wrong(tmp_path: Path, line: str, wrong: str, message: str) -> None:
+    path = write_suite(tmp_path, "minilm-l3")
+    assert line in path.read_text()
+    path.write_text(path.read_text().replace(line, wrong))
+    with pytest.raises(SuiteError) as raised:
+        make_plan(read_suite(path))
+    assert message in str(raised.value)
+
+
+def test_an_unknown_suite_names_the_nearest() -> None:
+    with pytest.raises(SuiteError, match="did you mean quick"):
+        find_suite("quik")
+
+
+def test_seeds_come_from_a_list_or_a_preset() -> None:
+    assert chosen_seeds([3, 1]) == (3, 1)
+    assert chosen_seeds("childtuning") == PRESETS["childtuning"]
+    assert chosen_seeds({"preset": "agwm", "first": 6}) == (1017, 4803, 6757, 9618, 10290, 11799)
+
+
+def test_seeds_that_chose_the_recipe_are_not_reported(tmp_path: Path) -> None:
+    suite = with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), "", "childtuning:4")
+    with pytest.raises(SuiteError, match=r"\[42, 52, 57\] chose the recipe of minilm-l3"):
+        make_plan(suite)
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 5), ("alpha", "x"), ("margin", 0), ("margin", True)])
+def test_a_protocol_of_impossible_numbers_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    path = write_suite(tmp_path, "minilm-l3")
+    path.write_text(path.read_text() + f"protocol: {{{name}: {str(value).lower()}}}\n")
+    with pytest.raises(SuiteError, match=f"protocol: {name} is a number"):
+        read_suite(path)
+
+
+def test_a_word_where_a_list_belongs_is_one_word() -> None:
+    method = find_method("agwm")
+    assert full_settings(method, {"modules": "query"})["modules"] == ("query",)
+
+
+def test_rows_are_names_or_labels_with_settings() -> None:
+    rows = method_rows(["vanilla", {"high p": {"method": "mixout", "p": 0.9}}])
+    assert [(row.label, row.method, row.config) for row in rows] == [
+        ("vanilla", "vanilla", {}),
+        ("high p", "mixout", {"p": 0.9}),
+    ]
+    assert rows == method_rows({"vanilla": None, "high p": {"method": "mixout", "p": 0.9}})
+
+
+def test_a_row_runs_with_the_first_of_the_suites_seeds(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, methods="vanilla, {mixout: {seeds: 1}}")
+    seeds = {label: {run.spec.seed for run in plan.runs if run.label == label} for label in ("vanilla", "mixout")}
+    assert seeds == {"vanilla": {1, 2}, "mixout": {1}}
+    other = make_plan(with_choices(plan.suite, "", "2"))
+    assert {run.label for run in other.runs} == {"vanilla"}, "a seed of the command line adds none to a row"
+    with pytest.raises(SuiteError, match="methods: mixout: seeds counts the first of the suite's 2 seeds, not 3"):
+        plan_of(tmp_path, methods="vanilla, {mixout: {seeds: 3}}")
+
+
+def test_the_command_line_picks_rows_and_keeps_the_reference(tmp_path: Path) -> None:
+    suite = read_suite(write_suite(tmp_path, "minilm-l3"))
+    assert [row.label for row in with_choices(suite, "mixout").methods] == ["vanilla", "mixout"]
+    added = with_choices(suite, "+r3f").methods
+    assert [row.label for row in added] == ["vanilla", "mixout", "topk_layers", "r3f"]
+    assert with_choices(suite, "", "childtuning:2").seeds == (42, 52)
+    assert with_choices(suite, "", "7,8").seeds == (7, 8)
+    with pytest.raises(SuiteError, match="unknown method 'nixout'"):
+        with_choices(suite, "nixout")
+
+
+def test_a_method_from_outside_is_planned_under_its_files_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))  # No other test shall meet it.
+    file = tmp_path / "mine.py"
+    file.write_text(OWN_METHOD)
+    suite = with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), f"{file}:Mine")
+    plan = make_plan(suite)
+    assert plan.external == (f"{file}:Mine",)
+    assert [entry["label"] for entry in plan.as_dict("")["methods"]] == ["vanilla", "mine"]
+    mine = next(run.spec for run in plan.runs if run.label == "mine")
+    assert len(mine.method_source) == 64
+    assert str(tmp_path) not in json.dumps(plan.as_dict("command")), "no path of this machine enters a plan"
+
+
+def test_a_task_of_ones_own_is_found_beside_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: [no, yes]}")
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("t,label\nsome text,yes\n")
+    plan = plan_of(tmp_path, tasks="own.yaml")
+    assert plan.suite.task_files == {"own": str(tmp_path / "own.yaml")}
+    assert {run.spec.task for run in plan.runs} == {"own"}
+    (tmp_path / "a.csv").write_text("t,label\nanother text,yes\n")
+    edited = plan_of(tmp_path, tasks="own.yaml")
+    assert {run.spec.key for run in plan.runs}.isdisjoint(run.spec.key for run in edited.runs), "edited data runs again"
+
+
+def put(plan: Plan, layout: Layout, place: int, status: str, seconds: float) -> None:
+    run = plan.runs[place]
+    score = {"matthews": 0.5, "spearman": 0.5}
+    record = {
+        "schema": SCHEMA, "key": run.spec.key, "suite": plan.suite.name, "spec": run.spec.as_dict(), "status": status,
+        "scores": {"last": {"test": score}}, "cost": {"total_seconds": seconds},
+    }  # fmt: skip
+    Store(layout.records / plan.suite.name).put(record)
+
+
+def test_what_is_left_is_the_plan_minus_the_finished_runs(tmp_path: Path) -> None:
+    plan, layout = plan_of(tmp_path), Layout(tmp_path)
+    for place, status in enumerate(("ok", "diverged", "failed", "oom", "cancelled")):
+        put(plan, layout, place, status, 1.0)
+    damaged = Store(layout.records / "tiny").path(plan.runs[5].spec.key)
+    damaged.write_text('{"schema": 1, "key"')
+    left = todo(plan, known_runs(plan, layout))
+    assert left.done == 3
+    assert {run.spec.key for run in left.runs} == {run.spec.key for run in plan.runs[3:]}
+    again = todo(plan, known_runs(plan, layout), retry_failed=True)
+    assert {run.spec.key for run in again.runs} == {run.spec.key for run in (plan.runs[2], *plan.runs[3:])}
+
+
+def test_the_expected_time_follows_the_runs_that_finished(tmp_path: Path) -> None:
+    plan, layout = plan_of(tmp_path, sizes="24, 48"), Layout(tmp_path)
+    guessed = todo(plan, {})
+    guess = SECONDS_PER_WEIGHT * find_encoder("minilm-l3").block_weights
+    assert guessed.seconds(1) == pytest.approx(guess * sum(run.work for run in plan.runs))
+    assert guessed.runs[0].spec.n_train == 48, "the longest run goes first"
+    first = plan.runs[0]
+    put(plan, layout, 0, "ok", 100.0)
+    measured = todo(plan, known_runs(plan, layout))
+    same_row = [run for run in measured.runs if run.label == first.label and run.spec.n_train == 48]
+    assert measured.expected[same_row[0].spec.key] == pytest.approx(100 * same_row[0].work / first.work)
+    assert measured.seconds(2) == pytest.approx(sum(measured.expected.values()) / 2)

@@ -1,0 +1,198 @@
+"""Whole sweeps as a user starts them, with real (tiny) runs: killed, stopped and gone on with."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from amix.specs.store import Store
+from helpers.fake_jobs import Listening
+from helpers.toy_suite import gone, save_encoder, wait_until, write_suite
+from results.loading.layout import Layout
+from results.tabulating.collect import collect
+from results.tabulating.render.csv import csv_text
+from results.tabulating.render.html import html_table
+from results.tabulating.render.latex import latex
+from results.tabulating.render.markdown import markdown
+from results.tabulating.table import Table
+from runners.cli.app import app
+from runners.planning.plan import make_plan
+from runners.planning.suite import read_suite
+from runners.sweeping.carry_out import carry_out
+from runners.sweeping.worker import Performer
+
+ROOT = Path(__file__).parents[2]
+OF_THE_MACHINE = ("Training", "Run", "Time", "Memory")
+"""Columns of seconds and bytes, which no two runs share."""
+RENDERED = {".md": markdown, ".tex": latex, ".csv": csv_text, ".html": html_table}
+RUNS = 16
+METHODS = "vanilla, mixout, lora, {agwm: {splits: 2, search_epochs: 1}}"
+START_SECONDS = 240.0
+"""Generous: torch alone takes a busy machine a minute to load, in every process."""
+pytestmark = pytest.mark.timeout(900)
+
+
+@contextlib.contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """The command line in a session of its own, as a terminal would start it; nothing of it is left afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runners", *map(str, arguments)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Background jobs start deaf to Ctrl-C.
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def here(*arguments: str | Path) -> str:
+    """The command line in this process, which has torch loaded already."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def records(out: Path) -> Store:
+    return Store(out / "records" / "tiny")
+
+
+def recorded(out: Path) -> int:
+    return len(list(records(out).keys()))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_encoder(tmp_path_factory.mktemp("encoder") / "tiny-bert")
+
+
+@pytest.fixture(scope="module")
+def suite(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_suite(tmp_path_factory.mktemp("suite"), encoder, methods=METHODS)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The suite run by one process from beginning to end."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    here("sweep", "--suite", suite, "--out", out, "--workers", "0")
+    return out
+
+
+@pytest.fixture(scope="module")
+def killed_and_gone_on(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The suite with two workers, killed in the middle as a whole (kill -9), and the same command once more."""
+    out = tmp_path_factory.mktemp("killed")
+    command = ("sweep", "--suite", suite, "--out", out, "--workers", "2")
+    with started(*command) as process:
+        wait_until(lambda: recorded(out) >= 2 or process.poll() is not None, START_SECONDS)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert 2 <= recorded(out) < RUNS, "the sweep was to be killed in its middle"
+    assert len(children) >= 2
+    assert wait_until(lambda: gone(children), 10), "workers must not outlive their sweep"
+    before = {key: records(out).path(key).read_bytes() for key in list(records(out).keys())}
+    with started(*command) as process:
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert all(records(out).path(key).read_bytes() == content for key, content in before.items())
+    return out
+
+
+def test_kill_of_a_whole_sweep_leaves_no_trace_in_the_tables(undisturbed: Path, killed_and_gone_on: Path) -> None:
+    whole, resumed = (collect("tiny", Layout(out)) for out in (undisturbed, killed_and_gone_on))
+    assert [path.name for path in whole.files] == [path.name for path in resumed.files]
+    assert {path.suffix for path in whole.files} == set(RENDERED)
+    assert len(whole.files) == len(RENDERED) * len(whole.tables)
+    for one, two in zip(whole.tables, resumed.tables, strict=True):
+        for suffix, rendered in RENDERED.items():
+            for table, out in ((one, undisturbed), (two, killed_and_gone_on)):
+                assert (Layout(out).tables("tiny") / f"{table.name}{suffix}").read_text() == rendered(table)
+            assert rendered(without_machine_columns(one)) == rendered(without_machine_columns(two))
+
+
+def without_machine_columns(table: Table) -> Table:
+    kept = [place for place, column in enumerate(table.columns) if column.header not in OF_THE_MACHINE]
+    columns, rows = ([[cells[place] for place in kept] for cells in whole] for whole in ([table.columns], table.rows))
+    return dataclasses.replace(table, columns=tuple(columns[0]), rows=tuple(map(tuple, rows)))
+
+
+def test_scores_are_the_same_in_one_process_and_in_two_workers(undisturbed: Path, killed_and_gone_on: Path) -> None:
+    keys = list(records(undisturbed).keys())
+    assert len(keys) == RUNS
+    assert keys == list(records(killed_and_gone_on).keys())
+    for key in keys:
+        one, two = records(undisturbed).get(key), records(killed_and_gone_on).get(key)
+        assert one is not None
+        assert two is not None
+        assert one["status"] == "ok", one["error"]
+        for block in ("spec", "data", "scores", "curve", "status"):
+            assert json.dumps(one[block]) == json.dumps(two[block])
+        arrays = [numpy.load(records(out).path(key).with_suffix(".npz")) for out in (undisturbed, killed_and_gone_on)]
+        for name in arrays[0].files:
+            assert arrays[0][name].tobytes() == arrays[1][name].tobytes()
+    assert len({json.dumps(records(undisturbed).get(key)["scores"]) for key in keys}) > RUNS // 2
+
+
+def test_scores_are_the_same_in_the_reverse_order_in_one_worker(suite: Path, undisturbed: Path, tmp_path: Path) -> None:
+    plan, store = make_plan(read_suite(suite)), records(tmp_path)
+    performer = Performer.of(plan, store, "", None)
+    carry_out(plan.runs[::-1], performer, performer.abandon, store, 1, Listening())
+    keys = list(store.keys())
+    assert keys == list(records(undisturbed).keys())
+    for key in keys:
+        one, other = records(undisturbed).get(key), store.get(key)
+        assert one is not None
+        assert other is not None
+        assert (one["scores"], one["curve"], one["data"]) == (other["scores"], other["curve"], other["data"])
+
+
+def test_a_run_alone_equals_the_run_in_the_sweep(suite: Path, undisturbed: Path, tmp_path: Path) -> None:
+    here("run", "--suite", suite, "--task", "mini-stsb", "--method", "mixout", "--seed", "2", "--out", tmp_path)
+    (key,) = records(tmp_path).keys()
+    alone, swept = records(tmp_path).get(key), records(undisturbed).get(key)
+    assert alone is not None
+    assert swept is not None
+    assert alone["scores"] == swept["scores"]
+    assert alone["curve"] == swept["curve"]
+
+
+def test_called_again_nothing_runs(suite: Path, undisturbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (undisturbed / "records" / "tiny").glob("*.npz")}
+    output = here("all", "--suite", suite, "--out", undisturbed)
+    assert "to do" not in output
+    assert f"{RUNS} ok" in output
+    assert before == {path: path.stat().st_mtime_ns for path in (undisturbed / "records" / "tiny").glob("*.npz")}
+
+
+def test_ctrl_c_ends_a_sweep_within_five_seconds_and_says_how_to_go_on(encoder: Path, tmp_path: Path) -> None:
+    long_and_short = write_suite(tmp_path, encoder, tasks="mini-cola", sizes="6, 480", methods="vanilla", epochs=60)
+    command = ("sweep", "--suite", long_and_short, "--out", tmp_path, "--workers", "2", "--seeds", "1")
+    with started(*command) as process:
+        # Both runs start together; when the short one has its record, the long one is in its middle.
+        wait_until(lambda: recorded(tmp_path) == 1 or process.poll() is not None, START_SECONDS)
+        children = psutil.Process(process.pid).children(recursive=True)
+        interrupted = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+        seconds = time.monotonic() - interrupted
+    assert process.returncode == 130, output
+    assert seconds < 5
+    assert "Stopped: 1 of 2 runs are done. Go on with:" in output
+    assert f"python -m runners sweep --suite {long_and_short}" in output
+    assert "Traceback" not in output
+    assert wait_until(lambda: gone(children), 5)
