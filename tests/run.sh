@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Lints, checks types and runs all tests; arguments go to pytest, e.g. bash tests/run.sh tests/runners/test_plan.py -k dry
+# Lints, checks imports and types and runs all tests; arguments go to pytest, e.g. bash tests/run.sh tests/runners/test_plan.py -k dry
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/../runners/setup.sh"
 cd "$root" || exit 1
 
 failed=
 "$python" -m ruff check . || failed="$failed ruff"
+"$(dirname "$python")/lint-imports" --no-cache || failed="$failed imports"
 "$python" -m mypy || failed="$failed mypy"
 # One test process per core with one thread each (more threads than cores slow torch down many times over), and tests
 # that share runs in one process.
