@@ -1,7 +1,9 @@
-"""The part of README that comes from records: kept between two markers, remade from a suite's records."""
+"""The parts of README files that come from records: each kept between two markers, remade from a suite's records."""
 
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from results.analysis.summary_text import answer
@@ -10,44 +12,84 @@ from results.loading.layout import MANIFEST, ROOT, Layout
 from results.tabulating.collect import make_tables
 from results.tabulating.comparisons import across_name
 from results.tabulating.render.markdown import markdown
+from results.tabulating.table import Table
 
 README = ROOT / "README.md"
 FIGURES = ("forest", "strips")
 """Figures shown under the table, at each size."""
+SHORT = "short"
+"""A marker `suite: short: row, row` asks for the main table with these rows alone, and the forest plot."""
+_OPENING = re.compile(r"<!-- ([^/\n][^\n]*?) -->\n")
 
 
-def markers(suite: str) -> tuple[str, str]:
-    """The lines between which a suite's part stands."""
-    return f"<!-- {suite} -->\n", f"<!-- /{suite} -->"
+def readme_files() -> list[Path]:
+    """Every README of the project that may hold generated parts: the first one and those of the folders."""
+    folders = ("amix", "baselines", "runners", "results", "paper_figures")
+    return [README, *sorted(path for folder in folders for path in (ROOT / folder).rglob("README.md"))]
 
 
-def fills(readme: Path, suite: str) -> bool:
-    """Whether the README has a place for this suite."""
-    return all(marker in readme.read_text() for marker in markers(suite)) if readme.exists() else False
+def markers(name: str) -> tuple[str, str]:
+    """The lines between which the part of this name stands."""
+    return f"<!-- {name} -->\n", f"<!-- /{name} -->"
 
 
-def refresh(readme: Path, suite: str, layout: Layout) -> bool:
-    """Put the suite's answer, tables and two figures between its markers; returns whether that changed the file.
-
-    The README must have a place for the suite (see fills). Raises PlanError when there is no usable plan.
-    """
-    return put(readme, suite, part(load(suite, layout), layout, readme.parent))
+def marked(readme: Path) -> list[str]:
+    """Names of the parts that a README has a place for, in their order."""
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    return [name for name in _OPENING.findall(text) if markers(name)[1] in text]
 
 
 def put(readme: Path, name: str, content: str) -> bool:
     """Put content between the markers of this name, which must be there; returns whether that changed the file."""
     opening, closing = markers(name)
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     before, _, rest = text.partition(opening)
     after = rest.partition(closing)[2]
     renewed = f"{before}{opening}\n{content}\n\n{closing}{after}"
     if renewed != text:
-        readme.write_text(renewed)
+        readme.write_text(renewed, encoding="utf-8")
     return renewed != text
 
 
-def part(results: Results, layout: Layout, folder: Path) -> str:
-    """A suite's answer and main table as Markdown, with links to figures relative to a folder.
+def part(name: str, layout: Layout, folder: Path) -> str:
+    """What belongs between the markers of this name, as Markdown with links relative to a folder.
+
+    Args:
+        name: A suite, or `suite: short: row, row`.
+        layout: Where the suite's records, tables and figures lie.
+        folder: The folder of the README.
+
+    Returns:
+        The suite's answer, tables and figures; of a short part the chosen rows and the forest plot.
+
+    Raises:
+        PlanError: If the suite has no usable plan.
+    """
+    suite, _, rest = name.partition(f": {SHORT}: ")
+    results = load(suite, layout)
+    return _short(results, [row.strip() for row in rest.split(",")], layout, folder) if rest else _whole(
+        results, layout, folder
+    )  # fmt: skip
+
+
+def _short(results: Results, rows: list[str], layout: Layout, folder: Path) -> str:
+    """The main table with these rows alone and a caption of one line, and the forest plot."""
+    plan, (size,) = results.plan, results.plan.sizes
+    (table,) = (table for table in make_tables(results) if table.name == f"main-n{size}")
+    return f"{markdown(_chosen(table, rows)).strip()}\n\n{_figures(plan.suite, ('forest',), size, layout, folder)}"
+
+
+def _chosen(table: Table, rows: list[str]) -> Table:
+    """Some rows of a main table; ranks are left out, because they are those of all rows."""
+    known = {str(row[0].value): row for row in table.rows}
+    kept = tuple(tuple(replace(cell, rank=0, notes=()) for cell in known[row]) for row in rows if row in known)
+    columns = tuple(replace(column, notes=()) for column in table.columns)
+    caption = "Mean ± standard deviation over seeds; marks: see the whole table, with every row and its footnotes."
+    return replace(table, rows=kept, columns=columns, caption=caption, rules=frozenset(), notes=table.notes[-1:])
+
+
+def _whole(results: Results, layout: Layout, folder: Path) -> str:
+    """A suite's answer, main table and figures.
 
     Of a suite with variants of the focus method also the ablation table, and every method against the focus method.
     """
@@ -62,16 +104,22 @@ def part(results: Results, layout: Layout, folder: Path) -> str:
             *([ablation, across_name(str(plan.protocol.focus), size)] if ablation in tables else []),
         ]
         blocks += [markdown(tables[name]).strip() for name in names if name in tables]
-        captions = _captions(layout.figures(plan.suite))
-        for name in (f"{figure}-n{size}" for figure in FIGURES):
-            image = os.path.relpath(layout.figures(plan.suite) / f"{name}.png", folder)
-            blocks.append(f"![{name}]({image})")
-            blocks += [f"*{captions[name]}*"] if name in captions else []
+        blocks.append(_figures(plan.suite, FIGURES, size, layout, folder))
+    return "\n\n".join(blocks)
+
+
+def _figures(suite: str, figures: tuple[str, ...], size: str, layout: Layout, folder: Path) -> str:
+    blocks = []
+    captions = _captions(layout.figures(suite))
+    for name in (f"{figure}-n{size}" for figure in figures):
+        image = os.path.relpath(layout.figures(suite) / f"{name}.png", folder)
+        blocks.append(f"![{name}]({image})")
+        blocks += [f"*{captions[name]}*"] if name in captions else []
     return "\n\n".join(blocks)
 
 
 def _captions(figures: Path) -> dict[str, str]:
     """Title and caption of the figures that were made, by name."""
     made = figures / MANIFEST
-    found = json.loads(made.read_text())["figures"] if made.exists() else []
+    found = json.loads(made.read_text(encoding="utf-8"))["figures"] if made.exists() else []
     return {one["name"]: f"{one['title']}. {one['caption']}" for one in found}

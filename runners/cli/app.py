@@ -15,7 +15,7 @@ from rich.text import Text
 
 from amix.specs.launch import processes
 from results.loading.layout import Layout
-from runners.cli import bench_commands, encoder_commands, list_commands, run_commands
+from runners.cli import bench_commands, encoder_commands, list_commands, publish_command, run_commands
 from runners.cli.options import (
     DryOption,
     GlueOption,
@@ -49,6 +49,7 @@ app = typer.Typer(
 )
 app.add_typer(run_commands.app)
 app.add_typer(list_commands.app)
+app.add_typer(publish_command.app)
 app.add_typer(encoder_commands.app, name="encoders")
 app.add_typer(bench_commands.app, name="bench")
 
@@ -296,15 +297,11 @@ def tune(
 def collect(suite: SuiteOption = "quick", out: OutOption = None, selection: SelectionOption = None) -> None:
     """Make a suite's tables from its records and print them. Needs no torch."""
     from results.tabulating.collect import collect as make_tables
-    from results.tabulating.readme import README, fills, refresh
 
     name, layout = _suite_name(suite), Layout(out)
     collected = make_tables(name, layout, selection)
     _show_tables(collected)
     console.print(f"tables: {layout.tables(name)}", soft_wrap=True)
-    if out is None and fills(README, name):
-        refresh(README, name, layout)
-        console.print(f"and in {README}", soft_wrap=True)
 
 
 def _show_tables(collected: "Collected") -> None:

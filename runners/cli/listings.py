@@ -9,8 +9,10 @@ from amix.specs.encoders import ENCODERS, find_encoder
 from amix.specs.run_plan import size_name
 from amix.specs.tasks import TASKS
 from amix.training.method import Method
+from amix.training.registry import built_in_methods
 from results.tabulating.methods import Entry, registry_table
 from runners.benchmarks.trained_share import trainable_share
+from runners.cli.options import DEFAULT_ENCODER, PUBLISHED_SIZE
 from runners.cli.progress import duration
 from runners.planning.plan import Plan
 from runners.planning.suite import find_suite, suite_names
@@ -44,6 +46,11 @@ def methods_table(methods: Iterable[type[Method]], encoder: str, size: int) -> r
         for method in methods
     ]
     return registry_table(entries, encoder, size)
+
+
+def published_methods_table() -> results.tabulating.table.Table:
+    """The table of the project's own methods as it is committed."""
+    return methods_table(built_in_methods().values(), DEFAULT_ENCODER, PUBLISHED_SIZE)
 
 
 def tasks_table() -> Table:

@@ -13,6 +13,9 @@ from amix.specs.out_of_domain import VARIABLE
 
 console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
 """Square brackets in a label, a path or a message are no markup."""
+DEFAULT_ENCODER = "minilm-l6"
+PUBLISHED_SIZE = 300
+"""Training examples for which the committed table of methods states costs."""
 
 SuiteOption = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite of the project, or a suite's file.")]
 OutOption = Annotated[

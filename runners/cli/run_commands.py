@@ -10,7 +10,14 @@ from amix.specs.launch import processes, rank
 from amix.specs.run_spec import OUT_OF_DOMAIN
 from amix.specs.store import Store
 from results.loading.layout import Layout
-from runners.cli.options import GlueOption, OutOfDomainOption, OutOption, console, recorded_command
+from runners.cli.options import (
+    DEFAULT_ENCODER,
+    GlueOption,
+    OutOfDomainOption,
+    OutOption,
+    console,
+    recorded_command,
+)
 
 if TYPE_CHECKING:
     from runners.planning.plan import Plan
@@ -19,7 +26,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-DEFAULT_ENCODER = "minilm-l6"
 TaskOption = Annotated[str, typer.Option("--task", "-t", help="Name of a task, or the YAML file of your own.")]
 MethodOption = Annotated[
     str, typer.Option("--method", "-m", help="Name of a method, label of the suite, or path/to/file.py:ClassName.")

@@ -1,4 +1,4 @@
-"""What README shows works as it stands there: the baseline, the task of one's own, the commands, the table."""
+"""What the READMEs show works as it stands there: the baseline, the task of one's own, the commands, the tables."""
 
 import os
 import re
@@ -14,7 +14,8 @@ from transformers import AutoModelForSequenceClassification
 
 from helpers.toy_suite import save_encoder, write_suite
 from results.loading.layout import ROOT, Layout
-from results.tabulating.readme import README, fills, markers, part, refresh
+from results.tabulating.methods import NAME
+from results.tabulating.readme import README, marked, markers, part, put, readme_files
 
 TEXT = README.read_text()
 
@@ -90,39 +91,61 @@ def test_the_readme_offers_the_two_commands() -> None:
     assert "bash tests/run.sh" in TEXT
 
 
-@pytest.mark.parametrize("suite", [suite for suite in Layout().suites() if fills(README, suite)])
-def test_the_tables_of_the_readme_are_those_of_the_committed_records(suite: str) -> None:
-    if not Layout().archive(suite).exists():
-        pytest.skip(f"no committed records of {suite}")
-    from results.loading.frame import load
-
-    opening, closing = markers(suite)
-    shown = TEXT.partition(opening)[2].partition(closing)[0]
-    assert shown.strip() == part(load(suite, Layout()), Layout(), ROOT).strip()
+GENERATED = [(readme, name) for readme in readme_files() for name in marked(readme) if name != NAME]
 
 
-def test_refresh_changes_its_own_part_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("readme", "name"), GENERATED, ids=[f"{path.parent.name}-{name}" for path, name in GENERATED])
+def test_generated_parts_are_those_of_the_committed_records(readme: Path, name: str) -> None:
+    opening, closing = markers(name)
+    shown = readme.read_text(encoding="utf-8").partition(opening)[2].partition(closing)[0]
+    assert shown.strip() == part(name, Layout(), readme.parent).strip(), "python -m runners publish"
+
+
+def test_only_its_own_part_is_replaced(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- s -->\nold\n<!-- /s -->\nafter\n")
-    monkeypatch.setattr("results.tabulating.readme.load", lambda suite, layout: None)
-    monkeypatch.setattr("results.tabulating.readme.part", lambda results, layout, folder: "new")
-    assert refresh(readme, "s", Layout(tmp_path))
+    assert marked(readme) == ["s"]
+    assert put(readme, "s", "new")
     assert readme.read_text() == "before\n<!-- s -->\n\nnew\n\n<!-- /s -->\nafter\n"
-    assert not refresh(readme, "s", Layout(tmp_path))
+    assert not put(readme, "s", "new")
+
+
+def test_the_first_readme_is_two_pages() -> None:
+    assert len(README.read_bytes()) <= 10_240
+
+
+def test_links_between_the_readmes_lead_somewhere() -> None:
+    for readme in [*readme_files(), ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", readme.read_text(encoding="utf-8")):
+            assert "://" in target or (readme.parent / target).exists(), f"{readme}: {target}"
+
+
+def test_the_answer_of_the_readme_is_that_of_the_records() -> None:
+    from results.analysis.claims import claims
+    from results.loading.frame import load
+
+    results = load("lowres-cpu", Layout())
+    found = claims(results, results.plan.sizes[0], "vanilla")
+    words = (
+        rf"gains {found['agwm'].difference:.1f} points .*?interval {abs(found['agwm'].low):.1f} to "
+        rf"{found['agwm'].high:.1f}\).*?\(p = {found['agwm'].p_holm:.2f}\)"
+    )
+    assert re.search(words, TEXT, flags=re.DOTALL), words
 
 
 @pytest.mark.skipif(not Layout().archive("ablation").exists(), reason="no committed records of the ablation")
-def test_the_parts_of_the_gain_in_the_readme_are_those_of_the_records() -> None:
+def test_the_parts_of_the_gain_are_those_of_the_records() -> None:
     from results.analysis.claims import claims
     from results.loading.frame import load
 
     results, number = load("ablation", Layout()), r"([+−][\d.]+)"
+    text = (ROOT / "amix" / "agwm" / "README.md").read_text(encoding="utf-8")
     row = rf"\| `([^`]+)` − `([^`]+)` \| {number} \({number} to {number}\) \| ([\d.]+) \|"
-    found = re.findall(row, TEXT)
+    found = re.findall(row, text)
     assert len(found) == 14
     for label, other, *written in found:
         claim = claims(results, results.plan.sizes[0], other)[label]
         expected = (claim.difference, claim.low, claim.high, claim.p_equivalent)
-        for text, value in zip(written, expected, strict=True):
-            unit = 10 ** -len(text.partition(".")[2])
-            assert abs(float(text.replace("−", "-")) - value) <= 0.51 * unit, (label, other, text)
+        for shown, value in zip(written, expected, strict=True):
+            unit = 10 ** -len(shown.partition(".")[2])
+            assert abs(float(shown.replace("−", "-")) - value) <= 0.51 * unit, (label, other, shown)

@@ -9,21 +9,20 @@ from typer.testing import CliRunner
 from amix.training.registry import built_in_methods
 from results.loading.layout import ROOT
 from results.tabulating.methods import NAME
-from results.tabulating.readme import README, markers
+from results.tabulating.readme import markers
 from results.tabulating.render.csv import csv_text
 from results.tabulating.render.markdown import markdown
 from results.tabulating.table import Table
 from runners.benchmarks.trained_share import trainable_share
 from runners.cli.app import app
-from runners.cli.list_commands import DEFAULT_ENCODER, DEFAULT_SIZE
-from runners.cli.listings import methods_table
+from runners.cli.listings import published_methods_table
 
 METHODS = built_in_methods()
 
 
 @pytest.fixture(scope="module")
 def table() -> Table:
-    return methods_table(METHODS.values(), DEFAULT_ENCODER, DEFAULT_SIZE)
+    return published_methods_table()
 
 
 def test_every_method_has_its_row(table: Table) -> None:
@@ -33,14 +32,14 @@ def test_every_method_has_its_row(table: Table) -> None:
 
 def test_the_readme_shows_what_the_command_writes(table: Table) -> None:
     opening, closing = markers(NAME)
-    shown = README.read_text().partition(opening)[2].partition(closing)[0]
-    assert shown.strip() == markdown(table).strip(), "python -m runners methods"
+    shown = (ROOT / "baselines" / "README.md").read_text(encoding="utf-8").partition(opening)[2].partition(closing)[0]
+    assert shown.strip() == markdown(table).strip(), "python -m runners publish"
 
 
 def test_the_committed_table_is_what_the_command_writes(table: Table) -> None:
     folder = ROOT / "results" / "tables"
-    assert (folder / f"{NAME}.md").read_text() == markdown(table), "python -m runners methods"
-    assert (folder / f"{NAME}.csv").read_text() == csv_text(table), "python -m runners methods"
+    assert (folder / f"{NAME}.md").read_text() == markdown(table), "python -m runners publish"
+    assert (folder / f"{NAME}.csv").read_text() == csv_text(table), "python -m runners publish"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -54,11 +53,12 @@ def test_what_is_trained_is_relative_to_the_plain_model() -> None:
     assert trainable_share(METHODS["vanilla"], "minilm-l2", 10) == 1, "the model of one method is not another's"
 
 
-def test_with_a_folder_the_table_lies_there(tmp_path: Path) -> None:
-    before = README.read_text()
+def test_listing_writes_to_the_given_folder_and_nowhere_else(tmp_path: Path) -> None:
+    listed = ROOT / "baselines" / "README.md"
+    before = listed.read_text(encoding="utf-8")
     arguments = ["methods", "--encoder", "minilm-l2", "--out", str(tmp_path)]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     assert "minilm-l2" in (tmp_path / "tables" / "methods.md").read_text()
     assert (tmp_path / "tables" / "methods.csv").exists()
-    assert README.read_text() == before
+    assert listed.read_text(encoding="utf-8") == before
