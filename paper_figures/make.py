@@ -18,6 +18,7 @@ from paper_figures.figures.interquartile_means import interquartile_means
 from paper_figures.figures.learning_curves import learning_curves
 from paper_figures.figures.mean_against_spread import mean_against_spread
 from paper_figures.figures.performance_profiles import performance_profiles
+from paper_figures.figures.reliability import reliability
 from paper_figures.figures.score_against_size import score_against_size
 from paper_figures.figures.search_losses import search_losses
 from paper_figures.figures.strips import strips
@@ -34,6 +35,7 @@ PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
     "critical-difference": critical_difference,
     "performance-profiles": performance_profiles,
     "interquartile-means": interquartile_means,
+    "reliability": reliability,
     "learning-curves": learning_curves,
     "expected-best": expected_best,
     "attention-shares": attention_shares,

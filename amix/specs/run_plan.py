@@ -11,6 +11,8 @@ FULL = "full"
 """The size of a run on the whole train split (n_train null)."""
 SPLITS = ("test", "dev")
 """What a protocol can score."""
+ENDPOINTS = ("log_loss",)
+"""What a protocol can declare beside the score."""
 
 
 class PlanError(ValueError):
@@ -22,6 +24,7 @@ class Protocol:
     """Decisions made before looking: reference and focus method, level, selection rule, margin in points.
 
     split is what is scored: `test`, or `dev` in a suite that chooses settings and must leave the test split alone.
+    endpoints: what was declared beside the score, of ENDPOINTS.
     """
 
     reference: str
@@ -30,6 +33,7 @@ class Protocol:
     selection: str = "last"
     margin: float = 1.0
     split: str = "test"
+    endpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ def _plan(content: dict[str, Any]) -> Plan:
             selection=protocol.get("selection", Protocol.selection),
             margin=float(protocol.get("margin", Protocol.margin)),
             split=_split(protocol.get("split", Protocol.split)),
+            endpoints=_endpoints(protocol.get("endpoints", ())),
         ),
         tasks={name: _sized(_task(name, task), by_task) for name, task in content["tasks"].items()},
         methods=tuple(
@@ -189,6 +194,13 @@ def _plan(content: dict[str, Any]) -> Plan:
         ),
         tuning_budget=int(content["tuning"]["budget"]) if "tuning" in content else None,
     )
+
+
+def _endpoints(names: list[str]) -> tuple[str, ...]:
+    unknown = [name for name in names if name not in ENDPOINTS]
+    if unknown:
+        raise PlanError(f"protocol: endpoints {unknown} are none of {', '.join(ENDPOINTS)}")
+    return tuple(names)
 
 
 def _split(split: Any) -> str:

@@ -7,9 +7,13 @@ from matplotlib.ticker import MaxNLocator
 from paper_figures.panels import grid, legend, lines
 from paper_figures.style import Drawing, looks, plain
 from results.analysis.cells import scores_of
-from results.loading.frame import Results
+from results.loading.frame import POINTS, Results
 from results.loading.wording import metric_words, size_words
 from results.stats.budget import expected_best_without_replacement
+from results.stats.tuning_bands import expected_best_band
+
+SIGNED = ("matthews", "spearman", "pearson")
+"""Metrics from -1 to 1; the others start at 0."""
 
 
 def expected_best(results: Results, size: str) -> Drawing | None:
@@ -19,8 +23,14 @@ def expected_best(results: Results, size: str) -> Drawing | None:
     for task in plan.tasks:
         for label, scores in scores_of(results, size, task).items():
             known = scores[~np.isnan(scores)]
-            best = expected_best_without_replacement(known).tolist() if len(known) > 1 else []
-            rows += [{"task": task, "label": label, "n": n, "best": float(b)} for n, b in enumerate(best, start=1)]
+            if len(known) < 2:
+                continue
+            best = expected_best_without_replacement(known)
+            band = expected_best_band(known, _bounds(plan.tasks[task].metric))
+            rows += [
+                {"task": task, "label": label, "n": n, "best": float(b), "low": float(low), "high": float(high)}
+                for n, (b, low, high) in enumerate(zip(best, band.low, band.high, strict=True), start=1)
+            ]
     data = pd.DataFrame(rows)
     if data.empty:
         return None
@@ -32,6 +42,11 @@ def expected_best(results: Results, size: str) -> Drawing | None:
         found = {str(label): line for label, line in here.groupby("label", sort=False)}
         parts = [line[["n", "best"]].to_numpy(float) for line in found.values()]
         lines(axes, parts, [look[label] for label in found], 1.0, share=0.7)
+        shown = axes.get_ylim()
+        if plan.protocol.reference in found:
+            own = found[plan.protocol.reference]
+            axes.fill_between(own["n"], own["low"], own["high"], color="0.92", linewidth=0, zorder=0)
+        axes.set_ylim(shown)
         axes.set_title(plain(entry.title))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("seeds tried, n")
@@ -43,5 +58,11 @@ def expected_best(results: Results, size: str) -> Drawing | None:
         f"Expected best of n seeds, {size_words(size)}",
         f"Expected highest {results.split} score "
         "of n seeds (unbiased, Tang et al. 2020), never past the seeds that were run: how "
-        "much a claim made from the best seed gains by trying often.",
+        f"much a claim made from the best seed gains by trying often. Grey: 95 % band of the whole curve of "
+        f"{plan.protocol.reference} (equal-tailed band of the distribution of scores, Lourie et al. 2023), cut at the "
+        "panel's edge: what so few seeds leave open.",
     )
+
+
+def _bounds(metric: str) -> tuple[float, float]:
+    return (-POINTS if metric in SIGNED else 0.0), float(POINTS)

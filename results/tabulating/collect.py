@@ -13,6 +13,8 @@ from results.tabulating.comparisons import across_table, cell_table
 from results.tabulating.cost import cost_table
 from results.tabulating.main import main_table
 from results.tabulating.out_of_domain import out_of_domain_table
+from results.tabulating.pairwise import pairwise_table
+from results.tabulating.probabilities import probabilities_table
 from results.tabulating.published import published_table
 from results.tabulating.sizes import sizes_table
 from results.tabulating.stability import stability_table
@@ -69,6 +71,7 @@ def _tables(results: Results) -> Iterator[Table | None]:
     yield sizes_table(results)
     for size in plan.sizes:
         yield from (across_table(results, size, other) for other in others)
+        yield probabilities_table(results, size)
         yield ablation_table(results, size)
         yield out_of_domain_table(results, size)
         yield test_sets_table(results, size)
@@ -76,6 +79,7 @@ def _tables(results: Results) -> Iterator[Table | None]:
         yield cost_table(results, size)
         yield trainable_table(results, size)
         yield from (cell_table(results, size, other) for other in others)
+        yield pairwise_table(results, size)
     yield published_table(results)
     yield methods_table(results)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class Suite:
     outcomes: dict[tuple[str, str, int], str] = field(default_factory=dict)  # (method, task, seed) -> status
     left_out: tuple[tuple[str, str, int], ...] = ()
     predictions: bool = False
+    logits: tuple[str, ...] = ()  # splits whose logits lie beside the predictions
+    endpoints: tuple[str, ...] = ()
     epochs: int = 3
     encoder: str = "minilm-l6"
     split: str = "test"
@@ -86,7 +88,7 @@ def plan(suite: Suite) -> dict[str, Any]:
         "note": suite.note,
         "command": f"python -m runners sweep --suite {suite.name}",
         "protocol": {"reference": suite.methods[0], "focus": focus, "alpha": 0.05, "selection": "last", "margin": 1.0,
-                     "split": suite.split},
+                     "split": suite.split, "endpoints": list(suite.endpoints)},
         "tasks": {
             task: {"metric": TASKS[task][0], "metrics": [TASKS[task][0]], "title": TASKS[task][1],
                    "higher_is_better": True, "footnote": "seen by the encoder" if task == "qnli" else ""}
@@ -168,7 +170,26 @@ def arrays(suite: Suite, method: str, task: str, seed: int) -> dict[str, numpy.n
     labels = _generator("labels", task).integers(0, 2, 300)
     right = _generator("right", method, task, seed).random(300) < 0.8
     found = {"test_predictions": numpy.where(right, labels, 1 - labels), "test_labels": labels}
+    for split in suite.logits:
+        found |= logits(suite, method, task, seed, split)
     return found | (search(method, task, seed) if method in suite.searching else {})
+
+
+def logits(suite: Suite, method: str, task: str, seed: int, split: str) -> dict[str, numpy.ndarray]:
+    """Logits of a split with its labels, calibrated once divided by `overconfidence`; one column in a regression."""
+    truth = arrays(replace(suite, logits=()), method, task, seed)["test_labels"]
+    if TASKS[task][0] == "spearman":
+        return {f"{split}_logits": truth[:, None] + 0.5, f"{split}_labels": truth}
+    # Probability 0.8 for the class that is right in eight cases of ten.
+    right = _generator("right", method, task, seed).random(300) < 0.8
+    said = numpy.where(right, truth, 1 - truth)
+    values = overconfidence(method) * numpy.log(4.0) * numpy.eye(2)[said]
+    return {f"{split}_logits": values.astype(numpy.float32), f"{split}_labels": truth}
+
+
+def overconfidence(method: str) -> float:
+    """What a method's calibrated logits are multiplied by."""
+    return {"vanilla": 3.0, "agwm": 5.0}.get(method, 1.0)
 
 
 def search(method: str, task: str, seed: int) -> dict[str, numpy.ndarray]:

@@ -24,6 +24,7 @@ from results.loading.layout import Layout
 SUITE = synthetic_records.Suite(
     outcomes={("lora", "rte", 3): "diverged", ("mixout", "rte", 1): "oom"},
     left_out=(("mixout", "sst2", 2),),
+    logits=("test", "dev"),
     predictions=True,
     searching=("agwm", "lora"),
 )

@@ -1,0 +1,71 @@
+"""How far each run's probabilities can be believed, from the logits beside its record."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from results.loading.frame import Results, remembered
+from results.loading.search_arrays import stored_arrays
+from results.stats.calibration import brier_score, calibration_error, fit_temperature, log_loss, mean_confidence
+
+SELECTION, SPLIT = "last", "test"
+"""The selection rule and the split whose logits are stored for every run."""
+LOG_LOSS, SCALED = "log_loss", "log_loss_scaled"
+MEASURES = ("accuracy", LOG_LOSS, SCALED, "brier", "brier_scaled", "ece", "ece_scaled", "ece_bias", "confidence")
+"""Of one run on the test split; `_scaled` after one temperature fitted on dev, nan where dev logits were not kept."""
+COLUMNS = ("task", "label", "seed", *MEASURES, "temperature")
+Logits = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+
+@remembered
+def run_probabilities(results: Results, size: str) -> pd.DataFrame:
+    """One row per run of a classification with stored logits: task, label, seed, MEASURES, temperature.
+
+    Empty under another selection rule than that of the stored logits, and in a suite that leaves its test split alone.
+    A failed run has none: it has no probabilities.
+    """
+    if results.selection != SELECTION or results.split != SPLIT:
+        return pd.DataFrame(columns=list(COLUMNS))
+    runs = results.runs[(results.runs["size"] == size) & results.runs["score"].notna()]
+    rows = []
+    for key, task, label, seed in runs[["key", "task", "label", "seed"]].itertuples(index=False):
+        test = stored_logits(results, key, SPLIT)
+        if test is not None:
+            rows.append({"task": task, "label": label, "seed": seed, **_measures(test, stored_logits(results, key))})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def stored_logits(results: Results, key: str, split: str = "dev") -> Logits | None:
+    """(examples, classes) logits and labels of one run on a split; None where not kept, or of a regression."""
+    names = f"{split}_logits", f"{split}_labels"
+    arrays = stored_arrays(results, key, lambda name: name in names)
+    if len(arrays) < len(names):
+        return None
+    logits, labels = (arrays[name] for name in names)
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        return None
+    return logits.astype(np.float64), labels.astype(np.int64)
+
+
+def _measures(test: Logits, dev: Logits | None) -> dict[str, float]:
+    logits, labels = test
+    error = calibration_error(logits, labels)
+    found = {
+        "accuracy": float((logits.argmax(axis=1) == labels).mean()),
+        LOG_LOSS: log_loss(logits, labels),
+        "brier": brier_score(logits, labels),
+        "ece": error.error,
+        "ece_bias": error.when_calibrated,
+        "confidence": mean_confidence(logits),
+    }
+    temperature = math.nan if dev is None else fit_temperature(*dev)
+    scaled = dict.fromkeys((SCALED, "brier_scaled", "ece_scaled"), math.nan)
+    if dev is not None:
+        scaled = {
+            SCALED: log_loss(logits, labels, temperature),
+            "brier_scaled": brier_score(logits, labels, temperature),
+            "ece_scaled": calibration_error(logits, labels, temperature).error,
+        }
+    return found | scaled | {"temperature": temperature}

@@ -1,0 +1,199 @@
+"""Bands of tuning curves: how far the best of n trials may truly lie from what was seen.
+
+Settings drawn at random and independently give independent scores with some distribution function F, and the best of
+n has F^n. A band that holds all of F at once with probability 1 - alpha therefore holds the curve of the best of n for
+every n at once (Lourie, Cho and He 2023, arXiv 2311.09480, "Show Your Work with Confidence"). Two bands of F:
+Kolmogorov's, with the same distance everywhere (the exact critical distance, below the bound of Dvoretzky, Kiefer and
+Wolfowitz), and one whose limits of every order statistic U_(i) ~ Beta(i, B - i + 1) leave out equal tails, at the tail
+probability that makes all of them hold together with probability 1 - alpha; it is narrower at the ends, where the best
+of many trials is decided. That probability is computed exactly, by following how many of B uniform numbers lie below
+each limit in turn. Scores with ties only make the bands wider than they need be.
+
+A grid tried in full is not random trials: then the band is that of settings drawn at random from where the grid was.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy
+from numpy.typing import ArrayLike
+from scipy import special
+
+from results.stats.inputs import Vector, proportion, vector
+
+EQUAL_TAILED, KOLMOGOROV = "equal-tailed", "kolmogorov"
+BANDS = (EQUAL_TAILED, KOLMOGOROV)
+
+
+@dataclass(frozen=True)
+class DistributionBand:
+    """Band of a distribution function, constant between neighbouring scores.
+
+    Attributes:
+        scores: (B,) ascending.
+        lower: (B + 1,) lower limit of F below the first score, from the first to the second, ..., from the last on.
+        upper: (B + 1,) upper limit of the same.
+    """
+
+    scores: Vector
+    lower: Vector
+    upper: Vector
+
+
+@dataclass(frozen=True)
+class CurveBand:
+    """Band of a tuning curve at n = 1, 2, ...; an end is infinite where the trials do not bound it."""
+
+    low: Vector
+    high: Vector
+
+
+def distribution_band(scores: ArrayLike, level: float = 0.95, kind: str = EQUAL_TAILED) -> DistributionBand:
+    """A simultaneous confidence band of the distribution that the scores were drawn from.
+
+    Args:
+        scores: (B,), independent.
+        level: Probability that the band holds the whole function.
+        kind: One of BANDS.
+
+    Returns:
+        The band.
+
+    Raises:
+        ValueError: If empty or not finite, for a level outside (0, 1), or an unknown kind.
+    """
+    ordered = numpy.sort(vector(scores, "scores"))
+    count, alpha = ordered.size, 1 - proportion(level, "level")
+    if kind not in BANDS:
+        raise ValueError(f"kind: expected one of {', '.join(BANDS)}, got {kind!r}")
+    if kind == KOLMOGOROV:
+        share, distance = numpy.arange(count + 1) / count, _critical_distance(count, alpha)
+        return DistributionBand(ordered, numpy.maximum(share - distance, 0.0), numpy.minimum(share + distance, 1.0))
+    low, high = _order_limits(count, _tail(count, alpha))
+    # F lies above the limit of the last score passed and below that of the next one.
+    return DistributionBand(ordered, numpy.concatenate(([0.0], low)), numpy.concatenate((high, [1.0])))
+
+
+def median_best_band(
+    scores: ArrayLike, trials: int | None = None, level: float = 0.95, kind: str = EQUAL_TAILED
+) -> CurveBand:
+    """Band of the median of the best of n = 1..trials random trials.
+
+    Args:
+        scores: (B,), one per trial, higher is better.
+        trials: The longest search asked for; None is B.
+        level: Probability that the band holds the whole curve.
+        kind: One of BANDS.
+
+    Returns:
+        The score between whose limits F reaches 2^(-1/n): an infinite upper end where even B trials do not say how good
+        the best of n could be, which begins early.
+
+    Raises:
+        ValueError: As in `distribution_band`, or for no trial.
+    """
+    band = distribution_band(scores, level, kind)
+    share = 0.5 ** (1 / _numbers(band, trials))
+    return CurveBand(_reached(band.scores, band.upper, share), _reached(band.scores, band.lower, share))
+
+
+def expected_best_band(
+    scores: ArrayLike,
+    bounds: tuple[float, float],
+    trials: int | None = None,
+    level: float = 0.95,
+    kind: str = EQUAL_TAILED,
+) -> CurveBand:
+    """Band of the mean of the best of n = 1..trials random trials, for scores that lie within known bounds.
+
+    Args:
+        scores: (B,), one per trial, higher is better.
+        bounds: Lowest and highest score possible; a mean has no band without them.
+        trials: The longest search asked for; None is B.
+        level: Probability that the band holds the whole curve.
+        kind: One of BANDS.
+
+    Returns:
+        E = highest - integral of F^n between the bounds, at both limits of F.
+
+    Raises:
+        ValueError: As in `distribution_band`, for no trial, or scores outside the bounds.
+    """
+    band = distribution_band(scores, level, kind)
+    lowest, highest = bounds
+    if not lowest <= band.scores[0] <= band.scores[-1] <= highest:
+        raise ValueError(
+            f"bounds: scores from {band.scores[0]} to {band.scores[-1]} are not within {lowest}, {highest}"
+        )
+    steps = numpy.diff(numpy.concatenate(([lowest], band.scores, [highest])))
+    numbers = _numbers(band, trials)[:, None]
+    return CurveBand(highest - band.upper**numbers @ steps, highest - band.lower**numbers @ steps)
+
+
+def _numbers(band: DistributionBand, trials: int | None) -> Vector:
+    count = band.scores.size if trials is None else trials
+    if count < 1:
+        raise ValueError(f"trials: at least 1 needed, got {count}")
+    return numpy.arange(1.0, count + 1)
+
+
+def _reached(scores: Vector, limit: Vector, share: Vector) -> Vector:
+    # The smallest score from which on the limit is at least the share.
+    ends = numpy.concatenate(([-numpy.inf], scores, [numpy.inf]))
+    found: Vector = ends[numpy.searchsorted(limit, share - 1e-12, side="left")]
+    return found
+
+
+def _order_limits(count: int, tail: float) -> tuple[Vector, Vector]:
+    index = numpy.arange(1.0, count + 1)
+    low: Vector = special.betaincinv(index, count - index + 1, tail).astype(numpy.float64)
+    # The upper limits are the lower ones of the largest, turned.
+    return low, 1 - low[::-1]
+
+
+@lru_cache(maxsize=256)
+def _critical_distance(count: int, alpha: float) -> float:
+    # Imported here because scipy.stats takes longer to import than all the rest of this package.
+    from scipy.stats import kstwo
+
+    return float(kstwo.ppf(1 - alpha, count))
+
+
+@lru_cache(maxsize=256)
+def _tail(count: int, alpha: float) -> float:
+    # Bonferroni's tail is too small and alpha's own too large; the chance to hold falls in between.
+    small, large = math.log(alpha / (2 * count) / 2), math.log(alpha / 2)
+    for _ in range(50):
+        middle = (small + large) / 2
+        if _holding(*_order_limits(count, math.exp(middle))) >= 1 - alpha:
+            small = middle
+        else:
+            large = middle
+    return math.exp(small)
+
+
+def _holding(low: Vector, high: Vector) -> float:
+    """P(low_i <= U_(i) <= high_i for all i) for the order statistics of uniform numbers."""
+    count = low.size
+    marks = [(float(end), True) for end in low] + [(float(end), False) for end in high]
+    # reached[j]: probability that j numbers lie below the current mark and no limit was broken so far.
+    reached = numpy.zeros(count + 1)
+    reached[0] = 1.0
+    before, passed_low, passed_high = 0.0, 0, 0
+    numbers = numpy.arange(count + 1)
+    for mark, is_low in sorted(marks):
+        share = (mark - before) / (1 - before) if before < 1 else 0.0
+        more = numbers[None, :] - numbers[:, None]
+        ways = special.binom(count - numbers[:, None], numpy.maximum(more, 0))
+        move = ways * share ** numpy.maximum(more, 0) * (1 - share) ** numpy.maximum(count - numbers[None, :], 0)
+        reached = reached @ numpy.where(more >= 0, move, 0.0)
+        # At low_i at most i - 1 numbers lie below; at high_i at least i do.
+        if is_low:
+            passed_low += 1
+            reached[passed_low:] = 0.0
+        else:
+            passed_high += 1
+            reached[:passed_high] = 0.0
+        before = mark
+    return float(reached.sum())

@@ -1,0 +1,191 @@
+"""What methods do to probabilities: log-loss, Brier score and calibration error, before and after one temperature."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from amix.specs.run_plan import Plan
+from results.analysis.cells import FEWEST_SEEDS, Scores
+from results.analysis.probabilities import LOG_LOSS, MEASURES, SCALED, run_probabilities
+from results.loading.frame import Results
+from results.loading.wording import size_words
+from results.stats.across_tasks import stratified_sign_flip, welch_satterthwaite
+from results.stats.calibration import BINS, TEMPERATURES
+from results.stats.multiplicity import holm
+from results.tabulating.table import P_VALUE, Cell, Column, Table, rank_column
+
+LOSS, SHARE = ".3f", ".3f"
+RANKED = {"accuracy": True, LOG_LOSS: False, SCALED: False, "brier": False, "brier_scaled": False}
+"""Columns of which the best is set apart, and whether higher is better."""
+
+
+@dataclass(frozen=True)
+class LossDifference:
+    """A method's log-loss less the reference's, mean over tasks: interval, p, and p after Holm over the methods."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+
+
+def probabilities_table(results: Results, size: str) -> Table | None:
+    """Every method's probabilities on the test split, mean over the classification tasks, with tests of log-loss.
+
+    None without stored logits of the reference on any classification task.
+    """
+    plan = results.plan
+    frame = run_probabilities(results, size)
+    tasks = [
+        task for task in plan.tasks if ((frame["task"] == task) & (frame["label"] == plan.protocol.reference)).any()
+    ]
+    frame = frame[frame["task"].isin(tasks)]
+    means = _means(frame, tasks)
+    if plan.protocol.reference not in means.index:
+        return None
+    values = means.to_dict("index")
+    with_dev = bool(means[SCALED].notna().any())
+    shown = [measure for measure in MEASURES if with_dev or not measure.endswith("_scaled")]
+    losses = (LOG_LOSS, SCALED) if with_dev else (LOG_LOSS,)
+    labels = [label for label in plan.labels if label in values]
+    columns = {name: [Cell(float(values[label][name])) for label in labels] for name in shown}
+    for name, highest in RANKED.items():
+        if name in columns:
+            columns[name] = rank_column(columns[name], LOSS, [True] * len(labels), highest)
+    differences = {loss: loss_differences(frame, tasks, plan, loss) for loss in losses}
+    rows = [
+        (
+            Cell(label),
+            *(columns[name][number] for name in shown),
+            *([Cell(float(values[label]["temperature"]))] if with_dev else []),
+            *(cell for loss in losses for cell in _cells(differences[loss].get(label), plan.protocol.alpha)),
+            Cell(float(values[label]["n"])),
+        )
+        for number, label in enumerate(labels)
+    ]
+    return Table(
+        name=f"probabilities-n{size}",
+        title=f"{plan.title}: how far probabilities can be believed, {size_words(size)}",
+        caption=_caption(plan, tasks, with_dev),
+        columns=_columns(plan, shown, losses, with_dev),
+        rows=tuple(rows),
+        notes=_notes(plan, labels, tasks, with_dev),
+        banner=plan.note,
+    )
+
+
+def loss_differences(
+    frame: pd.DataFrame, tasks: list[str], plan: Plan, loss: str = LOG_LOSS
+) -> dict[str, LossDifference]:
+    """Every method's loss less the reference's over the seeds that both have, by the tests of the main table.
+
+    A method that shares fewer than two seeds with the reference on any of the tasks is not in the family.
+    """
+    tables = [frame[frame["task"] == task].pivot(index="seed", columns="label", values=loss) for task in tasks]
+    gaps: dict[str, list[Scores]] = {}
+    for label in plan.labels:
+        if label == plan.protocol.reference or not all(label in table for table in tables):
+            continue
+        own = [(table[label] - table[plan.protocol.reference]).dropna().to_numpy() for table in tables]
+        if min(len(task) for task in own) >= FEWEST_SEEDS:
+            gaps[label] = own
+    if not gaps:
+        return {}
+    tests = {label: (stratified_sign_flip(own), welch_satterthwaite(own)) for label, own in gaps.items()}
+    adjusted = holm([test.p for test, _ in tests.values()])
+    return {
+        label: LossDifference(test.mean, interval.low, interval.high, test.p, float(p))
+        for (label, (test, interval)), p in zip(tests.items(), adjusted, strict=True)
+    }
+
+
+def _means(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
+    # Mean over tasks of means over seeds, of the methods with runs on all of them; n is the fewest seeds of a task.
+    names = [*MEASURES, "temperature"]
+    if frame.empty:
+        return pd.DataFrame(columns=[*names, "n"])
+    # Temperatures are factors: their mean is geometric.
+    logs = frame.assign(temperature=np.log(frame["temperature"]))
+    # What one seed lacks has no mean: temperatures of some seeds must not stand beside scores of all.
+    cells = logs.groupby(["label", "task"])[names].mean(skipna=False)
+    counts = frame.groupby(["label", "task"]).size().groupby("label").agg(["min", "size"])
+    means = cells.groupby("label").mean(skipna=False).assign(n=counts["min"])
+    means["temperature"] = np.exp(means["temperature"])
+    return means[counts["size"] == len(tasks)]
+
+
+def _cells(found: LossDifference | None, alpha: float) -> list[Cell]:
+    if found is None:
+        return [Cell(None)] * 5
+    mark = "*" if found.p_holm <= alpha else ""
+    return [Cell(found.difference, marks=mark), *map(Cell, (found.low, found.high, found.p, found.p_holm))]
+
+
+_HEADS = {
+    "accuracy": ("Accuracy", ""),
+    LOG_LOSS: ("Log-loss", "nats"),
+    SCALED: ("Log-loss", "after"),
+    "brier": ("Brier", ""),
+    "brier_scaled": ("Brier", "after"),
+    "ece": ("ECE", ""),
+    "ece_scaled": ("ECE", "after"),
+    "ece_bias": ("ECE", "if calibrated"),
+    "confidence": ("Confidence", ""),
+}
+
+
+def _columns(plan: Plan, shown: list[str], losses: tuple[str, ...], with_dev: bool) -> tuple[Column, ...]:
+    columns = [Column("Method")]
+    columns += [Column(*_HEADS[name], LOSS if name in (LOG_LOSS, SCALED) else SHARE) for name in shown]
+    if with_dev:
+        columns.append(Column("Temperature", "fitted", ".2f"))
+    for loss in losses:
+        group = f"Log-loss − {plan.protocol.reference}" + (", after" if loss == SCALED else "")
+        columns += [
+            Column("Difference", "nats", "+.3f", group=group),
+            Column("from", "95 %", "+.3f", group=group),
+            Column("to", "95 %", "+.3f", group=group),
+            Column("p", "", P_VALUE, group=group),
+            Column("p", "Holm", P_VALUE, group=group),
+        ]
+    return (*columns, Column("n", "seeds", ".0f"))
+
+
+def _caption(plan: Plan, tasks: list[str], with_dev: bool) -> str:
+    named = ", ".join(plan.tasks[task].title for task in tasks)
+    declared = LOG_LOSS in plan.protocol.endpoints
+    role = "Log-loss is a declared endpoint of this suite. " if declared else "Not a declared endpoint: exploratory. "
+    after = (
+        f" After: logits divided by one temperature per run, fitted on its dev set by log-loss, between "
+        f"{TEMPERATURES[0]:g} and {TEMPERATURES[1]:g} (an end is taken where dev has no error, or no signal); printed "
+        "as the geometric mean."
+        if with_dev
+        else ""
+    )
+    return (
+        f"{role}Test split, last step, mean over {named} of the mean over seeds; lower is better but for accuracy. "
+        "Log-loss in nats, where a uniform guess between two classes has 0.693; Brier score summed over the classes; "
+        f"ECE: mean gap between confidence and accuracy in {BINS} bins of equal mass, and what it would be if the "
+        "model were perfectly calibrated, as it cannot be below zero; confidence: mean probability of the predicted "
+        "class."
+        f"{after} Tests: exact task-stratified sign flip on paired differences, Holm over the methods (* at α = "
+        f"{plan.protocol.alpha:g}), Welch-Satterthwaite interval; these tasks, other seeds."
+    )
+
+
+def _notes(plan: Plan, labels: list[str], tasks: list[str], with_dev: bool) -> tuple[str, ...]:
+    notes = []
+    if not with_dev:
+        notes.append(
+            "There is nothing after a temperature: these records keep no logits of the dev set, and none may be fitted "
+            "on the test set that it is judged by."
+        )
+    regressions = [plan.tasks[task].title for task in plan.tasks if task not in tasks]
+    if regressions:
+        notes.append(f"Not here, without stored class logits: {', '.join(regressions)}.")
+    left_out = [label for label in plan.labels if label not in labels]
+    if left_out:
+        notes.append(f"Not here, for want of logits on every one of these tasks: {', '.join(left_out)}.")
+    return tuple(notes)

@@ -1,0 +1,146 @@
+"""The table and the figure of probabilities: against the measures themselves, with and without logits of dev."""
+
+import math
+from pathlib import Path
+
+import numpy
+import pytest
+
+from amix.specs.run_plan import PlanError, read_plan
+from helpers import synthetic_records
+from helpers.synthetic_records import Suite
+from paper_figures.figures.reliability import reliability
+from results.analysis.probabilities import run_probabilities, stored_logits
+from results.loading.frame import Results, load
+from results.loading.layout import Layout
+from results.stats.across_tasks import stratified_sign_flip
+from results.stats.calibration import log_loss
+from results.tabulating.probabilities import loss_differences, probabilities_table
+from results.tabulating.table import Table
+
+TASKS = ("rte", "sst2", "stsb")
+OLD = Suite(tasks=TASKS, predictions=True, logits=("test",), outcomes={("lora", "rte", 2): "failed"})
+NEW = Suite(tasks=TASKS, predictions=True, logits=("test", "dev"), endpoints=("log_loss",))
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return load("toy", synthetic_records.write(OLD, tmp_path_factory.mktemp("old")))
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return load("toy", synthetic_records.write(NEW, tmp_path_factory.mktemp("new")))
+
+
+def column(table: Table, header: str, subheader: str = "", group: str = "") -> dict[str, float]:
+    (place,) = (
+        i for i, c in enumerate(table.columns) if (c.header, c.subheader, c.group) == (header, subheader, group)
+    )
+    return {str(row[0].value): float(row[place].value or math.nan) for row in table.rows}
+
+
+def test_without_dev_logits_there_is_nothing_after_and_the_table_says_why(old: Results) -> None:
+    table = probabilities_table(old, "100")
+    assert table is not None
+    assert not any("after" in column.subheader + column.group for column in table.columns)
+    assert any("keep no logits of the dev set" in note for note in table.notes)
+    assert any("STS-B" in note for note in table.notes)
+    assert "exploratory" in table.caption
+
+
+def test_means_are_over_seeds_then_tasks_and_leave_the_regression_out(old: Results) -> None:
+    table = probabilities_table(old, "100")
+    assert table is not None
+    frame = run_probabilities(old, "100")
+    assert set(frame["task"]) == {"rte", "sst2"}
+    losses = {}
+    for row in old.runs.to_dict("records"):
+        test = stored_logits(old, row["key"], "test")
+        if test is not None and row["label"] == "lora":
+            losses.setdefault(row["task"], []).append(log_loss(*test))
+    assert [len(losses["rte"]), len(losses["sst2"])] == [5, 6]
+    expected = numpy.mean([numpy.mean(own) for own in losses.values()])
+    assert column(table, "Log-loss", "nats")["lora"] == pytest.approx(expected)
+    assert column(table, "n", "seeds") == {"vanilla": 6, "agwm": 6, "mixout": 6, "lora": 5}
+
+
+def test_differences_are_tested_as_in_the_main_table(old: Results) -> None:
+    table = probabilities_table(old, "100")
+    assert table is not None
+    frame = run_probabilities(old, "100")
+    found = loss_differences(frame, ["rte", "sst2"], old.plan)
+    wide = {task: part.pivot(index="seed", columns="label", values="log_loss") for task, part in frame.groupby("task")}
+    for label, one in found.items():
+        gaps = [(wide[task][label] - wide[task]["vanilla"]).dropna().to_numpy() for task in ("rte", "sst2")]
+        assert one.p == stratified_sign_flip(gaps).p
+        assert one.difference == pytest.approx(numpy.mean([gap.mean() for gap in gaps]))
+        assert one.p <= one.p_holm <= 1
+    group = "Log-loss − vanilla"
+    assert column(table, "Difference", "nats", group)["agwm"] == pytest.approx(found["agwm"].difference)
+    assert found["agwm"].difference > 0 > found["lora"].difference
+
+
+def test_one_temperature_fitted_on_dev_undoes_the_overconfidence(new: Results) -> None:
+    table = probabilities_table(new, "100")
+    assert table is not None
+    assert "declared endpoint of this suite" in table.caption
+    before, after = column(table, "Log-loss", "nats"), column(table, "Log-loss", "after")
+    temperatures = column(table, "Temperature", "fitted")
+    calibrated = -(0.8 * math.log(0.8) + 0.2 * math.log(0.2))
+    for label in new.plan.labels:
+        assert temperatures[label] == pytest.approx(synthetic_records.overconfidence(label), rel=0.15)
+        assert after[label] == pytest.approx(calibrated, abs=0.03)
+    assert before["agwm"] > before["vanilla"] > before["lora"]
+    assert column(table, "ECE")["agwm"] > 3 * column(table, "ECE", "after")["agwm"]
+
+
+def test_temperatures_of_a_part_of_the_seeds_stand_beside_no_scores_of_all(tmp_path: Path) -> None:
+    layout = synthetic_records.write(NEW, tmp_path)
+    key = next(run.key for run in load("toy", layout).plan.runs.values() if (run.label, run.task) == ("agwm", "rte"))
+    path = layout.records / "toy" / f"{key}.npz"
+    with numpy.load(path) as stored:
+        kept = {name: stored[name] for name in stored.files if not name.startswith("dev")}
+    numpy.savez(path, **kept)
+    table = probabilities_table(load("toy", layout), "100")
+    assert table is not None
+    assert math.isnan(column(table, "Log-loss", "after")["agwm"])
+    assert not math.isnan(column(table, "Log-loss", "nats")["agwm"])
+    assert not math.isnan(column(table, "Log-loss", "after")["lora"])
+
+
+def test_no_table_and_no_figure_without_logits_of_the_scored_split(tmp_path: Path) -> None:
+    for number, suite in enumerate((Suite(predictions=True), Suite(split="dev", predictions=True, logits=("test",)))):
+        results = load("toy", synthetic_records.write(suite, tmp_path / str(number)))
+        assert probabilities_table(results, "100") is None
+        assert reliability(results, "100") is None
+
+
+def test_an_unknown_endpoint_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"endpoints \['loss'\]"):
+        read_plan(synthetic_records.plan(Suite(endpoints=("loss",))), "toy")
+
+
+def test_the_diagram_shows_confidence_against_correctness(old: Results, new: Results) -> None:
+    before = reliability(old, "100")
+    both = reliability(new, "100")
+    assert before is not None
+    assert both is not None
+    assert set(before.data["state"]) == {"before"}
+    assert "keep no dev logits" in before.caption
+    assert set(both.data["state"]) == {"before", "after"}
+    assert set(both.data["label"]) == {"vanilla", "agwm"}
+    for (_, _, state), bins in both.data.groupby(["task", "label", "state"]):
+        assert bins["n"].sum() == 6 * 300
+        assert bins["correct"].mean() == pytest.approx(0.8, abs=0.03)
+        gap = (bins["confidence"] - bins["correct"]).mean()
+        assert abs(gap) < 0.02 if state == "after" else gap > 0.1
+
+
+def test_the_committed_suite_says_what_was_found_outside_the_project() -> None:
+    table = probabilities_table(load("lowres-cpu", Layout.default()), "100-300")
+    assert table is not None
+    losses = column(table, "Log-loss", "nats")
+    # Worked out from the same records by other code.
+    expected = {"vanilla": 1.284, "agwm": 1.494, "topk_layers": 0.894, "mixout": 0.991, "lora": 0.679}
+    assert {label: losses[label] for label in expected} == pytest.approx(expected, abs=6e-4)
