@@ -23,6 +23,7 @@ from paper_figures.figures.score_against_size import score_against_size
 from paper_figures.figures.search_losses import search_losses
 from paper_figures.figures.strips import strips
 from paper_figures.style import FORMATS, Drawing, save, style
+from results.analysis.preregistration import MARK, departures, seeds_sentence
 from results.loading.frame import Results, fingerprint, load
 from results.loading.layout import MANIFEST, Layout
 
@@ -75,12 +76,14 @@ def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -
     """Draw the figures of these results into a folder, with a list of them (figures.json)."""
     folder.mkdir(parents=True, exist_ok=True)
     files, made = [], []
+    added = seeds_sentence(results.plan), departures(results.plan).removeprefix(MARK).strip()
     # Figures leave many cycles behind; the collector need not walk through all records at each of them.
     gc.freeze()
     with style():
         for name, drawing in drawings(results):
             files += save(drawing, name, folder, formats)
-            made.append({"name": name, "title": drawing.title, "caption": drawing.caption})
+            caption = " ".join(part for part in (drawing.caption, *added) if part)
+            made.append({"name": name, "title": drawing.title, "caption": caption})
     gc.unfreeze()
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"records": fingerprint(results), "figures": made}, indent=1) + "\n")

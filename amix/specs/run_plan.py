@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from amix.specs.seed_sources import Seeds
@@ -11,8 +12,8 @@ FULL = "full"
 """The size of a run on the whole train split (n_train null)."""
 SPLITS = ("test", "dev")
 """What a protocol can score."""
-ENDPOINTS = ("log_loss",)
-"""What a protocol can declare beside the score."""
+ENDPOINTS = ("score", "log_loss", "brier", "ece")
+"""What a protocol can declare to be judged: the task's own score, and what is said of the probabilities."""
 
 
 class PlanError(ValueError):
@@ -24,7 +25,8 @@ class Protocol:
     """Decisions made before looking: reference and focus method, level, selection rule, margin in points.
 
     split is what is scored: `test`, or `dev` in a suite that chooses settings and must leave the test split alone.
-    endpoints: what was declared beside the score, of ENDPOINTS.
+    looks: after how many seeds results are looked at and may be decided, empty for once, at the end. endpoints: what is
+    judged, the primary one first (see ENDPOINTS).
     """
 
     reference: str
@@ -33,7 +35,16 @@ class Protocol:
     selection: str = "last"
     margin: float = 1.0
     split: str = "test"
-    endpoints: tuple[str, ...] = ()
+    looks: tuple[int, ...] = field(default=(), repr=False)
+    endpoints: tuple[str, ...] = field(default=ENDPOINTS[:1], repr=False)
+
+    def __post_init__(self) -> None:
+        whole = all(isinstance(look, int) and not isinstance(look, bool) and look > 0 for look in self.looks)
+        if not whole or any(later <= earlier for earlier, later in pairwise(self.looks)):
+            raise ValueError(f"looks are rising numbers of seeds such as [6, 8, 10], not {list(self.looks)}")
+        unknown = [name for name in self.endpoints if name not in ENDPOINTS]
+        if unknown or not self.endpoints or len(set(self.endpoints)) < len(self.endpoints):
+            raise ValueError(f"endpoints are some of {', '.join(ENDPOINTS)}, each once, not {list(self.endpoints)}")
 
 
 @dataclass(frozen=True)
@@ -63,12 +74,17 @@ class OtherSet:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """A row of the tables: its label, the method behind it, and what the registry says of that."""
+    """A row of the tables: its label, the method behind it, and what the registry says of that.
+
+    exploratory: the row was added after looking; exploratory_seeds: these of its seeds were.
+    """
 
     label: str
     method: str
     paper: str = ""
     kind: str = ""
+    exploratory: bool = field(default=False, repr=False)
+    exploratory_seeds: tuple[int, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -97,6 +113,7 @@ class Plan:
     """A suite: its title, note for readers, protocol, tasks, methods (in row order) and planned runs.
 
     tuning_budget: of a suite that chooses settings, how many it tries of each method; its rows are these settings.
+    exploratory_seeds: those of the seeds that were added after looking.
     """
 
     suite: str
@@ -112,6 +129,7 @@ class Plan:
     runs: dict[str, PlannedRun] = field(repr=False)
     out_of_domain: tuple[OtherSet, ...] = ()
     tuning_budget: int | None = field(default=None, repr=False)
+    exploratory_seeds: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -178,13 +196,11 @@ def _plan(content: dict[str, Any]) -> Plan:
             selection=protocol.get("selection", Protocol.selection),
             margin=float(protocol.get("margin", Protocol.margin)),
             split=_split(protocol.get("split", Protocol.split)),
-            endpoints=_endpoints(protocol.get("endpoints", ())),
+            looks=tuple(protocol.get("looks", Protocol.looks)),
+            endpoints=tuple(protocol.get("endpoints", Protocol.endpoints)),
         ),
         tasks={name: _sized(_task(name, task), by_task) for name, task in content["tasks"].items()},
-        methods=tuple(
-            MethodRow(row["label"], row["method"], row.get("paper") or "", row.get("kind") or "")
-            for row in content["methods"]
-        ),
+        methods=tuple(_method_row(row) for row in content["methods"]),
         sizes=tuple(size_name(size) for size in content["sizes"]),
         seeds=tuple(int(seed) for seed in content["seeds"]),
         runs={run.key: run for run in runs},
@@ -193,14 +209,23 @@ def _plan(content: dict[str, Any]) -> Plan:
             for one in content.get("out_of_domain", [])
         ),
         tuning_budget=int(content["tuning"]["budget"]) if "tuning" in content else None,
+        exploratory_seeds=_whole_numbers(content.get("exploratory_seeds", ())),
     )
 
 
-def _endpoints(names: list[str]) -> tuple[str, ...]:
-    unknown = [name for name in names if name not in ENDPOINTS]
-    if unknown:
-        raise PlanError(f"protocol: endpoints {unknown} are none of {', '.join(ENDPOINTS)}")
-    return tuple(names)
+def _method_row(row: dict[str, Any]) -> MethodRow:
+    return MethodRow(
+        label=row["label"],
+        method=row["method"],
+        paper=row.get("paper") or "",
+        kind=row.get("kind") or "",
+        exploratory=bool(row.get("exploratory", False)),
+        exploratory_seeds=_whole_numbers(row.get("exploratory_seeds", ())),
+    )
+
+
+def _whole_numbers(content: Any) -> tuple[int, ...]:
+    return tuple(int(number) for number in content)
 
 
 def _split(split: Any) -> str:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from amix.specs.store import write_atomically
 from paper_figures.make import Made, draw_all, made_before
+from results.analysis.preregistration import departures, protocol_sentence, seeds_sentence
 from results.analysis.summary_text import answer, question
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
@@ -64,6 +65,7 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
     return environment.get_template("report.html.j2").render(
         plan=plan,
         question=question(results),
+        declared=[text for text in (protocol_sentence(plan), seeds_sentence(plan), departures(plan)) if text],
         answers=[answer(results, size) for size in plan.sizes],
         tables=[(table.title, table.detail, Markup(html_table(table))) for table in make_tables(results)],
         figures=figures,

@@ -3,7 +3,9 @@
 import math
 from dataclasses import dataclass, replace
 
+from amix.specs.run_plan import Protocol
 from results.analysis.cells import FEWEST_SEEDS, Scores, differences
+from results.analysis.preregistration import families
 from results.loading.frame import Results, remembered
 from results.stats import holm, sign_flip, t_test
 from results.stats.across_tasks import stratified_sign_flip, task_means, welch_satterthwaite, wins_ties_losses
@@ -42,19 +44,34 @@ class Claim:
 
 @remembered
 def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
-    """Every method against `other` at one size, Holm over them; a method that lacks a whole task makes no claim."""
+    """Every method against `other` at one size, with Holm's correction; one that lacks a whole task makes no claim.
+
+    Rows added after looking are corrected among themselves.
+    """
     family = [label for label in results.plan.labels if label != other]
     gaps = {label: [differences(results, size, task, label, other) for task in results.plan.tasks] for label in family}
     complete = {label: own for label, own in gaps.items() if min(len(task) for task in own) >= FEWEST_SEEDS}
     if not complete:
         return {}
-    level, margin = results.plan.protocol.alpha / len(complete), results.plan.protocol.margin
-    found = {label: _claim(label, own, level, margin) for label, own in complete.items()}
+    found: dict[str, Claim] = {}
+    for corrected in families(complete, results.plan):
+        found |= _corrected({label: complete[label] for label in corrected}, results.plan.protocol)
+    return {label: found[label] for label in complete}
+
+
+def _corrected(gaps: dict[str, list[Scores]], protocol: Protocol) -> dict[str, Claim]:
+    level = protocol.alpha / len(gaps)
+    found = {label: _claim(label, own, level, protocol.margin) for label, own in gaps.items()}
     adjusted = holm([claim.p for claim in found.values()])
     return {
         label: replace(claim, p_holm=float(p), comparisons=len(found))
         for (label, claim), p in zip(found.items(), adjusted, strict=True)
     }
+
+
+def planned_comparisons(found: dict[str, Claim]) -> int:
+    """How many claims are corrected together: the planned ones, which are most."""
+    return max(claim.comparisons for claim in found.values())
 
 
 def _claim(label: str, gaps: list[Scores], level: float, margin: float) -> Claim:

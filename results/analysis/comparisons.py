@@ -6,6 +6,7 @@ import pandas as pd
 
 from amix.specs.run_plan import Plan
 from results.analysis.cells import FEWEST_SEEDS, differences
+from results.analysis.preregistration import exploratory
 from results.loading.frame import Results, remembered
 from results.stats import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
 from results.stats.power import minimum_detectable_effect
@@ -21,14 +22,14 @@ def against(results: Results, size: str, other: str) -> pd.DataFrame:
     """Every method against `other` at one size: one row per (task, label), differences in points.
 
     Columns: task, label, n (seeds that both have a score for), difference, sd (ddof 1), low, high (95 % t interval),
-    p (exact sign flip), p_holm (over the methods of this task), q (Benjamini-Hochberg over all rows), floor (smallest
-    p that n allows), comparisons (the Holm family's size), and beside them p_t and p_wilcoxon as sensitivity. A method
-    with fewer than two common seeds has no row.
+    p (exact sign flip), p_holm (over the methods of this task; rows added after looking apart), q (Benjamini-Hochberg
+    over all rows), floor (smallest p that n allows), comparisons (the Holm family's size), and beside them p_t and
+    p_wilcoxon as sensitivity. A method with fewer than two common seeds has no row.
     """
     rows = [row for task in results.plan.tasks for row in _column(results, size, task, other)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     if len(frame):
-        columns = frame.groupby("task")["p"]
+        columns = frame.groupby(["task", frame["label"].isin(exploratory(results.plan))])["p"]
         frame["p_holm"] = columns.transform(lambda p: holm(p))
         frame["comparisons"] = columns.transform("size")
         frame["q"] = benjamini_hochberg(frame["p"])
@@ -113,8 +114,8 @@ def detectable_cell(points: float | None, possible: bool = True) -> Cell:
 
 def impossible(frame: pd.DataFrame, alpha: float) -> set[str]:
     """The tasks of which the exact test, after Holm, can show no difference however large, for want of seeds."""
-    columns = frame.groupby("task").agg({"floor": "min", "comparisons": "max"})
-    return set(columns.index[columns["floor"] * columns["comparisons"] > alpha])
+    smallest = (frame["floor"] * frame["comparisons"]).groupby(frame["task"]).min()
+    return set(smallest.index[smallest > alpha])
 
 
 def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:

@@ -4,6 +4,7 @@ from amix.specs.run_plan import Plan
 from results.analysis.cells import seed_averages
 from results.analysis.claims import Claim, claims
 from results.analysis.comparisons import SCALE
+from results.analysis.preregistration import named
 from results.analysis.tuning import tuning_answer, tuning_question
 from results.loading.frame import COUNTED, Results
 from results.loading.wording import p_text, signed, size_words
@@ -69,8 +70,9 @@ def _estimate(results: Results, size: str, claim: Claim) -> str:
         levels = f"{means[claim.label]:.1f} points against {means[reference]:.1f} of {reference}, "
     chosen = "" if claim.label == results.plan.protocol.focus else ", the highest of all methods,"
     return (
-        f"With {size_words(size)}, {claim.label}{chosen} reaches {levels}a difference of {signed(claim.difference)} "
-        f"points {over} (95 % interval {signed(claim.low)} to {signed(claim.high)}, n = {claim.seeds} paired seeds)."
+        f"With {size_words(size)}, {named(claim.label, results.plan)}{chosen} reaches {levels}a difference of "
+        f"{signed(claim.difference)} points {over} (95 % interval {signed(claim.low)} to {signed(claim.high)}, n = "
+        f"{claim.seeds} paired seeds)."
     )
 
 
@@ -105,8 +107,8 @@ def _detectable_words(points: float) -> str:
 def _others(subject: Claim, found: dict[str, Claim], results: Results, size: str) -> str:
     plan = results.plan
     passed = [c for c in found.values() if c.label != subject.label and c.p_holm <= plan.protocol.alpha]
-    better = [claim.label for claim in passed if claim.difference > 0]
-    worse = [claim.label for claim in passed if claim.difference < 0]
+    better = [named(claim.label, plan) for claim in passed if claim.difference > 0]
+    worse = [named(claim.label, plan) for claim in passed if claim.difference < 0]
     parts = [f"significantly better than {plan.protocol.reference}: {', '.join(better) or 'none'}"]
     parts += [f"significantly worse: {', '.join(worse) or 'none'}"]
     runs = results.runs[results.runs["size"] == size]

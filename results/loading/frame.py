@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 
 from amix.specs.run_plan import Plan, PlanError, read_plan
+from results.analysis.preregistration import departures, protocol_sentence, seeds_sentence
 from results.loading.archive import Stored, stored_plan, stored_records, write_archive
 from results.loading.data_checks import other_data, usual_examples, with_data_notes
 from results.loading.layout import Layout
@@ -216,4 +217,5 @@ def metric_scores(results: Results) -> pd.DataFrame:
 def fingerprint(results: Results) -> str:
     """A sha256 over plan, selection rule and runs: equal results, and only they, share it."""
     content = repr((results.plan, results.plan.runs, results.selection)) + results.runs.to_csv(index=False)
+    content += "".join((protocol_sentence(results.plan), seeds_sentence(results.plan), departures(results.plan)))
     return hashlib.sha256(content.encode()).hexdigest()

@@ -1,10 +1,12 @@
 """Words and numbers as tables, figures and the page print them."""
 
 import math
+from collections.abc import Iterable
 
 from amix.specs.run_plan import FULL, Plan
 
 METRICS = {"matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson"}
+ENDPOINTS = {"score": "each task's score", "log_loss": "log-loss", "brier": "Brier score", "ece": "calibration error"}
 SELECTIONS = {"last": "the last step", "best_dev": "the epoch best on dev"}
 
 
@@ -16,6 +18,17 @@ def metric_words(metric: str) -> str:
 def selection_words(selection: str) -> str:
     """The selection rule in words."""
     return SELECTIONS.get(selection, selection)
+
+
+def endpoint_words(endpoint: str) -> str:
+    """What a protocol judges, in words."""
+    return ENDPOINTS.get(endpoint, endpoint)
+
+
+def listed(items: Iterable[object]) -> str:
+    """Items in a row of words: 'a', 'a and b', 'a, b and c'."""
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def size_words(size: str) -> str:

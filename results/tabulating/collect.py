@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from results.analysis.preregistration import marked
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
 from results.loading.record_checks import Problem
@@ -56,7 +57,7 @@ def make_tables(results: Results) -> tuple[Table, ...]:
         results.selection != results.plan.protocol.selection
     ):  # Another rule than the protocol's is a second look, and must not stand in the first one's place.
         command, name = f"{command} --selection {results.selection}", f"-{results.selection.replace('_', '-')}"
-    made = (table for table in _tables(results) if table is not None)
+    made = (marked(table, results.plan) for table in _tables(results) if table is not None)
     return tuple(replace(table, name=table.name + name, notes=(*table.notes, command)) for table in made)
 
 

@@ -2,7 +2,7 @@
 
 from amix.specs.run_plan import Plan
 from results.analysis.cells import differences
-from results.analysis.claims import Claim, claims
+from results.analysis.claims import Claim, claims, planned_comparisons
 from results.analysis.comparisons import against, detectable_cell, power_notes
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words
@@ -51,18 +51,17 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         Column("p", "t", P, group=there),
         Column("p", "sign flip", P, group=there),
     )
-    first = next(iter(found.values()))
     return Table(
         name=across_name(other, size),
         title=f"{plan.title}: every method against {other}, over {len(plan.tasks)} tasks, {size_words(size)}",
         caption=(
             f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
             f"{selection_words(results.selection)}. These tasks (other seeds): exact task-stratified sign-flip test, "
-            f"Holm over {first.comparisons} comparisons (* at α = {plan.protocol.alpha:g}), Welch-Satterthwaite "
-            "interval, the true difference that a t-test would find with power 0.8 at that level, and the "
-            f"larger p of two one-sided t-tests that the difference lies within ±{plan.protocol.margin:g} points, "
-            "uncorrected: a small one says that the two are as good as equal. Tasks like these: t-test and exact "
-            "sign-flip test on the task means, uncorrected."
+            f"Holm over {planned_comparisons(found)} comparisons (* at α = {plan.protocol.alpha:g}), "
+            "Welch-Satterthwaite interval, the true difference that a t-test would find with power 0.8 at that level, "
+            "and the larger p of two one-sided t-tests that the difference lies within "
+            f"±{plan.protocol.margin:g} points, uncorrected: a small one says that the two are as good as equal. Tasks "
+            "like these: t-test and exact sign-flip test on the task means, uncorrected."
         ),
         columns=columns,
         rows=tuple(rows),

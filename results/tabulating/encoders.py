@@ -7,6 +7,7 @@ Reads several suites' records and writes results/tables/encoders.md, .tex, .csv 
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.console import Console
 from amix.specs.run_plan import Plan, PlanError
 from results.analysis.cells import seed_averages
 from results.analysis.claims import claims
+from results.analysis.preregistration import marked
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
 from results.loading.wording import selection_words, size_words, titles
@@ -47,7 +49,7 @@ def encoders_table(suites: Sequence[Results], size: str) -> Table:
         columns += [Column("Average", "of tasks", SCORE, group=group), Column("Gain", "points", "+.1f", group=group)]
         pairs = zip(_averages(results, size, labels), _gains(results, size, labels), strict=True)
         body = [[*row, *pair] for row, pair in zip(body, pairs, strict=True)]
-    return Table(
+    table = Table(
         name=f"encoders-n{size}",
         title=f"Methods on {len(suites)} encoders, {size_words(size)}",
         caption=(
@@ -61,6 +63,10 @@ def encoders_table(suites: Sequence[Results], size: str) -> Table:
         notes=(f"Made by: python -m results.encoders_table {' '.join(r.plan.suite for r in suites)} --size {size}",),
         banner=_banner([results.plan for results in suites]),
     )
+    for results in suites:
+        noted = marked(table, results.plan)
+        table = replace(noted, notes=tuple(dict.fromkeys(noted.notes)))
+    return table
 
 
 def _compared(results: Results) -> tuple[object, ...]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from amix.specs.run_plan import OtherSet
 from amix.specs.run_spec import OUT_OF_DOMAIN
 from results.analysis.cells import FEWEST_SEEDS, Scores
 from results.analysis.comparisons import detectable_cell
+from results.analysis.preregistration import families
 from results.loading.frame import COUNTED, POINTS, Results
 from results.loading.wording import metric_words, selection_words, size_words
 from results.stats import holm, sign_flip, smallest_sample
@@ -139,11 +139,13 @@ def _tests(results: Results, place: Place) -> dict[str, _Test]:
         if label != reference
     }
     tested = {label: sign_flip(gap) for label, gap in gaps.items() if len(gap) >= FEWEST_SEEDS}
-    adjusted = holm([test.p for test in tested.values()]) if tested else np.array([])
-    return {
-        label: _Test(test.mean, test.p, float(p), test.floor, test.n, len(tested), float(gaps[label].std(ddof=1)))
-        for (label, test), p in zip(tested.items(), adjusted, strict=True)
-    }
+    found: dict[str, _Test] = {}
+    for family in families(tested, results.plan):
+        own = [tested[label] for label in family]
+        for label, test, p in zip(family, own, holm([test.p for test in own]), strict=True):
+            spread = float(gaps[label].std(ddof=1))
+            found[label] = _Test(test.mean, test.p, float(p), test.floor, test.n, len(family), spread)
+    return found
 
 
 def _gain_cells(labels: Sequence[str], tested: dict[str, _Test], alpha: float) -> list[Cell]:
@@ -159,7 +161,7 @@ def _detectable(tested: dict[str, _Test], alpha: float) -> float | None:
 def _power_note(group: str, tested: dict[str, _Test], alpha: float) -> str:
     if not tested:
         return f"{group}: no method shares two scored seeds with the reference, so nothing is tested."
-    best = min(tested.values(), key=lambda one: one.floor)
+    best = min(tested.values(), key=lambda one: one.floor * one.comparisons)
     if best.floor * best.comparisons <= alpha:
         return ""
     return (

@@ -2,6 +2,7 @@
 
 from results.analysis.cells import FEWEST_SEEDS, paired, score_matrix, with_all_seeds
 from results.analysis.comparisons import against, impossible
+from results.analysis.preregistration import families
 from results.loading.frame import COUNTED, Results
 from results.loading.wording import selection_words, size_words
 from results.stats import holm
@@ -73,8 +74,10 @@ def _marks(results: Results, size: str, task: str) -> dict[str, str]:
             p[label] = variance_permutation(own, its).p
     if not p:
         return {}
-    adjusted = holm(list(p.values()))
-    return {label: "*" for label, value in zip(p, adjusted, strict=True) if value <= results.plan.protocol.alpha}
+    adjusted: dict[str, float] = {}
+    for family in families(p, results.plan):
+        adjusted |= dict(zip(family, holm([p[label] for label in family]), strict=True))
+    return {label: "*" for label, value in adjusted.items() if value <= results.plan.protocol.alpha}
 
 
 def _collapsed(results: Results, size: str) -> dict[str, dict[tuple[str, int], bool]]:

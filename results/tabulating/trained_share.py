@@ -1,7 +1,7 @@
 """The parameter-efficient table: what training a part of the weights costs and gives up."""
 
 from results.analysis.cells import cost_ratios, seed_averages
-from results.analysis.claims import claims
+from results.analysis.claims import claims, planned_comparisons
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words, titles
 from results.tabulating.main import ratio_cell
@@ -21,6 +21,7 @@ def trainable_table(results: Results, size: str) -> Table | None:
     labels = sorted(shares.index, key=lambda label: (shares[label], plan.labels.index(label)))
     averages = seed_averages(results, size)
     against = claims(results, size, plan.protocol.reference)
+    comparisons = planned_comparisons(against) if against else 0
     scores = rank_column(
         [Cell(float(averages[label].mean()), float(averages[label].std(ddof=1))) for label in labels],
         ".1f",
@@ -48,7 +49,7 @@ def trainable_table(results: Results, size: str) -> Table | None:
             f"Average {results.split} score × 100 over {titles(plan)}, mean ± standard deviation (ddof 1) "
             f"over the seeds that are complete, selection: {selection_words(results.selection)}, encoder "
             f"{plan.encoder}; difference from {plan.protocol.reference} with its 95 % interval (* exact "
-            f"task-stratified sign-flip test, Holm over {len(against)} comparisons, α = {plan.protocol.alpha:g})."
+            f"task-stratified sign-flip test, Holm over {comparisons} comparisons, α = {plan.protocol.alpha:g})."
         ),
         columns=(
             Column("Method"),

@@ -11,7 +11,7 @@ from amix.specs.encoder_files import public_name
 from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import find_set
 from amix.specs.recipe import Recipe
-from amix.specs.run_plan import SCHEMA
+from amix.specs.run_plan import SCHEMA, Protocol
 from amix.specs.run_spec import OUT_OF_DOMAIN, RunSpec
 from amix.specs.seed_sources import SOURCES, Seeds
 from amix.specs.store import write_atomically
@@ -54,16 +54,19 @@ class Plan:
         suite = self.suite
         tuning = {"tuning": dataclasses.asdict(suite.tuning)} if suite.tuning else {}
         others = {OUT_OF_DOMAIN: _other_sets(suite)} if suite.out_of_domain else {}
-        more = tuning | others
+        added = [seed for seed in suite.exploratory_seeds if seed in suite.seeds]
+        more = tuning | others | ({"exploratory_seeds": added} if added else {})
         return more | {
             "schema": SCHEMA,
             "suite": suite.name,
             "title": suite.title,
             "note": _note(suite),
             "command": command,
-            "protocol": dataclasses.asdict(suite.protocol),
+            "protocol": _protocol_entry(suite.protocol),
             "tasks": {task.name: _task_entry(task, suite) for task in suite.tasks},
-            "methods": [_row_entry(row, method) for row, method in zip(suite.methods, self.methods, strict=True)],
+            "methods": [
+                _row_entry(row, method, suite) for row, method in zip(suite.methods, self.methods, strict=True)
+            ],
             "encoder": public_name(suite.encoder),
             "sizes": [dict(size) if isinstance(size, Mapping) else size for size in suite.sizes],
             "seeds": list(suite.seeds),
@@ -231,7 +234,16 @@ def _other_sets(suite: Suite) -> list[dict[str, Any]]:
     ]
 
 
-def _row_entry(row: Row, method: type[Method]) -> dict[str, Any]:
+def _protocol_entry(protocol: Protocol) -> dict[str, Any]:
+    # What a suite does not say stays out, so that plans written before it could be said are written the same.
+    unsaid = {name for name in ("looks", "endpoints") if getattr(protocol, name) == getattr(Protocol, name)}
+    return {name: value for name, value in dataclasses.asdict(protocol).items() if name not in unsaid}
+
+
+def _row_entry(row: Row, method: type[Method], suite: Suite) -> dict[str, Any]:
+    added: dict[str, Any] = {"exploratory": True} if row.exploratory else {}
+    if seeds := [seed for seed in row.exploratory_seeds if seed in suite.seeds]:
+        added["exploratory_seeds"] = seeds
     return {
         "label": row.label,
         "method": method.name,
@@ -239,4 +251,5 @@ def _row_entry(row: Row, method: type[Method]) -> dict[str, Any]:
         "year": method.year,
         "kind": method.kind,
         "passes": method.passes,
+        **added,
     }

@@ -22,6 +22,8 @@ SPLITS = ("test", "dev")
 SUBSETS = ("uniform", "stratified")
 PAPER, TUNED = "paper", "tuned"
 CROSSED = "crossed"
+LISTED = ("looks", "endpoints")
+"""What a protocol holds lists of."""
 EVERY_METHOD = "all"
 """Stands under `methods:` for one row per method of the project."""
 Size = int | Mapping[str, int] | None
@@ -46,7 +48,9 @@ class Row:
 
     method is a name of the registry, or path/to/file.py:ClassName for a method from outside the project. training
     holds what this row alone changes in the recipe. seeds: those of the suite that this row runs with, empty for all of
-    them. trial: the row is one of the settings that a tuning tries.
+    them. trial: the row is one of the settings that a tuning tries. exploratory: the row was added after scores had
+    been looked at; exploratory_seeds: these seeds of the row were. grid: values for a tuning to try, of settings and of
+    the recipe, in place of the method's own.
     """
 
     label: str
@@ -55,6 +59,9 @@ class Row:
     training: dict[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
     trial: bool = False
+    exploratory: bool = False
+    exploratory_seeds: tuple[int, ...] = ()
+    grid: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,8 @@ class Suite:
     tuning: the suite chooses settings and reports nothing; out_of_domain names further sets that finished models
     are scored on; footnotes say per task what a reader must know; reuse names suites whose finished runs count here
     where they are the same runs; task_files are the YAML files of one's own tasks; seed_sources gives the seeds of the
-    sources of randomness (amix.specs.seed_sources) of those seeds that stand for several.
+    sources of randomness (amix.specs.seed_sources) of those seeds that stand for several; exploratory_seeds were added
+    to the suite after scores had been looked at.
     """
 
     name: str
@@ -95,6 +103,7 @@ class Suite:
     reuse: tuple[str, ...] = ()
     task_files: dict[str, str] = field(default_factory=dict)
     seed_sources: Mapping[int, dict[str, int]] = field(default_factory=dict)
+    exploratory_seeds: tuple[int, ...] = ()
 
     @property
     def used_seeds(self) -> frozenset[int]:
@@ -168,7 +177,7 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         sizes=_sizes(content.get("sizes", [None]), [task.name for task in tasks]),
         seeds=seeds,
         methods=rows,
-        protocol=_protocol(content.get("protocol") or {}, [row.label for row in rows]),
+        protocol=_protocol(content.get("protocol") or {}, rows, len(seeds)),
         title=str(content.get("title", "")),
         note=str(content.get("note", "")),
         training=_mapping(content.get("training"), "training"),
@@ -180,6 +189,7 @@ def _suite(content: dict[str, Any], path: Path) -> Suite:
         reuse=tuple(str(name) for name in _list(content["reuse"], "reuse")) if "reuse" in content else (),
         task_files={name: str(file.resolve()) for name, file in own},
         seed_sources=seed_sources,
+        exploratory_seeds=_added_seeds(content.get("exploratory_seeds"), seeds, "exploratory_seeds"),
     )
 
 
@@ -209,15 +219,23 @@ def _every_method(first: str | None) -> list[Row]:
 
 
 def _row(label: str, settings: Any, seeds: tuple[int, ...]) -> Row:
-    config = _mapping(settings, f"methods: {label}")
-    count = _whole(config.pop("seeds", len(seeds)), f"methods: {label}, seeds")
+    where = f"methods: {label}"
+    config = _mapping(settings, where)
+    count = _whole(config.pop("seeds", len(seeds)), f"{where}, seeds")
     if not min(1, len(seeds)) <= count <= len(seeds):
         raise SuiteError(f"methods: {label}: seeds counts the first of the suite's {len(seeds)} seeds, not {count}")
     method = str(config.pop("method", label))
-    training = _mapping(config.pop("training", None), f"methods: {label}, training")
+    training = _mapping(config.pop("training", None), f"{where}, training")
+    given_grid = _mapping(config.pop("grid", None), f"{where}, grid")
+    exploratory = config.pop("exploratory", False)
+    if not isinstance(exploratory, bool):
+        raise SuiteError(f"{where}: exploratory is true or false, not {exploratory!r}")
+    added = _added_seeds(config.pop("exploratory_seeds", None), seeds[:count], f"{where}, exploratory_seeds")
     outside = ".py:" in method
     name = method.rpartition(":")[2] if outside and label == method else label
-    return Row(name, method, config, training, seeds[:count] if count < len(seeds) else ())
+    own = seeds[:count] if count < len(seeds) else ()
+    grid = {name: tuple(_list(values, f"{where}, grid: {name}")) for name, values in given_grid.items()}
+    return Row(name, method, config, training, own, exploratory=exploratory, exploratory_seeds=added, grid=grid)
 
 
 def chosen_seeds(content: Any) -> tuple[int, ...]:
@@ -267,9 +285,29 @@ def _tuning(content: Any) -> Tuning:
     return tuning
 
 
-def _protocol(content: dict[str, Any], labels: list[str]) -> Protocol:
+def _added_seeds(content: Any, seeds: tuple[int, ...], where: str) -> tuple[int, ...]:
+    """Seeds that were added after looking; each is one of the seeds that are run."""
+    added = () if content is None else tuple(_whole(seed, where) for seed in _list(content, where))
+    _refuse_repeated(where, [str(seed) for seed in added])
+    unknown = [seed for seed in added if seed not in seeds]
+    if unknown:
+        raise SuiteError(f"{where}: {unknown[0]} is none of the seeds; they are {', '.join(map(str, seeds))}")
+    return added
+
+
+def _protocol(content: dict[str, Any], rows: tuple[Row, ...], seeds: int) -> Protocol:
     _check_fields(content, {one.name for one in fields(Protocol)}, set(), "protocol")
-    protocol = Protocol(**{"reference": labels[0], **content})
+    labels = [row.label for row in rows]
+    lists = {name: tuple(_list(content[name], f"protocol: {name}")) for name in LISTED if name in content}
+    given: dict[str, Any] = {"reference": labels[0], **content, **lists}
+    try:
+        protocol = Protocol(**given)
+    except ValueError as error:
+        raise SuiteError(f"protocol: {error}") from error
+    if protocol.looks and protocol.looks[-1] > seeds:
+        raise SuiteError(f"protocol: looks end at {protocol.looks[-1]} seeds, and the suite has {seeds}")
+    if protocol.reference in [row.label for row in rows if row.exploratory]:
+        raise SuiteError(f"protocol: the reference '{protocol.reference}' is exploratory; name a row that was planned")
     for role, label in (("reference", protocol.reference), ("focus", protocol.focus)):
         if label is not None and label not in labels:
             raise SuiteError(f"protocol: {role} '{label}' is no row of this suite; {nearest(label, labels)}")

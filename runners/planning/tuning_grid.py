@@ -96,13 +96,16 @@ def search_space(method: type[Method], row: Row, recipe: Recipe) -> list[Setting
     """Every combination of the method's grid with the factors on the recipe; what the row itself sets stays.
 
     A method that has a setting of its own for the learning rate or the epochs (`lr`, or `lr_factor`) searches that one,
-    and one without gradient steps has no recipe.
+    and one without gradient steps has no recipe. A row's own grid takes the place of both, in absolute values.
     """
+    fields = {field.name for field in dataclasses.fields(method.Config)}
     own = {name: values for name, values in method.grid.items() if name not in row.config}
     factors = method.recipe_grid if method.trains_by_steps else {}
-    fields = {field.name for field in dataclasses.fields(method.Config)}
     searched = [name for name in factors if name not in row.training and not fields & {name, f"{name}_factor"}]
     shared = dict(_scaled(recipe, name, factors[name]) for name in searched)
+    if row.grid:
+        own = {name: values for name, values in row.grid.items() if name in fields}
+        shared = {name: values for name, values in row.grid.items() if name not in fields}
     return [
         (dict(zip(own, values[: len(own)], strict=True)), dict(zip(shared, values[len(own) :], strict=True)))
         for values in itertools.product(*own.values(), *shared.values())

@@ -83,7 +83,7 @@ def known_keys(suite: str, layout: Layout) -> set[str]:
 
 @dataclass(frozen=True)
 class Todo:
-    """The runs to do, longest first, with the seconds expected of each; done counts the plan's finished runs."""
+    """The runs to do, seed by seed, with the seconds expected of each; done counts the plan's finished runs."""
 
     runs: tuple[PlannedRun, ...]
     expected: dict[str, float]
@@ -96,14 +96,19 @@ class Todo:
 
 
 def todo(plan: Plan, known: dict[str, Known], retry_failed: bool = False) -> Todo:
-    """The plan minus the finished runs; failed ones are finished too, unless they are to be tried again."""
+    """The plan minus the finished runs; failed ones are finished too, unless they are to be tried again.
+
+    Seed by seed, and within a seed row by row: whenever a sweep stops, all rows have the same seeds, one at most apart.
+    """
     again = ("failed",) if retry_failed else ()
     done = {key for key, run in known.items() if run.status not in again}
     rest = [run for run in plan.runs if run.spec.key not in done]
     device_share = GPU_SHARE if visible_gpus() else 1.0
     guess = device_share * SECONDS_PER_WEIGHT * find_encoder(plan.suite.encoder).block_weights
     expected = _expected_seconds(plan.runs, known, rest, guess)
-    rest.sort(key=lambda run: -expected[run.spec.key])
+    seeds = {seed: place for place, seed in enumerate(plan.suite.seeds)}
+    rows = {row.label: place for place, row in enumerate(plan.suite.methods)}
+    rest.sort(key=lambda run: (seeds[run.spec.seed], rows[run.label]))
     return Todo(tuple(rest), expected, len(plan.runs) - len(rest))
 
 

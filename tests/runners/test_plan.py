@@ -18,7 +18,8 @@ from results.loading.layout import Layout
 from results.loading.wording import size_words
 from runners.planning.overrides import with_choices
 from runners.planning.plan import Plan, make_plan
-from runners.planning.suite import SuiteError, chosen_seeds, find_suite, method_rows, read_suite, suite_names
+from runners.planning.suite import TUNED, SuiteError, chosen_seeds, find_suite, method_rows, read_suite, suite_names
+from runners.planning.tuned_settings import file_of
 from runners.sweeping.state import SECONDS_PER_WEIGHT, known_runs, todo
 
 MAIN_SUITES = ("quick", "lowres-cpu", "lowres-gpu")
@@ -41,6 +42,8 @@ def plan_of(folder: Path, **changes: str) -> Plan:
 
 @pytest.mark.parametrize("name", suite_names())
 def test_every_suite_of_the_project_becomes_a_plan_that_results_can_read(name: str) -> None:
+    if find_suite(name).hyperparameters == TUNED and not file_of(find_suite(name).encoder, Layout()).exists():
+        pytest.skip("its settings have not been chosen yet")
     plan = make_plan(find_suite(name))
     read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), name)
     assert len(read.runs) == len(plan.runs) > 0
@@ -233,10 +236,22 @@ def test_the_expected_time_follows_the_runs_that_finished(tmp_path: Path) -> Non
     guessed = todo(plan, {})
     guess = SECONDS_PER_WEIGHT * find_encoder("minilm-l3").block_weights
     assert guessed.seconds(1) == pytest.approx(guess * sum(run.work for run in plan.runs))
-    assert guessed.runs[0].spec.n_train == 48, "the longest run goes first"
     first = plan.runs[0]
     put(plan, layout, 0, "ok", 100.0)
     measured = todo(plan, known_runs(plan, layout))
     same_row = [run for run in measured.runs if run.label == first.label and run.spec.n_train == 48]
     assert measured.expected[same_row[0].spec.key] == pytest.approx(100 * same_row[0].work / first.work)
     assert measured.seconds(2) == pytest.approx(sum(measured.expected.values()) / 2)
+
+
+def test_a_sweep_goes_seed_by_seed_and_within_a_seed_row_by_row(tmp_path: Path) -> None:
+    plan, layout = plan_of(tmp_path, sizes="24, 48"), Layout(tmp_path)
+    rows = [row.label for row in plan.suite.methods]
+    order = [(run.spec.seed, rows.index(run.label)) for run in todo(plan, {}).runs]
+    assert len(order) == len(plan.runs)
+    assert order == sorted(order), "the suite's seeds are 1 and 2"
+    last = max(range(len(plan.runs)), key=lambda place: plan.runs[place].spec.seed)
+    put(plan, layout, last, "ok", 1000.0)  # A row known to be slow moves nowhere.
+    left = [(run.spec.seed, rows.index(run.label)) for run in todo(plan, known_runs(plan, layout)).runs]
+    assert left == sorted(left)
+    assert len(left) == len(order) - 1

@@ -1,6 +1,7 @@
 """Tuning: the same budget for every method, on seeds that nobody reports, kept in one file per encoder."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,20 @@ def test_a_method_without_gradient_steps_has_no_recipe_to_search() -> None:
         ({"strength": 1.0}, {}),
         ({"strength": 2.0}, {}),
     ]
+
+
+def test_a_grid_of_the_rows_own_takes_the_place_of_every_other() -> None:
+    row = Row("mixout", "mixout", grid={"p": (0.3, 0.7), "lr": (1e-5, 1e-4, 1e-3)})
+    found = search_space(find_method("mixout"), row, Recipe())
+    assert found == [({"p": p}, {"lr": lr}) for p in (0.3, 0.7) for lr in (1e-5, 1e-4, 1e-3)]
+
+
+def test_the_tuned_comparison_tries_equally_many_settings_of_each_of_its_methods() -> None:
+    tuning, tuned = find_suite("tune-lowres-cpu"), find_suite("lowres-cpu-tuned")
+    assert [row.method for row in tuning.methods] == [row.method for row in tuned.methods]
+    assert (tuning.tasks, tuning.sizes, tuning.encoder) == (tuned.tasks, tuned.sizes, tuned.encoder)
+    found = Counter(row.method for row in expanded(tuning).methods)
+    assert set(found.values()) == {6}
 
 
 def test_every_method_gets_the_budget_and_a_larger_one_adds_to_it() -> None:

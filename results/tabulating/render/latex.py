@@ -9,12 +9,13 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "−": r"$-$", "–": "--", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "α": r"$\alpha$",
-    "†": r"$\dagger$", "Δ": r"$\Delta$", "√": r"$\surd$", "…": r"\ldots{}", "’": "'", "·": r"$\cdot$", "ρ": r"$\rho$",
+    "†": r"$\dagger$", "Δ": r"$\Delta$", "√": r"$\surd$", "‡": r"$\ddagger$",
+    "…": r"\ldots{}", "’": "'", "·": r"$\cdot$", "ρ": r"$\rho$",
     "\0": "{}",
 }  # fmt: skip
 WRAPPED = 32
 """Letters beyond which the text of a column is broken into lines."""
-_LATEX_MARKS = {"*": "*", "†": r"\dagger"}
+_LATEX_MARKS = {"*": "*", "†": r"\dagger", "‡": r"\ddagger"}
 
 
 def latex_text(text: str) -> str:

@@ -1,0 +1,94 @@
+"""What a suite declared before its first run, what was added after looking, and how tables say so."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from amix.specs.run_plan import Plan, Protocol
+from results.loading.wording import endpoint_words, listed, selection_words
+from results.tabulating.table import Cell, Table
+
+MARK = "‡"
+"""Stands beside a row that was added after looking, or some of whose seeds were."""
+
+
+def protocol_sentence(plan: Plan) -> str:
+    """The protocol as it was declared, with its looks and endpoints; '' for one with a single look at the score."""
+    protocol = plan.protocol
+    if (protocol.looks, protocol.endpoints) == (Protocol.looks, Protocol.endpoints):
+        return ""
+    focus = f", above all {protocol.focus}" if protocol.focus else ""
+    seeds = protocol.looks or (len(plan.seeds),)
+    looks = f"{'looks' if len(seeds) > 1 else 'one look'} after {listed(seeds)} seeds"
+    primary, *others = (endpoint_words(name) for name in protocol.endpoints)
+    endpoints = f"primary endpoint {primary}" + (f", then {listed(others)}" if others else "")
+    return (
+        f"Protocol, declared before the first run: every method against {protocol.reference}{focus}; {looks}; "
+        f"{endpoints}; selection: {selection_words(protocol.selection)}; α = {protocol.alpha:g}; differences within "
+        f"±{protocol.margin:g} point{'s' * (protocol.margin != 1)} do not matter."
+    )
+
+
+def seeds_sentence(plan: Plan) -> str:
+    """Which of the suite's seeds were added after looking; '' for none."""
+    places = _places(plan, plan.exploratory_seeds)
+    were = "were" if len(plan.exploratory_seeds) > 1 else "was"
+    return f"{places.capitalize()} of {len(plan.seeds)} {were} added after looking." if places else ""
+
+
+def departures(plan: Plan, labels: Iterable[str] | None = None) -> str:
+    """Which rows, and seeds of single rows, were added after looking, among these labels; '' for none."""
+    shown = set(plan.labels if labels is None else labels)
+    rows = [row.label for row in plan.methods if row.exploratory and row.label in shown]
+    parts = [f"the row{'s' * (len(rows) > 1)} {listed(rows)}"] if rows else []
+    extended: dict[str, list[str]] = {}
+    for row in plan.methods:
+        if row.exploratory_seeds and row.label in shown and not row.exploratory:
+            extended.setdefault(_places(plan, row.exploratory_seeds), []).append(row.label)
+    parts += [f"{places} of {listed(names)}" for places, names in extended.items()]
+    if not parts:
+        return ""
+    apart = " Tests of added rows are corrected among themselves, apart from those of the planned rows." if rows else ""
+    return f"{MARK} Added after looking: {'; '.join(parts)}.{apart}"
+
+
+def marked(table: Table, plan: Plan) -> Table:
+    """The table with its added rows marked, a note that names them, and a caption that counts the added seeds."""
+    added = {row.label for row in plan.methods if row.exploratory or row.exploratory_seeds}
+    labels = [str(row[0].value) for row in table.rows if row[0].value in added]
+    caption = " ".join(part for part in (table.caption, seeds_sentence(plan)) if part)
+    if not labels:
+        return replace(table, caption=caption)
+    rows = tuple((_marked(row[0]) if row[0].value in added else row[0], *row[1:]) for row in table.rows)
+    return replace(table, caption=caption, rows=rows, notes=(*table.notes, departures(plan, labels)))
+
+
+def families(labels: Iterable[str], plan: Plan) -> list[list[str]]:
+    """The labels whose tests are corrected together: the planned ones, then those added after looking."""
+    added = exploratory(plan)
+    planned = [label for label in labels if label not in added]
+    later = [label for label in labels if label in added]
+    return [family for family in (planned, later) if family]
+
+
+def exploratory(plan: Plan) -> frozenset[str]:
+    """The labels of the rows that were added after looking."""
+    return frozenset(row.label for row in plan.methods if row.exploratory)
+
+
+def named(label: str, plan: Plan) -> str:
+    """A label in running text: with a word of warning where its row was added after looking."""
+    return f"{label} (added after looking)" if label in exploratory(plan) else label
+
+
+def _marked(cell: Cell) -> Cell:
+    return cell if MARK in cell.marks else replace(cell, marks=cell.marks + MARK)
+
+
+def _places(plan: Plan, seeds: Sequence[int]) -> str:
+    """Seeds by their place in the plan, 'seeds 7 to 10' or 'seeds 2 and 5'; '' for none."""
+    places = sorted(plan.seeds.index(seed) + 1 for seed in seeds if seed in plan.seeds)
+    if not places:
+        return ""
+    if len(places) > 2 and places == list(range(places[0], places[-1] + 1)):
+        return f"seeds {places[0]} to {places[-1]}"
+    return f"seed{'s' * (len(places) > 1)} {listed(places)}"

@@ -1,0 +1,218 @@
+"""What a suite file declares before its first run, and what it says was added after looking."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from amix.specs.run_plan import Plan, PlanError, Protocol, read_plan
+from helpers.synthetic_records import Suite as Records
+from helpers.synthetic_records import write
+from helpers.toy_suite import write_suite
+from paper_figures.make import draw_all, made_before
+from paper_figures.page.report import page
+from results.analysis.claims import claims
+from results.analysis.comparisons import against, significant
+from results.analysis.preregistration import MARK, seeds_sentence
+from results.analysis.summary_text import answer
+from results.loading.frame import Results, load
+from results.tabulating.collect import make_tables
+from results.tabulating.render.csv import csv_text
+from results.tabulating.render.latex import latex
+from results.tabulating.render.markdown import markdown
+from runners.planning.overrides import with_choices
+from runners.planning.plan import make_plan
+from runners.planning.suite import Suite, SuiteError, find_suite, read_suite, suite_names
+
+ADDED = "exploratory_seeds: [2]\n"
+METHODS = "vanilla, {mixout: {exploratory: true}}, {topk_layers: {exploratory_seeds: [2]}}"
+
+
+def suite_with(folder: Path, more: str = "", **changes: str) -> Suite:
+    path = write_suite(folder, "minilm-l3", **changes)  # type: ignore[arg-type]
+    path.write_text(path.read_text() + more)
+    return read_suite(path)
+
+
+def read_back(suite: Suite) -> Plan:
+    return read_plan(json.loads(json.dumps(make_plan(suite).as_dict("command"))), suite.name)
+
+
+def test_the_plan_keeps_looks_endpoints_and_what_was_added_after_looking(tmp_path: Path) -> None:
+    more = ADDED + "protocol: {looks: [1, 2], endpoints: [score, log_loss]}\n"
+    plan = read_back(suite_with(tmp_path, more, methods=METHODS))
+    assert (plan.protocol.looks, plan.protocol.endpoints) == ((1, 2), ("score", "log_loss"))
+    assert plan.exploratory_seeds == (2,)
+    assert {row.label: (row.exploratory, row.exploratory_seeds) for row in plan.methods} == {
+        "vanilla": (False, ()),
+        "mixout": (True, ()),
+        "topk_layers": (False, (2,)),
+    }
+
+
+def test_a_suite_that_declares_nothing_has_the_plan_it_always_had(tmp_path: Path) -> None:
+    content = make_plan(suite_with(tmp_path)).as_dict("command")
+    assert set(content["protocol"]) == {"reference", "focus", "alpha", "selection", "margin", "split"}
+    assert "exploratory_seeds" not in content
+    assert all("exploratory" not in name for row in content["methods"] for name in row)
+    plan = read_plan(content, "tiny")
+    assert (plan.protocol.looks, plan.protocol.endpoints, plan.exploratory_seeds) == ((), ("score",), ())
+
+
+def test_declarations_change_no_run(tmp_path: Path) -> None:
+    plain = make_plan(suite_with(tmp_path, methods="vanilla, mixout, topk_layers"))
+    declared = make_plan(suite_with(tmp_path, ADDED + "protocol: {looks: [2]}\n", methods=METHODS))
+    assert [run.spec.key for run in plain.runs] == [run.spec.key for run in declared.runs]
+
+
+def test_seeds_chosen_on_the_command_line_leave_the_others_out(tmp_path: Path) -> None:
+    plan = read_back(with_choices(suite_with(tmp_path, ADDED, methods=METHODS), seeds="1"))
+    assert plan.exploratory_seeds == ()
+    assert all(row.exploratory_seeds == () for row in plan.methods)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("protocol: {looks: [2, 1]}", r"looks are rising numbers of seeds such as \[6, 8, 10\], not \[2, 1\]"),
+        ("protocol: {looks: [1, 1]}", "looks are rising"),
+        ("protocol: {looks: [0, 1]}", "looks are rising"),
+        ("protocol: {looks: [1.5, 2]}", "looks are rising"),
+        ("protocol: {looks: [true, 2]}", "looks are rising"),
+        ("protocol: {looks: []}", "protocol: looks: at least one"),
+        ("protocol: {looks: [1, 3]}", "looks end at 3 seeds, and the suite has 2"),
+        ("protocol: {endpoints: [accuracy]}", "endpoints are some of score, log_loss, brier, ece, each once"),
+        ("protocol: {endpoints: [score, score]}", "each once, not"),
+        ("exploratory_seeds: [7]", "exploratory_seeds: 7 is none of the seeds; they are 1, 2"),
+        ("exploratory_seeds: [2, 2]", "exploratory_seeds: 2 stands there more than once"),
+        ("exploratory_seeds: [two]", "exploratory_seeds: a whole number is needed"),
+        ("protocol: {reference: mixout}", "the reference 'mixout' is exploratory"),
+    ],
+)
+def test_a_wrong_declaration_says_what_is_wrong(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(SuiteError, match=message) as raised:
+        suite_with(tmp_path, more + "\n", methods=METHODS)
+    assert "tiny.yaml" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{exploratory: yes please}", "methods: mixout: exploratory is true or false, not 'yes please'"),
+        ("{exploratory_seeds: [3]}", "methods: mixout, exploratory_seeds: 3 is none"),
+        ("{seeds: 1, exploratory_seeds: [2]}", "methods: mixout, exploratory_seeds: 2 is none"),
+    ],
+)
+def test_a_row_that_declares_something_wrong_is_named(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(SuiteError, match=message):
+        suite_with(tmp_path, methods=f"vanilla, {{mixout: {row}}}")
+
+
+def test_a_plan_with_an_impossible_protocol_is_refused() -> None:
+    content = make_plan(find_suite("quick")).as_dict("command")
+    content["protocol"]["looks"] = [8, 6]
+    with pytest.raises(PlanError, match="looks are rising"):
+        read_plan(content, "quick")
+
+
+def test_the_default_protocol_has_one_look_and_one_endpoint() -> None:
+    assert (Protocol("vanilla").looks, Protocol("vanilla").endpoints) == ((), ("score",))
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_suites_with_looks_declare_the_last_one_at_all_their_seeds(name: str) -> None:
+    suite = find_suite(name)
+    assert not suite.protocol.looks or suite.protocol.looks[-1] == len(suite.seeds)
+
+
+# What tables and pages say of it
+
+
+def declaring(folder: Path, **protocol: object) -> Results:
+    """Synthetic results whose plan names looks, an added row (lora), added seeds (5, 6) and a row's own (agwm: 3)."""
+    layout = write(Records(gains={"agwm": 8.0, "lora": 8.0}, difference_sd=0.5), folder)
+    path = layout.plan("toy")
+    content = json.loads(path.read_text())
+    content["protocol"] |= protocol
+    content["exploratory_seeds"] = [5, 6]
+    rows = {row["label"]: row for row in content["methods"]}
+    rows["lora"]["exploratory"] = True
+    rows["agwm"]["exploratory_seeds"] = [3]
+    path.write_text(json.dumps(content))
+    return load("toy", layout)
+
+
+def test_every_table_marks_the_rows_added_after_looking_and_counts_the_added_seeds(tmp_path: Path) -> None:
+    tables = make_tables(declaring(tmp_path))
+    assert len(tables) > 6
+    for table in tables:
+        marks = {str(row[0].value): row[0].marks for row in table.rows}
+        assert {label for label, mark in marks.items() if mark == MARK} == {"lora", "agwm"} & set(marks), table.name
+        assert "Seeds 5 and 6 of 6 were added after looking." in table.caption, table.name
+        notes = " ".join(table.notes)
+        assert ("the row lora" in notes) == ("lora" in marks), table.name
+        assert ("seed 3 of agwm" in notes) == ("agwm" in marks), table.name
+        assert MARK in csv_text(table)
+        assert r"$^{\ddagger}$" in latex(table)
+
+
+def test_tables_of_a_suite_that_declares_nothing_say_nothing_of_it(tmp_path: Path) -> None:
+    for table in make_tables(load("toy", write(Records(), tmp_path))):
+        text = markdown(table)
+        assert MARK not in text
+        assert "after looking" not in text
+        assert "declared" not in text
+
+
+def test_rows_added_after_looking_are_corrected_apart(tmp_path: Path) -> None:
+    results = declaring(tmp_path)
+    size = results.plan.sizes[0]
+    frame = against(results, size, "vanilla")
+    lora = frame[frame["label"] == "lora"]
+    assert set(frame.loc[frame["label"] != "lora", "comparisons"]) == {2}
+    assert set(lora["comparisons"]) == {1}
+    assert list(lora["p_holm"]) == list(lora["p"])
+    found = claims(results, size, "vanilla")
+    assert {label: claim.comparisons for label, claim in found.items()} == {"agwm": 2, "mixout": 2, "lora": 1}
+    assert list(found) == ["agwm", "mixout", "lora"], "in the order of the rows"
+    assert found["agwm"].p_holm == pytest.approx(2 * found["agwm"].p)
+    # Six seeds reach p = 0.03125, which stands alone at 0.05 and does not in a family of two.
+    assert {label for _, label in significant(against(results, size, "vanilla"), 0.05)} == {"lora"}
+
+
+def test_the_protocol_stands_in_the_main_table_and_on_the_page(tmp_path: Path) -> None:
+    results = declaring(tmp_path, looks=[2, 4, 6], endpoints=["score", "log_loss"])
+    said = "looks after 2, 4 and 6 seeds; primary endpoint each task's score, then log-loss"
+    main = next(table for table in make_tables(results) if table.name == "main-n100")
+    assert any(said in note for note in main.notes)
+    html = page(results, [], tmp_path)
+    for text in (said.replace("'", "&#39;"), "Seeds 5 and 6 of 6 were added", "the row lora; seed 3 of agwm"):
+        assert text in html
+
+
+def test_figures_say_what_was_added_after_looking(tmp_path: Path) -> None:
+    results = declaring(tmp_path)
+    draw_all(results, tmp_path / "figures", ("svg",))
+    made = made_before(results, tmp_path / "figures")
+    assert made
+    for figure in made:
+        assert "Seeds 5 and 6 of 6 were added after looking. Added after looking: the row lora" in figure.caption
+    plain = load("toy", write(Records(gains={"agwm": 8.0, "lora": 8.0}, difference_sd=0.5), tmp_path / "plain"))
+    assert made_before(plain, tmp_path / "figures") is None, "figures with another declaration are drawn again"
+
+
+def test_the_answer_warns_of_a_row_added_after_looking(tmp_path: Path) -> None:
+    results = declaring(tmp_path)
+    assert "significantly better than vanilla: lora (added after looking)" in answer(results, "100")[2]
+
+
+@pytest.mark.parametrize(
+    ("added", "words"),
+    [((5, 6), "Seeds 5 and 6 of 6 were"), ((4, 5, 6), "Seeds 4 to 6 of 6 were"), ((2, 4, 6), "Seeds 2, 4 and 6 of 6"),
+     ((6,), "Seed 6 of 6 was added"), ((), "")],
+)  # fmt: skip
+def test_added_seeds_are_named_by_their_place(tmp_path: Path, added: tuple[int, ...], words: str) -> None:
+    plan = dataclasses.replace(load("toy", write(Records(), tmp_path)).plan, exploratory_seeds=added)
+    assert seeds_sentence(plan).startswith(words)
+    assert bool(seeds_sentence(plan)) == bool(words)
