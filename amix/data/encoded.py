@@ -1,7 +1,7 @@
 """Tokenised splits and their length-bucketed batches."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy
@@ -26,11 +26,30 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokenised examples: inputs of shape [n, longest] padded on the right, lengths [n], labels [n]."""
+    """Tokenised examples: inputs of shape [n, longest] padded on the right, lengths [n], labels [n].
+
+    A model is trained on the targets, (labels - center) / spread; scores compare labels with predictions put back on
+    their scale. Only numbers of people's own data have another scale than their own.
+    """
 
     inputs: Batch
     lengths: torch.Tensor
     labels: torch.Tensor
+    center: float = 0.0
+    spread: float = 1.0
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """What a model is trained to put out [n]."""
+        return self.scaled(self.labels)
+
+    def scaled(self, labels: torch.Tensor) -> torch.Tensor:
+        """Labels on the scale that models are trained on."""
+        return labels if (self.center, self.spread) == (0.0, 1.0) else (labels - self.center) / self.spread
+
+    def unscaled(self, outputs: numpy.ndarray) -> numpy.ndarray:
+        """Outputs of a model on the scale of the labels."""
+        return outputs if (self.center, self.spread) == (0.0, 1.0) else outputs * self.spread + self.center
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -40,13 +59,13 @@ class Encoded:
         chosen = torch.as_tensor(numpy.asarray(indices, dtype=numpy.int64))
         longest = int(self.lengths[chosen].max()) if len(chosen) else 0
         inputs = {name: tensor[chosen, :longest] for name, tensor in self.inputs.items()}
-        return Encoded(inputs, self.lengths[chosen], self.labels[chosen])
+        return replace(self, inputs=inputs, lengths=self.lengths[chosen], labels=self.labels[chosen])
 
     def batch(self, indices: torch.Tensor, device: torch.device | str = "cpu") -> Batch:
         """A padded batch; `labels` stands beside the model's inputs."""
         longest = int(self.lengths[indices].max())
         tensors = {name: tensor[indices, :longest] for name, tensor in self.inputs.items()}
-        tensors["labels"] = self.labels[indices]
+        tensors["labels"] = self.scaled(self.labels[indices])
         return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
 

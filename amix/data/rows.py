@@ -2,21 +2,21 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pandas
 
+from amix.data.arrow_rows import HUB
+from amix.data.table_files import PLACE, as_text, read_table
+from amix.specs.data_errors import DataError, at, no_column, shown
 from amix.specs.tasks import Task
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 GLUE_VARIABLE = "AMIX_GLUE"
 HUB_NAME = "nyu-mll/glue"
-
-
-class DataError(ValueError):
-    """Data that is missing or does not fit its task."""
 
 
 def glue_folder(given: str | Path | None) -> Path | None:
@@ -37,12 +37,16 @@ def source_name(task: Task, glue: Path | None) -> str:
 def load_rows(task: Task, split: str, glue: Path | None = None) -> pandas.DataFrame:
     """All rows of a split with the columns idx, the task's text columns and `label` (class id or float).
 
+    Those of your own files have their PLACE as well, and attrs["notes"] says how a file was read.
+
     Errors: DataError that names the file (and for your own files the line and column) and what to do.
     """
     if task.origin == "embedded":
-        rows, where = _read(EMBEDDED_FOLDER / task.folder / f"{split}.csv", task), f"{task.name}/{split}.csv"
+        where = f"{task.name}/{split}.csv"
+        rows = read_table(EMBEDDED_FOLDER / task.folder / f"{split}.csv", task.text)
     elif task.origin == "files":
-        rows, where = _read(Path(task.folder) / split, task), split
+        where = _own_source(task, split)
+        rows = read_table(where, task.text, task.encoding, lambda row: _can_be_row(task, row))
     elif glue is not None:
         rows, where = _glue_folder_rows(task, split, glue), f"{glue / task.folder}/{split}*.parquet"
     else:
@@ -78,77 +82,111 @@ def _hub_rows(task: Task, split: str) -> pandas.DataFrame:
     return frame
 
 
-def _read(path: Path, task: Task) -> pandas.DataFrame:
-    """The rows of a file; texts and labels as they are written, not as the numbers or dates they may look like."""
-    words: Any = dict.fromkeys((*task.text, task.label), str)
-    readers: dict[str, Any] = {
-        ".csv": lambda: pandas.read_csv(path, keep_default_na=False, dtype=words),
-        ".tsv": lambda: pandas.read_csv(path, sep="\t", keep_default_na=False, dtype=words),
-        ".jsonl": lambda: pandas.read_json(path, lines=True, dtype=False),
-        ".parquet": lambda: pandas.read_parquet(path),
-    }
-    if path.suffix not in readers:
-        raise DataError(f"{path}: unknown kind of file; use {', '.join(readers)}")
-    try:
-        frame = readers[path.suffix]()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-    assert isinstance(frame, pandas.DataFrame)
-    return frame
+def _can_be_row(task: Task, row: Mapping[str, str]) -> bool:
+    """Whether a line of a file, taken alone, is a row of this task: no text is empty, and the label is one."""
+    label = row.get(task.label, "").strip()
+    if not label or not all(row[column].strip() for column in task.text):
+        return False
+    if task.labels is None:
+        return _NUMBER.fullmatch(label) is not None
+    return label in task.labels or _whole(label) in (*task.labels, *map(str, range(len(task.labels))))
+
+
+def _own_source(task: Task, split: str) -> str:
+    """Where a split of one's own task lies: a file, a folder, or a data set of the Hub."""
+    return split if split.startswith(HUB) else str(Path(task.folder) / split)
 
 
 def _checked(task: Task, rows: pandas.DataFrame, where: str) -> pandas.DataFrame:
-    missing = [column for column in (*task.text, task.label) if column not in rows.columns]
-    if missing:
-        hint = f" (a task file names it: 'label: {rows.columns[-1]}')" if missing == [task.label] else ""
-        there = ", ".join(map(str, rows.columns))
-        raise DataError(f"{where}: no column {', '.join(missing)}; columns there: {there}{hint}")
+    missing = [column for column in task.text if column not in rows.columns]
+    if missing or task.label not in rows.columns:
+        raise no_column(where, missing or [task.label], map(str, rows.columns), "" if missing else _LABELS_NEEDED)
     if rows.empty:
         raise DataError(f"{where}: has no rows")
-    checked = pandas.DataFrame({"idx": rows["idx"] if "idx" in rows.columns else numpy.arange(len(rows))})
+    checked = pandas.DataFrame({"idx": _ids(rows)})
     for column in task.text:
-        checked[column] = rows[column].astype(str)
-        empty = rows[column].isna() | (checked[column].str.strip() == "")
+        empty = rows[column].isna() | (rows[column].astype(str).str.strip() == "")
         _refuse(where, column, rows[column], empty, "an empty text")
-    checked["label"] = _label_values(task, rows[task.label], where)
+        unit, places = _places(rows[column])
+        checked[column] = [
+            as_text(where, place, unit, column, value) for place, value in zip(places, rows[column], strict=True)
+        ]
+    checked["label"] = _label_values(task, rows[task.label], where).to_numpy()
+    if rows.index.name:
+        checked[PLACE] = [f"{rows.index.name} {place}" for place in rows.index]
+        checked.attrs["notes"] = rows.attrs.get("notes", [])
     return checked
 
 
+_LABELS_NEEDED = (
+    "; scores need labels: where this file has none, test on rows of the train file "
+    "(a task file names the column: 'label: NAME')"
+)
+
+
+def _ids(rows: pandas.DataFrame) -> numpy.ndarray:
+    """The rows' own numbers where they have some, else their positions."""
+    if "idx" not in rows.columns:
+        return numpy.arange(len(rows))
+    written = rows["idx"]
+    whole = written.map(lambda value: isinstance(value, str) and bool(_WHOLE.fullmatch(value))).all()
+    return (written.astype(int) if whole else written).to_numpy()
+
+
+def _places(values: pandas.Series) -> tuple[str, numpy.ndarray]:
+    """What rows are counted in (see amix.data.table_files.read_table), and each row's place."""
+    index = values.index
+    named = index.name in ("line", "row")
+    return (str(index.name), index.to_numpy()) if named else ("row", numpy.arange(1, len(values) + 1))
+
+
 def _label_values(task: Task, labels: pandas.Series, where: str) -> pandas.Series:
+    several = labels.map(lambda value: isinstance(value, list | dict | tuple | numpy.ndarray))
+    _refuse(where, task.label, labels, several, "no single label: one label a text; several are not supported")
     if task.labels is None:
-        numbers = pandas.to_numeric(labels, errors="coerce").astype(float)
+        numbers = pandas.to_numeric(labels.map(_truth_as_text), errors="coerce").astype(float)
         _refuse(where, task.label, labels, numbers.isna() | numbers.abs().eq(numpy.inf), "no number")
         return numbers
-    ids = {name: index for index, name in enumerate(task.labels)}
+    names = {name: index for index, name in enumerate(task.labels)}
+    by_name = labels.map(lambda value: names.get(_written(value)))
     # Where a name is a number, a number is a name and cannot be an index as well.
-    if not any(_NUMBER.fullmatch(name) for name in task.labels):
-        ids |= {str(index): index for index in range(len(task.labels))}
-    values = labels.map(lambda value: ids.get(_written(value), ids.get(_whole(value))))
+    indices = {} if any(_NUMBER.fullmatch(name) for name in task.labels) else range(len(task.labels))
+    ids = {str(index): index for index in indices} if indices else names
+    by_index = labels.map(lambda value: ids.get(_whole(value)))
+    values = by_name.where(by_name.notna(), by_index)
     _refuse(where, task.label, labels, values.isna(), f"none of the labels {', '.join(task.labels)}")
+    if indices and by_name.notna().any():
+        words = "a number where other rows have the label's name: write one or the other"
+        _refuse(where, task.label, labels, by_name.isna(), words)
     return values.astype(int)
 
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
+
+
+def _truth_as_text(value: Any) -> Any:
+    """A truth value as a text, which is no number."""
+    return _written(value) if isinstance(value, bool | numpy.bool_) else value
 
 
 def _written(value: Any) -> str:
-    """A label as a file has it; JSON's truth values are lower case there."""
-    return str(value).lower() if isinstance(value, bool | numpy.bool_) else str(value)
+    """A label as a file has it, without blanks around it; JSON's truth values are lower case there."""
+    return str(value).lower() if isinstance(value, bool | numpy.bool_) else str(value).strip()
 
 
 def _whole(value: Any) -> str:
     """A whole number that was read as a float, without its point."""
-    return re.sub(r"\A(-?\d+)\.0\Z", r"\1", str(value))
+    return re.sub(r"\A(-?\d+)\.0\Z", r"\1", str(value).strip())
 
 
 def _refuse(where: str, column: str, values: pandas.Series, wrong: pandas.Series, what: str) -> None:
     if wrong.any():
-        row = int(numpy.flatnonzero(wrong.to_numpy())[0])
-        line = {".csv": row + 2, ".tsv": row + 2}.get(Path(where).suffix, row + 1)  # Those two have a header.
+        rows = numpy.flatnonzero(wrong.to_numpy())
+        unit, places = _places(values)
+        row = int(rows[0])
         value = values.iloc[row]
-        shown = value.item() if isinstance(value, numpy.generic) else value
-        raise DataError(
-            f"{where}, line {line}, column {column}: {shown!r} is {what} ({int(wrong.sum())} such rows in {len(wrong)})"
-        )
+        found = shown(value.item() if isinstance(value, numpy.generic) else value)
+        others = f", the next in {unit} {places[rows[1]]}" if len(rows) > 1 else ""
+        count = f"({len(rows)} such rows in {len(wrong)}{others})"
+        raise DataError(f"{at(where, int(places[row]), unit)}, column {column}: {found} is {what} {count}")

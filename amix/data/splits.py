@@ -2,16 +2,18 @@
 
 import hashlib
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy
 import pandas
 
+from amix.data.data_checks import Finding, by_severity, cut_finding, look_at, subset_findings
 from amix.data.encoded import Encoded, Tokenizer, tokenize
-from amix.data.rows import DataError, load_rows, source_name
+from amix.data.rows import load_rows, source_name
 from amix.random_streams import array_generator
+from amix.specs.data_errors import DataError
 from amix.specs.tasks import Task
 
 
@@ -19,7 +21,8 @@ from amix.specs.tasks import Task
 class Splits:
     """What a run trains, selects and reports on.
 
-    ids_sha256 covers the ids of the train and dev examples in order; pool: how many they were drawn from.
+    ids_sha256 covers the ids of the train and dev examples in order; pool: how many they were drawn from; findings:
+    what is to be said of one's own data (amix.data.data_checks.Finding.as_dict).
     """
 
     train: Encoded
@@ -28,22 +31,24 @@ class Splits:
     ids_sha256: str
     pool: int
     source: str
+    findings: tuple[dict[str, str], ...] = ()
 
 
 def subset_positions(
-    labels: numpy.ndarray, n_train: int | None, seed: int, kind: str = "uniform"
+    labels: numpy.ndarray, n_train: int | None, seed: int, kind: str = "uniform", own_dev: bool = False
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Positions of the train subset of N and of its dev set of N/6, disjoint, drawn from a train split.
 
     uniform: N without replacement as AGWM draws them; stratified: class shares kept, as DPS draws them. With n_train
-    None the whole split trains and the dev set is empty. For one seed, a smaller subset is part of a larger one.
+    None the whole split trains and the dev set is empty; it is empty, too, where there is an own_dev file. For one
+    seed, a smaller subset is part of a larger one.
     Errors: DataError when N is larger than the split, or stratified is asked for a number as label.
     """
     if n_train is None:
         return numpy.arange(len(labels)), numpy.arange(0)
-    n_dev = n_train // 6
+    n_dev = 0 if own_dev else n_train // 6
     if n_train < 1 or n_train + n_dev > len(labels):
-        largest = 6 * len(labels) // 7
+        largest = len(labels) if own_dev else 6 * len(labels) // 7
         raise DataError(
             f"N={n_train} with a dev set of {n_dev} does not fit a train split of {len(labels)} rows; "
             f"the largest N that does is about {largest}"
@@ -94,10 +99,14 @@ def load_splits(
     The official validation split is the test set (labels of the official test split are not public).
     """
     rows = _rows(task, task.train, glue)
-    train, dev = subset_positions(rows["label"].to_numpy(), n_train, seed, kind)
-    test_key = (task, task.test, glue, encoder, max_length)
-    if test_key not in _TOKENIZED:
-        _TOKENIZED[test_key] = tokenize(task, _rows(task, task.test, glue), tokenizer, max_length)
+    train, dev = subset_positions(rows["label"].to_numpy(), n_train, seed, kind, bool(task.validation))
+
+    def whole(split: str) -> Encoded:
+        key = (task, split, glue, encoder, max_length)
+        if key not in _TOKENIZED:
+            _TOKENIZED[key] = tokenize(task, _rows(task, split, glue), tokenizer, max_length)
+        return _TOKENIZED[key]
+
     chosen = numpy.concatenate([train, dev])
     subset_key = (task, glue, encoder, max_length, chosen.tobytes())
     if subset_key not in _SUBSETS:
@@ -106,11 +115,58 @@ def load_splits(
         _SUBSETS[subset_key] = tokenize(task, rows.iloc[chosen], tokenizer, max_length)
     encoded = _SUBSETS[subset_key]
     ids = ",".join(map(str, rows["idx"].to_numpy()[chosen].tolist()))
-    return Splits(
+    splits = Splits(
         train=encoded.select(numpy.arange(len(train))),
-        dev=encoded.select(numpy.arange(len(train), len(chosen))),
-        test=_TOKENIZED[test_key],
+        dev=whole(task.validation) if task.validation else encoded.select(numpy.arange(len(train), len(chosen))),
+        test=whole(task.test),
         ids_sha256=hashlib.sha256(ids.encode()).hexdigest(),
         pool=len(rows),
         source=source_name(task, glue),
     )
+    if task.origin != "files":
+        return splits
+    seen = [*own_findings(task, tokenizer, encoder, max_length), *drawn_findings(task, n_train, seed, kind)]
+    return replace(_standardised(task, splits), findings=tuple(one.as_dict() for one in by_severity(seen)))
+
+
+_FINDINGS: dict[tuple[Task, str, int], list[Finding]] = {}
+MOST_LOOKED_AT = 5000
+"""Texts of which it is counted how many are cut."""
+
+
+def own_findings(
+    task: Task, tokenizer: Tokenizer | None = None, encoder: str = "", max_length: int = 0
+) -> list[Finding]:
+    """What the checks find in the files of one's own task; with a tokenizer also how many texts are cut."""
+    if (task, encoder, max_length) not in _FINDINGS:
+        files = {"train": task.train, "test": task.test, "dev": task.validation}
+        rows = {split: _rows(task, file, None) for split, file in files.items() if file}
+        found = look_at(task, rows)
+        if tokenizer is not None:
+            some = rows["train"].iloc[:MOST_LOOKED_AT]
+            found += cut_finding(task, tokenize(task, some, tokenizer, UNCUT).lengths.numpy(), max_length)
+        _FINDINGS[task, encoder, max_length] = by_severity(found)
+    return _FINDINGS[task, encoder, max_length]
+
+
+UNCUT = 1 << 20
+"""More tokens than any text has."""
+
+
+def drawn_findings(task: Task, n_train: int | None, seed: int, kind: str = "uniform") -> list[Finding]:
+    """What the train subset of a seed lacks, and the dev subset where it is drawn."""
+    labels = _rows(task, task.train, None)["label"].to_numpy()
+    if n_train is None:
+        return []
+    train, dev = subset_positions(labels, n_train, seed, kind, bool(task.validation))
+    return subset_findings(task, labels[train], seed) + subset_findings(task, labels[dev], seed, "dev")
+
+
+def _standardised(task: Task, splits: Splits) -> Splits:
+    """Numbers as labels on the scale that a new head has: mean 0 and deviation 1 on the train subset."""
+    if not task.regression:
+        return splits
+    labels = splits.train.labels.double()
+    center, spread = float(labels.mean()), float(labels.std(correction=0)) or 1.0
+    scaled = {name: replace(getattr(splits, name), center=center, spread=spread) for name in ("train", "dev", "test")}
+    return replace(splits, **scaled)

@@ -18,6 +18,7 @@ CARD = """# Finetuned on {title}
 
 Labels: {labels}. {loading}
 """
+STANDARDISED = ", learnt on a standard scale: {label} = output * {spread!r} + {center!r}"
 CODE = "{introduction}\n\n```python\n{lines}\n```"
 PLAIN = "Load with `AutoModelForSequenceClassification.from_pretrained(folder)`."
 MEAN_POOLED = "This encoder is pooled by the mean of its token states; load it so:"
@@ -50,9 +51,10 @@ def loading_lines() -> str:
     return "\n".join(line.strip() for line in str(mean_pooling.__doc__).splitlines() if line.startswith("    "))
 
 
-def save(model: nn.Module, tokenizer: Any, task: Task, folder: Path) -> None:
+def save(model: nn.Module, tokenizer: Any, task: Task, folder: Path, scale: tuple[float, float] = (0.0, 1.0)) -> None:
     """Write model, tokenizer and a README that shows how to load them.
 
+    scale: center and spread of the labels that the model was trained on standardised (amix.data.encoded.Encoded).
     Errors: TypeError when a method's export is neither a plain Hugging Face model nor an Extended.
     """
     if not isinstance(model, PreTrainedModel | Extended):
@@ -61,6 +63,8 @@ def save(model: nn.Module, tokenizer: Any, task: Task, folder: Path) -> None:
     loading = _save_extended(model, task, folder) if isinstance(model, Extended) else _save_plain(model, task, folder)
     tokenizer.save_pretrained(folder)
     labels = ", ".join(task.labels) if task.labels else "a number"
+    if scale != (0.0, 1.0):
+        labels += STANDARDISED.format(label=task.label, center=scale[0], spread=scale[1])
     (folder / "README.md").write_text(CARD.format(title=task.title, labels=labels, loading=loading))
 
 

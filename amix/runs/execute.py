@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from amix.data.encoded import Encoded
-from amix.data.metrics import majority_scores, score
+from amix.data.metrics import Scores, task_majority, task_scores
 from amix.data.rows import glue_folder
 from amix.data.splits import Splits, load_splits
 from amix.models.loading import load_model, load_tokenizer, pretrained_weights
@@ -156,7 +156,8 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
     if context.export and rank() == 0:
         from amix.models.export import save
 
-        save(method.export(model, fit), load_tokenizer(context.encoder or spec.encoder), fit.task, Path(context.export))
+        tokenizer, scale = load_tokenizer(context.encoder or spec.encoder), (fit.train.center, fit.train.spread)
+        save(method.export(model, fit), tokenizer, fit.task, Path(context.export), scale)
     return arrays | _diagnostic_arrays(fit)
 
 
@@ -186,7 +187,10 @@ def _data_block(task: Task, splits: Splits, sets: tuple[Prepared, ...]) -> dict[
     train, dev, test = (split.labels.numpy() for split in (splits.train, splits.dev, splits.test))
     counts = {} if task.labels is None else {name: int((train == i).sum()) for i, name in enumerate(task.labels)}
     others = {one.other.name: {"n": len(one.labels), "majority": one.majority(train)} for one in sets}
-    return ({OUT_OF_DOMAIN: others} if sets else {}) | {
+    more: dict[str, Any] = {OUT_OF_DOMAIN: others} if sets else {}
+    if splits.findings:
+        more["findings"] = list(splits.findings)
+    return more | {
         "ids_sha256": splits.ids_sha256,
         "n_train": len(train),
         "n_dev": len(splits.dev),
@@ -194,8 +198,8 @@ def _data_block(task: Task, splits: Splits, sets: tuple[Prepared, ...]) -> dict[
         "n_pool": splits.pool,
         "label_counts": counts,
         "label_names": list(task.labels) if task.labels else None,
-        "majority": majority_scores(task.metrics, train, test, task.regression),
-        "majority_dev": majority_scores(task.metrics, train, dev, task.regression) if len(dev) else {},
+        "majority": task_majority(task, train, test),
+        "majority_dev": task_majority(task, train, dev) if len(dev) else {},
         "source": splits.source,
     }
 
@@ -225,8 +229,8 @@ def _evaluate(
     return _arrays(fit.task, last, data) | arrays
 
 
-def _score(task: Task, data: Encoded, predictions: Predictions) -> dict[str, float]:
-    return score(task.metrics, data.labels.numpy(), predictions.predictions)
+def _score(task: Task, data: Encoded, predictions: Predictions) -> Scores:
+    return task_scores(task, data.labels.numpy(), predictions.predictions, predictions.logits)
 
 
 def _best_scores(

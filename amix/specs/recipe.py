@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+BALANCED = "balanced"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -13,7 +15,7 @@ class Recipe:
     weight_decay leaves out biases and LayerNorms. clip_norm is the largest global gradient norm. max_length counts
     tokens, special ones included. steps, where given, replaces epochs. processes: how many split each batch of a
     data-parallel run (amix.training.data_parallel); it counts as a setting because every process has dropout masks of
-    its own.
+    its own. class_weights: `balanced` gives every class the same weight in the loss, however rare it is.
     """
 
     lr: float = 2e-5
@@ -27,6 +29,7 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.999)
     adam_epsilon: float = 1e-8
     processes: int = 1
+    class_weights: str = ""
 
     def __post_init__(self) -> None:
         positive = ("lr", "epochs", "batch_size", "max_length", "processes")
@@ -35,6 +38,8 @@ class Recipe:
             raise ValueError(f"the recipe needs positive values: {', '.join(wrong)}")
         if not 0 <= self.warmup_ratio < 1:
             raise ValueError(f"warmup_ratio must lie in [0, 1): {self.warmup_ratio}")
+        if self.class_weights not in ("", BALANCED):
+            raise ValueError(f"class_weights is {BALANCED}, or left out: {self.class_weights!r}")
 
     def with_changes(self, changes: Mapping[str, Any]) -> "Recipe":
         """This recipe with some settings replaced; an unknown setting is a ValueError that lists the known ones."""
@@ -48,10 +53,12 @@ class Recipe:
         return replace(self, **values)
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings as plain JSON types; that of data-parallel runs is left out where there is one process."""
+        """All settings as plain JSON types; those that came later than the first records only where they are used."""
         content = asdict(self) | {"betas": list(self.betas)}
         if self.processes == 1:
             del content["processes"]
+        if not self.class_weights:
+            del content["class_weights"]
         return content
 
     def total_steps(self, n_train: int) -> int:

@@ -52,6 +52,7 @@ class Task:
     """A column of the tables: the task's title, its metrics (the primary one apart) and a footnote for readers.
 
     official_rows: how many examples the official train and test splits have, None where there is no such thing.
+    positive, positive_class: name and id of the class that F1 is of, where people's own data name one.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Task:
     metrics: tuple[str, ...] = ()
     footnote: str = ""
     official_rows: tuple[int, int] | None = None
+    positive: str = ""
+    positive_class: int = 1
 
 
 @dataclass(frozen=True)
@@ -252,4 +255,6 @@ def _task(name: str, content: dict[str, Any]) -> Task:
         metrics=tuple(content.get("metrics") or [content["metric"]]),
         footnote=content.get("footnote") or "",
         official_rows=_rows(content["official_rows"]) if "official_rows" in content else None,
+        positive=str(content.get("positive") or ""),
+        positive_class=int(content.get("positive_class", 1)),
     )

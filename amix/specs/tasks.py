@@ -5,14 +5,18 @@ Imports no torch, so that plans and tables can be made without it.
 
 import difflib
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 CORRELATIONS = ("spearman", "pearson")
-METRICS = ("matthews", "accuracy", "f1", *CORRELATIONS)
+ERRORS = ("mae", "rmse")
+"""Metrics on the label's own scale, of which less is better."""
+NUMBER_METRICS = (*CORRELATIONS, *ERRORS)
+CLASS_METRICS = ("accuracy", "matthews", "macro_f1", "weighted_f1", "balanced_accuracy", "roc_auc", "average_precision")
+POSITIVE_METRICS = ("f1",)
+"""Metrics of one class: that of two classes which is meant, or one against all others."""
+METRICS = ("matthews", "accuracy", "f1", *CORRELATIONS, *CLASS_METRICS[2:], *ERRORS)
 
 
 class TaskError(ValueError):
@@ -26,6 +30,8 @@ class Task:
     text names one or two columns. labels are the names of the classes in the order of their ids, None for regression.
     The first metric is the primary one. origin says where rows come from: `glue` (a folder in the layout of
     nyu-mll/glue, or the Hub), `embedded` (written for this project) or `files` (your own train and test file).
+    validation names a dev file of your own, positive the class that f1 is of (the second where empty), encoding that
+    of text files that are not UTF-8.
     """
 
     name: str
@@ -38,6 +44,14 @@ class Task:
     train: str = "train"
     test: str = "validation"
     label: str = "label"
+    validation: str = ""
+    positive: str = ""
+    encoding: str = ""
+
+    @property
+    def positive_class(self) -> int:
+        """Id of the class that f1 is of: the named one, else the second."""
+        return self.labels.index(self.positive) if self.labels and self.positive else 1
 
     @property
     def regression(self) -> bool:
@@ -50,6 +64,8 @@ class Task:
         return 1 if self.labels is None else len(self.labels)
 
 
+LATER = ("validation", "positive", "encoding")
+"""Fields that the first descriptions did not have."""
 ACCEPTABLE = ("unacceptable", "acceptable")
 ENTAILED = ("entailment", "not_entailment")
 EQUIVALENT = ("not_equivalent", "equivalent")
@@ -104,67 +120,62 @@ def find_task(name: str, folder: Path | None = None) -> Task:
 
 
 def read_task(path: Path) -> Task:
-    """A task from a YAML file with the fields name, train, test, text, label, labels and metrics.
+    """A task from a YAML file; amix.specs.task_file.TaskFile says which fields there are.
 
-    labels is left out for regression; train and test are CSV, TSV, JSONL or Parquet files, relative to the YAML file.
+    Errors: TaskError with the file and field.
     """
-    try:
-        # Every value as it is written: labels such as no, yes, 01 would become truth values and numbers.
-        content = yaml.load(path.read_text(), yaml.BaseLoader)
-    except OSError as error:
-        raise TaskError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise TaskError(f"{path}: is not valid YAML ({error})") from error
-    if not isinstance(content, dict):
-        raise TaskError(f"{path}: a task file holds fields such as 'name:' and 'train:'")
-    if content.get("labels") in ("", "null", "~"):
-        del content["labels"]
-    required, optional = {"name", "train", "test", "text"}, {"title", "label", "labels", "metrics"}
-    missing, unknown = sorted(required - set(content)), sorted(set(content) - required - optional)
-    if missing or unknown:
-        parts = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
-        raise TaskError(f"{path}: {'; '.join(parts)} (fields: {', '.join(sorted(required | optional))})")
-    return Task(
-        name=str(content["name"]),
-        title=str(content.get("title", content["name"])),
-        text=_names(content["text"]),
-        labels=_names(content["labels"]) if content.get("labels") else None,
-        metrics=_metrics(path, content),
-        origin="files",
-        folder=str(path.resolve().parent),
-        train=str(content["train"]),
-        test=str(content["test"]),
-        label=str(content.get("label", "label")),
-    )
+    from amix.specs.task_file import read_task_file  # Builds on this module.
+
+    return read_task_file(path)
+
+
+STANDARDISED = b"labels are standardised for training"
+QUOTES_AS_TEXT = b"quotes that are never closed are text"
 
 
 def task_source(task: Task) -> str:
-    """sha256 over the files of a task of your own, so that edited data is run again; "" for the project's tasks."""
+    """sha256 over the description and the data of a task of your own, so that edited data is run again.
+
+    Empty for the project's tasks. What later versions read or train differently from the first one has a mark of its
+    own in the hash, so that old records are not taken for new runs.
+    """
     if task.origin != "files":
         return ""
-    digest = hashlib.sha256(repr(replace(task, folder="")).encode())
-    for name in (task.train, task.test):
-        path = Path(task.folder) / name
-        if not path.is_file():
-            raise TaskError(f"task {task.name}: {path} does not exist")
-        digest.update(path.read_bytes())
+    digest = hashlib.sha256(_described(task).encode())
+    for name in filter(None, (task.train, task.test, task.validation)):
+        for content in _contents(task, name):
+            digest.update(content)
+            if name.lower().endswith(".tsv") and b'"' in content:
+                digest.update(QUOTES_AS_TEXT)
+    if task.regression:
+        digest.update(STANDARDISED)
     return digest.hexdigest()
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    return tuple(str(item) for item in (value if isinstance(value, list) else [value]))
+def _described(task: Task) -> str:
+    """The description without its folder; a field that came later counts only where it is used."""
+    values = {one.name: getattr(replace(task, folder=""), one.name) for one in fields(Task)}
+    return f"Task({', '.join(f'{name}={value!r}' for name, value in values.items() if name not in LATER or value)})"
 
 
-def _metrics(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
-    default = ["accuracy"] if content.get("labels") else ["spearman", "pearson"]
-    metrics = _names(content.get("metrics", default))
-    unknown = [metric for metric in metrics if metric not in METRICS]
-    if unknown:
-        raise TaskError(f"{path}: unknown metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
-    labels = content.get("labels")
-    fitting = ("accuracy", *(("matthews", "f1") if len(labels) == 2 else ("matthews",))) if labels else CORRELATIONS
-    unfit = [metric for metric in metrics if metric not in fitting]
-    if unfit:
-        kind = f"{len(labels)} labels" if labels else "a number as label"
-        raise TaskError(f"{path}: {', '.join(unfit)} is not defined for {kind}; use {', '.join(fitting)}")
-    return metrics
+def _contents(task: Task, name: str) -> Iterator[bytes]:
+    """The bytes of a file, of a folder's files with their names, or the rows of a data set of the Hub."""
+    if name.startswith("hub:"):
+        from amix.data.arrow_rows import open_dataset
+
+        table = open_dataset(name, task.text)
+        yield repr(table.columns).encode()
+        for _, values in table.records():
+            yield repr(values).encode()
+        return
+    path = Path(task.folder) / name
+    if not (path.is_file() or path.is_dir()):
+        raise TaskError(f"task {task.name}: {path} does not exist")
+    try:
+        for file in sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else ():
+            yield str(file.relative_to(path)).encode()
+            yield file.read_bytes()
+        if path.is_file():
+            yield path.read_bytes()
+    except OSError as error:
+        raise TaskError(f"task {task.name}: {path} cannot be read ({error.strerror or error})") from error

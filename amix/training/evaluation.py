@@ -33,4 +33,4 @@ def predict(model: nn.Module, data: Encoded, fit: Fit) -> Predictions:
     outputs = logits.cpu().numpy()
     if not numpy.isfinite(outputs).all():
         raise Diverged(f"stage {fit.stage}, after step {fit.step}: the model's outputs are not finite")
-    return Predictions(outputs, outputs[:, 0] if fit.task.regression else outputs.argmax(axis=1))
+    return Predictions(outputs, data.unscaled(outputs[:, 0]) if fit.task.regression else outputs.argmax(axis=1))

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from amix.data.encoded import Batch, Encoded, training_batches
+from amix.data.metrics import Scores
 from amix.random_streams import array_generator
 from amix.specs.launch import processes
 from amix.specs.recipe import Recipe
@@ -43,7 +44,7 @@ class Best:
     keep_state: bool = True
     score: float = -math.inf
     epoch: int = 0
-    dev: dict[str, float] = field(default_factory=dict)
+    dev: Scores = field(default_factory=dict)
     state: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
@@ -101,10 +102,17 @@ class Fit:
         return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
 
     def task_loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Mean cross-entropy, or mean squared error for regression, in the dtype of the logits."""
+        """Mean cross-entropy, or mean squared error for regression, in the dtype of the logits.
+
+        With class weights, cross-entropies are weighted before their mean over the batch is taken.
+        """
         labels = batch["labels"]
         if self.task.regression:
             loss = functional.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
+        elif self.recipe.class_weights:
+            losses = functional.cross_entropy(logits, labels, reduction="none")
+            weights = balanced_weights(self.train.labels, self.task.outputs).to(losses)
+            loss = (weights[labels] * losses).mean()
         else:
             loss = functional.cross_entropy(logits, labels)
         return loss if processes() == 1 else loss * weight(len(labels), labels.device)
@@ -131,3 +139,19 @@ class Fit:
         order = array_generator(self.seeds.order, "order", self.stage, epoch)
         for positions in training_batches(self.train, self.recipe.batch_size, order):
             yield self.train.batch(share(positions), self.device)
+
+
+def balanced_weights(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Weights of the classes, inversely proportional to their counts, with mean 1 over the examples.
+
+    Args:
+        labels: shape [n], class ids of the training set.
+        classes: how many there are.
+
+    Returns:
+        Shape [classes]; 0 for a class without an example. The same as scikit-learn's `balanced` where all have one
+        (King and Zeng, Political Analysis 2001, weight a case by the inverse of its class's share in the same way).
+    """
+    counts = torch.bincount(labels, minlength=classes)
+    present = counts > 0
+    return torch.where(present, len(labels) / (present.sum() * counts.clamp(min=1)), 0.0)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from amix.data.encoded import Batch
-from amix.data.metrics import score
+from amix.data.metrics import comparable, task_scores
 from amix.random_streams import kept_random_state, seed_dropout
 from amix.specs.launch import rank
 from amix.training.data_parallel import average_, average_gradients, check_same_weights
@@ -86,8 +86,9 @@ def _note_epoch(method: "Method", model: nn.Module, fit: Fit, mean_loss: float) 
     point: dict[str, Any] = {"stage": fit.stage, "step": fit.step, "epoch": fit.epoch + 1, "train_loss": mean_loss}
     if fit.stage == "main" and len(fit.dev):
         evaluated = method.for_evaluation(model, fit)
-        point["dev"] = score(fit.task.metrics, fit.dev.labels.numpy(), predict(evaluated, fit.dev, fit).predictions)
-        primary = point["dev"][fit.task.metrics[0]]
+        found = predict(evaluated, fit.dev, fit)
+        point["dev"] = task_scores(fit.task, fit.dev.labels.numpy(), found.predictions, found.logits)
+        primary = comparable(point["dev"], fit.task.metrics[0])
         if primary > fit.best.score:
             fit.best.score, fit.best.epoch, fit.best.dev = primary, fit.epoch + 1, point["dev"]
             if fit.best.keep_state:

@@ -6,7 +6,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from amix.data.metrics import score
+from amix.data.metrics import task_scores
 from amix.specs.recipe import Recipe
 from amix.training.evaluation import predict
 from amix.training.fit import Fit
@@ -37,7 +37,9 @@ class Linear(Method):
         if len(classes) == 1:
             biases[classes] = 0.0
             return weights, biases
-        logistic = LogisticRegression(C=self.config.C, max_iter=self.config.iterations).fit(features, labels.numpy())
+        weights_of_classes = fit.recipe.class_weights or None
+        solver = LogisticRegression(C=self.config.C, max_iter=self.config.iterations, class_weight=weights_of_classes)
+        logistic = solver.fit(features, labels.numpy())
         # Of two classes scikit-learn gives one row, the logit of the second: half of it each way is the same model.
         rows, offsets = logistic.coef_, logistic.intercept_
         if len(classes) == 2:
@@ -48,11 +50,11 @@ class Linear(Method):
     def note(self, model: Model, fit: Fit) -> None:
         """Write the one point of the curve: the loss on the training set, and the dev score."""
         logits = torch.from_numpy(predict(model, fit.train, fit).logits)
-        loss = float(fit.task_loss(logits, {"labels": fit.train.labels}))
+        loss = float(fit.task_loss(logits, {"labels": fit.train.targets}))
         point: dict[str, Any] = {"stage": fit.stage, "step": 0, "epoch": 1, "train_loss": loss}
         if len(fit.dev):
-            found = predict(model, fit.dev, fit).predictions
-            point["dev"] = score(fit.task.metrics, fit.dev.labels.numpy(), found)
+            found = predict(model, fit.dev, fit)
+            point["dev"] = task_scores(fit.task, fit.dev.labels.numpy(), found.predictions, found.logits)
             fit.best.epoch = 1
         fit.curve.append(point)
 

@@ -52,7 +52,7 @@ class FrozenLogistic(Linear):
             mean, deviation = numpy.zeros(features.shape[1]), numpy.ones(features.shape[1])
             if self.config.standardise:
                 mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-12
-            weights, biases = self.solve((features - mean) / deviation, fit.train.labels, fit)
+            weights, biases = self.solve((features - mean) / deviation, fit.train.targets, fit)
             weights = weights / deviation
             write(self.last.weight, weights)
             write(self.last.bias, biases - weights @ mean)

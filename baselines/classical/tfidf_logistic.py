@@ -80,7 +80,7 @@ class TfidfLogistic(Linear):
         with fit.cost.timed("train"):
             transformer = TfidfTransformer()
             features = transformer.fit_transform(token_counts(fit.train, bag.weight.num_embeddings))
-            weights, biases = self.solve(features, fit.train.labels, fit)
+            weights, biases = self.solve(features, fit.train.targets, fit)
             write(bag.idf, transformer.idf_)
             write(bag.weight.weight, weights.T)
             write(bag.bias, biases)

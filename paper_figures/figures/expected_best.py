@@ -50,7 +50,7 @@ def expected_best(results: Results, size: str) -> Drawing | None:
         axes.set_title(plain(entry.title))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("seeds tried, n")
-        axes.set_ylabel(f"best {metric_words(entry.metric)} × 100")
+        axes.set_ylabel(f"best {metric_words(entry.metric, entry.positive)} × 100")
     legend(figure, [label for label in plan.labels if label in set(data["label"])], plan, lines=True)
     return Drawing(
         figure,

@@ -29,7 +29,7 @@ def learning_curves(results: Results, size: str) -> Drawing | None:
             axes.plot(mean.index, mean, color=look.colour, linewidth=1.8)
         axes.set_title(plain(task.title))
         axes.set_xlabel("epoch of the last stage")
-        axes.set_ylabel(f"dev {metric_words(task.metric)} × 100")
+        axes.set_ylabel(f"dev {metric_words(task.metric, task.positive)} × 100")
     legend(figure, chosen, plan, lines=True)
     return Drawing(
         figure,

@@ -28,7 +28,7 @@ def mean_against_spread(results: Results, size: str) -> Drawing | None:
         points(axes, here["std"], here["mean"], [look[label] for label in here["label"]])
         axes.set_title(plain(task.title))
         axes.set_xlabel("std over seeds")
-        axes.set_ylabel(f"mean {metric_words(task.metric)} × 100")
+        axes.set_ylabel(f"mean {metric_words(task.metric, task.positive)} × 100")
         axes.set_xlim(0, 1.12 * here["std"].max() or 1)
     legend(figure, [label for label in plan.labels if label in set(data["label"])], plan)
     return Drawing(

@@ -50,7 +50,7 @@ def score_against_size(results: Results) -> Drawing | None:
         axes.minorticks_off()
         axes.set_title(plain(task.title))
         axes.set_xlabel("training examples N")
-        axes.set_ylabel(f"{metric_words(task.metric)} × 100")
+        axes.set_ylabel(f"{metric_words(task.metric, task.positive)} × 100")
     legend(figure, list(plan.labels), plan, lines=True)
     return Drawing(
         figure,

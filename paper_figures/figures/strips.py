@@ -89,6 +89,6 @@ def _heights(row: int, count: int) -> np.ndarray:
 
 def _dress(axes: Axes, task: Task, majority: float) -> None:
     axes.set_title(plain(task.title))
-    axes.set_xlabel(f"{metric_words(task.metric)} × 100")
+    axes.set_xlabel(f"{metric_words(task.metric, task.positive)} × 100")
     if not math.isnan(majority):
         axes.axvline(majority, color="0.35", linestyle="--", linewidth=0.8)

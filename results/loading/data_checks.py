@@ -45,15 +45,37 @@ def _examples(record: dict[str, Any]) -> Examples | None:
 
 
 def with_data_notes(plan: Plan, records: Mapping[str, dict[str, Any]]) -> Plan:
-    """The plan with a footnote at every task of which the runs had less than the official splits."""
+    """The plan with a footnote at every task of which the runs had less than the official splits.
+
+    Warnings about people's own data stand there too.
+    """
+    warned: dict[str, dict[str, None]] = {}
     sizes: dict[str, tuple[int | None, int | None]] = {}
     tested = plan.protocol.split == "test"
     for key, record in records.items():
         data = record.get("data") or {}
         pool, test = sizes.get(plan.runs[key].task, (None, None))
         sizes[plan.runs[key].task] = (data.get("n_pool", pool), data.get("n_test", test) if tested else None)
+        warned.setdefault(plan.runs[key].task, {}).update(dict.fromkeys(_warnings(data)))
     tasks = {name: _noted(task, *sizes.get(name, (None, None))) for name, task in plan.tasks.items()}
-    return replace(plan, tasks=tasks)
+    return replace(plan, tasks={name: _warned(task, list(warned.get(name, {}))) for name, task in tasks.items()})
+
+
+MOST_WARNINGS = 8
+
+
+def _warnings(data: dict[str, Any]) -> list[str]:
+    """What a run's record warns of in its data; anything else there is ignored."""
+    findings = data.get("findings")
+    found = [one for one in findings if isinstance(one, dict)] if isinstance(findings, list) else []
+    return [str(one.get("said")) for one in found if one.get("severity") == "warning"]
+
+
+def _warned(task: Task, warnings: list[str]) -> Task:
+    if not warnings:
+        return task
+    more = [f"and {len(warnings) - MOST_WARNINGS} more warnings"] * (len(warnings) > MOST_WARNINGS)
+    return replace(task, footnote="; ".join([*filter(None, [task.footnote]), *warnings[:MOST_WARNINGS], *more]))
 
 
 def _noted(task: Task, pool: int | None, test: int | None) -> Task:

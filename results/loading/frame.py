@@ -206,10 +206,9 @@ def metric_scores(results: Results) -> pd.DataFrame:
         run = results.plan.runs[key]
         for selection, splits in (record.get("scores") or {}).items():
             for split in ("dev", "test"):
-                for metric, value in (splits.get(split) or {}).items():
-                    rows.append(
-                        (key, run.label, run.task, run.size, run.seed, selection, split, metric, POINTS * value)
-                    )
+                for metric in splits.get(split) or {}:
+                    points = _points(splits[split], metric)
+                    rows.append((key, run.label, run.task, run.size, run.seed, selection, split, metric, points))
     columns = ["key", "label", "task", "size", "seed", "selection", "split", "metric", "score"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -5,14 +5,29 @@ from collections.abc import Iterable
 
 from amix.specs.run_plan import FULL, Plan
 
-METRICS = {"matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson"}
+METRICS = {
+    "matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson",
+    "macro_f1": "macro F1", "weighted_f1": "weighted F1", "balanced_accuracy": "balanced accuracy",
+    "roc_auc": "ROC AUC", "average_precision": "average precision", "mae": "MAE", "rmse": "RMSE",
+}  # fmt: skip
+OF_ONE_CLASS = ("f1",)
+OWN_UNIT = ("mae", "rmse")
+"""Metrics in the unit of the label, which are not multiplied by 100."""
 ENDPOINTS = {"score": "each task's score", "log_loss": "log-loss", "brier": "Brier score", "ece": "calibration error"}
 SELECTIONS = {"last": "the last step", "best_dev": "the epoch best on dev"}
 
 
-def metric_words(metric: str) -> str:
-    """The metric's name for readers."""
-    return METRICS.get(metric, metric)
+def metric_words(metric: str, positive: str = "") -> str:
+    """The metric's name for readers; with the class it is of, where that is named."""
+    name = METRICS.get(metric, metric)
+    return f"{name} ({positive})" if positive and metric in OF_ONE_CLASS else name
+
+
+def score_words(metric: str, value: float | None) -> str:
+    """A score for the terminal: times 100, but for errors in the label's unit; a word where the data define none."""
+    if value is None:
+        return "undefined"
+    return f"{value:.4g}" if metric in OWN_UNIT else f"{100 * value:.1f}"
 
 
 def selection_words(selection: str) -> str:

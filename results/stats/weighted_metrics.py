@@ -4,7 +4,7 @@ Every function takes weights (draws, examples), labels (examples,), predictions 
 (draws, seeds). A resample is never materialised, which makes thousands of them cheap.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy
 from numpy.typing import NDArray
@@ -65,12 +65,51 @@ def spearman(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
     return scores
 
 
+def macro_f1(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
+    """Mean over the classes that occur or are predicted of each one's F1."""
+    sums = numpy.zeros((weights.shape[0], predictions.shape[0]))
+    present = numpy.zeros_like(sums)
+    for score, occurs, _ in _by_class(weights, labels, predictions):
+        sums += score
+        present += occurs
+    return _ratio(sums, present)
+
+
+def weighted_f1(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
+    """Mean of the classes' F1, each with the share of its examples."""
+    parts = [share * score for score, _, share in _by_class(weights, labels, predictions)]
+    return numpy.sum(parts, axis=0)
+
+
+def balanced_accuracy(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
+    """Mean over the classes that occur of the share of each that is found."""
+    sums = numpy.zeros((weights.shape[0], predictions.shape[0]))
+    present = numpy.zeros_like(sums)
+    for label in numpy.unique(labels):
+        actual = _mean(weights, (labels == label)[None])
+        sums += _ratio(_mean(weights, (predictions == label) & (labels == label)), actual + numpy.zeros_like(sums))
+        present += actual > 0
+    return _ratio(sums, present)
+
+
+def _by_class(weights: Matrix, labels: Vector, predictions: Matrix) -> Iterator[tuple[Matrix, Matrix, Matrix]]:
+    """F1 of each class, whether it occurs or is predicted (draws, seeds), and the share of its examples (draws, 1)."""
+    for label in numpy.union1d(labels, predictions):
+        actual = _mean(weights, (labels == label)[None])
+        both = _mean(weights, predictions == label) + actual
+        score = _ratio(2 * _mean(weights, (predictions == label) & (labels == label)), both)
+        yield score, (both > 0).astype(numpy.float64), actual
+
+
 METRICS: dict[str, Callable[[Matrix, Vector, Matrix], Matrix]] = {
     "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
     "f1": f1,
+    "macro_f1": macro_f1,
     "matthews": matthews,
     "pearson": pearson,
     "spearman": spearman,
+    "weighted_f1": weighted_f1,
 }
 
 

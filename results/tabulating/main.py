@@ -120,7 +120,12 @@ def _task_block(results: Results, size: str, task: str, seeds: int, tests: Tests
     places: list[Place] = [(size, task, label) for label in plan.labels]
     methods = [score_cell(cells.get(place), seeds, tests.marks.get(place[1:], "")) for place in places]
     return Block(
-        Column(entry.title, metric_words(entry.metric), SCORE, notes=(entry.footnote,) if entry.footnote else ()),
+        Column(
+            entry.title,
+            metric_words(entry.metric, entry.positive),
+            SCORE,
+            notes=(entry.footnote,) if entry.footnote else (),
+        ),
         Cell(majority_score(cells, size, task)),
         rank_column(methods, SCORE, [label in ranked for label in plan.labels]),
         tests.detectable.get(task, BLANK),

@@ -27,9 +27,8 @@ def sizes_table(results: Results) -> Table | None:
             if score_matrix(results, size, task.name).empty:
                 continue
             footnote = (task.footnote,) if task.footnote else ()
-            columns.append(
-                Column(f"N = {size}", "", SCORE, group=f"{task.title} ({metric_words(task.metric)})", notes=footnote)
-            )
+            metric = metric_words(task.metric, task.positive)
+            columns.append(Column(f"N = {size}", "", SCORE, group=f"{task.title} ({metric})", notes=footnote))
             column = [
                 score_cell(cells.get(place), seeds, STAR if place in starred else "")
                 for place in ((size, task.name, label) for label in plan.labels)

@@ -123,9 +123,13 @@ def _estimates(results: Results, size: str, task: str) -> dict[str, Estimate]:
             stacks[label] = np.stack([one["predictions"] for one in arrays])
     if truth is None or plan.protocol.reference not in stacks:
         return {}
-    return _resampled(
-        stacks, truth, plan.tasks[task].metric, plan.protocol.reference, seed=list(plan.tasks).index(task)
-    )
+    entry = plan.tasks[task]
+    if entry.metric not in METRICS:  # Made of probabilities, of which records keep those of one split only.
+        return {}
+    if entry.metric == "f1":  # Of class 1 there.
+        stacks = {label: (one == entry.positive_class).astype(float) for label, one in stacks.items()}
+        truth = (truth == entry.positive_class).astype(float)
+    return _resampled(stacks, truth, entry.metric, plan.protocol.reference, seed=list(plan.tasks).index(task))
 
 
 def _resampled(stacks: Predictions, truth: NDArray[Any], metric: str, reference: str, seed: int) -> dict[str, Estimate]:

@@ -49,7 +49,7 @@ def tuning_table(results: Results, size: str) -> Table:
             Column("Method"),
             Column("Tried", "settings", ".0f"),
             Column("Chosen", text=True),
-            *(Column(task.title, metric_words(task.metric), SCORE) for task in plan.tasks.values()),
+            *(Column(task.title, metric_words(task.metric, task.positive), SCORE) for task in plan.tasks.values()),
             *(Column(f"n = {n}", "", SCORE, group="Expected best") for n in budgets),
         ),
         rows=tuple(rows),
@@ -78,7 +78,7 @@ def trials_table(results: Results, size: str) -> Table:
         columns=(
             Column("Method"),
             Column("Setting", text=True),
-            *(Column(task.title, metric_words(task.metric), SCORE) for task in plan.tasks.values()),
+            *(Column(task.title, metric_words(task.metric, task.positive), SCORE) for task in plan.tasks.values()),
             Column("Average", "of tasks", SCORE),
         ),
         rows=tuple(rows),

@@ -10,6 +10,7 @@ from amix.specs.launch import processes, rank
 from amix.specs.run_spec import OUT_OF_DOMAIN
 from amix.specs.store import Store
 from results.loading.layout import Layout
+from results.loading.wording import score_words
 from runners.cli.options import (
     DEFAULT_ENCODER,
     GlueOption,
@@ -120,7 +121,8 @@ def _show(run: "PlannedRun", store: Store, outcome: "Outcome") -> None:
     console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip())
     for rule, scores in record["scores"].items():
         for split in ("dev", "test"):
-            values = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in scores.get(split, {}).items())
+            found = scores.get(split, {}).items()
+            values = ", ".join(f"{metric} {score_words(metric, value)}" for metric, value in found)
             console.print(f"  {rule} {split}: {values}" if values else f"  {rule} {split}: -")
         for name, values in scores.get(OUT_OF_DOMAIN, {}).items():
             said = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in values.items())

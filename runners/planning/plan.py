@@ -146,6 +146,8 @@ def _planned(
         subset=suite.subset,
         seed_sources=suite.seed_sources.get(seed, {}),
     )
+    if recipe.class_weights and task.regression:
+        raise SuiteError(f"training: class_weights needs classes, and the label of task {task.name} is a number")
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
     passes = method(method.Config(**settings)).relative_passes(examples, recipe)
     tested = OFFICIAL_ROWS[task.name][1] if task.name in OFFICIAL_ROWS else EXAMPLES_OF_A_TEST_SPLIT
@@ -217,8 +219,16 @@ def _task_entry(task: Task, suite: Suite) -> dict[str, Any]:
         "title": task.title,
         "footnote": "; ".join(note for note in notes if note),
         **({"official_rows": list(OFFICIAL_ROWS[task.name])} if task.name in OFFICIAL_ROWS else {}),
+        **_positive(task),
         "higher_is_better": True,
     }
+
+
+def _positive(task: Task) -> dict[str, Any]:
+    """The class that F1 is of, where readers cannot know it."""
+    if task.origin != "files" or "f1" not in task.metrics or task.labels is None:
+        return {}
+    return {"positive": task.labels[task.positive_class], "positive_class": task.positive_class}
 
 
 def _other_sets(suite: Suite) -> list[dict[str, Any]]:

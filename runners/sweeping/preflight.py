@@ -9,6 +9,7 @@ from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
 from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import sets_for
+from runners.cli.check_commands import show_before_a_run
 from runners.planning.plan import Plan, examples_of
 from runners.planning.planned_run import PlannedRun
 
@@ -31,9 +32,15 @@ def check_inputs(
             continue
         labels = load_rows(task, task.train, folder)["label"].to_numpy()
         load_rows(task, task.test, folder)
+        if task.origin == "files":
+            show_before_a_run(
+                task, plan.suite.seeds, [examples_of(task, size) for size in plan.suite.sizes], plan.suite.subset
+            )
         for size in plan.suite.sizes:
             try:
-                subset_positions(labels, examples_of(task, size), plan.suite.seeds[0], plan.suite.subset)
+                subset_positions(
+                    labels, examples_of(task, size), plan.suite.seeds[0], plan.suite.subset, bool(task.validation)
+                )
             except DataError as error:
                 raise DataError(f"task {task.name}: {error}") from error
         for one in () if plan.suite.protocol.split == "dev" else sets_for(task.name, plan.suite.out_of_domain):

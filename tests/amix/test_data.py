@@ -43,13 +43,13 @@ def test_a_split_in_several_files_is_read_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"sentence": None}, ["no column sentence", "columns there: label, idx"]),
+        ({"sentence": None}, ["no column 'sentence'", "columns there: 'label', 'idx'"]),
         (
             {"label": [1, 2, 0]},
             ["column label", "2 is none of the labels unacceptable, acceptable", "1 such rows in 3"],
         ),
         ({"label": [1, -1, -1]}, ["-1 is none of the labels", "2 such rows in 3"]),
-        ({"sentence": ["it sings", " ", "a tree"]}, ["line 2, column sentence", "an empty text"]),
+        ({"sentence": ["it sings", " ", "a tree"]}, ["row 2, column sentence", "an empty text"]),
         ({"sentence": [], "label": [], "idx": []}, ["has no rows"]),
     ],
 )
@@ -171,7 +171,7 @@ def test_a_missing_text_is_an_error_before_anything_trains(tmp_path: Path) -> No
         (".csv", "first,second,label\na,b,yes\nc,d,maybe\n", "train.csv, line 3, column label: 'maybe'"),
         (".tsv", "first\tsecond\tlabel\na\tb\tyes\n\td\tno\n", "train.tsv, line 3, column first"),
         (".jsonl", '{"first": "a", "second": "b", "label": "nay"}\n', "train.jsonl, line 1, column label: 'nay'"),
-        (".csv", "first,label\na,yes\n", "train.csv: no column second; columns there: first, label"),
+        (".csv", "first,label\na,yes\n", "train.csv: no column 'second'; columns there: 'first', 'label'"),
         (".csv", "first,second,label\n", "train.csv: has no rows"),
     ],
 )
@@ -195,7 +195,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="absent.csv: cannot be read"):
         load_rows(task, "absent.csv")
     (tmp_path / "rows.xlsx").write_text("")
-    with pytest.raises(DataError, match="rows.xlsx: unknown kind of file; use .csv, .tsv, .jsonl, .parquet"):
+    with pytest.raises(DataError, match="rows.xlsx: unknown kind of file; use .csv, .tsv, .*CSV UTF-8"):
         load_rows(task, "rows.xlsx")
 
 

@@ -10,6 +10,7 @@ from amix.specs.store import digest
 from helpers import synthetic_records
 from results.loading.frame import load
 from results.loading.layout import Layout
+from results.loading.wording import metric_words, score_words
 from results.tabulating.main import main_table
 
 TOY = synthetic_records.Suite()
@@ -53,3 +54,28 @@ def test_a_smaller_copy_of_the_data_is_a_footnote(tmp_path: Path) -> None:
         "training subsets drawn from 1,000 of the 2,490 official examples",
     )
     assert notes["CoLA"] == ()
+
+
+def test_warnings_about_ones_own_data_are_footnotes_wherever_a_score_stands(tmp_path: Path) -> None:
+    layout = synthetic_records.write(TOY, tmp_path)
+    task, other = TOY.tasks[:2]
+    findings = [
+        {"severity": "warning", "about": "test in train", "said": "3 of 60 texts are in train too"},
+        {"severity": "note", "about": "rows", "said": "60 rows"},
+        "nonsense",
+    ]
+    with_data(layout, TOY.methods[0], task, TOY.seeds[0], findings=findings)
+    with_data(layout, TOY.methods[0], other, TOY.seeds[0], findings=7)
+    tasks = load(TOY.name, layout).plan.tasks
+    assert "3 of 60 texts are in train too" in tasks[task].footnote
+    assert "60 rows" not in tasks[task].footnote.replace("3 of 60 texts", "")
+    assert "train too" not in tasks[other].footnote
+
+
+def test_f1_names_its_class_and_undefined_scores_are_words() -> None:
+    assert metric_words("f1", "spam") == "F1 (spam)"
+    assert metric_words("f1") == "F1"
+    assert metric_words("accuracy", "spam") == "accuracy"
+    assert score_words("f1", None) == "undefined"
+    assert score_words("f1", 0.5) == "50.0"
+    assert score_words("mae", 1234.56) == "1235"

@@ -5,7 +5,7 @@ from itertools import product
 import numpy
 import pytest
 from scipy import stats
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, recall_score
 
 from results import stats as statistics
 from results.stats.weighted_metrics import METRICS
@@ -152,6 +152,9 @@ SCORERS = {
     "matthews": matthews_corrcoef,
     "pearson": lambda y, p: stats.pearsonr(y, p)[0],
     "spearman": lambda y, p: stats.spearmanr(y, p)[0],
+    "macro_f1": lambda y, p: f1_score(y, p, average="macro", zero_division=0.0),
+    "weighted_f1": lambda y, p: f1_score(y, p, average="weighted", zero_division=0.0),
+    "balanced_accuracy": lambda y, p: recall_score(y, p, labels=numpy.unique(y), average="macro"),
 }
 
 
@@ -163,7 +166,7 @@ def test_weighted_metric_is_the_metric_of_the_resample(metric: str) -> None:
         labels = generator.normal(3, 1, examples).round(1)
         predictions = labels + generator.normal(0, 1, (3, examples)).round(1)
     else:
-        classes = 3 if metric == "matthews" else 2
+        classes = 2 if metric in ("accuracy", "f1") else 3
         labels = generator.integers(0, classes, examples)
         predictions = numpy.where(generator.random((3, examples)) < 0.3, 0, labels)
     drawn = generator.integers(0, examples, (5, examples))
@@ -213,5 +216,5 @@ def test_two_way_bootstrap_refuses_what_does_not_fit() -> None:
         statistics.two_way_bootstrap(table, table[:1], labels, "accuracy")
     with pytest.raises(ValueError, match="do not match"):
         statistics.two_way_bootstrap(table, table, labels[:3], "accuracy")
-    with pytest.raises(ValueError, match="accuracy, f1, matthews"):
+    with pytest.raises(ValueError, match="accuracy, balanced_accuracy, f1, "):
         statistics.two_way_bootstrap(table, table, labels, "bleu")

@@ -27,7 +27,20 @@ from runners.sweeping import interrupts
 from runners.sweeping.state import Todo
 
 ROOT = Path(__file__).parents[2]
-VERBS = ("plan", "sweep", "all", "run", "export", "collect", "figures", "report", "methods", "tasks", "encoders")
+VERBS = (
+    "plan",
+    "sweep",
+    "all",
+    "run",
+    "export",
+    "collect",
+    "figures",
+    "report",
+    "methods",
+    "tasks",
+    "encoders",
+    "check",
+)
 
 
 def call(*arguments: str | Path) -> Result:

@@ -1,0 +1,155 @@
+"""Parquet files and Hugging Face data sets: typed columns, read in batches. No code of a data set is ever run."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow
+import pyarrow.parquet
+
+from amix.specs.data_errors import DataError, at, no_column, quoted, shown
+from amix.specs.file_encoding import refuse_special
+
+HUB = "hub:"
+"""`hub:owner/name:split` or `hub:owner/name:configuration:split` is a data set of the Hugging Face Hub."""
+BATCH = 4096
+
+
+class _Batches(Protocol):
+    """Where record batches come from, as often as they are asked for."""
+
+    def __call__(self) -> Iterable[pyarrow.RecordBatch | pyarrow.Table]: ...
+
+
+@dataclass(frozen=True)
+class ArrowRows:
+    """Typed columns; records() gives their rows, counted from 1.
+
+    Attributes:
+        classes: names of classes by column, where a data set stores numbers for them.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: int
+    batches: _Batches
+    classes: dict[str, list[str]]
+    notes: tuple[str, ...] = ()
+    unit: str = "row"
+
+    def records(self) -> Iterator[tuple[int, Sequence[Any]]]:
+        """The number of each row and its values, bytes as the UTF-8 texts that they hold."""
+        row = 0
+        for batch in self.batches():
+            columns = [self._values(name, batch.column(place), row) for place, name in enumerate(self.columns)]
+            for values in zip(*columns, strict=True):
+                row += 1
+                yield row, values
+        if row != self.rows:
+            raise DataError(f"{self.name}: says that it has {self.rows} rows, and {row} were read; save it anew")
+
+    def _values(self, name: str, column: Any, before: int) -> list[Any]:
+        values: list[Any] = column.to_pylist()
+        for place, value in enumerate(values):
+            if isinstance(value, bytes):
+                try:
+                    values[place] = value.decode()
+                except UnicodeDecodeError as error:
+                    where = f"{at(self.name, before + place + 1, 'row')}, column {name}"
+                    raise DataError(f"{where}: {shown(value)} is binary and no UTF-8 text; store texts") from error
+            elif name in self.classes and isinstance(value, int) and 0 <= value < len(self.classes[name]):
+                values[place] = self.classes[name][value]
+        return values
+
+
+def open_parquet(path: Path, needed: Sequence[str] = ()) -> ArrowRows:
+    """A Parquet file whose needed columns are there.
+
+    Raises:
+        DataError: with the file and what to do.
+    """
+    refuse_special(path)
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            names, rows = file.schema_arrow.names, file.metadata.num_rows
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path}: is no Parquet file that can be read ({_first_line(error)})") from error
+    columns = _columns(str(path), names, needed)
+    if rows == 0:
+        raise DataError(f"{path}: has no rows")
+
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        try:
+            with pyarrow.parquet.ParquetFile(path) as file:
+                yield from file.iter_batches(BATCH)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise DataError(f"{path}: is damaged ({_first_line(error)})") from error
+
+    return ArrowRows(str(path), columns, rows, batches, {})
+
+
+def open_dataset(source: str | Path, needed: Sequence[str] = ()) -> ArrowRows:
+    """A data set saved with `datasets`' save_to_disk, or one of the Hub (see HUB).
+
+    Raises:
+        DataError: with the folder or name, what is there, and what to do.
+    """
+    import datasets  # Imported here because it takes a second that files need not wait for.
+
+    loaded = _from_hub(str(source)) if str(source).startswith(HUB) else _from_folder(Path(source))
+    assert isinstance(loaded, datasets.Dataset)
+    columns = _columns(str(source), loaded.column_names, needed)
+    if len(loaded) == 0:
+        raise DataError(f"{source}: has no rows")
+    classes = {
+        name: list(feature.names)
+        for name, feature in loaded.features.items()
+        if isinstance(feature, datasets.ClassLabel)
+    }
+    typed = loaded.with_format("arrow")
+    return ArrowRows(str(source), columns, len(loaded), lambda: typed.iter(BATCH), classes)
+
+
+def _from_folder(folder: Path) -> Any:
+    import datasets
+
+    if (folder / "dataset_dict.json").is_file():
+        splits = ", ".join(sorted(str(path) for path in folder.iterdir() if path.is_dir()))
+        raise DataError(f"{folder}: holds several splits; give one of them: {splits}")
+    if not (folder / "state.json").is_file():
+        raise DataError(f"{folder}: is a folder, but none that save_to_disk of Hugging Face's datasets wrote")
+    try:
+        return datasets.load_from_disk(folder)
+    except Exception as error:  # Whatever a damaged folder makes the library raise.
+        raise DataError(f"{folder}: the data set cannot be read ({_first_line(error)}); save it anew") from error
+
+
+def _from_hub(source: str) -> Any:
+    import datasets
+
+    name, *rest = source.removeprefix(HUB).split(":")
+    if not name or len(rest) not in (1, 2):
+        raise DataError(f"{shown(source)}: a data set of the Hub is written as {HUB}owner/name:split")
+    try:
+        return datasets.load_dataset(name, *rest[:-1], split=rest[-1])
+    except Exception as error:  # No connection, no such name or split, a data set that is only a script, …
+        raise DataError(
+            f"{source}: could not be loaded from the Hub ({_first_line(error)}); "
+            "check the name and the connection, or save it to a folder"
+        ) from error
+
+
+def _columns(name: str, names: Sequence[str], needed: Sequence[str]) -> tuple[str, ...]:
+    stripped = tuple(one.strip() for one in names)
+    repeated = sorted({one for one in stripped if one and stripped.count(one) > 1})
+    if repeated:
+        raise DataError(f"{name}: the column {quoted(repeated)} is there more than once")
+    missing = [one for one in needed if one not in stripped]
+    if missing:
+        raise no_column(name, missing, stripped)
+    return stripped
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,96 @@
+"""A task from one file: which column is the text, which the label, and whether labels are classes or numbers."""
+
+import re
+from pathlib import Path
+
+from amix.data.arrow_rows import HUB
+from amix.data.table_files import open_table, read_table
+from amix.specs.data_errors import DataError, no_column, quoted, shown
+from amix.specs.tasks import Task
+from amix.specs.yaml_files import is_safe_name
+
+LABEL = "label"
+LONGEST_LABEL = 60
+MOST_CLASSES = 200
+"""More different labels than this are an id or a free text."""
+NUMBERS_FROM = 12
+"""Whole numbers with at least so many different values are a quantity; with fewer, names of classes."""
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+def task_of_file(
+    source: str | Path, text: tuple[str, ...] = (), label: str = "", encoding: str = "", test: str = ""
+) -> Task:
+    """Describe a file's rows as a task.
+
+    Args:
+        source: a file, a folder of save_to_disk, or hub:owner/name:split.
+        text: one or two text columns; where none is given, the only one beside the label.
+        label: the label column; where it is not given, the one of this name.
+        encoding: of a text file that is neither UTF-8 nor begins with a mark.
+        test: a test file; without one the task has none.
+
+    Returns:
+        A task whose labels are the classes found, in alphabetical order, or None where they are numbers.
+
+    Raises:
+        DataError: with the columns there are, and what to give.
+    """
+    hub = str(source).startswith(HUB)
+    path = str(source) if hub else str(Path(source).resolve())
+    label = label or LABEL
+    columns = [
+        name for name in open_table(source, text, encoding, lambda row: _is_name(row.get(label, ""))).columns if name
+    ]
+    if label not in columns:
+        raise no_column(str(source), [label], columns, "; name it with --label")
+    if not text:
+        others = [name for name in columns if name != label]
+        if len(others) != 1:
+            raise DataError(
+                f"{source}: which column is the text? Name it with --text; columns there: {quoted(columns)}"
+            )
+        text = (others[0],)
+    if not 1 <= len(text) <= 2 or label in text or len(set(text)) != len(text):
+        raise DataError(f"--text names one column, or two for pairs, and not the label: {quoted(text)}")
+    name = re.sub(r"[^\w.+-]+", "-", Path(path).stem if not hub else path.split(":")[1]).strip("-._") or "data"
+    labels = _classes(source, label, encoding)
+    return Task(
+        name=name if is_safe_name(name) else "data",
+        title=name,
+        text=text,
+        labels=labels,
+        metrics=("accuracy",) if labels else ("spearman", "pearson"),
+        origin="files",
+        folder="" if hub else str(Path(path).parent),
+        train=path if hub else Path(path).name,
+        test=str(Path(test).resolve()) if test and not test.startswith(HUB) else test,
+        label=label,
+        encoding=encoding,
+    )
+
+
+def _is_name(label: str) -> bool:
+    """Whether this can be the label of a row rather than the rest of a sentence."""
+    return bool(label) and label == label.strip() and '"' not in label and len(label) <= LONGEST_LABEL
+
+
+def _classes(source: str | Path, label: str, encoding: str) -> tuple[str, ...] | None:
+    """The classes, or None where the labels are numbers."""
+    column = read_table(source, (label,), encoding, lambda row: _is_name(row[label]))[label]
+    found: dict[str, int] = {}
+    for value in column:
+        if isinstance(value, list | dict):
+            raise DataError(f"{source}: {shown(value)} is no single label: one label a text; several are not supported")
+        written = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value).strip()
+        found[written] = found.get(written, 0) + 1
+    numbers = all(_NUMBER.fullmatch(name) for name in found)
+    whole = numbers and all(float(name).is_integer() for name in found)
+    if numbers and (not whole or len(found) >= NUMBERS_FROM):
+        return None
+    if len(found) > MOST_CLASSES or len(found) > max(2, len(column) // 2):
+        raise DataError(
+            f"{source}: column {shown(label)} has {len(found)} different values in {len(column)} rows, which are "
+            "neither classes nor numbers; name another with --label"
+        )
+    return tuple(sorted((name for name in found if name), key=lambda name: (float(name) if numbers else 0.0, name)))
