@@ -23,9 +23,9 @@ from paper_figures.figures.score_against_size import score_against_size
 from paper_figures.figures.search_losses import search_losses
 from paper_figures.figures.strips import strips
 from paper_figures.style import FORMATS, Drawing, save, style
-from results.analysis.preregistration import MARK, departures, seeds_sentence
 from results.loading.frame import Results, fingerprint, load
 from results.loading.layout import MANIFEST, Layout
+from results.loading.preregistration import MARK, departures, seeds_sentence
 
 PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
     "forest": forest,

@@ -129,13 +129,13 @@ def load_splits(
     return replace(_standardised(task, splits), findings=tuple(one.as_dict() for one in by_severity(seen)))
 
 
-_FINDINGS: dict[tuple[Task, str, int], list[Finding]] = {}
+_FINDINGS: dict[tuple[Task, Hashable, int], list[Finding]] = {}
 MOST_LOOKED_AT = 5000
 """Texts of which it is counted how many are cut."""
 
 
 def own_findings(
-    task: Task, tokenizer: Tokenizer | None = None, encoder: str = "", max_length: int = 0
+    task: Task, tokenizer: Tokenizer | None = None, encoder: Hashable = "", max_length: int = 0
 ) -> list[Finding]:
     """What the checks find in the files of one's own task; with a tokenizer also how many texts are cut."""
     if (task, encoder, max_length) not in _FINDINGS:

@@ -4,9 +4,7 @@ Imports no torch, so that plans and tables can be made without it.
 """
 
 import difflib
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 CORRELATIONS = ("spearman", "pearson")
@@ -127,55 +125,3 @@ def read_task(path: Path) -> Task:
     from amix.specs.task_file import read_task_file  # Builds on this module.
 
     return read_task_file(path)
-
-
-STANDARDISED = b"labels are standardised for training"
-QUOTES_AS_TEXT = b"quotes that are never closed are text"
-
-
-def task_source(task: Task) -> str:
-    """sha256 over the description and the data of a task of your own, so that edited data is run again.
-
-    Empty for the project's tasks. What later versions read or train differently from the first one has a mark of its
-    own in the hash, so that old records are not taken for new runs.
-    """
-    if task.origin != "files":
-        return ""
-    digest = hashlib.sha256(_described(task).encode())
-    for name in filter(None, (task.train, task.test, task.validation)):
-        for content in _contents(task, name):
-            digest.update(content)
-            if name.lower().endswith(".tsv") and b'"' in content:
-                digest.update(QUOTES_AS_TEXT)
-    if task.regression:
-        digest.update(STANDARDISED)
-    return digest.hexdigest()
-
-
-def _described(task: Task) -> str:
-    """The description without its folder; a field that came later counts only where it is used."""
-    values = {one.name: getattr(replace(task, folder=""), one.name) for one in fields(Task)}
-    return f"Task({', '.join(f'{name}={value!r}' for name, value in values.items() if name not in LATER or value)})"
-
-
-def _contents(task: Task, name: str) -> Iterator[bytes]:
-    """The bytes of a file, of a folder's files with their names, or the rows of a data set of the Hub."""
-    if name.startswith("hub:"):
-        from amix.data.arrow_rows import open_dataset
-
-        table = open_dataset(name, task.text)
-        yield repr(table.columns).encode()
-        for _, values in table.records():
-            yield repr(values).encode()
-        return
-    path = Path(task.folder) / name
-    if not (path.is_file() or path.is_dir()):
-        raise TaskError(f"task {task.name}: {path} does not exist")
-    try:
-        for file in sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else ():
-            yield str(file.relative_to(path)).encode()
-            yield file.read_bytes()
-        if path.is_file():
-            yield path.read_bytes()
-    except OSError as error:
-        raise TaskError(f"task {task.name}: {path} cannot be read ({error.strerror or error})") from error

@@ -15,10 +15,10 @@ from markupsafe import Markup
 
 from amix.specs.store import write_atomically
 from paper_figures.make import Made, draw_all, made_before
-from results.analysis.preregistration import departures, protocol_sentence, seeds_sentence
 from results.analysis.summary_text import answer, question
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
+from results.loading.preregistration import departures, protocol_sentence, seeds_sentence
 from results.tabulating.collect import make_tables
 from results.tabulating.render.html import html_table
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from amix.specs.run_plan import Protocol
 from results.analysis.cells import FEWEST_SEEDS, Scores, differences
-from results.analysis.preregistration import families
 from results.loading.frame import Results, remembered
+from results.loading.preregistration import families
 from results.stats import holm, sign_flip, t_test
 from results.stats.across_tasks import stratified_sign_flip, task_means, welch_satterthwaite, wins_ties_losses
 from results.stats.equivalence import equivalence_p

@@ -6,8 +6,8 @@ import pandas as pd
 
 from amix.specs.run_plan import Plan
 from results.analysis.cells import FEWEST_SEEDS, differences
-from results.analysis.preregistration import exploratory
 from results.loading.frame import Results, remembered
+from results.loading.preregistration import exploratory
 from results.stats import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
 from results.stats.power import minimum_detectable_effect
 from results.tabulating.table import Cell

@@ -4,9 +4,9 @@ from amix.specs.run_plan import Plan
 from results.analysis.cells import seed_averages
 from results.analysis.claims import Claim, claims
 from results.analysis.comparisons import SCALE
-from results.analysis.preregistration import named
 from results.analysis.tuning import tuning_answer, tuning_question
 from results.loading.frame import COUNTED, Results
+from results.loading.preregistration import named
 from results.loading.wording import p_text, signed, size_words
 
 

@@ -12,10 +12,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 
 from amix.specs.run_plan import Plan, PlanError, read_plan
-from results.analysis.preregistration import departures, protocol_sentence, seeds_sentence
 from results.loading.archive import Stored, stored_plan, stored_records, write_archive
 from results.loading.data_checks import other_data, usual_examples, with_data_notes
 from results.loading.layout import Layout
+from results.loading.preregistration import departures, protocol_sentence, seeds_sentence
 from results.loading.record_checks import Problem, complaint
 
 P = ParamSpec("P")

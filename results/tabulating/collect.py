@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from results.analysis.preregistration import marked
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
 from results.loading.record_checks import Problem
@@ -13,6 +12,7 @@ from results.tabulating.ablation import ablation_table
 from results.tabulating.comparisons import across_table, cell_table
 from results.tabulating.cost import cost_table
 from results.tabulating.main import main_table
+from results.tabulating.marking import marked
 from results.tabulating.out_of_domain import out_of_domain_table
 from results.tabulating.pairwise import pairwise_table
 from results.tabulating.probabilities import probabilities_table

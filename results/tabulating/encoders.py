@@ -15,11 +15,11 @@ from rich.console import Console
 from amix.specs.run_plan import Plan, PlanError
 from results.analysis.cells import seed_averages
 from results.analysis.claims import claims
-from results.analysis.preregistration import marked
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
 from results.loading.wording import selection_words, size_words, titles
 from results.tabulating.collect import write_tables
+from results.tabulating.marking import marked
 from results.tabulating.render.terminal import terminal
 from results.tabulating.table import Cell, Column, Table, rank_column
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from results.analysis.cells import Place, Summary, cost_ratios, majority_score, seed_averages, summaries, with_all_seeds
 from results.analysis.claims import claims
 from results.analysis.comparisons import against, detectable, detectable_cell, impossible, power_sentence, significant
-from results.analysis.preregistration import protocol_sentence
 from results.loading.frame import Results
+from results.loading.preregistration import protocol_sentence
 from results.loading.wording import metric_words, selection_words, size_words
 from results.tabulating.table import Cell, Column, Table, rank_column
 

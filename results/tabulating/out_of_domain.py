@@ -12,8 +12,8 @@ from amix.specs.run_plan import OtherSet
 from amix.specs.run_spec import OUT_OF_DOMAIN
 from results.analysis.cells import FEWEST_SEEDS, Scores
 from results.analysis.comparisons import detectable_cell
-from results.analysis.preregistration import families
 from results.loading.frame import COUNTED, POINTS, Results
+from results.loading.preregistration import families
 from results.loading.wording import metric_words, selection_words, size_words
 from results.stats import holm, sign_flip, smallest_sample
 from results.stats.power import minimum_detectable_effect

@@ -2,8 +2,8 @@
 
 from results.analysis.cells import FEWEST_SEEDS, paired, score_matrix, with_all_seeds
 from results.analysis.comparisons import against, impossible
-from results.analysis.preregistration import families
 from results.loading.frame import COUNTED, Results
+from results.loading.preregistration import families
 from results.loading.wording import selection_words, size_words
 from results.stats import holm
 from results.stats.instability import failed, mcnemar, variance_permutation, wilson

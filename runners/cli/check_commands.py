@@ -1,6 +1,6 @@
 """The verb check: what stands in people's own files, looked at as data, before anything trains."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,6 @@ from runners.cli.options import console
 
 if TYPE_CHECKING:
     from amix.data.data_checks import Finding
-    from amix.specs.tasks import Task
 
 app = typer.Typer()
 MOST_SHOWN = 12
@@ -82,21 +81,10 @@ def show(findings: "Iterable[Finding]") -> None:
         console.print(Text.assemble((f"{one.severity}: ", STYLES[one.severity]), said), soft_wrap=True)
 
 
-def show_before_a_run(task: "Task", seeds: Sequence[int], sizes: Sequence[int | None], subset: str) -> None:
-    """Show the warnings about a task's data, and about the subsets that the seeds will draw.
-
-    Raises:
-        DataError: where nothing that is trained on these data could mean anything.
-    """
-    from amix.data.data_checks import refuse_errors
-    from amix.data.splits import drawn_findings, own_findings
-
-    findings = own_findings(task)
-    refuse_errors(task, findings)
-    drawn = [one for size in sizes for seed in seeds for one in drawn_findings(task, size, seed, subset)]
-    warnings = [one for one in (*findings, *drawn) if one.severity == "warning"]
-    if warnings:
-        console.print(f"Task {task.name}, looked at as data:")
+def show_warnings(found: "Mapping[str, Sequence[Finding]]") -> None:
+    """Show what a sweep's look at people's own data warns of, task by task."""
+    for task, warnings in found.items():
+        console.print(f"Task {task}, looked at as data:")
         show(warnings[:MOST_SHOWN])
-    if len(warnings) > MOST_SHOWN:
-        console.print(f"and {len(warnings) - MOST_SHOWN} more warnings, which are in the records")
+        if len(warnings) > MOST_SHOWN:
+            console.print(f"and {len(warnings) - MOST_SHOWN} more warnings, which are in the records")

@@ -11,6 +11,7 @@ from amix.specs.run_spec import OUT_OF_DOMAIN
 from amix.specs.store import Store
 from results.loading.layout import Layout
 from results.loading.wording import score_words
+from runners.cli.check_commands import show_warnings
 from runners.cli.options import (
     DEFAULT_ENCODER,
     GlueOption,
@@ -102,7 +103,7 @@ def _do(
         raise typer.BadParameter("the processes of a launch do a run together; they need no workers beside them")
     (run,) = plan.runs
     store = Store(Layout(out).records / plan.suite.name)
-    check_inputs(plan, plan.runs, *data)
+    show_warnings(check_inputs(plan, plan.runs, *data))
     performer = Performer.of(plan, store, recorded_command(), *data)
     if folder is not None:
         performer = dataclasses.replace(performer, export=str(folder.resolve()))

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amix.data.task_source import task_source
 from amix.specs import encoder_files
 from amix.specs.encoder_files import public_name
 from amix.specs.encoders import find_encoder
@@ -15,7 +16,7 @@ from amix.specs.run_plan import SCHEMA, Protocol
 from amix.specs.run_spec import OUT_OF_DOMAIN, RunSpec
 from amix.specs.seed_sources import SOURCES, Seeds
 from amix.specs.store import write_atomically
-from amix.specs.tasks import OFFICIAL_ROWS, Task, task_source
+from amix.specs.tasks import OFFICIAL_ROWS, Task
 from amix.training.method import Method
 from amix.training.registry import source_hash
 from amix.training.settings import full_settings

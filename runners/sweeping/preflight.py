@@ -1,28 +1,36 @@
 """What is checked before anything trains, so that a missing file costs a second and not an evening."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from amix.data.data_checks import WARNING, Finding, refuse_errors
 from amix.data.rows import DataError, glue_folder, load_rows
-from amix.data.splits import subset_positions
+from amix.data.splits import drawn_findings, own_findings, subset_positions
 from amix.models.loading import load_tokenizer
 from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
 from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import sets_for
-from runners.cli.check_commands import show_before_a_run
+from amix.specs.tasks import Task
 from runners.planning.plan import Plan, examples_of
 from runners.planning.planned_run import PlannedRun
 
 
 def check_inputs(
     plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None, out_of_domain: Path | None = None
-) -> None:
+) -> dict[str, list[Finding]]:
     """Find the encoder (its hash is checked) and read every split and out-of-domain set that these runs need.
 
-    Errors: EncoderError or DataError, which name the alias, folder, file or line and what to do.
+    Returns:
+        Warnings about people's own data by task.
+
+    Raises:
+        EncoderError: If the encoder is not there; the message says what to do.
+        DataError: If a file cannot be used, or nothing that is trained on it could mean anything.
     """
+    warnings: dict[str, list[Finding]] = {}
     if not runs:
-        return
+        return warnings
     locate(find_encoder(plan.suite.encoder))
     load_tokenizer(plan.suite.encoder)
     needed = {run.spec.task for run in runs}
@@ -33,9 +41,9 @@ def check_inputs(
         labels = load_rows(task, task.train, folder)["label"].to_numpy()
         load_rows(task, task.test, folder)
         if task.origin == "files":
-            show_before_a_run(
-                task, plan.suite.seeds, [examples_of(task, size) for size in plan.suite.sizes], plan.suite.subset
-            )
+            sizes = [examples_of(task, size) for size in plan.suite.sizes]
+            if found := own_warnings(task, plan.suite.seeds, sizes, plan.suite.subset):
+                warnings[task.name] = found
         for size in plan.suite.sizes:
             try:
                 subset_positions(
@@ -45,3 +53,16 @@ def check_inputs(
                 raise DataError(f"task {task.name}: {error}") from error
         for one in () if plan.suite.protocol.split == "dev" else sets_for(task.name, plan.suite.out_of_domain):
             set_rows(one, glue_folder(glue), out_of_domain_folder(out_of_domain))
+    return warnings
+
+
+def own_warnings(task: Task, seeds: Sequence[int], sizes: Sequence[int | None], subset: str) -> list[Finding]:
+    """Warnings about the files of one's own task, and about the subsets that these seeds will draw.
+
+    Raises:
+        DataError: If nothing that is trained on these data could mean anything.
+    """
+    findings = own_findings(task)
+    refuse_errors(task, findings)
+    drawn = [one for size in sizes for seed in seeds for one in drawn_findings(task, size, seed, subset)]
+    return [one for one in (*findings, *drawn) if one.severity == WARNING]

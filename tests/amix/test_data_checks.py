@@ -13,6 +13,7 @@ from amix.data.splits import own_findings
 from amix.specs.data_errors import DataError
 from amix.specs.tasks import Task
 from runners.cli import app, check_commands
+from runners.sweeping.preflight import own_warnings
 
 PLAIN = [f"plain sentence number {row},{'yes' if row % 2 else 'no'}" for row in range(60)]
 OTHER = [f"other sentence number {row},{'yes' if row % 2 else 'no'}" for row in range(60)]
@@ -244,12 +245,10 @@ def test_control_characters_of_files_do_not_reach_the_terminal(tmp_path: Path) -
 def test_warnings_are_shown_before_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rare = [row.replace(",yes", ",no") for row in PLAIN[:58]] + PLAIN[58:]
     task = task_in(tmp_path, rare, OTHER, ("no", "yes"))
-    check_commands.show_before_a_run(task, [1, 2], [12], "uniform")
+    check_commands.show_warnings({"own": own_warnings(task, [1, 2], [12], "uniform")})
     said = capsys.readouterr().out
     assert said.startswith("Task own, looked at as data:\nwarning: ")
     assert "the train subset of 12 rows has no example of 'yes'" in said
-    check_commands.show_before_a_run(task, [1, 2], [12], "stratified")
+    own_warnings(task, [1, 2], [12], "stratified")
     with pytest.raises(DataError, match="train and the test file"):
-        check_commands.show_before_a_run(
-            task_in(tmp_path, PLAIN, OTHER, ("no", "yes"), test="train.csv"), [1], [12], "uniform"
-        )
+        own_warnings(task_in(tmp_path, PLAIN, OTHER, ("no", "yes"), test="train.csv"), [1], [12], "uniform")

@@ -14,9 +14,9 @@ from paper_figures.make import draw_all, made_before
 from paper_figures.page.report import page
 from results.analysis.claims import claims
 from results.analysis.comparisons import against, significant
-from results.analysis.preregistration import MARK, seeds_sentence
 from results.analysis.summary_text import answer
 from results.loading.frame import Results, load
+from results.loading.preregistration import MARK, seeds_sentence
 from results.tabulating.collect import make_tables
 from results.tabulating.render.csv import csv_text
 from results.tabulating.render.latex import latex

@@ -1,11 +1,9 @@
-"""What a suite declared before its first run, what was added after looking, and how tables say so."""
+"""What a suite declared before its first run, and what was added after looking, in words."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from amix.specs.run_plan import Plan, Protocol
 from results.loading.wording import endpoint_words, listed, selection_words
-from results.tabulating.table import Cell, Table
 
 MARK = "‡"
 """Stands beside a row that was added after looking, or some of whose seeds were."""
@@ -51,17 +49,6 @@ def departures(plan: Plan, labels: Iterable[str] | None = None) -> str:
     return f"{MARK} Added after looking: {'; '.join(parts)}.{apart}"
 
 
-def marked(table: Table, plan: Plan) -> Table:
-    """The table with its added rows marked, a note that names them, and a caption that counts the added seeds."""
-    added = {row.label for row in plan.methods if row.exploratory or row.exploratory_seeds}
-    labels = [str(row[0].value) for row in table.rows if row[0].value in added]
-    caption = " ".join(part for part in (table.caption, seeds_sentence(plan)) if part)
-    if not labels:
-        return replace(table, caption=caption)
-    rows = tuple((_marked(row[0]) if row[0].value in added else row[0], *row[1:]) for row in table.rows)
-    return replace(table, caption=caption, rows=rows, notes=(*table.notes, departures(plan, labels)))
-
-
 def families(labels: Iterable[str], plan: Plan) -> list[list[str]]:
     """The labels whose tests are corrected together: the planned ones, then those added after looking."""
     added = exploratory(plan)
@@ -78,10 +65,6 @@ def exploratory(plan: Plan) -> frozenset[str]:
 def named(label: str, plan: Plan) -> str:
     """A label in running text: with a word of warning where its row was added after looking."""
     return f"{label} (added after looking)" if label in exploratory(plan) else label
-
-
-def _marked(cell: Cell) -> Cell:
-    return cell if MARK in cell.marks else replace(cell, marks=cell.marks + MARK)
 
 
 def _places(plan: Plan, seeds: Sequence[int]) -> str:
