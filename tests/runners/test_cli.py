@@ -78,11 +78,11 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(tmp_path: Path) -> Non
         assert "Nothing is left to run" not in result.output
 
 
-@pytest.mark.skipif(not Layout().archive("lowres-cpu").exists(), reason="no committed records of lowres-cpu")
+@pytest.mark.skipif(not Layout().archive("tune-minilm").exists(), reason="no committed records of tune-minilm")
 def test_a_suite_whose_records_are_there_says_how_to_make_them_anew() -> None:
-    result = call("sweep", "--suite", "lowres-cpu", "--dry-run")
-    assert "0 to do" in result.output
-    assert re.search(r"the records are in .*lowres-cpu\.parquet\. To make them anew: --out", result.output)
+    result = call("sweep", "--suite", "tune-minilm", "--dry-run")
+    assert " 0 to do" in result.output
+    assert re.search(r"the records are in .*tune-minilm\.parquet\. To make them anew: --out", result.output)
 
 
 def test_a_mistake_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
