@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from amix.specs.run_plan import Plan
-from results.analysis.cells import FEWEST_SEEDS, Scores
+from results.analysis.cells import FEWEST_SEEDS, Scores, with_all_seeds
 from results.analysis.probabilities import LOG_LOSS, MEASURES, SCALED, run_probabilities
 from results.loading.frame import Results
 from results.loading.wording import size_words
@@ -17,7 +17,7 @@ from results.tabulating.table import P_VALUE, Cell, Column, Table, rank_column
 
 LOSS, SHARE = ".3f", ".3f"
 RANKED = {"accuracy": True, LOG_LOSS: False, SCALED: False, "brier": False, "brier_scaled": False}
-"""Columns of which the best is set apart, and whether higher is better."""
+"""Columns of which the best is set apart, among methods with all seeds, and whether higher is better."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,10 @@ def probabilities_table(results: Results, size: str) -> Table | None:
     losses = (LOG_LOSS, SCALED) if with_dev else (LOG_LOSS,)
     labels = [label for label in plan.labels if label in values]
     columns = {name: [Cell(float(values[label][name])) for label in labels] for name in shown}
+    eligible = [label in with_all_seeds(results, size) for label in labels]
     for name, highest in RANKED.items():
         if name in columns:
-            columns[name] = rank_column(columns[name], LOSS, [True] * len(labels), highest)
+            columns[name] = rank_column(columns[name], LOSS, eligible, highest)
     differences = {loss: loss_differences(frame, tasks, plan, loss) for loss in losses}
     rows = [
         (
