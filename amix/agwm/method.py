@@ -57,6 +57,15 @@ class AGWM(Method):
     perturbed passes; one task-weight step per iteration, not two; both perturbed passes see the dropout masks of the
     lower pass; the implicit term is scaled by the learning rate of the step it differentiates; AdamW decays before
     the update in both stages. An epoch of a search has no extra iteration when 16 divides the split.
+
+    Official options that change numbers (run_glue_mlo.py): cross_valid is `splits`; MLO_epochs `search_epochs`;
+    model_learning_rate the recipe's lr; alpha_learning_rate, alpha_weight_decay and alpha_warmup_ratio
+    `attention_lr`, `attention_weight_decay` and `attention_warmup_ratio`; use_l1 with L1factor `attention_l1`;
+    total_avg `average`; unroll_steps `attention_every`, except that there a split then has unroll_steps times as many
+    iterations; train_split and the recipe's arguments are the suite's. alpha_lr_scheduler_type is cosine, as in both
+    published scripts, and has no option here; nor has mlo_sample_dataset, whose false trains one split without
+    averaging (`splits: 1`). mode and reserve_p belong to Child-Tuning. Constants of the code that are options here:
+    `search_clip_norm` (5), `attention_std` (0.005), `radius` (0.01), `lower_share` (0.8), `preconditioner`.
     """
 
     name = "agwm"

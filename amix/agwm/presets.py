@@ -25,6 +25,7 @@ class AGWMOfficial(AGWM):
     Per iteration two updates of the task weights on one batch, with the displacement of the finite difference left in
     between; Adam's moments wiped inside the first iteration; a new dropout mask for every pass; an implicit term
     without the learning rate, 1e3 to 1e5 times the direct one; decay after the update. See amix.agwm.released_code.
+    Its options are under the names that AGWM's docstring lists.
     """
 
     name = "agwm_official"

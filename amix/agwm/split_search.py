@@ -1,7 +1,7 @@
 """The search of one split: task weights on the lower part of the subset, attention on the part held out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, get_args
 
@@ -58,6 +58,8 @@ class SearchConfig(SplitConfig):
     attention_every: task-weight steps per attention step. estimator ... masks: see HypergradientOptions.
     full_precision: the passes that a finite difference compares run outside autocast; without it they need a larger
     radius, say 0.1: bfloat16 hardly resolves a displacement of 0.01.
+    attention_l1: weight of the penalty sum_k mean |a_k| on the attention in the upper loss
+    (amix.mixup.bilevel_step.penalised).
     """
 
     rank: int = 1
@@ -76,6 +78,7 @@ class SearchConfig(SplitConfig):
     radius: float = 0.01
     masks: Literal["common", "independent"] = "common"
     full_precision: bool = True
+    attention_l1: float = field(default=0.0, metadata={"neutral": 0.0})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,6 +94,12 @@ class SearchConfig(SplitConfig):
             raise MethodError(f"the released code takes central differences, not '{self.estimator}'")
         if self.attention_every < 1:
             raise MethodError(f"attention_every counts task-weight steps and is at least 1, not {self.attention_every}")
+        if self.attention_l1 < 0:
+            raise MethodError(f"attention_l1 is the weight of a penalty and at least 0, not {self.attention_l1}")
+        if self.attention_l1 and self.attention not in ("bilevel", "as_run"):
+            raise MethodError(
+                f"attention_l1 penalises the upper loss, which attention '{self.attention}' does not follow: set 0"
+            )
 
     def hypergradient_options(self) -> HypergradientOptions:
         """The part of the settings that describes the derivative."""
@@ -182,8 +191,9 @@ class Search(Mixed):
         self.schedule_upper = get_cosine_schedule_with_warmup(self.upper, warmup, steps)  # type: ignore[arg-type]
         assert fit.optimizer is not None
         self.step = BilevelStep(
-            self.mixup, fit.optimizer, self.upper, config.hypergradient_options(), gradients=fit.gradients
-        )
+            self.mixup, fit.optimizer, self.upper, config.hypergradient_options(), gradients=fit.gradients,
+            attention_l1=config.attention_l1,
+        )  # fmt: skip
         self.upper_batches = endless_batches(fit, self.held_out)
         self.noise = tensor_generator(fit.seed, "attention walk", fit.stage)
         self.history: dict[str, list[Tensor]] = {}

@@ -16,7 +16,8 @@ scale the loss. Enter torch.autocast inside the two functions, not around the wh
 would outlive the weights' changes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -37,7 +38,8 @@ class BilevelStep:
     (HypergradientOptions) takes no account of clipping, nor does the official code. gradients: replaces
     torch.autograd.grad, e.g. to count passes; in data-parallel training, whose wrappers average only what backward()
     leaves, it has to return the means over the processes (amix.training.data_parallel.averaged), or each process moves
-    an attention of its own. Raises ValueError when lower holds no task weight.
+    an attention of its own. attention_l1: weight of a penalty on the attention in the upper loss (penalised). Raises
+    ValueError when lower holds no task weight.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class BilevelStep:
         options: HypergradientOptions | None = None,
         clip_norm: float | None = None,
         gradients: Gradients = torch.autograd.grad,
+        attention_l1: float = 0.0,
     ) -> None:
         self._held = [parameter for group in lower.param_groups for parameter in group["params"]]
         if not {id(task) for task in mixup.task} & {id(parameter) for parameter in self._held}:
@@ -58,6 +61,7 @@ class BilevelStep:
         self.options = options or HypergradientOptions()
         self.clip_norm = clip_norm
         self.gradients = gradients
+        self.attention_l1 = attention_l1
         self._again: Loss | None = None
         self._start: list[Tensor] | None = None
         self._attention_gradient: list[Tensor] | None = None
@@ -142,12 +146,27 @@ class BilevelStep:
         self._stepped = False
         start, self._start = self._start, None
         lower = LowerPass(self._again, self._response, start, self._attention_gradient)
-        return hypergradient(self.mixup, upper_loss, lower, self.options, self.gradients, restore)
+        found = hypergradient(self.mixup, upper_loss, lower, self.options, self.gradients, restore)
+        return penalised(found, self.mixup.attention, self.attention_l1) if self.attention_l1 else found
 
     def _response(self, vectors: list[Tensor]) -> None:
         parameters = list(self.mixup.lower.values())
         options = self.options
         step_response_(vectors, parameters, self.lower, options.preconditioner, options.xi, self._rates)
+
+
+@torch.no_grad()
+def penalised(found: Hypergradient, attention: Sequence[Tensor], strength: float) -> Hypergradient:
+    """The hypergradient of L2 + strength sum_k mean |a_k| over the attention factors a_k.
+
+    The mean is over the entries of a factor, so that large matrices weigh no more than small ones, as in the released
+    code (run_glue_mlo.py, Outer.training_step: `use_l1`, `L1factor`). The penalty depends on the attention alone: it
+    adds strength sign(a_k) / size(a_k) to the direct term, and nothing to the implicit one.
+    """
+    pairs = zip(found.direct, attention, strict=True)
+    direct = [one + strength / factor.numel() * factor.sign() for one, factor in pairs]
+    penalty = torch.stack([factor.abs().mean() for factor in attention]).sum()
+    return replace(found, direct=direct, upper_loss=found.upper_loss + strength * penalty)
 
 
 def _replay(state: RandomState, loss: Callable[[], Tensor]) -> Tensor:

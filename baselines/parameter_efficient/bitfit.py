@@ -6,8 +6,23 @@ import torch
 
 from amix.models.architecture import decay_groups, head_names, pretrained_pooler
 from amix.training.fit import Fit
-from amix.training.method import Groups, Method, Model
+from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.registry import register
+
+BIAS_TERMS = {
+    "query": "attention.self.query.bias",
+    "key": "attention.self.key.bias",
+    "value": "attention.self.value.bias",
+    "attention_layernorm": "attention.output.LayerNorm.bias",
+    "intermediate": "intermediate.dense.bias",
+    "output": "output.dense.bias",
+    "output_layernorm": "output.LayerNorm.bias",
+    "all": "bias",
+}
+"""The official names of bias terms, and what the name of a parameter that belongs to the term contains.
+
+A pattern is met wherever it occurs: `output` also is attention.output.dense, `output_layernorm` also the attention's.
+"""
 
 
 @register
@@ -16,18 +31,29 @@ class BitFit(Method):
 
     Ben-Zaken et al. (2022), section 3; official code: benzakenelad/BitFit, glue_evaluator.py, whose constant learning
     rate without warm-up and without weight decay is the default here (`constant_lr: false` takes the recipe's
-    schedule). `terms` is its choice of bias terms, such as query and intermediate in the paper's section 4; the
-    pretrained pooler's bias trains under every choice, its weight under none. RoBERTa's head begins with a dense layer,
-    which trains in full. The paper runs 16 epochs with batches of 8; few epochs are a short budget.
+    schedule). The pretrained pooler's bias trains under every choice of terms, its weight under none. RoBERTa's head
+    begins with a dense layer, which trains in full. The paper runs 16 epochs with batches of 8; few epochs are a short
+    budget.
+
+    Official options that change numbers (run_glue.py): bias-terms is `terms`, with the same names (the paper's section
+    4 trains query and intermediate alone); learning-rate is `lr`; epochs and batch-size are the recipe's; optimizer
+    adam or adamw is the same thing without weight decay; fine-tune-type full_ft is plain finetuning and frozen is
+    `linear_probe`, while the random subsets that it also offers (rand_uniform, rand_row_col) are not here:
+    `random_mask` draws such a subset.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """terms: parts of the names of the biases to train, empty for all. lr null: the recipe's."""
+        """terms: names from BIAS_TERMS, empty for all biases. lr null: the recipe's."""
 
         lr: float | None = 1e-3
         constant_lr: bool = True
         terms: tuple[str, ...] = ()
+
+        def __post_init__(self) -> None:
+            unknown = [term for term in self.terms if term not in BIAS_TERMS]
+            if unknown:
+                raise MethodError(f"bitfit has no bias term '{unknown[0]}'; known: {', '.join(BIAS_TERMS)}")
 
     name = "bitfit"
     paper = "Ben-Zaken et al., ACL 2022"
@@ -37,17 +63,28 @@ class BitFit(Method):
     grid = {"lr": (1e-4, 3e-4, 1e-3, 3e-3), "constant_lr": (True, False)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Freeze everything but the chosen biases and the head."""
+        """Freeze everything but the chosen biases and the head.
+
+        Raises:
+            MethodError: A term has no bias in this encoder.
+        """
         head = head_names(model)
         pooler = {id(parameter) for module in pretrained_pooler(model) for parameter in module.parameters()}
+        body = [name for name, _ in model.named_parameters() if name not in head and name.endswith("bias")]
+        for term in self.config.terms:
+            if not any(BIAS_TERMS[term] in name for name in body):
+                raise MethodError(
+                    f"bitfit: no bias of {type(model).__name__} belongs to the term '{term}': no parameter's name "
+                    f"contains '{BIAS_TERMS[term]}'; leave terms empty to train all biases"
+                )
         for name, parameter in model.named_parameters():
             bias = name.endswith("bias") and (id(parameter) in pooler or self.chosen(name))
             parameter.requires_grad_(bias or name in head)
         return model
 
     def chosen(self, name: str) -> bool:
-        """Whether this bias is one of the terms."""
-        return not self.config.terms or any(term in name for term in self.config.terms)
+        """Whether the bias of this name is one of the terms."""
+        return not self.config.terms or any(BIAS_TERMS[term] in name for term in self.config.terms)
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """One learning rate and no weight decay, in the head either."""

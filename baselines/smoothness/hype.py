@@ -1,7 +1,7 @@
 """HyPe: noise on the input of every block."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -20,25 +20,43 @@ class HyPe(Method):
     """HyPe: noise on the input of every Transformer block during training, h <- h + e; no dropout on hidden states.
 
     e is drawn per entry, padding included, from N(0, sigma^2) or U(-sigma, sigma). Yuan et al. (2023), algorithm 1;
-    official code: Yuanhy1997/HyPe, hype_modeling_bert.py. There uniform noise is one-sided, U(0, sigma) (lines 522, 603
-    and 612; noise `uniform_one_sided`), and can be added before the feed-forward part of a block as well
-    (`intermediate`). As there, dropout of attention probabilities stays (main.py:388-393). A sigma of 1e-5 is close to
-    the resolution of half precision, and most of what changes then is the dropout: the control is plain
-    finetuning without it, sigma 0.
+    official code: Yuanhy1997/HyPe. There uniform noise is one-sided, U(0, sigma) (hype_modeling_bert.py:522, 603 and
+    612; noise `uniform_one_sided`). As there, dropout of attention probabilities stays (main.py:388-393). A sigma of
+    1e-5 is close to the resolution of half precision, and most of what changes then is the dropout: the control is
+    plain finetuning without it, sigma 0.
+
+    Official options that change numbers (main.py; the last three for BERT only): hype_eps is `sigma`; hype_type is
+    `noise`; hype_top_layers and hype_low_layers are the blocks of `layer_range`; hype_intermediate is `intermediate`,
+    which also adds noise before the feed-forward part of a block, of every block whatever the layer_range, as there;
+    hype_only_intermediate is `only_intermediate`. dropout_rate is 0, or with `keep_dropout` the encoder's own.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """sigma: scale of the noise; the paper tries 1e-5 to 1e-2."""
+        """sigma: scale of the noise; the paper tries 1e-5 to 1e-2.
+
+        layer_range: numbers of the blocks whose input gets noise, from 0 for the lowest, empty for all.
+        only_intermediate: no noise on the input of blocks.
+        """
 
         sigma: float = 1e-5
         noise: str = "normal"
         intermediate: bool = False
         keep_dropout: bool = False
+        layer_range: tuple[int, ...] = field(default=(), metadata={"neutral": ()})
+        only_intermediate: bool = field(default=False, metadata={"neutral": False})
 
         def __post_init__(self) -> None:
             if self.noise not in ("normal", "uniform", "uniform_one_sided"):
                 raise MethodError(f"HyPe's noise is 'normal', 'uniform' or 'uniform_one_sided', not '{self.noise}'")
+            if not isinstance(self.layer_range, tuple) or not all(isinstance(one, int) for one in self.layer_range):
+                raise MethodError(f"HyPe's layer_range is a list of block numbers, not {self.layer_range!r}")
+            if self.only_intermediate and not self.intermediate:
+                raise MethodError("HyPe's only_intermediate adds noise nowhere without intermediate: set both")
+            if self.only_intermediate and self.layer_range:
+                raise MethodError(
+                    "HyPe's layer_range chooses among inputs of blocks, which only_intermediate leaves out"
+                )
 
     name = "hype"
     paper = "Yuan et al., ACL 2023"
@@ -49,7 +67,15 @@ class HyPe(Method):
     grid = {"sigma": (1e-5, 1e-3, 1e-2), "noise": ("normal", "uniform")}
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Switch dropout of hidden states off."""
+        """Switch dropout of hidden states off.
+
+        Raises:
+            MethodError: layer_range names a block that is not there.
+        """
+        count = len(blocks(model))
+        missing = [number for number in self.config.layer_range if not 0 <= number < count]
+        if missing:
+            raise MethodError(f"{self.name}: layer_range names block {missing[0]} of {count} (numbered from 0)")
         if not self.config.keep_dropout:
             for dropout in hidden_dropouts(model):
                 dropout.p = 0.0
@@ -58,6 +84,13 @@ class HyPe(Method):
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Open the stream of noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def noised_blocks(self, layers: list[nn.Module]) -> list[nn.Module]:
+        """Those of the blocks whose input gets noise."""
+        if self.config.only_intermediate:
+            return []
+        chosen = self.config.layer_range or range(len(layers))
+        return [layer for number, layer in enumerate(layers) if number in chosen]
 
     def draw_noise(self, states: Tensor) -> Tensor:
         """e for hidden states [batch, length, hidden]."""
@@ -75,7 +108,7 @@ class HyPe(Method):
             return states + self.draw_noise(states)
 
         inside = changed_outputs(attentions(layers), add_noise) if self.config.intermediate else nullcontext()
-        with changed_inputs(layers, add_noise), inside:
+        with changed_inputs(self.noised_blocks(layers), add_noise), inside:
             return super().loss(model, batch, fit)
 
 

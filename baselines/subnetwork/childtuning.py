@@ -49,7 +49,8 @@ class ChildTuningF(ChildTuning):
     M ~ Bernoulli(p) per entry of every parameter, embeddings and head included, after clipping; weight decay is not
     masked. Xu et al. (2021), section 3.2; official code: AliceMind, ChildTuning/ChildTuningOptimizer.py:60-63. Departs
     from it in the warm-up, which its script asks for and its trainer ignores (ChildTuningF.py:43; `warmup: false`), and
-    in AdamW's form (decay before the update, epsilon after the bias correction, as in torch).
+    in AdamW's form (decay before the update, epsilon after the bias correction, as in torch). Official options that
+    change numbers: reserve_p is `p`; mode chooses F or D; the others are the recipe's.
     """
 
     name = "childtuning_f"
@@ -78,10 +79,12 @@ class ChildTuningD(ChildTuning):
     """Child-Tuning-D: a fixed subnetwork, the share p of the encoder's entries with the largest Fisher information.
 
     F is the mean over the batches of one pass over the training set, dropout on, of the squared gradient of the batch's
-    mean loss, each tensor's gradient first clipped to norm 1. Entries with F at or above the (1 - p) quantile over
-    all Transformer blocks are trained; embeddings, pooler and head are trained in full. g <- g o M after clipping, not
-    rescaled; weight decay is not masked. Xu et al. (2021), section 3.3; official code: AliceMind,
+    mean loss, each tensor's gradient first clipped to the recipe's clip_norm. Entries with F at or above the (1 - p)
+    quantile over all Transformer blocks are trained; embeddings, pooler and head are trained in full. g <- g o M after
+    clipping, not rescaled; weight decay is not masked. Xu et al. (2021), section 3.3; official code: AliceMind,
     ChildTuning/ChildTuningD.py:50-86. Departs from it as Child-Tuning-F does (ChildTuningD.py:139 for the warm-up).
+    Official options that change numbers: reserve_p is `p`; max_grad_norm is the recipe's clip_norm, which also clips
+    the gradients of the Fisher pass; the others are the recipe's.
     """
 
     name = "childtuning_d"
@@ -99,13 +102,14 @@ class ChildTuningD(ChildTuning):
 
     def fisher_information(self, model: Model, fit: Fit) -> list[Tensor]:
         """F of each parameter of the blocks, over one pass."""
+        limit = fit.recipe.clip_norm
         fisher = [torch.zeros_like(parameter) for parameter in self.parameters]
         count = 0
         for batch in fit.batches(0):
             seed_dropout(fit.seeds.dropout, "fisher", count)
             loss = fit.task_loss(fit.logits(model, batch), batch)
             for values, gradient in zip(fisher, fit.gradients(loss, self.parameters), strict=True):
-                clipped = gradient * torch.clamp(1.0 / (gradient.norm() + 1e-6), max=1.0)
+                clipped = gradient * torch.clamp(limit / (gradient.norm() + 1e-6), max=1.0)
                 values.addcmul_(clipped, clipped)
             count += 1
         return [values.div_(count) for values in fisher]

@@ -49,6 +49,30 @@ def test_fish_finds_the_official_importance_and_mask(name: str, expected: bool) 
         assert case.tensor(f"mask/{head}").all()
 
 
+def test_absolute_importance_is_that_of_the_stored_gradients() -> None:
+    """label-absolute: the sum of |g| over the examples."""
+    case = Case("fish_label")
+    model, fit = tiny_bert(case), fish_fit(case)
+    weight = dict(model.named_parameters())["bert.pooler.dense.bias"]
+    method = FishMask(FishMask.Config(samples=case.hyperparameters["num_samples"], absolute=True))
+    expected = case.tensor("per_example_grad/bert.pooler.dense.bias").abs().sum(0)
+    assert distance(method.importance(model, fit, [weight])[0], expected) < 1e-10
+
+
+def test_absolute_importance_over_the_models_own_labels() -> None:
+    """expect-absolute: sum over examples and labels of p |d log p / d theta|."""
+    case = Case("fish_expect")
+    model, fit = tiny_bert(case), fish_fit(case)
+    weight = dict(model.named_parameters())["bert.pooler.dense.bias"]
+    found = FishMask(FishMask.Config(samples=2, expected=True, absolute=True)).importance(model, fit, [weight])[0]
+    expected = torch.zeros_like(weight)
+    log_p = fit.logits(model.eval(), fit.given[0]).log_softmax(-1)
+    for one in log_p.flatten():
+        (gradient,) = torch.autograd.grad(one, weight, retain_graph=True)
+        expected += one.exp().detach() * gradient.abs()
+    assert distance(found, expected) < 1e-10
+
+
 def test_fish_stops_after_the_examples_asked_for() -> None:
     case = Case("fish_label")
     model, fit = tiny_bert(case), fish_fit(case)

@@ -1,11 +1,14 @@
 """HyPe against the numbers of the released model; LNSR, which has no released code, against its definition."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, BertConfig, DebertaV2Config, PretrainedConfig
 
 from amix.models.architecture import blocks
+from amix.training.method import MethodError
 from baselines.smoothness._hidden_states import embedding_layer, recorded_outputs
 from baselines.smoothness.hype import HyPe, hidden_dropouts
 from baselines.smoothness.lnsr import LNSR
@@ -39,6 +42,60 @@ def test_hype_from_end_to_end(name: str) -> None:
     assert loss.item() == pytest.approx(float(case.arrays["loss"]), rel=1e-11)
     assert gradients_distance(model, case, "grad/") < case.tolerance["gradients"]
     assert distance(fit.logits(model.eval(), batch), case.tensor("eval_logits")) < 1e-11
+
+
+class CountingNoise(HyPe):
+    """Noise of one everywhere, counted."""
+
+    drawn = 0
+
+    def draw_noise(self, states: Tensor) -> Tensor:
+        self.drawn += 1
+        return torch.ones_like(states)
+
+
+@pytest.mark.parametrize(
+    ("settings", "drawn", "moved"),
+    [
+        ({}, 3, [True, True, True]),
+        ({"layer_range": (1,)}, 1, [False, True, True]),
+        ({"layer_range": (2, 0)}, 2, [True, True, True]),
+        ({"intermediate": True, "layer_range": (2,)}, 4, [True, True, True]),
+        ({"intermediate": True, "only_intermediate": True}, 3, [True, True, True]),
+    ],
+)
+def test_noise_goes_into_the_blocks_that_are_named(settings: dict[str, Any], drawn: int, moved: list[bool]) -> None:
+    sizes = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 8}
+    model = AutoModelForSequenceClassification.from_config(BertConfig(**sizes, vocab_size=20)).eval()
+    batch = {"input_ids": torch.arange(12).view(2, 6), "labels": torch.tensor([0, 1])}
+    states = []
+    for method in (HyPe(HyPe.Config(sigma=0.0)), CountingNoise(HyPe.Config(**settings))):
+        fit = golden_fit()
+        method.on_fit_start(method.prepare(model, fit), fit)
+        with recorded_outputs(blocks(model)) as found:
+            method.loss(model, batch, fit)
+        states.append(list(found))
+    assert method.drawn == drawn  # type: ignore[attr-defined]
+    assert [not torch.equal(*pair) for pair in zip(*states, strict=True)] == moved
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"only_intermediate": True}, "noise nowhere without intermediate"),
+        ({"intermediate": True, "only_intermediate": True, "layer_range": (0,)}, "which only_intermediate leaves out"),
+        ({"layer_range": 1}, "list of block numbers, not 1"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        HyPe.Config(**settings)
+
+
+def test_a_block_that_is_not_there_is_refused() -> None:
+    case = Case("hype_normal")
+    with pytest.raises(MethodError, match="layer_range names block 7 of 2"):
+        HyPe(HyPe.Config(layer_range=(0, 7))).prepare(tiny_double(case), golden_fit())
 
 
 def recorded_logits(model: nn.Module):  # type: ignore[no-untyped-def]

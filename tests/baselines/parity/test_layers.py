@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification, DistilBertConfig
 
 from amix.models.architecture import head_names
-from amix.training.method import Method
+from amix.training.method import Method, MethodError
 from baselines.layers.linear_probe import LinearProbe
 from baselines.layers.topk_layers import TopKLayers
 from baselines.parameter_efficient.bitfit import BitFit
@@ -35,6 +36,45 @@ def test_the_same_biases_are_trained(kind: str, terms: str) -> None:
     prepared = BitFit(BitFit.Config(terms=chosen)).prepare(model(kind), golden_fit())
     found = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
     assert found == dict(zip(case.arrays["names"].tolist(), case.arrays["trainable"].tolist(), strict=True))
+
+
+TERMS = {
+    "query": {"attention.self.query.bias"},
+    "key": {"attention.self.key.bias"},
+    "value": {"attention.self.value.bias"},
+    "attention_layernorm": {"attention.output.LayerNorm.bias"},
+    "intermediate": {"intermediate.dense.bias"},
+    "output": {"attention.output.dense.bias", "output.dense.bias"},
+    "output_layernorm": {"attention.output.LayerNorm.bias", "output.LayerNorm.bias"},
+}
+"""What each official term trains in a block of BERT."""
+
+
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_a_term_trains_the_biases_that_its_official_pattern_matches(kind: str, term: str) -> None:
+    prepared = BitFit(BitFit.Config(terms=(term,))).prepare(model(kind), golden_fit())
+    found = {name for name, parameter in prepared.named_parameters() if parameter.requires_grad}
+    expected = {f"{kind}.encoder.layer.{block}.{name}" for block in range(LAYERS) for name in TERMS[term]}
+    pooler = {"bert.pooler.dense.bias"} if kind == "bert" else set()
+    assert found == expected | pooler | head_names(prepared)
+
+
+def test_all_is_the_same_as_no_term() -> None:
+    plain, every = (BitFit(BitFit.Config(terms=terms)).prepare(model("bert"), golden_fit()) for terms in ((), ("all",)))
+    assert [p.requires_grad for p in plain.parameters()] == [p.requires_grad for p in every.parameters()]
+
+
+def test_an_unknown_bias_term_is_refused() -> None:
+    with pytest.raises(MethodError, match="no bias term 'dense'; known: query, key"):
+        BitFit.Config(terms=("query", "dense"))
+
+
+def test_a_bias_term_that_the_encoder_does_not_have_is_refused() -> None:
+    config = DistilBertConfig(n_layers=1, dim=8, n_heads=2, hidden_dim=8, vocab_size=20)
+    distilbert = AutoModelForSequenceClassification.from_config(config)
+    with pytest.raises(MethodError, match=r"no bias of DistilBert.* belongs to the term 'query'.*self\.query\.bias"):
+        BitFit(BitFit.Config(terms=("query",))).prepare(distilbert, golden_fit())
 
 
 def test_biases_are_trained_at_one_constant_rate_without_decay() -> None:

@@ -24,7 +24,7 @@ def childtuning_fit(case: Case) -> GoldenFit:
     data = case.group("data/")
     order, sizes = data.pop("order"), data.pop("batch_sizes")
     given = [{name: tensor[chosen] for name, tensor in data.items()} for chosen in order.split(sizes.tolist())]
-    return golden_fit(given)
+    return golden_fit(given, clip_norm=case.hyperparameters["per_tensor_clip_norm"])
 
 
 def test_childtuning_d_finds_the_official_fisher_information_threshold_and_masks() -> None:
@@ -40,6 +40,25 @@ def test_childtuning_d_finds_the_official_fisher_information_threshold_and_masks
         assert NOISE in name or distance(values, case.tensor(f"fisher/{name}")) < 1e-10, name
     for parameter, mask in zip(method.parameters, method.masks, strict=True):
         assert torch.equal(mask, case.tensor(f"mask/{names[id(parameter)]}").bool())
+
+
+@pytest.mark.parametrize("limit", [0.5, 1.0, 50.0])
+def test_childtuning_d_clips_each_tensor_to_the_recipes_norm(limit: float) -> None:
+    """Against the definition: torch's own clipping of one tensor at a time."""
+    case = Case("childtuning_d")
+    model, fit = tiny_bert(case), childtuning_fit(case)
+    fit.recipe = fit.recipe.with_changes({"clip_norm": limit})
+    method = ChildTuningD()
+    method.on_fit_start(model, fit)
+    expected = [torch.zeros_like(parameter) for parameter in method.parameters]
+    for batch in fit.batches(0):
+        model.zero_grad()
+        fit.task_loss(fit.logits(model, batch), batch).backward()
+        for values, parameter in zip(expected, method.parameters, strict=True):
+            nn.utils.clip_grad_norm_([parameter], limit)
+            values.add_(parameter.grad.square() / len(fit.given))
+    for found, values in zip(method.fisher_information(model, fit), expected, strict=True):
+        assert (found - values).abs().max() <= 1e-12 * max(values.max(), 1e-20)
 
 
 def test_childtuning_d_steps_as_the_official_optimizer() -> None:
