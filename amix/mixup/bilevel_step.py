@@ -25,12 +25,13 @@ from torch import Tensor, nn
 
 from amix.mixup.hypergradient import Gradients, Hypergradient, HypergradientOptions, Loss, LowerPass, hypergradient
 from amix.mixup.in_place import RandomState
+from amix.mixup.levels import Levels
 from amix.mixup.step_jacobian import step_response_
 from amix.mixup.weight_mixup import WeightMixup
 
 
 class BilevelStep:
-    """The bi-level iteration over a mixup, with any optimizer for either level.
+    """The bi-level iteration over a mixup, or over Levels, with any optimizer for either level.
 
     lower holds mixup.lower (task weights and ordinary parameters) or a part of it, upper holds mixup.attention. The
     options' default preconditioner needs a lower optimizer with Adam's second moments; with another one, ask for
@@ -44,7 +45,7 @@ class BilevelStep:
 
     def __init__(
         self,
-        mixup: WeightMixup,
+        mixup: WeightMixup | Levels,
         lower: torch.optim.Optimizer,
         upper: torch.optim.Optimizer,
         options: HypergradientOptions | None = None,

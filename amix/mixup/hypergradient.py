@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from amix.mixup.in_place import exchange
+from amix.mixup.levels import Levels
 from amix.mixup.sparse_rows import Offset, compact, kept
 from amix.mixup.step_jacobian import Preconditioner
 from amix.mixup.weight_mixup import WeightMixup
@@ -110,7 +111,7 @@ class LowerPass:
 
 
 def hypergradient(
-    mixup: WeightMixup,
+    mixup: WeightMixup | Levels,
     upper_loss: Loss,
     lower: LowerPass,
     options: HypergradientOptions,
@@ -152,21 +153,22 @@ def _gradients(gradients: Gradients, loss: Tensor, tensors: list[Tensor], create
 
 
 def _upper_gradients(
-    mixup: WeightMixup, upper_loss: Loss, gradients: Gradients
+    mixup: WeightMixup | Levels, upper_loss: Loss, gradients: Gradients
 ) -> tuple[list[Tensor], dict[str, Tensor], Tensor]:
     """dL2/da, dL2/dW by name of the lower parameter, and the loss."""
     loss = upper_loss()
     found = _gradients(gradients, loss, [*mixup.effective, *mixup.ordinary.values()])
-    direct = mixup.attention_gradients(found[: len(mixup.mixed)])
-    of_name = dict(zip([*(mixed.name for mixed in mixup.mixed), *mixup.ordinary], found, strict=True))
-    for mixed in mixup.mixed:
-        of_name[mixed.name].mul_(mixed.task_share())
+    count = len(mixup.effective)
+    direct = mixup.attention_gradients(found[:count])
+    of_name = dict(zip(mixup.ordinary, found[count:], strict=True))
+    for mixed, gradient in zip(mixup.mixed, found, strict=False):
+        of_name[mixed.name] = gradient.mul_(mixed.task_share())
     return direct, {name: of_name[name] for name in mixup.lower}, loss.detach()
 
 
 @contextmanager
 def _at(
-    mixup: WeightMixup, start: list[Tensor] | None, displacement: dict[str, Offset] | None, restore: bool
+    mixup: WeightMixup | Levels, start: list[Tensor] | None, displacement: dict[str, Offset] | None, restore: bool
 ) -> Iterator[None]:
     """Inside: the lower parameters have the contents of start, where given, and may be moved along the displacement.
 
@@ -203,7 +205,7 @@ def _exchanged(parameters: list[Tensor], contents: list[Tensor]) -> Iterator[Non
 
 
 def _difference(
-    mixup: WeightMixup,
+    mixup: WeightMixup | Levels,
     lower: LowerPass,
     displacement: dict[str, Offset],
     epsilon: Tensor,
@@ -230,12 +232,12 @@ def _difference(
     return behind
 
 
-def _exact(mixup: WeightMixup, loss: Loss, vector: dict[str, Tensor], gradients: Gradients) -> list[Tensor]:
+def _exact(mixup: WeightMixup | Levels, loss: Loss, vector: dict[str, Tensor], gradients: Gradients) -> list[Tensor]:
     """-c by double backward.
 
     With G = dL1/dW~ and s = (A o v, ordinary part of v): c = pull-back to a of (d2L1 s) + d/da <A(a) o v, G>.
     """
-    tensors: list[Tensor] = [*mixup.effective, *mixup.ordinary.values()]
+    tensors: list[Tensor] = [*(mixed.effective for mixed in mixup.mixed), *mixup.ordinary.values()]
     direction = [mixed.task_share() * vector[mixed.name] for mixed in mixup.mixed]
     direction += [vector[name] for name in mixup.ordinary]
     # The fused attention kernels have no second derivative; the plain one computes the same function.
@@ -249,6 +251,6 @@ def _exact(mixup: WeightMixup, loss: Loss, vector: dict[str, Tensor], gradients:
         for mixed, gradient in zip(mixup.mixed, first, strict=False)
         for part in mixed.share_gradient(gradient.detach() * vector[mixed.name])
     ]
-    implicit = torch._foreach_add(through_weights, through_share)
+    implicit = torch._foreach_add(through_weights, through_share) if through_share else through_weights
     torch._foreach_neg_(implicit)
     return list(implicit)

@@ -94,8 +94,7 @@ def _save_extended(model: Extended, task: Task, folder: Path) -> str:
         )
         lines += "\naddition.attach(encoder)"
     before, tokens, after = around.partition("tokens = ")
-    classes = [
-        kind for kind in reversed(type(model.addition).__mro__) if kind.__module__ == type(model.addition).__module__
-    ]
+    lineage = reversed(type(model.addition).__mro__)
+    classes = [kind for kind in lineage if kind.__module__.split(".")[0] not in ("torch", "builtins")]
     source = "\n\n".join([ADDITION_IMPORTS, *map(inspect.getsource, classes)])
     return CODE.format(introduction=EXTENDED, lines=f"{source}\n\n{before}{lines}\n{tokens}{after}")

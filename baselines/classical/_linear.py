@@ -12,13 +12,35 @@ from amix.training.evaluation import predict
 from amix.training.fit import Fit
 from amix.training.method import Method, Model
 
+UNSEEN = -30.0
+"""Logit of a class of which the training set has no example."""
 
-class Linear(Method):
-    """A linear classifier on fixed features, by scikit-learn: logistic regression, or ridge regression for numbers."""
+
+class Fitted(Method):
+    """A classifier that is fitted without gradient steps: one point in the curve, one pass over the examples."""
 
     kind = "classical"
     passes = 0.0
     trains_by_steps = False
+
+    def note(self, model: Model, fit: Fit) -> None:
+        """Write the one point of the curve: the loss on the training set, and the dev score."""
+        logits = torch.from_numpy(predict(model, fit.train, fit).logits)
+        loss = float(fit.task_loss(logits, {"labels": fit.train.targets}))
+        point: dict[str, Any] = {"stage": fit.stage, "step": 0, "epoch": 1, "train_loss": loss}
+        if len(fit.dev):
+            found = predict(model, fit.dev, fit)
+            point["dev"] = task_scores(fit.task, fit.dev.labels.numpy(), found.predictions, found.logits)
+            fit.best.epoch = 1
+        fit.curve.append(point)
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """One forward pass over the examples, a third of a forward and backward pass."""
+        return -(-n_train // recipe.batch_size) / (3 * max(1, recipe.total_steps(n_train)))
+
+
+class Linear(Fitted):
+    """A linear classifier on fixed features, by scikit-learn: logistic regression, or ridge regression for numbers."""
 
     def solve(self, features: Any, labels: Tensor, fit: Fit) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Weights [outputs, features] and biases [outputs]; features an array or a sparse matrix.
@@ -46,25 +68,6 @@ class Linear(Method):
             rows, offsets = numpy.concatenate([-rows, rows]) / 2, numpy.concatenate([-offsets, offsets]) / 2
         weights[classes], biases[classes] = rows, offsets
         return weights, biases
-
-    def note(self, model: Model, fit: Fit) -> None:
-        """Write the one point of the curve: the loss on the training set, and the dev score."""
-        logits = torch.from_numpy(predict(model, fit.train, fit).logits)
-        loss = float(fit.task_loss(logits, {"labels": fit.train.targets}))
-        point: dict[str, Any] = {"stage": fit.stage, "step": 0, "epoch": 1, "train_loss": loss}
-        if len(fit.dev):
-            found = predict(model, fit.dev, fit)
-            point["dev"] = task_scores(fit.task, fit.dev.labels.numpy(), found.predictions, found.logits)
-            fit.best.epoch = 1
-        fit.curve.append(point)
-
-    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """One forward pass over the examples, a third of a forward and backward pass."""
-        return -(-n_train // recipe.batch_size) / (3 * max(1, recipe.total_steps(n_train)))
-
-
-UNSEEN = -30.0
-"""Logit of a class of which the training set has no example."""
 
 
 def write(parameter: Tensor, values: numpy.ndarray) -> None:

@@ -1,0 +1,140 @@
+"""Several finetunings on one subset, whose logits are averaged."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from amix.models.architecture import initialise_head
+from amix.models.mean_pooling import MeanPooledClassifier
+from amix.models.with_addition import Extended
+from amix.random_streams import tensor_generator
+from amix.specs.recipe import Recipe
+from amix.training.fit import Fit
+from amix.training.loop import train
+from amix.training.method import Method, MethodError, Model
+from amix.training.registry import register
+from amix.training.weight_averaging import put_back
+
+
+class Members(nn.Module):
+    """Several classifiers of one kind; the logits are the mean of theirs.
+
+    configuration: that of each, as JSON. outputs: of each. mean: whether they read the mean of the token states, with
+    `heads` for it. Export writes the source of this class beside its weights, so that it uses torch, nn, functional,
+    Any and transformers alone.
+    """
+
+    def __init__(self, configuration: str, count: int, outputs: int, mean: bool) -> None:
+        import json
+
+        from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+        super().__init__()
+        self.arguments: dict[str, Any] = {
+            "configuration": configuration, "count": count, "outputs": outputs, "mean": mean
+        }  # fmt: skip
+        self.mean = mean
+        settings = AutoConfig.for_model(**json.loads(configuration))
+        kind: Any = AutoModel if mean else AutoModelForSequenceClassification
+        self.members = nn.ModuleList(kind.from_config(settings).eval() for _ in range(count))
+        self.heads = nn.ModuleList(nn.Linear(settings.hidden_size, outputs) for _ in range(count if mean else 0))
+        for member in self.members if mean else ():
+            if hasattr(member, "pooler"):
+                member.pooler = None  # type: ignore[assignment]
+
+    def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
+        """Mean logits, [batch, outputs]."""
+        outputs = [member(attention_mask=attention_mask, **inputs) for member in self.members]
+        if not self.mean:
+            return torch.stack([one.logits for one in outputs]).mean(dim=0)
+        mask = attention_mask.unsqueeze(-1)
+        pooled = [(one.last_hidden_state * mask).sum(1) / mask.sum(1) for one in outputs]
+        return torch.stack([head(vector) for head, vector in zip(self.heads, pooled, strict=True)]).mean(dim=0)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The first member's table with a row per token."""
+        table: nn.Module = self.members[0].get_input_embeddings()  # type: ignore[operator]
+        return table
+
+
+@register
+class Ensemble(Method):
+    """M plain finetunings on the same subset, prediction by the mean of their logits: a deep ensemble.
+
+    Lakshminarayanan et al. (2017), without their adversarial examples, and with logits averaged where they average
+    probabilities (for numbers, the predictions). The members differ in the head's draw, the order of the batches and
+    the dropout masks, all from the run's seed; the first has the head of plain finetuning, and alone it is plain
+    finetuning. What randomness costs beside the data, an ensemble takes away at M times the cost, in training and use.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """members: M."""
+
+        members: int = 5
+
+        def __post_init__(self) -> None:
+            if self.members < 1:
+                raise MethodError(f"an ensemble has at least one member, not {self.members}")
+
+    name = "ensemble"
+    paper = "Lakshminarayanan et al., NeurIPS 2017"
+    year = 2017
+    kind = "averaging"
+    plain_checkpoint = False
+    null = {"members": 1}
+    parity = "no official code"
+    passes = 5.0
+    grid = {"members": (3, 5, 10)}
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """Train every member from the same start, and put them side by side."""
+        if self.config.members == 1:
+            return train(Method(), model, fit)
+        start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+        found = []
+        for number in range(self.parts()):
+            weights = fit.part(self, model, number)
+            found.append({name: tensor.detach().cpu().clone() for name, tensor in weights.items()})
+            put_back(model, start)
+        assert isinstance(model, PreTrainedModel)
+        return side_by_side(model, found, fit)
+
+    def parts(self) -> int:
+        """The members; one alone is no part."""
+        return int(self.config.members) if self.config.members > 1 else 0
+
+    def part(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
+        """Plain finetuning with a head, batches and dropout of its own."""
+        if number:
+            deviation = float(getattr(model.config, "initializer_range", 0.02))
+            initialise_head(model, deviation, tensor_generator(fit.seed, "method", "head", number))
+        train(Method(), model, fit.for_stage(f"member-{number}"))
+        return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def export(self, model: Model, fit: Fit) -> Model:
+        """The members, or the one as a plain model."""
+        return model
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """M finetunings."""
+        return float(self.config.members)
+
+
+def side_by_side(model: PreTrainedModel, found: list[dict[str, Tensor]], fit: Fit) -> Extended:
+    """One model of the members, each with the weights found for it."""
+    mean = isinstance(model, MeanPooledClassifier)
+    configuration = model.config.to_json_string(use_diff=False)
+    members = Members(configuration, len(found), fit.task.outputs, mean)
+    for number, weights in enumerate(found):
+        put_back(model, weights)
+        target: Any = members.members[number]
+        if mean:
+            target.load_state_dict(model.base_model.state_dict())
+            members.heads[number].load_state_dict(model.get_submodule("classifier").state_dict())
+        else:
+            target.load_state_dict(model.state_dict())
+    return Extended(None, members.to(fit.device).eval())

@@ -1,0 +1,83 @@
+"""The nearest class mean among frozen embeddings."""
+
+from dataclasses import dataclass
+
+import numpy
+from torch import Tensor
+
+from amix.training.fit import Fit
+from amix.training.method import MethodError, Model
+from amix.training.registry import register
+from baselines.classical._linear import UNSEEN, Linear, write
+from baselines.classical.frozen_logistic import inputs_of, last_linear
+
+
+@register
+class Centroid(Linear):
+    """The class whose mean embedding is nearest, on the encoder as it was pretrained.
+
+    With m_k the mean of class k and S the covariance around the own mean, its eigenvalues drawn to their mean s^2:
+
+        C = (1 - shrinkage) S + shrinkage s^2 I,    logit_k = x' C^-1 m_k - m_k' C^-1 m_k / 2
+
+    which orders the classes as the distances -(x - m_k)' C^-1 (x - m_k) do, and is the log-probability of class k when
+    every class is a normal distribution of covariance C. shrinkage 1 is the Euclidean distance, the plain nearest mean
+    of Mensink et al. (2013), equation 1; less learns the metric, as their section 3 does by gradient steps and Fisher's
+    discriminant does so (Ledoit and Wolf 2004 for the shrinkage). Being linear in x, it is written into the head's last
+    layer. Features as in frozen_logistic.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """shrinkage: above 0, 1 for Euclidean distances. standardise: in units of each feature's deviation."""
+
+        shrinkage: float = 1.0
+        standardise: bool = True
+
+        def __post_init__(self) -> None:
+            if not 0 < self.shrinkage <= 1:
+                raise MethodError(f"the shrinkage lies above 0 and is at most 1, not {self.shrinkage}")
+
+    name = "centroid"
+    paper = "Mensink et al., TPAMI 2013"
+    year = 2013
+    regression = False
+    parity = "no official code; predictions equal those of scikit-learn's NearestCentroid and discriminant"
+    grid = {"shrinkage": (0.1, 0.5, 1.0), "standardise": (True, False)}
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze all but the last linear layer."""
+        self.last = last_linear(model)
+        model.requires_grad_(False)
+        self.last.requires_grad_(True)
+        return model
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """Compute the features and their means, write them into the head."""
+        with fit.cost.timed("train"):
+            features = inputs_of(self.last, model, fit.train, fit).double().numpy()
+            mean, deviation = numpy.zeros(features.shape[1]), numpy.ones(features.shape[1])
+            if self.config.standardise:
+                mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-12
+            scaled = (features - mean) / deviation
+            weights, biases = class_means(scaled, fit.train.labels, fit.task.outputs, self.config.shrinkage)
+            weights = weights / deviation
+            write(self.last.weight, weights)
+            write(self.last.bias, biases - weights @ mean)
+        self.note(model, fit)
+        return model
+
+
+def class_means(
+    features: numpy.ndarray, labels: Tensor, outputs: int, shrinkage: float
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Weights [outputs, features] and biases [outputs] of the logits above; a class without example never wins."""
+    weights, biases = numpy.zeros((outputs, features.shape[1])), numpy.full(outputs, UNSEEN)
+    classes, which = numpy.unique(labels.numpy(), return_inverse=True)
+    means = numpy.stack([features[which == index].mean(axis=0) for index in range(len(classes))])
+    around = features - means[which]
+    scattered = around.T @ around / len(features)
+    spherical = (numpy.trace(scattered) / len(scattered) + 1e-12) * numpy.eye(len(scattered))
+    weights[classes] = numpy.linalg.solve((1 - shrinkage) * scattered + shrinkage * spherical, means.T).T
+    biases[classes] = -0.5 * (weights[classes] * means).sum(axis=1)
+    return weights, biases

@@ -1,0 +1,273 @@
+"""Low-rank methods that train one part of an increment on 80 % of the subset, and another on the 20 % held out."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from amix.agwm.split_search import SplitConfig, endless_batches, full_precision_loss, split_fit
+from amix.data.encoded import Batch, Encoded
+from amix.mixup.bilevel_step import BilevelStep
+from amix.mixup.hypergradient import Hypergradient, HypergradientOptions
+from amix.mixup.levels import Levels
+from amix.models.architecture import backbone, head_names
+from amix.random_streams import tensor_generator
+from amix.specs.recipe import Recipe
+from amix.training.fit import Fit
+from amix.training.loop import train
+from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.schedules import linear_schedule, warmup_steps
+from amix.training.weight_averaging import put_back
+from baselines.parameter_efficient._peft import at_own_lr, attention_targets
+
+PASSES = 4
+"""Forward and backward passes of an iteration: lower step, upper loss, and two for the finite difference."""
+
+
+@dataclass(frozen=True)
+class TwoLevelConfig:
+    """Settings of the increment, of the search and of what follows it.
+
+    targets: endings of module names; empty for the query and value projections. lr, upper_lr: of either level, null
+    takes the recipe's. regulariser: weight of the orthogonality. lower_share: of the subset, the rest is held out.
+    search_epochs: over the lower part. search_clip_norm: largest gradient norm there. unroll: lower steps per upper
+    step. retrain: whether the lower level starts anew on the whole subset with the upper one fixed. xi: length of the
+    lower step in the derivative, null for its learning rate. masks: see HypergradientOptions.
+    """
+
+    rank: int = 4
+    lr: float | None = 5e-4
+    upper_lr: float | None = 5e-4
+    upper_decay: float = 0.0
+    regulariser: float = 1e-5
+    lower_share: float = 0.8
+    search_epochs: int = 3
+    search_clip_norm: float = 5.0
+    unroll: int = 1
+    retrain: bool = True
+    xi: float | None = None
+    masks: Literal["common", "independent"] = "common"
+    targets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.unroll < 1 or self.regulariser < 0:
+            raise MethodError("rank and unroll are at least 1, the regulariser at least 0")
+        self.split()
+
+    def split(self) -> SplitConfig:
+        """The one split."""
+        return SplitConfig(1, self.lower_share, self.search_epochs, self.search_clip_norm)
+
+    def options(self) -> HypergradientOptions:
+        """The derivative."""
+        return HypergradientOptions(preconditioner="identity", xi=self.xi, masks=self.masks)
+
+
+class Increment(nn.Module):
+    """What makes the effective weight [out, in] of a linear layer from the pretrained one, which it is given."""
+
+    upper_names: ClassVar[tuple[str, ...]] = ()
+
+    def penalty(self, weight: Tensor) -> Tensor:
+        """How far it is from orthogonal, a scalar; weight is the pretrained one."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """After the search: what becomes of the upper level before the lower one starts anew."""
+
+
+class TwoLevel(Method):
+    """What the methods share: one search on a random split, then the lower level anew on the whole subset.
+
+    Iteration of the search: a step of the lower level (the increment's direction and the head) on a batch of the 80 %,
+    and a step of the upper level on a batch of the 20 % by a hypergradient from central differences
+    (amix.mixup.bilevel_step). The weights are put back exactly, both perturbed passes see the lower pass's dropout
+    masks, and the derivative has the length of the step it differentiates.
+    """
+
+    Config: ClassVar[type] = TwoLevelConfig
+    kind = "parameter-efficient"
+    passes = float(PASSES)
+
+    def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
+        """The increment of one layer, at its start."""
+        raise NotImplementedError
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze the body and put the increments in."""
+        head = head_names(model)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(self.trains_all or name in head)
+        generator = tensor_generator(fit.seed, "method", "adapters")
+        self.names = target_names(model, self.config.targets)
+        for name in self.names:
+            linear = model.get_submodule(name)
+            assert isinstance(linear, nn.Linear)
+            increment = self.increment(linear, generator).to(linear.weight)
+            parametrize.register_parametrization(linear, "weight", increment)
+        return model
+
+    trains_all: ClassVar[bool] = False
+    """Whether the pretrained weights are part of the lower level."""
+
+    def increments(self, model: Model) -> list[tuple[Increment, Tensor]]:
+        """Every increment with the pretrained weight it acts on."""
+        places = [model.get_submodule(f"{name}.parametrizations.weight") for name in self.names]
+        return [(place[0], place.original) for place in places]  # type: ignore[index, misc]
+
+    def levels(self, model: Model) -> Levels:
+        """The upper level's parameters, and all others that train."""
+        upper: dict[str, nn.Parameter] = {}
+        for name, (increment, _) in zip(self.names, self.increments(model), strict=True):
+            upper |= {f"{name}.{key}": increment.get_parameter(key) for key in increment.upper_names}
+        return Levels(model, upper)
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """The lower level, at its own learning rate."""
+        return at_own_lr(super().param_groups(model, fit), self.config.lr)
+
+    def upper_optimizer(self, parameters: Iterable[nn.Parameter], lr: float, fit: Fit) -> torch.optim.Optimizer:
+        """That of the upper level."""
+        recipe, decay = fit.recipe, self.config.upper_decay
+        return torch.optim.AdamW(parameters, lr=lr, betas=recipe.betas, eps=recipe.adam_epsilon, weight_decay=decay)
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss and the penalty of the increments."""
+        return super().loss(model, batch, fit) + self.penalty(model)
+
+    def perturbed_loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The same outside of reduced precision, which does not resolve the displacement."""
+        return full_precision_loss(model, batch, fit) + self.penalty(model)
+
+    def penalty(self, model: Model) -> Tensor:
+        """Weight times the mean over the increments."""
+        terms = [increment.penalty(weight) for increment, weight in self.increments(model)]
+        return self.config.regulariser * torch.stack(terms).mean()
+
+    def options(self) -> HypergradientOptions:
+        """The derivative."""
+        options: HypergradientOptions = self.config.options()
+        return options
+
+    def after_upper_step(self, step: BilevelStep, found: Hypergradient) -> None:
+        """After the upper level has moved."""
+
+    def run(self, model: Model, fit: Fit) -> Model:
+        """Search, and the lower level anew."""
+        levels = self.levels(model)
+        start = {name: parameter.detach().clone() for name, parameter in levels.lower.items()}
+        search_fit, held_out = split_fit(self.config.split(), fit, 0)
+        train(Search(self, levels, held_out), model, search_fit)
+        fit.diagnostics["search/upper"] = [torch.cat([p.detach().flatten() for p in levels.attention]).cpu().numpy()]
+        if not self.config.retrain:
+            return model
+        self.begin_anew(model, levels, start)
+        return train(self, model, fit)
+
+    def begin_anew(self, model: Model, levels: Levels, start: Mapping[str, Tensor]) -> None:
+        """The lower level as it was at the start, the upper one fixed at what the search found."""
+        put_back(model, start)
+        for increment, _ in self.increments(model):
+            increment.settle()
+        for parameter in levels.attention:
+            parameter.requires_grad_(False)
+
+    def export(self, model: Model, fit: Fit) -> Model:
+        """A plain copy with the effective weights; the training model stays as it is."""
+        plain = copy.deepcopy(model)
+        for name in self.names:
+            parametrize.remove_parametrizations(plain.get_submodule(name), "weight", leave_parametrized=True)
+        return plain
+
+    def relative_passes(self, n_train: int, recipe: Recipe) -> float:
+        """Search and retraining together, against plain finetuning with the same recipe."""
+        plain, iterations = recipe.total_steps(n_train), self.config.split().iterations(n_train, recipe.batch_size)
+        search = iterations + (PASSES - 1) * (iterations // self.config.unroll)
+        return float(search + plain * self.config.retrain) / plain
+
+
+class Search(Method):
+    """The search: the owner's lower level, and a step of the upper one after every unroll-th of its steps."""
+
+    def __init__(self, owner: TwoLevel, levels: Levels, held_out: Encoded) -> None:
+        super().__init__(owner.config)
+        self.owner, self.levels, self.held_out = owner, levels, held_out
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """The owner's, without the upper level."""
+        upper = {id(parameter) for parameter in self.levels.attention}
+        groups = self.owner.param_groups(model, fit)
+        kept = [group | {"params": [p for p in group["params"] if id(p) not in upper]} for group in groups]
+        return [group for group in kept if group["params"]]
+
+    def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
+        """The owner's."""
+        return self.owner.optimizer(groups, fit)
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Optimizer and schedule of the upper level, and its batches."""
+        lr = fit.recipe.lr if self.config.upper_lr is None else self.config.upper_lr
+        upper = self.owner.upper_optimizer(self.levels.attention, lr, fit)
+        steps = fit.total_steps // self.config.unroll
+        self.schedule_upper = linear_schedule(upper, warmup_steps(fit.recipe, steps), steps)
+        assert fit.optimizer is not None
+        self.step = BilevelStep(self.levels, fit.optimizer, upper, self.owner.options(), gradients=fit.gradients)
+        self.upper_batches = endless_batches(fit, self.held_out)
+
+    def upper_turn(self, fit: Fit) -> bool:
+        """Whether the upper level moves after this step."""
+        return (fit.step + 1) % int(self.config.unroll) == 0
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The lower loss, remembered for the perturbed passes."""
+        again = partial(self.owner.perturbed_loss, model, batch, fit)
+        return self.step.lower_loss(partial(self.owner.loss, model, batch, fit), again)
+
+    def after_backward(self, model: Model, fit: Fit) -> None:
+        """The lower level's gradients stay."""
+        self.step.pull_back()
+
+    def before_step(self, model: Model, fit: Fit) -> None:
+        """Remember what the derivative of the step needs."""
+        self.step.before_lower_step()
+
+    def after_step(self, model: Model, fit: Fit) -> None:
+        """The upper step, by the task's loss alone."""
+        if self.upper_turn(fit):
+            batch = next(self.upper_batches)
+            found = self.step.attention_step(partial(super().loss, model, batch, fit))
+            self.owner.after_upper_step(self.step, found)
+            self.schedule_upper.step()
+
+
+def target_names(model: nn.Module, targets: tuple[str, ...]) -> list[str]:
+    """Names of the linear layers with an increment.
+
+    Raises:
+        MethodError: when none has one of these endings.
+    """
+    endings = set(targets) or set(attention_targets(model))
+    inside = {id(module) for module in backbone(model).modules()}
+    found = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and id(module) in inside and name.rsplit(".", 1)[-1] in endings
+    ]
+    if not found:
+        raise MethodError(f"{type(model).__name__} has no linear layer called {' or '.join(sorted(endings))}")
+    return found
+
+
+def normal(shape: tuple[int, int], deviation: float, generator: torch.Generator) -> nn.Parameter:
+    """A factor with entries from N(0, deviation^2), drawn on the CPU."""
+    return nn.Parameter(torch.empty(shape).normal_(0.0, deviation, generator=generator))
+
+
+def from_identity(gram: Tensor) -> Tensor:
+    """||gram - I||_F, not squared."""
+    return (gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).norm()

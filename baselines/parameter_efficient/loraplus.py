@@ -1,0 +1,48 @@
+"""LoRA+: the two factors of LoRA at learning rates of their own."""
+
+from dataclasses import dataclass
+
+from amix.training.fit import Fit
+from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.registry import register
+from baselines.parameter_efficient._peft import at_own_lr
+from baselines.parameter_efficient.lora import LoRA
+
+
+@dataclass(frozen=True)
+class LoRAPlusConfig(LoRA.Config):
+    """As for lora. ratio: learning rate of B over that of A; lr is A's, and the head's."""
+
+    lr: float | None = 2e-4
+    ratio: float = 16.0
+
+    def __post_init__(self) -> None:
+        if self.ratio <= 0:
+            raise MethodError(f"LoRA+'s ratio of learning rates is positive, not {self.ratio}")
+
+
+@register
+class LoRAPlus(LoRA):
+    """LoRA+: W = W0 + (alpha / rank) B A with the learning rate of B `ratio` times that of A.
+
+    Hayou et al. (2024), section 4: in the limit of wide layers both factors learn features only if B's rate is larger;
+    they recommend a ratio near 16. Equal to lora at ratio 1. Departs from their code (and peft's
+    create_loraplus_optimizer, which has it too) in what is neither A nor B: there vectors, such as the head's bias,
+    have B's rate, here the head has A's. The ratio needs a smaller rate of A than lora's; 2e-4 is ours.
+    """
+
+    Config = LoRAPlusConfig
+    name = "loraplus"
+    paper = "Hayou et al., ICML 2024"
+    year = 2024
+    grid = {"ratio": (4.0, 16.0), "lr": (1e-4, 2e-4, 5e-4)}
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """B in groups of its own."""
+        large = {id(parameter) for name, parameter in model.named_parameters() if "lora_B" in name}
+        rate = fit.recipe.lr if self.config.lr is None else self.config.lr
+        plain = Method.param_groups(self, model, fit)
+        rest = [group | {"params": [p for p in group["params"] if id(p) not in large]} for group in plain]
+        of_b = [group | {"params": [p for p in group["params"] if id(p) in large]} for group in plain]
+        groups = at_own_lr(rest, rate) + at_own_lr(of_b, rate * self.config.ratio)
+        return [group for group in groups if group["params"]]

@@ -1,0 +1,69 @@
+"""NEFTune: uniform noise on the token embeddings during finetuning."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from amix.data.encoded import Batch
+from amix.models.architecture import embeddings
+from amix.random_streams import tensor_generator
+from amix.training.fit import Fit
+from amix.training.method import Method, MethodError, Model
+from amix.training.registry import register
+from baselines.smoothness._hidden_states import changed_outputs
+
+
+@register
+class NEFTune(Method):
+    """NEFTune: e <- e + alpha / sqrt(L d) * U(-1, 1) on the token embeddings of a text of L tokens and width d.
+
+    Jain et al. (2024), algorithm 1: the noise of a text has the expected length alpha / sqrt(3), however long the text
+    is. They finetune decoders with instructions and try alpha 5, 10 and 15. The noise enters where theirs does, in what
+    the embedding table gives, so that in BERT positions, segments and LayerNorm come after it. L counts a text's own
+    tokens. `padded_length` takes the batch's longest instead, as does the hook in transformers
+    (integrations/neftune.py:48), with which a text's noise depends on the texts beside it.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """alpha: size of the noise. padded_length: L is the length of the padded batch."""
+
+        alpha: float = 5.0
+        padded_length: bool = False
+
+        def __post_init__(self) -> None:
+            if self.alpha < 0:
+                raise MethodError(f"NEFTune's alpha is 0 or more, not {self.alpha}")
+
+    name = "neftune"
+    paper = "Jain et al., ICLR 2024"
+    year = 2024
+    kind = "smoothness"
+    null = {"alpha": 0.0}
+    parity = "departs: not compared with numbers of the official code, which is for decoders"
+    overhead_limit = 1.10
+    grid = {"alpha": (5.0, 10.0, 15.0)}
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Open the stream of noise."""
+        self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
+
+    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
+        """The task's loss with noise on the embeddings."""
+        tokens = batch["attention_mask"].sum(dim=1)
+
+        def add_noise(embedded: Tensor) -> Tensor:
+            return embedded + self.draw_noise(embedded) * self.scale(embedded, tokens)
+
+        with changed_outputs([embeddings(model)], add_noise):
+            return super().loss(model, batch, fit)
+
+    def draw_noise(self, embedded: Tensor) -> Tensor:
+        """Numbers in (-1, 1) for embedded tokens [batch, length, width]."""
+        return torch.empty_like(embedded).uniform_(-1.0, 1.0, generator=self.generator)
+
+    def scale(self, embedded: Tensor, tokens: Tensor) -> Tensor:
+        """alpha / sqrt(L d) of every text, [batch, 1, 1]."""
+        length = torch.full_like(tokens, embedded.shape[1]) if self.config.padded_length else tokens
+        return self.config.alpha / (length.to(embedded.dtype) * embedded.shape[2]).sqrt().view(-1, 1, 1)

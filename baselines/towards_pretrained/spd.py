@@ -1,0 +1,105 @@
+"""SPD: pull a weight back towards its pretrained value only when the gradient says that the way there was wrong."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from amix.models.architecture import head_names
+from amix.training.fit import Fit
+from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.registry import register
+
+
+@register
+class SPD(Method):
+    """Selective Projection Decay: after an Adam step, take back a share of the distance to w0 that the step gained.
+
+    For each tensor as one unit, with w~ the result of the Adam step from w and g the (clipped) gradient at w:
+
+        c = -<g, w - w0>
+        c < 0:   r = clip((|w~ - w0| - |w - w0|) / |w~ - w0|, 0, 1),   w <- w~ - lambda r (w~ - w0)
+        else:    w <- w~
+
+    In the first step c is 0. lambda 1 returns to the sphere of the distance before the step, more goes inside it; the
+    learning rate does not enter. Tian et al. (2024); official code: GT-RIPL/Selective-Projection-Decay, adamSPD.py,
+    where lambda is called weight_decay and no value of it is given: 1 is ours. As there, the ordinary decay is gone,
+    and biases and LayerNorms are units like the others. Departs in the head: the code's example takes it in, its anchor
+    being its random draw (`project_head`); here it decays as in plain finetuning. The code's other options: amsgrad is
+    there under this name, an anchor at zero (pre=None, meant for low-rank factors) is not, because what has no
+    pretrained value is not projected here.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """strength: the paper's lambda, of order 1. keep_weight_decay: ordinary decay as well."""
+
+        strength: float = 1.0
+        project_head: bool = False
+        amsgrad: bool = False
+        keep_weight_decay: bool = False
+
+        def __post_init__(self) -> None:
+            if self.strength < 0:
+                raise MethodError(f"the strength of the projection is 0 or more, not {self.strength}")
+
+    name = "spd"
+    paper = "Tian et al., NeurIPS 2024"
+    year = 2024
+    kind = "towards pretrained"
+    null = {"strength": 0.0, "keep_weight_decay": True}
+    parity = "matched: branches equal, ratios and parameters to 4e-15 (spd_*, with project_head)"
+    overhead_limit = 1.30
+    grid = {"strength": (0.1, 0.5, 1.0, 2.0)}
+
+    def param_groups(self, model: Model, fit: Fit) -> Groups:
+        """Those of plain finetuning; what is projected forms a group of its own without ordinary decay."""
+        groups = super().param_groups(model, fit)
+        if self.config.keep_weight_decay:
+            return groups
+        projected = self.projected(model)
+        inside = {id(parameter) for parameter in projected}
+        rest = [group | {"params": [p for p in group["params"] if id(p) not in inside]} for group in groups]
+        return [{"params": projected, "weight_decay": 0.0}, *(group for group in rest if group["params"])]
+
+    def projected(self, model: Model) -> list[Tensor]:
+        """The parameters that are projected."""
+        left_out = set() if self.config.project_head else head_names(model)
+        return [p for name, p in model.named_parameters() if p.requires_grad and name not in left_out]
+
+    def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
+        """AdamW, with the largest second moment so far if asked."""
+        recipe = fit.recipe
+        return torch.optim.AdamW(
+            groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon, amsgrad=self.config.amsgrad, fused=True
+        )
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Keep the pretrained weights."""
+        self.anchored = [(parameter, parameter.detach().clone()) for parameter in self.projected(model)]
+
+    @torch.no_grad()
+    def before_step(self, model: Model, fit: Fit) -> None:
+        """c and the distance of every tensor that has a gradient, at the weights before the step."""
+        moving = [(w, w0, w.grad) for w, w0 in self.anchored if w.grad is not None]
+        self.weights = [w for w, _, _ in moving]
+        self.anchors = [w0 for _, w0, _ in moving]
+        distances = torch._foreach_sub(self.weights, self.anchors)
+        self.radii = torch.stack(torch._foreach_norm(distances))
+        torch._foreach_mul_(distances, [gradient for _, _, gradient in moving])
+        self.conditions = -torch.stack([product.sum() for product in distances])
+
+    @torch.no_grad()
+    def after_step(self, model: Model, fit: Fit) -> None:
+        """Take back the share of the distance where the condition holds."""
+        distances = torch._foreach_sub(self.weights, self.anchors)
+        self.ratios = self.gained(torch.stack(torch._foreach_norm(distances)))
+        shares = list(self.config.strength * self.ratios)
+        torch._foreach_mul_(distances, shares)
+        torch._foreach_sub_(self.weights, distances)
+
+    def gained(self, radii: Tensor) -> Tensor:
+        """r of every tensor, 0 where the condition does not hold; radii: the distances after the step."""
+        smallest = torch.finfo(radii.dtype).tiny  # A tensor exactly at its anchor gives 0, not 0 / 0.
+        gain = ((radii - self.radii) / radii.clamp_min(smallest)).clamp(0.0, 1.0)
+        return torch.where(self.conditions < 0, gain, torch.zeros_like(gain))

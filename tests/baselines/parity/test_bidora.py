@@ -1,0 +1,190 @@
+"""BiDoRA's layer, regulariser and loop against the numbers of the released program."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import RobertaConfig, RobertaForSequenceClassification
+
+from amix.data.encoded import Batch
+from amix.mixup.bilevel_step import BilevelStep
+from amix.mixup.hypergradient import Hypergradient
+from amix.training.loop import start, train_step
+from amix.training.method import MethodError
+from baselines.parameter_efficient._two_levels import Search
+from baselines.parameter_efficient.bidora import BiDoRA, DirectionAndMagnitude
+from baselines.parameter_efficient.bidora_official import BiDoRAOfficial
+from helpers.golden_cases import Case, distance
+from helpers.parity import NOISE, GoldenFit, golden_fit
+
+LAYERS = ("bidora_layer_square", "bidora_layer_start", "bidora_layer_nonsquare")
+WAYS = dict.fromkeys(LAYERS, (True, False)) | {"bidora_layer_nonsquare": (True,)}
+"""Whether the reference has the layer as released, transposed, and as described."""
+LOOPS = ("bidora_loop", "bidora_loop_unroll2", "bidora_loop_betty020")
+
+
+def increment(W0: Tensor, A: Tensor, B: Tensor, m: Tensor | None = None) -> DirectionAndMagnitude:
+    found = DirectionAndMagnitude(W0, len(A), 1.0, torch.Generator()).double()
+    for name, values in {"lora_A": A, "lora_B": B, "m": m}.items():
+        if values is not None:
+            found.get_parameter(name).data.copy_(values)
+    return found
+
+
+@pytest.mark.parametrize(("name", "transposed"), [(name, way) for name in LAYERS for way in WAYS[name]])
+def test_the_layer_is_the_released_one_and_the_described_one(name: str, transposed: bool) -> None:
+    case = Case(name)
+    prefix, tolerance = "" if transposed else "described/", case.tolerance["all"]
+    layer = increment(*(case.tensor(key) for key in ("W0", "A", "B", "m")))
+    layer.transposed = transposed
+    W0, x = case.tensor("W0").requires_grad_(), case.tensor("x").requires_grad_()
+    bias = case.tensor("b") if "b" in case.arrays else None
+    y = nn.functional.linear(x, layer(W0), bias)
+    assert distance(y, case.tensor(f"{prefix}y")) < tolerance
+    assert distance(layer.direction(W0), case.tensor("V_dir")) < tolerance
+    (y * case.tensor("c")).sum().backward()
+    found: dict[str, Any] = {"W0": W0.grad, "x": x.grad, "m": layer.m.grad}
+    found |= {"A": layer.lora_A.grad, "B": layer.lora_B.grad}
+    for key, gradient in found.items():
+        expected = case.tensor(f"{prefix}grad_{key}")
+        assert distance(gradient, expected) < tolerance or float((gradient - expected).abs().max()) < 1e-14, key
+
+
+@pytest.mark.parametrize("name", ["bidora_regulariser", "bidora_regulariser_near_orthogonal"])
+def test_the_regulariser_and_its_gradients(name: str) -> None:
+    case = Case(name)
+    count, tolerance = len(case.hyperparameters["shapes_out_in"]), case.tolerance["all"]
+    layers = [increment(*(case.tensor(f"l{k}/{key}") for key in ("W0", "A", "B"))) for k in range(count)]
+    weights = [case.tensor(f"l{k}/W0").requires_grad_() for k in range(count)]
+    terms = torch.stack([layer.penalty(weight) for layer, weight in zip(layers, weights, strict=True)])
+    loss = case.hyperparameters["weight"] * terms.mean()
+    assert distance(loss, case.tensor("loss")) < tolerance
+    loss.backward()
+    for k, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
+        assert distance(terms[k], case.tensor(f"l{k}/fro")) < tolerance
+        for key, tensor in {"W0": weight, "A": layer.lora_A, "B": layer.lora_B}.items():
+            assert tensor.grad is not None
+            assert distance(tensor.grad, case.tensor(f"l{k}/grad_{key}")) < tolerance, key
+
+
+class Recorded(BiDoRAOfficial):
+    """The method; its hypergradients are kept."""
+
+    found: list[Hypergradient]
+
+    def after_upper_step(self, step: BilevelStep, found: Hypergradient) -> None:
+        self.found.append(found)
+        super().after_upper_step(step, found)
+
+
+def recipe(case: Case) -> dict[str, Any]:
+    given = case.hyperparameters
+    return {
+        "lr": given["lr_lower"], "steps": given["max_step"], "warmup_ratio": given["warmup_step"] / given["max_step"],
+        "weight_decay": given["weight_decay_lower"], "betas": tuple(given["betas"]), "adam_epsilon": given["eps"],
+        "clip_norm": 1e9,
+    }  # fmt: skip
+
+
+def started(case: Case) -> tuple[Recorded, nn.Module, GoldenFit]:
+    """The method, the model with the weights of the case, and its lower batches."""
+    given = case.hyperparameters
+    config = BiDoRAOfficial.Config(
+        rank=given["r"], upper_lr=given["lr_upper"], upper_decay=given["weight_decay_upper"],
+        unroll=given["unroll_steps"], regulariser=given["regulariser_weight"], betty=given["betty"],
+    )  # fmt: skip
+    assert config.options().radius == given["finite_difference_radius"]
+    batches = [case.batch("lower", i) for i in range(given["iterations"])]
+    fit = golden_fit(batches, **recipe(case))
+    model = RobertaForSequenceClassification(RobertaConfig(**given["model"], attn_implementation="eager")).double()
+    model.load_state_dict(case.group("init/"), strict=True)
+    method = Recorded(config)
+    method.found = []
+    method.prepare(model.train(), fit)
+    for name, values in case.group("init_lora/").items():
+        model.get_parameter(ours(name)).data.copy_(values)
+    for name, values in case.group("init_m/").items():
+        assert distance(model.get_parameter(ours(name)), values) < 1e-12
+    return method, model, fit
+
+
+def ours(name: str) -> str:
+    """The name of a tensor of the case in a model with increments."""
+    module, _, last = name.rpartition(".")
+    if last in ("lora_A", "lora_B", "m"):
+        return f"{module}.parametrizations.weight.0.{last}"
+    return f"{module}.parametrizations.weight.original" if name.endswith(("query.weight", "value.weight")) else name
+
+
+def upper_batches(case: Case) -> Iterator[Batch]:
+    for number in range(case.hyperparameters["upper_updates"]):
+        yield case.batch("upper", number)
+
+
+def check_parameters(model: nn.Module, case: Case, prefix: str, row: int) -> None:
+    for name, values in case.group(prefix).items():
+        if NOISE not in name:
+            scale = float(values.abs().max())
+            difference = float((model.get_parameter(ours(name)).detach() - values[row]).abs().max())
+            assert difference < case.tolerance["parameters"] * scale, (name, row)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_the_search_and_the_retraining_go_as_released(name: str) -> None:
+    case = Case(name)
+    method, model, fit = started(case)
+    levels = method.levels(model)
+    begin = {key: parameter.detach().clone() for key, parameter in levels.lower.items()}
+    search = Search(method, levels, fit.train)
+    start(search, model, fit)
+    search.upper_batches = upper_batches(case)
+    for row, batch in enumerate(fit.batches(0)):
+        assert fit.optimizer is not None
+        assert fit.optimizer.param_groups[0]["lr"] == pytest.approx(float(case.arrays["lr_lower"][row]), rel=1e-12)
+        loss = train_step(search, model, batch, fit)
+        assert distance(loss, case.tensor("loss_lower")[row]) < case.tolerance["losses"]
+        check_parameters(model, case, "param/", row)
+    assert len(method.found) == case.hyperparameters["upper_updates"]
+    check_hypergradients(method, case, method.names)
+    if "retrain_iters" in case.hyperparameters:
+        method.begin_anew(model, levels, begin)
+        check_retraining(method, model, case)
+
+
+def check_hypergradients(method: Recorded, case: Case, modules: list[str]) -> None:
+    for row, found in enumerate(method.found):
+        assert distance(found.upper_loss, case.tensor("loss_upper")[row]) < case.tolerance["losses"]
+        for module, direct, total in zip(modules, found.direct, found.total(), strict=True):
+            expected = {key: case.tensor(f"{key}/{module}.m") for key in ("direct", "hypergrad")}
+            scales = {key: float(values.abs().max()) for key, values in expected.items()}
+            differences = {
+                "direct": float((direct - expected["direct"][row]).abs().max()),
+                "hypergrad": float((total - expected["hypergrad"][row]).abs().max()),
+            }
+            assert differences["direct"] < case.tolerance["direct, upper_grad"] * scales["direct"]
+            assert differences["hypergrad"] < case.tolerance["hypergradient"] * scales["hypergrad"]
+
+
+def check_retraining(method: Recorded, model: nn.Module, case: Case) -> None:
+    given = case.hyperparameters
+    count = given["retrain_iters"]
+    changes = {
+        "lr": given["retrain_lr"], "steps": count, "weight_decay": given["retrain_weight_decay"],
+        "warmup_ratio": given["retrain_warmup"] / count,
+    }  # fmt: skip
+    fit = golden_fit([case.batch("retrain_batch", i) for i in range(count)], **(recipe(case) | changes))
+    start(method, model, fit)
+    for row, batch in enumerate(fit.batches(0)):
+        loss = train_step(method, model, batch, fit)
+        assert distance(loss, case.tensor("retrain/loss_lower")[row]) < case.tolerance["losses"]
+        check_parameters(model, case, "retrain/param/", row)
+
+
+def test_the_released_form_needs_square_matrices() -> None:
+    linear = nn.Linear(3, 4)
+    with pytest.raises(MethodError, match="must be square, not \\(4, 3\\)"):
+        BiDoRAOfficial().increment(linear, torch.Generator())
+    weight = BiDoRA().increment(linear, torch.Generator().manual_seed(0))(linear.weight)
+    torch.testing.assert_close(weight, linear.weight)

@@ -1,0 +1,123 @@
+"""The variational bottleneck against the numbers of its official code: the head alone, and behind a tiny BERT."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertForSequenceClassification
+
+from amix.data.encoded import Batch
+from amix.specs.tasks import find_task
+from amix.training.fit import Fit
+from baselines.smoothness.vibert import ACTIVATIONS, VIBERT, Bottleneck, VariationalClassifier, divergence
+from helpers.golden_cases import Case, distance
+from helpers.parity import NOISE, golden_fit
+
+HEADS = ("vibert_head_classification", "vibert_head_edges", "vibert_head_regression")
+ENCODERS = ("vibert_bert_classification", "vibert_bert_deterministic", "vibert_bert_regression")
+
+
+class StoredNoise(VIBERT):
+    """The method with the draws of the reference."""
+
+    noise: Tensor
+
+    def draw_noise(self, mean: Tensor) -> Tensor:
+        return self.noise
+
+
+def started(case: Case) -> tuple[StoredNoise, Fit]:
+    given = case.hyperparameters
+    config = VIBERT.Config(
+        dimension=given["ib_dim"], beta=given["beta"], annealing=given["kl_annealing"] == "linear",
+        samples=given["sample_size"], activation=given["activation"], deterministic=given["deterministic"],
+    )  # fmt: skip
+    fit = golden_fit()
+    fit.task = find_task("mini-stsb" if given["num_labels"] == 1 else "mini-mrpc")
+    return StoredNoise(config), fit
+
+
+def load(head: Bottleneck, case: Case) -> None:
+    for name, values in case.group("head/").items():
+        head.get_parameter(name).data.copy_(values)
+
+
+def shaped(head: Bottleneck, case: Case) -> Bottleneck:
+    given = case.hyperparameters
+    sizes = (given["hidden_size"], given["hidden_dim"], given["ib_dim"], given["num_labels"])
+    head.shape(*sizes, ACTIVATIONS[given["activation"]]())
+    assert head.mlp[0].out_features == given["intermediate_dim_of_mlp"]
+    load(head.double(), case)
+    return head
+
+
+def check_gradients(named: dict[str, Tensor], case: Case, prefix: str, row: int) -> None:
+    expected = {name: values for name, values in case.group(prefix).items() if NOISE not in name}
+    assert expected
+    for name, values in expected.items():
+        gradient = named[name].grad
+        found = torch.zeros_like(named[name]) if gradient is None else gradient
+        assert distance(found, values[row]) < case.tolerance["all"], name
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_head_has_the_official_losses_and_gradients(name: str) -> None:
+    case = Case(name)
+    method, fit = started(case)
+    head, tolerance = shaped(Bottleneck(), case), case.tolerance["all"]
+    for row, epoch in enumerate(case.hyperparameters["epochs"]):
+        x = case.tensor("x").requires_grad_()
+        head.zero_grad()
+        fit.epoch, method.noise = epoch - 1, case.tensor("eps")[row]
+        mean, deviation = head.narrow(x)
+        assert distance(mean, case.tensor("mu")) < tolerance
+        assert distance(deviation, case.tensor("std")) < tolerance
+        assert distance(divergence(mean, deviation, head.mu_p, head.std_p), case.tensor("train/kl")[row]) < tolerance
+        assert method.beta(epoch) == pytest.approx(float(case.arrays["train/beta"][row]), rel=1e-15)
+        loss = method.sampled_loss(head, mean, deviation, {"labels": case.tensor("labels")}, fit)
+        assert distance(loss, case.tensor("train/loss")[row]) < tolerance
+        loss.backward()
+        check_gradients({**dict(head.named_parameters()), "x": x}, case, "train/grad/", row)
+        assert distance(head.classifier(mean), case.tensor("eval/logits")) < tolerance
+
+
+def tiny(case: Case, method: VIBERT, fit: Fit) -> nn.Module:
+    """The method's model with the weights of the case."""
+    plain = BertForSequenceClassification(BertConfig(**case.hyperparameters["model"], attn_implementation="eager"))
+    plain.double().load_state_dict(case.group("init/"), strict=False)
+    model = method.prepare(plain, fit)
+    # The reference takes 768 for the width whatever the encoder's is; its sizes are those of the case.
+    shaped(model.addition, case)
+    return model.double()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_behind_an_encoder_everything_is_as_in_the_official_code(name: str) -> None:
+    case = Case(name)
+    method, fit = started(case)
+    model, batch = tiny(case, method, fit), {**case.batch("batch"), "labels": case.tensor("labels")}
+    for row, epoch in enumerate(case.hyperparameters["epochs"]):
+        model.zero_grad()
+        fit.epoch = epoch - 1
+        if "eps" in case.arrays:
+            method.noise = case.tensor("eps")[row]
+        loss = method.loss(model, batch, fit)
+        assert distance(loss, case.tensor("train/loss")[row]) < case.tolerance["all"]
+        loss.backward()
+        check_gradients(in_their_words(model), case, "train/grad/", row)
+    assert distance(evaluated(model, batch, fit), case.tensor("eval/logits")) < case.tolerance["all"]
+
+
+def in_their_words(model: nn.Module) -> dict[str, Any]:
+    """Parameters by the official names."""
+    named = model.addition.named_parameters()  # type: ignore[union-attr, operator]
+    return {name.replace("encoder.", "bert.", 1) if name.startswith("encoder.") else name: p for name, p in named}
+
+
+def evaluated(model: nn.Module, batch: Batch, fit: Fit) -> Tensor:
+    with torch.no_grad():
+        logits = fit.logits(model.eval(), batch)
+    assert isinstance(model.addition, VariationalClassifier)
+    assert model.addition.distribution is None
+    return logits
