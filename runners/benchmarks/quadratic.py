@@ -1,18 +1,15 @@
-"""The norm of the hypergradient along a search on a quadratic bi-level problem: `python -m runners.benchmarks.quadratic`."""
+"""The norm of the hypergradient along a search on a quadratic bi-level problem."""
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import get_args
 
 import pandas as pd
 import torch
-import typer
 
 from amix.mixup.hypergradient import Estimator, HypergradientOptions
 from paper_figures.panels import grid
 from paper_figures.style import COLOURS, Drawing, save, style
-from results.loading.layout import Layout
 from runners.benchmarks.quadratic_problem import Search, draw
-from runners.cli.options import OutOption
 
 NAME = "quadratic"
 UPPER_RATE = 0.05
@@ -70,20 +67,19 @@ def drawing(curves: pd.DataFrame) -> Drawing:
     )
 
 
-def main(
-    iterations: Annotated[int, typer.Option(min=2, help="Of each search.")] = 600,
-    seed: Annotated[int, typer.Option(help="Of the random problem.")] = 0,
-    out: OutOption = None,
-) -> None:
-    """Search a quadratic bi-level problem with every estimator; the curve of the norms as PNG and CSV."""
-    folder: Path = Layout(out).figures("bench")
+def measure(iterations: int, seed: int, folder: Path) -> list[Path]:
+    """Search with every estimator.
+
+    Args:
+        iterations: Of each search.
+        seed: Of the random problem.
+        folder: Where the curve is written.
+
+    Returns:
+        The files written, PNG and CSV.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     curves = pd.concat([curve(estimator, iterations, seed) for estimator in get_args(Estimator)])
     with style():
-        for path in save(drawing(curves), NAME, folder, formats=("png",)):
-            typer.echo(f"written to {path}")
-
-
-if __name__ == "__main__":
-    typer.run(main)
+        return save(drawing(curves), NAME, folder, formats=("png",))

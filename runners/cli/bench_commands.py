@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from runners.cli.options import console, recorded_command
+from results.loading.layout import Layout
+from runners.cli.options import OutOption, console, recorded_command
 
 app = typer.Typer(help="Measure the suite itself.", no_args_is_help=True)
 TASK = "mini-cola"
@@ -103,3 +104,16 @@ def hypergradient(
 
     for line in agreement(encoder, task, draws, steps):
         console.print(line)
+
+
+@app.command()
+def quadratic(
+    iterations: Annotated[int, typer.Option(min=2, help="Of each search.")] = 600,
+    seed: Annotated[int, typer.Option(help="Of the random problem.")] = 0,
+    out: OutOption = None,
+) -> None:
+    """Search a quadratic bi-level problem with every estimator; the curve of the norms as PNG and CSV."""
+    from runners.benchmarks.quadratic import measure
+
+    for path in measure(iterations, seed, Layout(out).figures("bench")):
+        console.print(f"written to {path}", soft_wrap=True)
