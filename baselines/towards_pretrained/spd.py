@@ -48,7 +48,7 @@ class SPD(Method):
     year = 2024
     kind = "towards pretrained"
     null = {"strength": 0.0, "keep_weight_decay": True}
-    parity = "matched: branches equal, ratios and parameters to 4e-15 (spd_*, with project_head)"
+    parity = "matched: branches equal, ratios and parameters to 2e-16 (spd_*, with project_head)"
     overhead_limit = 1.30
     grid = {"strength": (0.1, 0.5, 1.0, 2.0)}
 

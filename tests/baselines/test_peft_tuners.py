@@ -64,6 +64,7 @@ def check(bench: Bench, settings: dict[str, Any], folder: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # frod, once in a process.
 @pytest.mark.filterwarnings("ignore:Failed to load the CUDA extension")  # boft computes the same without it.
+@pytest.mark.filterwarnings("ignore:Setting boft_n_butterfly_factor to 1")
 @pytest.mark.parametrize("tuner", PASSED)
 def test_the_tuner_trains_repeats_and_exports(bench: Bench, tuner: str) -> None:
     settings = {"tuner": tuner, "options": FOR_WIDTH_32.get(tuner, ())}

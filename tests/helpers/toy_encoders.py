@@ -61,7 +61,10 @@ ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
     "peft": {"tuner": "lora", "options": ("lora_alpha=16",), "lr": 2e-2},
     "pissa": {"lr": 2e-2},
     "loraplus": {"lr": 1e-2, "ratio": 2.0, "alpha": 16.0},
-    "beft": {"lr": 5e-2},
+    "beft": {
+        "lr": 5e-2,
+        "targets": ("intermediate.dense", "output.dense", "query", "value", "query_proj", "value_proj"),
+    },
     "bidora": {"lr": 2e-2, "upper_lr": 2e-2},
     "bilora": {"lr": 3e-2, "upper_lr": 0.1, "regulariser": 0.01},
     "autolora": {"lr": 2e-2, "upper_lr": 0.1},
@@ -75,7 +78,7 @@ ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
 """Settings with which methods learn there and soon, where their defaults are meant for a pretrained encoder."""
 EPOCHS_ON_TINY_ENCODERS = {
     "bitfit": 40, "linear_probe": 40, "vera": 15, "ia3": 15, "ln_tuning": 15, "adapter": 15,
-    "prompt": 40, "p_tuning": 40, "prefix": 40, "beft": 40,
+    "prompt": 40, "p_tuning": 40, "prefix": 40, "beft": 60,
 }  # fmt: skip
 """Epochs of methods that leave the encoder's matrices as they are, which are random there."""
 FAMILIES = ("bert", "roberta", "deberta-v2")
