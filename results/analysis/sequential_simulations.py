@@ -121,10 +121,10 @@ def _outcomes(
     errors: dict[str, list[bool]] = {rule: [] for rule in RULES}
     finds: dict[str, list[bool]] = {rule: [] for rule in RULES}
     seeds: dict[str, list[NDArray[numpy.int64]]] = {rule: [] for rule in RULES}
-    for _ in range(data_sets):
+    for number in range(data_sets):
         drawn = scores(data, (methods, tasks, LOOKS.seeds[-1]), generator)
         drawn[1] += gain * SD
-        for rule, deciding in _rules(drawn[1:] - drawn[0]).items():
+        for rule, deciding in _rules(drawn[1:] - drawn[0], number).items():
             rejected = deciding > 0
             errors[rule].append(bool(rejected[1 if gain else 0 :].any()))
             finds[rule].append(bool(rejected[0]))
@@ -134,12 +134,12 @@ def _outcomes(
     found = []
     for rule in RULES:
         error, power = float(numpy.mean(errors[rule])), float(numpy.mean(finds[rule])) if gain else math.nan
-        number = numpy.array(seeds[rule])
-        better = float(number[:, 0].mean()) if gain else math.nan
+        used_seeds = numpy.array(seeds[rule])
+        better = float(used_seeds[:, 0].mean()) if gain else math.nan
         found.append(
             Outcome(
                 rule, data, tasks, methods, gain, data_sets, error, _standard_error(error, data_sets), power,
-                _standard_error(power, data_sets), float(number.mean()), better,
+                _standard_error(power, data_sets), float(used_seeds.mean()), better,
             )
         )  # fmt: skip
     return found
@@ -149,13 +149,14 @@ def _standard_error(rate: float, data_sets: int) -> float:
     return math.sqrt(rate * (1 - rate) / data_sets)
 
 
-def _rules(differences: NDArray[numpy.float64]) -> dict[str, NDArray[numpy.int64]]:
-    # (comparisons, tasks, seeds) -> per rule the look that rejects each comparison, 0 for none.
+def _rules(differences: NDArray[numpy.float64], seed: int) -> dict[str, NDArray[numpy.int64]]:
+    # (comparisons, tasks, seeds) -> per rule the look that rejects each comparison, 0 for none. Every data set has sign
+    # patterns of its own, since a test by drawn patterns keeps its level on average over them.
     looks = len(LOOKS.seeds)
-    joint = [joint_signs(list(own), LOOKS, draws=DRAWS) for own in differences]
+    joint = [joint_signs(list(own), LOOKS, seed, DRAWS) for own in differences]
     absolute = [one.at(0.0) for one in joint if one is not None]
     plain = numpy.array([[(sums >= sums[0]).mean() for sums in own] for own in absolute])
-    sequential, _ = step_down([sequential_p(list(own), LOOKS, draws=DRAWS) for own in differences], looks, ALPHA)
+    sequential, _ = step_down([sequential_p(list(own), LOOKS, seed, DRAWS) for own in differences], looks, ALPHA)
     # Holm anew at every look, as if it were the only one.
     passed = numpy.array([holm(plain[:, look]) <= ALPHA for look in range(looks)])
     peeking = numpy.where(passed.any(axis=0), passed.argmax(axis=0) + 1, 0)

@@ -14,13 +14,14 @@ probability at most a, given only that differences are symmetric about zero, ind
 grows; and with a single look it is the sign flip itself. As Q is a p value at every level a at once, Holm's step-down
 over methods may be applied after any look (`sequential_family`).
 
-Why this and not its neighbours. AdaStop (Mathieu et al. 2024, arXiv 2306.10882) is the same construction, a
-permutation test with a budget per look, for unpaired runs: it permutes runs between methods, which throws the pairing
-away, and controls the family by a maximum over methods, which needs their differences to be *jointly* symmetric. With
-one shared reference they are not, once runs collapse: a collapse of the reference moves all differences up together,
-while no event moves them all down. Holm needs each difference symmetric on its own, which equal methods give. The
-sequential test of Koning and van Meer (2025, arXiv 2501.03982) follows the probability, under the null and given what
-was seen, that the final test will reject; for a sign flip that depends on the sizes of differences not seen yet.
+Why this and not its neighbours. AdaStop (Mathieu et al. 2024, arXiv 2306.10882) is the same construction, a permutation
+test with a budget per look, for unpaired runs: it permutes runs between methods, which throws the pairing away, and
+controls the family by a maximum over methods, which needs their differences to be *jointly* symmetric. With one shared
+reference they are not, once runs collapse: a collapse of the reference moves all differences up together, while no
+event moves them all down (results/tables/sequential.md shows the excess). Holm needs each difference symmetric on its
+own, which equal methods give. The sequential test of Koning and van Meer (2025, arXiv 2501.03982) follows the
+probability, under the null and given what was seen, that the final test will reject; for a sign flip that depends on
+the sizes of differences not seen yet.
 
 What a first look can reject: Q_k is never below 2^(1 - tasks n_k) / f_k. With looks at 6, 8 and 10 seeds one task
 gives 0.087, 0.012 and 0.002: six seeds decide nothing on a single task, whatever the differences. Two tasks tested

@@ -8,11 +8,10 @@ McCulloch 1992, chapter 4); negative ones are zero.
 
 Intervals are generalised ones (Weerahandi 1993; for two-way layouts Burdick, Borror and Montgomery 2005): each mean
 square is replaced by df MS / chi^2(df), which has the distribution of its expectation given the data, and a component,
-or a share, is worked out from each draw. They are for normal effects. Where runs collapse, intervals of
-shares hold a little less often (in at least 85 % of the designs simulated, at a nominal 95 %), and that of the
-interaction's variance, to which single collapses belong, far too seldom (in at most 85 %): see
-`python -m results.analysis.variance_simulations`. A bootstrap over both factors would resample the five or ten levels
-that there are, and its spread is then biased.
+or a share, is worked out from each draw. They are for normal effects. Where runs collapse, intervals of shares hold a
+little less often (in at least 85 % of the designs simulated, at a nominal 95 %), and that of the interaction's
+variance, to which single collapses belong, far too seldom (in at most 85 %): see results/tables/variance-components.md.
+A bootstrap over both factors would resample the five or ten levels that there are, and its spread is then biased.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from results.analysis import sequential_simulations as simulations
-from results.analysis.sequential_simulations import ALPHA, FIXED, PEEKING, RULES, SEQUENTIAL, SETTINGS
+from results.analysis.sequential_simulations import ALPHA, FIXED, MAXIMUM, PEEKING, RULES, SEQUENTIAL, SETTINGS
 from results.loading.layout import ROOT
 
 COMMITTED = ROOT / "results" / "tables" / "sequential.csv"
@@ -38,6 +38,9 @@ def test_the_family_wise_error_stays_below_alpha(committed: dict[tuple[str, str,
     assert max(error for setting, error in errors.items() if setting[0] in (SEQUENTIAL, FIXED)) <= allowed
     # Looking at every block of seeds without paying for it errs far more often: the simulation can tell.
     assert max(error for setting, error in errors.items() if setting[0] == PEEKING) > 0.09
+    # One flip for all methods needs differences that are symmetric jointly, which a shared reference that collapses
+    # does not give.
+    assert errors[MAXIMUM, "failed runs", 3, 10, 0.0] > allowed
 
 
 def test_the_sequential_test_costs_little_power_and_saves_seeds(
