@@ -42,7 +42,7 @@ class Suite:
     left_out: tuple[tuple[str, str, int], ...] = ()
     predictions: bool = False
     logits: tuple[str, ...] = ()  # splits whose logits lie beside the predictions
-    endpoints: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ("score",)
     epochs: int = 3
     encoder: str = "minilm-l6"
     split: str = "test"

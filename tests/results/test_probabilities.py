@@ -20,7 +20,7 @@ from results.tabulating.table import Table
 
 TASKS = ("rte", "sst2", "stsb")
 OLD = Suite(tasks=TASKS, predictions=True, logits=("test",), outcomes={("lora", "rte", 2): "failed"})
-NEW = Suite(tasks=TASKS, predictions=True, logits=("test", "dev"), endpoints=("log_loss",))
+NEW = Suite(tasks=TASKS, predictions=True, logits=("test", "dev"), endpoints=("score", "log_loss"))
 
 
 @pytest.fixture(scope="module")
