@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
-# Lints, checks imports and types and runs all tests; arguments go to pytest, e.g. bash tests/run.sh tests/runners/test_plan.py -k dry
+# Lints, checks imports and types and runs all tests; --fast leaves out those marked contract, committed and processes.
+# Other arguments go to pytest, e.g. bash tests/run.sh tests/runners/test_plan.py -k dry
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/../runners/setup.sh"
 cd "$root" || exit 1
 
+if [ "${1:-}" = --fast ]; then
+  shift
+  set -- -m "not contract and not committed and not processes" "$@"
+fi
 failed=
 "$python" -m ruff check . || failed="$failed ruff"
 "$(dirname "$python")/lint-imports" --no-cache || failed="$failed imports"

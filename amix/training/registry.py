@@ -55,6 +55,14 @@ def methods() -> dict[str, type[Method]]:
     return dict(sorted(_METHODS.items()))
 
 
+def _import_file_named(name: str) -> None:
+    """Import baselines/<kind>/<name>.py, or baselines/<name>.py, if there is one."""
+    package = importlib.import_module("baselines")
+    for folder in map(Path, package.__path__):
+        for path in (*folder.glob(f"{name}.py"), *folder.glob(f"*/{name}.py")) if _NAME.fullmatch(name) else ():
+            importlib.import_module(".".join(("baselines", *path.relative_to(folder).with_suffix("").parts)))
+
+
 def built_in_methods() -> dict[str, type[Method]]:
     """The project's own registered methods, families together, in the order of their years."""
     own = [method for method in methods().values() if method.__module__.split(".")[0] in ("amix", "baselines")]
@@ -62,8 +70,16 @@ def built_in_methods() -> dict[str, type[Method]]:
 
 
 def find_method(name: str) -> type[Method]:
-    """The method registered under this name; MethodError with the nearest names when there is none."""
-    known = methods()
+    """The method registered under this name.
+
+    A method in a file of its own name is found without importing the others, which takes seconds in every worker.
+
+    Raises:
+        MethodError: If there is none; the message gives the nearest names.
+    """
+    if name not in _METHODS:
+        _import_file_named(name)
+    known = _METHODS if name in _METHODS else methods()
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
@@ -95,6 +111,7 @@ def load_external(reference: str) -> type[Method]:
     method = getattr(sys.modules[module_name], class_name, None)
     if not (inspect.isclass(method) and issubclass(method, Method)):
         raise MethodError(f"{path} has no class {class_name} that derives from amix.training.method.Method")
+    methods()  # All of the project's own, so that a name that one of them has is refused.
     return register(method)
 
 
