@@ -41,12 +41,14 @@ from runners.cli.options import (
 from runners.sweeping import interrupts
 
 if TYPE_CHECKING:
+    from results.loading.frame import Results
     from results.tabulating.collect import Collected
     from runners.planning.plan import Plan
     from runners.sweeping.state import Todo
 
 PROJECT = ("amix", "baselines", "runners", "results", "paper_figures")
 INTERRUPTED = 130
+MOST_PROBLEMS = 5
 app = typer.Typer(
     help="Compare finetuning methods on low-resource tasks: plan, sweep, tables, figures, report.",
     no_args_is_help=True,
@@ -250,20 +252,33 @@ def _make_everything(name: str, layout: Layout) -> None:
     """Tables, figures and the page of a suite that has run; says where they are."""
     from paper_figures.make import make_unless_made
     from paper_figures.page.report import write
+    from results.loading.frame import load
     from results.tabulating.collect import collect as make_tables
 
     collected = make_tables(name, layout)
     make_unless_made(name, layout)
     page = write(name, layout)
-    _show_tables(collected)
-    places = {
-        "records": layout.records / name,
-        "tables": layout.tables(name),
-        "figures": layout.figures(name),
-        "page": page,
-    }
-    for what, path in places.items():
-        console.print(f"{what + ':':<9}{path}", soft_wrap=True)
+    _show_end(load(name, layout), collected)
+    console.print(f"tables: {layout.tables(name)}", soft_wrap=True)
+    console.print(f"page:   {page}", soft_wrap=True)
+
+
+def _show_end(results: "Results", collected: "Collected") -> None:
+    """The main table of the largest size, then the answer in sentences; all other tables are files."""
+    from results.analysis.summary_text import answer
+    from results.tabulating.render.terminal import brief
+
+    size = results.plan.sizes[-1]
+    shown = [table for table in collected.tables if table.name.endswith(f"n{size}")] or list(collected.tables)
+    for table in shown[:1]:
+        console.print(brief(table, console))
+    for problem in collected.problems[:MOST_PROBLEMS]:
+        console.print(Text.assemble(("left out: ", "yellow"), str(problem)))
+    if len(collected.problems) > MOST_PROBLEMS:
+        more = len(collected.problems) - MOST_PROBLEMS
+        console.print(f"and {more} more records, which python -m runners collect names")
+    for sentence in answer(results, size):
+        console.print(sentence, soft_wrap=not console.is_terminal)
 
 
 @app.command()
