@@ -31,7 +31,7 @@ def test_nothing_is_wider_than_the_terminal_and_no_name_is_broken(width: int) ->
 
 
 def test_spreads_go_before_columns_and_columns_go_from_the_right() -> None:
-    widths = {width: "".join(lines(width)) for width in range(60, 161)}
+    widths = {width: " ".join(" ".join(lines(width)).split()) for width in range(60, 161)}
     with_spread = {width for width, text in widths.items() if "±" in text}
     with_time = {width for width, text in widths.items() if "Time" in text}
     with_second = {width for width, text in widths.items() if "Second task" in text}
