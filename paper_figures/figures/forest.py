@@ -1,10 +1,11 @@
 """Paired differences with intervals: what a method changes, task by task and over all tasks."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from paper_figures.panels import bars, bound, grid, points
+from paper_figures.panels import bars, grid, points
 from paper_figures.style import Drawing, looks, plain
 from results.analysis.claims import claims
 from results.analysis.comparisons import SCALE, against
@@ -12,6 +13,12 @@ from results.loading.frame import Results
 from results.loading.wording import size_words
 
 AVERAGE = "average"
+FIT = 0.9
+"""Share of the intervals' ends that a panel's axis must hold when far-off rows are left to arrows."""
+STRETCH = 1.5
+"""How many times wider than the bulk all intervals may be and still be shown whole."""
+SPACE = 0.05
+"""Empty share of an axis at each of its sides."""
 
 
 def forest(results: Results, size: str) -> Drawing | None:
@@ -26,7 +33,7 @@ def forest(results: Results, size: str) -> Drawing | None:
     cut = False
     for axes, task in zip(panels, panels_of, strict=True):
         _panel(axes, results, data[data["task"] == task], labels)
-        cut |= bound(axes, -SCALE, SCALE)
+        cut |= _beyond(axes, data[data["task"] == task], labels, results)
         average = task == AVERAGE
         axes.set_title(
             "all tasks" if average else plain(plan.tasks[task].title), fontweight="bold" if average else None
@@ -43,7 +50,8 @@ def forest(results: Results, size: str) -> Drawing | None:
         "with its 95 % interval (t per task; Welch-Satterthwaite over all tasks); "
         "filled: significant after Holm over the methods of the panel; the band is the margin within which a "
         f"difference does not matter (±{plan.protocol.margin:g})."
-        + f" Intervals end at ±{SCALE} points, beyond which scores cannot differ."
+        + f" An axis spans the {100 * FIT:.0f} % of interval ends nearest to zero where the others lie far off: "
+        "an arrow at the edge marks an interval that goes on, with the difference where that lies beyond as well."
         * cut,
     )
 
@@ -69,3 +77,54 @@ def _panel(axes: Axes, results: Results, rows: pd.DataFrame, labels: list[str]) 
     bars(axes, heights, rows["low"], rows["high"], look, 1.4)
     faces = [one.colour if p <= protocol.alpha else "white" for one, p in zip(look, rows["p_holm"], strict=True)]
     points(axes, rows["difference"], heights, look, faces)
+
+
+def span(rows: pd.DataFrame, margin: float) -> tuple[float, float]:
+    """The axis of a panel: all intervals, unless few of them would squeeze the others.
+
+    The bulk are the FIT of all interval ends (and differences) that lie nearest to zero, with the margin's band. Where
+    all ends need more than STRETCH times the width of the bulk, the axis holds the bulk alone. It never passes ±SCALE,
+    beyond which scores cannot differ.
+
+    Args:
+        rows: columns difference, low, high, in points; an unknown end is NaN.
+        margin: half the width of the band around zero, in points.
+    """
+    ends = rows[["difference", "low", "high"]].to_numpy(float).ravel()
+    ends = np.clip(ends[np.isfinite(ends)], -SCALE, SCALE)
+    near = ends[np.abs(ends) <= np.quantile(np.abs(ends), FIT)] if ends.size else ends
+    every, bulk = (np.array([*some, -margin, margin]) for some in (ends, near))
+    shown = bulk if np.ptp(every) > STRETCH * np.ptp(bulk) else every
+    space = SPACE * float(np.ptp(shown))
+    return max(float(shown.min()) - space, -SCALE), min(float(shown.max()) + space, SCALE)
+
+
+def _beyond(axes: Axes, rows: pd.DataFrame, labels: list[str], results: Results) -> bool:
+    """Set the panel's axis and put an arrow at its edge where a row goes on; whether there is any."""
+    low, high = span(rows, results.plan.protocol.margin)
+    axes.set_xlim(low, high)
+    cut = False
+    for row in rows.to_dict("records"):
+        height, colour = labels.index(row["label"]), looks(results.plan)[row["label"]].colour
+        for edge, marker, side, outside, gone in (
+            (low, "<", 1, row["low"] < low, row["difference"] < low),
+            (high, ">", -1, row["high"] > high, row["difference"] > high),
+        ):
+            if not (outside or gone):
+                continue
+            cut = True
+            axes.plot(edge, height, marker=marker, color=colour, markersize=4, clip_on=False, zorder=4)
+            if gone:
+                axes.annotate(
+                    plain(f"{row['difference']:+.1f}".replace("-", "\N{MINUS SIGN}")),
+                    (edge, height),
+                    xytext=(6 * side, 0),
+                    textcoords="offset points",
+                    ha="left" if side > 0 else "right",
+                    va="center",
+                    fontsize=5.5,
+                    color="0.15",
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},
+                    zorder=3,
+                )
+    return cut

@@ -1,4 +1,4 @@
-"""One self-contained HTML page per suite: question, answer, tables, figures, every run, environment, commands."""
+"""One self-contained HTML page per suite: question, answer, forest plot and main table; all else folded by section."""
 
 import base64
 import hashlib
@@ -24,6 +24,8 @@ from results.tabulating.render.html import html_table
 
 HERE = Path(__file__).parent
 PACKAGES = "packages"
+FIRST = ("forest", "main", "expected-validation")
+"""Figures and tables (one per size) that stand open below the answer; all others are folded."""
 FULL_WIDTH = 7.0 * 72
 """Width in points of a figure that is as wide as the page."""
 SMALLEST_WIDTH = 34
@@ -58,8 +60,15 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     runs = [_run(row) for row in results.runs.to_dict("records")]
+    first = {f"{name}-n{size}" for name in FIRST for size in plan.sizes}
     figures = [
-        {"name": one.name, "title": one.title, "caption": one.caption, "svg": Markup(inline_svg(folder, one))}
+        {
+            "name": one.name,
+            "title": one.title,
+            "caption": one.caption,
+            "svg": Markup(inline_svg(folder, one)),
+            "first": one.name in first,
+        }
         for one in made
     ]
     return environment.get_template("report.html.j2").render(
@@ -67,7 +76,7 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
         question=question(results),
         declared=[text for text in (protocol_sentence(plan), seeds_sentence(plan), departures(plan)) if text],
         answers=[answer(results, size) for size in plan.sizes],
-        tables=[(table.title, table.detail, Markup(html_table(table))) for table in make_tables(results)],
+        tables=[(table.title, table.name in first, Markup(html_table(table))) for table in make_tables(results)],
         figures=figures,
         runs=runs,
         counts=sorted(Counter(run["status"] for run in runs).items()),

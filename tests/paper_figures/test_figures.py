@@ -12,7 +12,7 @@ from paper_figures.figures.attention_over_runs import attention_over_runs
 from paper_figures.figures.attention_shares import attention_shares
 from paper_figures.figures.cost_against_score import pareto
 from paper_figures.figures.critical_difference import critical_difference
-from paper_figures.figures.forest import forest
+from paper_figures.figures.forest import forest, span
 from paper_figures.figures.score_against_size import score_against_size
 from paper_figures.figures.search_losses import search_losses
 from paper_figures.figures.strips import strips
@@ -198,12 +198,36 @@ def test_intervals_beyond_every_score_are_cut_and_the_caption_says_so(tmp_path: 
     )
     many = load("toy", synthetic_records.write(synthetic_records.Suite(seeds=tuple(range(12))), tmp_path / "many"))
     with style():
-        for draw, words in ((strips, "leave a panel are cut off"), (forest, "beyond which scores cannot differ")):
+        for draw, words in ((strips, "leave a panel are cut off"), (forest, "an arrow at the edge")):
             cut, whole = draw(few, "100"), draw(many, "100")
             assert cut is not None
             assert whole is not None
             assert words in cut.caption
             assert words not in whole.caption
+
+
+def intervals(*differences: float) -> pd.DataFrame:
+    return pd.DataFrame([{"difference": d, "low": d - 1.0, "high": d + 1.0} for d in differences])
+
+
+def test_one_row_far_off_does_not_widen_the_axis_of_a_forest() -> None:
+    near = [0.2 * i - 1.0 for i in range(11)]
+    low, high = span(intervals(*near), margin=1.0)
+    assert low < -2.0 < 2.0 < high
+    far_low, far_high = span(intervals(*near, -40.0), margin=1.0)
+    assert low <= far_low < far_high <= high
+
+
+def test_the_axis_of_a_forest_holds_all_intervals_where_none_is_far_off() -> None:
+    low, high = span(intervals(-2.0, -1.0, 0.5, 2.5), margin=1.0)
+    assert low < -3.0
+    assert high > 3.5
+
+
+def test_the_axis_of_a_forest_holds_the_margin_where_no_interval_is_known() -> None:
+    nothing = pd.DataFrame({"difference": [numpy.nan], "low": [numpy.nan], "high": [numpy.nan]})
+    low, high = span(nothing, margin=1.0)
+    assert low < -1.0 < 1.0 < high
 
 
 def test_scores_that_are_all_the_same_have_a_panel(tmp_path: Path) -> None:
