@@ -1,8 +1,13 @@
-"""Fixtures that several test files share, which tests belong on one worker, and which are left out of a fast run."""
+"""Options and fixtures that test files share, which tests belong on one worker, and which a fast run leaves out."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from helpers import official_cases
 from helpers.toy_encoders import Bench
+from results.tabulating.methods import PARITY
 
 SHARING = ("test_committed", "test_figures", "test_methods_table", "test_data_parallel", "test_report", "test_sweep")
 """Files whose tests share costly fixtures."""
@@ -16,6 +21,35 @@ SLOW = {
     ),
 }  # fmt: skip
 """What `tests/run.sh --fast` leaves out: every method's trainings, remaking what is committed, other processes."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The folder of reference numbers, and the file of the differences from the project's own."""
+    group = parser.getgroup("reference numbers")
+    group.addoption("--golden", type=Path, metavar="FOLDER", help="Parity tests read the cases of this folder.")
+    group.addoption("--write-parity", action="store_true", help=f"Write the largest differences to {PARITY.name}.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the tests where their cases are, before they are collected."""
+    folder = config.getoption("--golden")
+    if folder is not None:
+        if not folder.is_dir():
+            raise pytest.UsageError(f"--golden {folder}: there is no such folder")
+        official_cases.CHOSEN.folders = (folder.resolve(),)
+    if config.getoption("--write-parity") and (folder is not None or config.getoption("numprocesses", None)):
+        raise pytest.UsageError("--write-parity measures the project's own cases in one process: no --golden, no -n")
+
+
+@pytest.fixture(scope="session")
+def record_parity(request: pytest.FixtureRequest) -> Iterator[official_cases.Parity]:
+    """Notes and checks differences; with --write-parity they are written when all tests have passed."""
+    parity = official_cases.Parity()
+    yield parity
+    if request.config.getoption("--write-parity") and not request.session.testsfailed:
+        missing = set(official_cases.measured()) - set(parity.found)
+        assert not missing, f"not written: the tests that ran do not cover {', '.join(sorted(missing))}"
+        PARITY.write_text(parity.text())
 
 
 @pytest.fixture(scope="session")

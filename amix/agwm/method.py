@@ -75,10 +75,8 @@ class AGWM(Method):
     Config: ClassVar[type] = AGWMConfig
     null = {"splits": 0}
     passes = 4.0
-    parity = (
-        "departs: mends the released code, which agwm_official repeats; the description and exact derivatives matched "
-        "to 9e-10 (agwm_layer_*, agwm_intended_*, agwm_exact_*)"
-    )
+    parity = "departs: mends the released code, which agwm_official repeats; description and exact derivatives matched"
+    cases = ("agwm_layer_*", "agwm_intended_*", "agwm_exact_*")
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Search every split, average, finetune."""

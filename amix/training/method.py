@@ -39,9 +39,10 @@ class Method:
     name: registry key. paper: citation. kind: family in tables. Config: frozen dataclass whose defaults are the
     paper's values. null: settings at which the method must equal plain finetuning (tested), None where there is none.
     passes: forward+backward passes per update, relative to plain finetuning. regression: whether it is defined there.
-    parity: agreement with the official code: `matched: max difference`, `no official code` or `departs: why`.
-    plain_checkpoint: whether export gives a plain Hugging Face model; where not, it gives an
-    amix.models.with_addition.Extended, and what is saved says how to load it. trains_by_steps: whether it makes
+    parity: agreement with the official code: `matched: what`, `no official code` or `departs: why`. cases: patterns of
+    the names of the reference numbers that it is held to; tables say the largest difference
+    (results.tabulating.methods). plain_checkpoint: whether export gives a plain Hugging Face model; where not, it gives
+    an amix.models.with_addition.Extended, and what is saved says how to load it. trains_by_steps: whether it makes
     gradient steps; a closed-form fit overrides run instead. splits_batches: whether processes may share a batch, each
     of them seeing its own examples only; False where the examples of a batch meet, or are looked at one by one. grid:
     values of settings to try in tuning. recipe_grid: factors on the suite's recipe to try with them (an absolute
@@ -58,6 +59,7 @@ class Method:
     passes: ClassVar[float] = 1.0
     regression: ClassVar[bool] = True
     parity: ClassVar[str] = ""
+    cases: ClassVar[tuple[str, ...]] = ()
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     recipe_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {"lr": (0.5, 1.0, 2.0), "epochs": (1.0, 2.0, 3.0)}
     overhead_limit: ClassVar[float | None] = None

@@ -14,7 +14,8 @@ class TopKLayers(Method):
 
     Houlsby et al. (2019), section 3.4 ("variable fine-tuning"), who sweep k; a k above the number of blocks means all.
     The variant in Sai-Ashish/BFTSS, topk_freeze.py, which AGWM's baseline probably descends from, trains the embeddings
-    too (`freeze_embeddings: false`) and names the highest frozen block, counted from 0: its i is k = blocks - 1 - i.
+    too (`freeze_embeddings: false`) and names the highest frozen block, counted from 0: its i is k = blocks - 1 - i. It
+    has no other option.
     """
 
     @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class TopKLayers(Method):
     year = 2019
     kind = "layers"
     null = {"k": 1000, "freeze_embeddings": False}
-    parity = "matched: the same parameters train (topk_bert, topk_roberta)"
+    parity = "matched: the same parameters train"
+    cases = ("topk_*",)
     grid = {"k": (1, 2, 3, 5)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:

@@ -59,7 +59,8 @@ class BitFit(Method):
     paper = "Ben-Zaken et al., ACL 2022"
     year = 2022
     kind = "parameter-efficient"
-    parity = "matched: the same parameters train (bitfit_bert and bitfit_roberta, all and subset)"
+    parity = "matched: the same parameters train"
+    cases = ("bitfit_*",)
     grid = {"lr": (1e-4, 3e-4, 1e-3, 3e-3), "constant_lr": (True, False)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:

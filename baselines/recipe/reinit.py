@@ -17,6 +17,9 @@ class ReInit(Method):
     deviation is the encoder's own (0.02 for BERT). The paper chooses L from 1 to 6 of 24 blocks by validation, 5 in its
     sample script for RTE; on six blocks, one is the share that four are there, hence the default. Poolers that belong
     to the head (RoBERTa, DeBERTa-v2) are new under every method; an L above the number of blocks means all.
+    Official options that change numbers (options.py): reinit_layers is `layers`, and reinit_pooler goes with it, as the
+    code demands (run_glue.py:750). rezero_layers, which zeroes instead of drawing, use_bertadam, which leaves the bias
+    correction out, and use_torch_adamw are not here.
     """
 
     @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class ReInit(Method):
     year = 2021
     kind = "recipe"
     null = {"layers": 0}
-    parity = "matched: every tensor kept, 0, 1 or drawn as there (reinit_top2)"
+    parity = "matched: every tensor kept, 0, 1 or drawn as there"
+    cases = ("reinit_*",)
     grid = {"layers": (1, 2, 3, 4, 5, 6)}
 
     def prepare(self, model: Model, fit: Fit) -> Model:

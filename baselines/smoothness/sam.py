@@ -24,7 +24,8 @@ class SAM(Method):
     for which rho is about ten times as large. Official code of most studies: davda54/sam, sam.py. As there, embeddings,
     LayerNorms and head are perturbed too, and it is the second gradient that is clipped; the length of the first does
     not matter. Also as there, the two passes draw their own dropout masks; `shared_dropout` gives both the same, so
-    that e climbs the loss that is then descended. For language models Bahri et al. (2022) use a rho near 0.15.
+    that e climbs the loss that is then descended. For language models Bahri et al. (2022) use a rho near 0.15. Options
+    of the class that change numbers: rho and adaptive, with the same names; the base optimizer is the suite's AdamW.
     """
 
     @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class SAM(Method):
     year = 2021
     kind = "smoothness"
     null = {"rho": 0.0, "shared_dropout": True}
-    parity = "matched: perturbations, losses, parameters to 2e-13 (sam, sam_adaptive)"
+    parity = "matched: perturbations, losses, parameters"
+    cases = ("sam*",)
     passes = 2.0
     overhead_limit: ClassVar[float | None] = 2.15
     grid = {"rho": (0.02, 0.05, 0.15), "adaptive": (False, True)}
@@ -101,7 +103,9 @@ class FSAM(SAM):
     second step reads what the first never wrote, samsgd.py:194-200 and 332-345); `as_released` is its sibling that can,
     without that one's sampling of weights and examples (beta = gamma = 1): biases and embeddings are perturbed in full,
     renewing M zeroes the gradients before they are used (277-286), so that those updates have no perturbation, and the
-    base is Adam with coupled decay.
+    base is Adam with coupled decay. Official options that change numbers: rho is `rho`, mask-iter-e `mask_every`, the
+    share kept `keep`. sam-type chooses among optimizers of which the plain ones are `sam` and this; beta and gamma, the
+    sampling of weights and examples, are not here (1 and 1).
     """
 
     @dataclass(frozen=True)
@@ -121,7 +125,8 @@ class FSAM(SAM):
     name = "fsam"
     paper = "Zhong et al., Findings of EMNLP 2022"
     year = 2022
-    parity = "matched: masks equal, losses and parameters to 2e-13 (fsam_as_released, fsam_plain)"
+    parity = "matched: masks, losses and parameters"
+    cases = ("fsam_*",)
     overhead_limit = None  # The Fisher information comes on top.
     grid = {"rho": (0.02, 0.05, 0.15), "keep": (0.1, 0.5)}
 

@@ -139,7 +139,10 @@ class DiffPruning(FixedMask):
     and penalty. Departs from it: one clipping for the gradients of differences and gates, no noise in
     the gates by which differences are ranked, one learning rate for both trainings (its README takes 1e-5 in the first,
     5e-5 in the second). A gate's alpha moves by about gate_lr at a step at most, so that in some 50 steps few gates
-    close, and the magnitude of delta decides.
+    close, and the magnitude of delta decides. Official options that change numbers: sparsity_pen is `penalty`,
+    alpha_init `gate_start`, learning_rate `lr`. Not here: sparsity_penalty_per_layer; per_params_alpha (its default)
+    and per_layer_alpha, gates shared by a tensor or a layer; fix_layer; concrete_lower, concrete_upper and temp,
+    constants at their defaults.
     """
 
     Config = DiffConfig

@@ -67,12 +67,15 @@ class DPSDense(DPS):
     (grads_ops.py:41-44), and so is p here. Departs from it: dropout stays at the recipe's value, where the official
     trainer sets it to 0 below 2000 steps (run_trainer.py:345-364; `no_dropout`); u is at least 1 and counts the steps
     that are run, where the low-resource script counts one epoch's (at N = 300 its u is 0, a division by zero); the head
-    is drawn as for every method, where DPSDense escapes the initialisation.
+    is drawn as for every method, where DPSDense escapes the initialisation. Official options that change numbers
+    (run_trainer.py): reserve_p is `p`, update_ratio `ratio`, generalization_type chooses dense or mix; max_steps,
+    low_resource_size and the other arguments are the suite's.
     """
 
     name = "dps_dense"
     null = {"p": 0.0}
-    parity = "matched: masks equal, scores and parameters to 4e-16 (dps_dense, dps_dense_u1)"
+    parity = "matched: masks, scores and parameters"
+    cases = ("dps_dense*",)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Score the gradients in a full window, mask them in a partial one."""
@@ -100,7 +103,8 @@ class DPSMix(DPS):
     score is also multiplied by exp(-max(c, 1) / u), against entries that were often chosen. The loss is taken at W~,
     and W's gradient is G o M without the factor 1 / (1 - p), in even windows too, where M is not random and E[W~] = W
     does not hold. Zhang et al. (2022); official code: ZhangHaojie077/DPS, transformers/DPSMix/grads_ops.py and
-    moudle.py. Departs from it in u and in the head's initialisation, as DPS-dense does; dropout is off as there.
+    moudle.py. Departs from it in u and in the head's initialisation, as DPS-dense does; dropout is off as there. Its
+    options are those of DPS-dense.
     """
 
     @dataclass(frozen=True)
@@ -111,7 +115,8 @@ class DPSMix(DPS):
 
     name = "dps_mix"
     null = {"p": 0.0, "no_dropout": False}
-    parity = "matched: masks equal, scores, mixed weights and parameters to 4e-16 (dps_mix, dps_mix_long)"
+    parity = "matched: masks, scores, mixed weights and parameters"
+    cases = ("dps_mix*",)
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Keep the pretrained weights, and room for the mixed ones."""

@@ -54,7 +54,8 @@ class FishMask(FixedMask):
     splits_batches = False
     paper = "Sung et al., NeurIPS 2021"
     year = 2021
-    parity = "matched: masks equal, importance to 4e-15 (fish_label, fish_expect, fish_given_gradients)"
+    parity = "matched: masks and importance"
+    cases = ("fish_*",)
 
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
         """F of each parameter."""

@@ -20,6 +20,7 @@ class L2SP(Method):
     gradients, unlike the decoupled `pretrained_decay`. Li et al. (2018), equation 3; official code (images, SGD with
     momentum): holyseven/TransferLearningClassification, model/network_base.py:140-156, alpha and beta from its
     train.sh. Biases and LayerNorms are left out, as in its mode 1; `all_parameters` takes them in, as in its mode 101.
+    Other modes of its penalty, and the options of its image networks, are not here.
     """
 
     @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class L2SP(Method):
     year = 2018
     kind = "towards pretrained"
     null = {"alpha": 0.0, "beta": 0.0, "keep_weight_decay": True}
-    parity = "matched: penalty and gradient equal (l2sp)"
+    parity = "matched: penalty and gradient"
+    cases = ("l2sp*",)
     grid = {"alpha": (0.001, 0.01, 0.1, 1.0), "beta": (0.01, 0.1)}
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:

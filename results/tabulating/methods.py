@@ -1,10 +1,15 @@
 """The methods that the project has: where each comes from, what it costs, and how it was checked."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 
+from results.loading.layout import ROOT
 from results.tabulating.table import Cell, Column, Table
 
+PARITY = ROOT / "results" / "published" / "parity.json"
+"""Largest difference and tolerance in every case of reference numbers; `pytest --write-parity` measures them."""
 NAME = "methods"
 """Of the table's files, and of its place in README."""
 
@@ -25,6 +30,33 @@ class Entry:
     trained: float
     parity: str
     regression: bool
+
+
+def measured_parity(words: str, patterns: Sequence[str]) -> str:
+    """What the class says about parity, and the largest difference that was measured in its cases.
+
+    Args:
+        words: The method's `parity`.
+        patterns: The method's `cases`, patterns of names.
+
+    Returns:
+        The words, with the number of cases and the largest relative difference, or that all agree exactly.
+
+    Raises:
+        ValueError: A pattern matches no case of the file.
+    """
+    differences = json.loads(PARITY.read_text()) if patterns else {}
+    found: set[str] = set()
+    for pattern in patterns:
+        matching = {name for name in differences if fnmatch(name, pattern)}
+        if not matching:
+            raise ValueError(f"{PARITY}: no case is named {pattern}: correct `cases`, or run pytest --write-parity")
+        found |= matching
+    if not found:
+        return words
+    largest = max(differences[name]["difference"] for name in found)
+    agreement = f"largest difference {largest:.0e}" if largest else "equal"
+    return f"{words} ({len(found)} case{'s' if len(found) > 1 else ''}: {agreement})"
 
 
 def registry_table(entries: Iterable[Entry], encoder: str, size: int) -> Table:
@@ -48,8 +80,8 @@ def registry_table(entries: Iterable[Entry], encoder: str, size: int) -> Table:
         caption=(
             f"Passes: forward and backward, relative to plain finetuning, of one update and of a whole run on {size} "
             f"examples, as planned; trained: share of the weights of {encoder} with its head. Parity: agreement with "
-            "the numbers of the official code (matched, with the largest difference and the cases), or why there is "
-            "none."
+            "the numbers of the official code (matched, with the number of cases and the largest relative difference, "
+            "as measured by the tests), or why there is none."
         ),
         columns=(
             Column("Method"),

@@ -10,7 +10,7 @@ from amix.specs.run_plan import size_name
 from amix.specs.tasks import TASKS
 from amix.training.method import Method
 from amix.training.registry import built_in_methods
-from results.tabulating.methods import Entry, registry_table
+from results.tabulating.methods import Entry, measured_parity, registry_table
 from runners.benchmarks.trained_share import trainable_share
 from runners.cli.options import DEFAULT_ENCODER, PUBLISHED_SIZE
 from runners.cli.progress import duration
@@ -40,7 +40,7 @@ def methods_table(methods: Iterable[type[Method]], encoder: str, size: int) -> r
             passes=method.passes,
             run_passes=method().relative_passes(size, recipe),
             trained=trainable_share(method, encoder, size),
-            parity=method.parity,
+            parity=measured_parity(method.parity, method.cases),
             regression=method.regression,
         )
         for method in methods

@@ -18,7 +18,8 @@ from baselines.subnetwork.diff_pruning import (
     gates,
     slopes,
 )
-from helpers.golden_cases import Case, distance, tiny_bert
+from helpers.golden_cases import distance, tiny_bert
+from helpers.official_cases import own_case
 from helpers.parity import golden_fit
 
 
@@ -54,7 +55,7 @@ class FixedUniform(Gates):
 
 
 def test_the_gradients_of_differences_and_gates_are_those_of_autograd() -> None:
-    case = Case("fish_label")
+    case = own_case("fish_label")
     model, fit = tiny_bert(case), golden_fit()
     data = case.group("data/")
     data.pop("order")
@@ -87,7 +88,7 @@ def test_the_gradients_of_differences_and_gates_are_those_of_autograd() -> None:
 
 
 def test_the_second_training_starts_from_the_largest_differences_and_moves_no_other_weight() -> None:
-    case = Case("fish_label")
+    case = own_case("fish_label")
     model = tiny_bert(case)
     data = case.group("data/")
     data.pop("order")

@@ -1,43 +1,12 @@
-"""Reading the reference numbers of the attention-guided mixup, and the tiny models they belong to."""
+"""The tiny models that the reference numbers belong to."""
 
-import json
 import math
-from pathlib import Path
-from typing import Any
 
-import numpy
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from amix.mixup.weight_mixup import WeightMixup
-
-TESTS = Path(__file__).parents[1]
-
-
-def folder_of(name: str) -> Path:
-    """Where a case lies: those of the mixup beside its tests, the others beside the parity tests."""
-    return TESTS / ("amix" if name.startswith("agwm_") else "baselines/parity") / "golden"
-
-
-class Case:
-    """One case: hyperparameters, tolerances, arrays."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        entry = json.loads((folder_of(name) / f"{name}.json").read_text())
-        self.hyperparameters: dict[str, Any] = entry["hyperparameters"]
-        self.tolerance: dict[str, Any] = entry["tolerance"]
-        with numpy.load(folder_of(name) / f"{name}.npz", allow_pickle=False) as arrays:
-            self.arrays = {key: arrays[key] for key in arrays.files}
-
-    def tensor(self, key: str) -> torch.Tensor:
-        return torch.from_numpy(self.arrays[key].copy())
-
-    def group(self, prefix: str) -> dict[str, torch.Tensor]:
-        return {key[len(prefix) :]: self.tensor(key) for key in self.arrays if key.startswith(prefix)}
-
-    def batch(self, prefix: str, iteration: int | None = None) -> dict[str, torch.Tensor]:
-        return {k: v if iteration is None else v[iteration] for k, v in self.group(f"{prefix}/").items()}
+from helpers.official_cases import Case
 
 
 def distance(found: torch.Tensor, expected: torch.Tensor) -> float:

@@ -12,7 +12,8 @@ from amix.specs.recipe import Recipe
 from amix.specs.tasks import find_task
 from amix.training.fit import Fit
 from amix.training.method import Method
-from helpers.golden_cases import Case, distance, tiny_bert
+from helpers.golden_cases import distance, tiny_bert
+from helpers.official_cases import Case
 
 NOISE = "attention.self.key.bias"
 """Its gradient is zero in exact arithmetic; what is stored is rounding noise."""

@@ -6,9 +6,9 @@ from transformers import AutoModelForSequenceClassification, BertConfig, Roberta
 LAYERS = 4
 
 
-def model(kind: str) -> nn.Module:
+def model(kind: str, layers: int = LAYERS) -> nn.Module:
     sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 20}
-    config = {"bert": BertConfig, "roberta": RobertaConfig}[kind](num_hidden_layers=LAYERS, **sizes)
+    config = {"bert": BertConfig, "roberta": RobertaConfig}[kind](num_hidden_layers=layers, **sizes)
     found = AutoModelForSequenceClassification.from_config(config)
     assert isinstance(found, nn.Module)
     return found

@@ -12,7 +12,8 @@ from amix.training.method import MethodError
 from baselines.smoothness._hidden_states import embedding_layer, recorded_outputs
 from baselines.smoothness.hype import HyPe, hidden_dropouts
 from baselines.smoothness.lnsr import LNSR
-from helpers.golden_cases import Case, distance
+from helpers.golden_cases import distance
+from helpers.official_cases import Case, Parity, cases, own_case
 from helpers.parity import golden_fit, gradients_distance, tiny_double
 
 
@@ -25,23 +26,26 @@ class StoredNoise(HyPe):
         return self.config.sigma * self.draws.pop(0)
 
 
-@pytest.mark.parametrize("name", ["hype_normal", "hype_uniform_intermediate"])
-def test_hype_from_end_to_end(name: str) -> None:
+@pytest.mark.parametrize("name", cases("hype_*"))
+def test_hype_from_end_to_end(name: str, record_parity: Parity) -> None:
     case = Case(name)
     given = case.hyperparameters
     model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
-    method = StoredNoise(HyPe.Config(sigma=given["eps"], intermediate=given["intermediate"]))
+    config = HyPe.Config(
+        sigma=given["eps"], intermediate=given["intermediate"], layer_range=tuple(given["layer_range"] or ())
+    )
+    method = StoredNoise(config)
     method.draws = list(case.tensor("noise"))
     with recorded_outputs([embedding_layer(model), *blocks(model)]) as states, recorded_logits(model) as logits:
         loss = method.loss(method.prepare(model, fit), batch, fit)
     assert not method.draws
     for found, expected in zip(states, case.group("hidden/").values(), strict=True):
-        assert distance(found, expected) < 1e-11
+        record_parity(case, distance(found, expected), case.limit("hidden states"))
     loss.backward()
-    assert distance(logits[0], case.tensor("logits")) < 1e-11
-    assert loss.item() == pytest.approx(float(case.arrays["loss"]), rel=1e-11)
-    assert gradients_distance(model, case, "grad/") < case.tolerance["gradients"]
-    assert distance(fit.logits(model.eval(), batch), case.tensor("eval_logits")) < 1e-11
+    record_parity(case, distance(logits[0], case.tensor("logits")), case.limit("logits"))
+    record_parity(case, distance(loss, case.tensor("loss")), case.limit("logits"))
+    record_parity(case, gradients_distance(model, case, "grad/"), case.limit("gradients"))
+    record_parity(case, distance(fit.logits(model.eval(), batch), case.tensor("eval_logits")), case.limit("logits"))
 
 
 class CountingNoise(HyPe):
@@ -93,7 +97,7 @@ def test_settings_that_would_do_nothing_are_refused(settings: dict[str, Any], me
 
 
 def test_a_block_that_is_not_there_is_refused() -> None:
-    case = Case("hype_normal")
+    case = own_case("hype_normal")
     with pytest.raises(MethodError, match="layer_range names block 7 of 2"):
         HyPe(HyPe.Config(layer_range=(0, 7))).prepare(tiny_double(case), golden_fit())
 
@@ -140,7 +144,7 @@ def lnsr(model: nn.Module, **settings: float) -> LNSR:
 
 
 def test_lnsr_measures_the_noise_and_not_dropout() -> None:
-    case = Case("hype_normal")
+    case = own_case("hype_normal")
     case.hyperparameters["model"] |= {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
     model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
     losses = []
@@ -154,7 +158,7 @@ def test_lnsr_measures_the_noise_and_not_dropout() -> None:
 
 
 def test_the_penalty_of_lnsr_is_what_it_says() -> None:
-    case = Case("hype_normal")
+    case = own_case("hype_normal")
     model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
     method = lnsr(model, sigma=0.1, strength=2.0, layer=1)
     loss = method.loss(model, batch, fit)

@@ -1,7 +1,9 @@
 """Which parameters methods train that leave others as pretrained, against the official codes."""
 
+import numpy
 import pytest
 import torch
+from torch import nn
 from transformers import AutoModelForSequenceClassification, DistilBertConfig
 
 from amix.models.architecture import head_names
@@ -9,33 +11,42 @@ from amix.training.method import Method, MethodError
 from baselines.layers.linear_probe import LinearProbe
 from baselines.layers.topk_layers import TopKLayers
 from baselines.parameter_efficient.bitfit import BitFit
-from helpers.golden_cases import Case
+from helpers.official_cases import Case, Parity, cases
 from helpers.parity import golden_fit
 from helpers.tiny_classifiers import LAYERS, model
 
 
+def case_model(case: Case) -> nn.Module:
+    """A model of the case's kind with as many blocks."""
+    return model(case.hyperparameters["model_type"], case.hyperparameters["layers"])
+
+
+def differing_flags(prepared: nn.Module, case: Case, trainable: numpy.ndarray) -> int:
+    """How many parameters train here and not there, or the other way round."""
+    found = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
+    expected = dict(zip(case.arrays["names"].tolist(), trainable.tolist(), strict=True))
+    assert set(found) == set(expected)
+    return sum(found[name] != flag for name, flag in expected.items())
+
+
 @pytest.mark.parametrize("variant", ["houlsby", "released"])
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_the_same_parameters_are_trained(kind: str, variant: str) -> None:
-    case = Case(f"topk_{kind}")
-    names = case.arrays["names"].tolist()
+@pytest.mark.parametrize("name", cases("topk_*"))
+def test_the_same_parameters_are_trained(name: str, variant: str, record_parity: Parity) -> None:
+    case = Case(name)
     for k, expected in zip(case.arrays[f"{variant}_k"], case.arrays[f"{variant}_trainable"], strict=True):
         config = TopKLayers.Config(k=int(k))
         if variant == "released":
-            config = TopKLayers.Config(k=max(0, LAYERS - 1 - int(k)), freeze_embeddings=False)
-        prepared = TopKLayers(config).prepare(model(kind), golden_fit())
-        found = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
-        assert found == dict(zip(names, expected.tolist(), strict=True))
+            config = TopKLayers.Config(k=max(0, case.hyperparameters["layers"] - 1 - int(k)), freeze_embeddings=False)
+        prepared = TopKLayers(config).prepare(case_model(case), golden_fit())
+        record_parity(case, differing_flags(prepared, case, expected), case.limit("flags"))
 
 
-@pytest.mark.parametrize("terms", ["all", "subset"])
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_the_same_biases_are_trained(kind: str, terms: str) -> None:
-    case = Case(f"bitfit_{kind}_{terms}")
-    chosen = () if terms == "all" else tuple(case.hyperparameters["bias_terms"])
-    prepared = BitFit(BitFit.Config(terms=chosen)).prepare(model(kind), golden_fit())
-    found = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
-    assert found == dict(zip(case.arrays["names"].tolist(), case.arrays["trainable"].tolist(), strict=True))
+@pytest.mark.parametrize("name", cases("bitfit_*"))
+def test_the_same_biases_are_trained(name: str, record_parity: Parity) -> None:
+    case = Case(name)
+    config = BitFit.Config(terms=tuple(case.hyperparameters["bias_terms"]))
+    prepared = BitFit(config).prepare(case_model(case), golden_fit())
+    record_parity(case, differing_flags(prepared, case, case.arrays["trainable"]), case.limit("flags"))
 
 
 TERMS = {

@@ -5,19 +5,22 @@ import pytest
 from amix.specs.recipe import Recipe
 from baselines.recipe.llrd import LayerwiseLearningRates
 from baselines.recipe.longer import Longer
-from helpers.golden_cases import Case
+from helpers.official_cases import Case, Parity, cases
 from helpers.parity import golden_fit
 from helpers.tiny_classifiers import model
+from tests.baselines.parity.test_layers import case_model
 
 
 @pytest.mark.parametrize("undecayed_head", [True, False])
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_every_parameter_has_the_official_learning_rate_and_decay(kind: str, undecayed_head: bool) -> None:
-    case = Case(f"llrd_{kind}")
+@pytest.mark.parametrize("name", cases("llrd_*"))
+def test_every_parameter_has_the_official_learning_rate_and_decay(
+    name: str, undecayed_head: bool, record_parity: Parity
+) -> None:
+    case = Case(name)
     settings = case.hyperparameters
     fit = golden_fit(lr=settings["lr"], weight_decay=settings["wd"])
     method = LayerwiseLearningRates(LayerwiseLearningRates.Config(xi=settings["xi"], undecayed_head=undecayed_head))
-    classifier = model(kind)
+    classifier = case_model(case)
     groups = method.param_groups(classifier, fit)
     found = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     parameters = dict(classifier.named_parameters())
@@ -25,9 +28,10 @@ def test_every_parameter_has_the_official_learning_rate_and_decay(kind: str, und
     assert len(found) == len(parameters)
     for name, lr, decay in zip(*(case.arrays[key].tolist() for key in ("names", "lr", "weight_decay")), strict=True):
         found_lr, found_decay = found[id(parameters[name])]
-        assert found_lr == pytest.approx(lr, rel=1e-12), name
+        record_parity(case, abs(found_lr / lr - 1), case.limit("lr"))
         new_weight = name.endswith("weight") and ("classifier" in name or "pooler" in name)
-        assert found_decay == (settings["wd"] if new_weight and not undecayed_head else decay), name
+        expected = settings["wd"] if new_weight and not undecayed_head else decay
+        record_parity(case, abs(found_decay - expected), case.limit("weight_decay"))
 
 
 def test_the_learning_rates_follow_the_schedule() -> None:
