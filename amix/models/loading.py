@@ -114,6 +114,16 @@ def mean_pooled(encoder: Encoder, config: Any) -> bool:
     return encoder.pooling == "mean" or type(config) not in AutoModelForSequenceClassification._model_mapping
 
 
+def pooling_used(name: str | Encoder) -> str:
+    """How an encoder is pooled in the end, `cls` or `mean`, by its entry and by what transformers has for it."""
+    from transformers import AutoConfig
+
+    encoder = find_encoder(name)
+    source, pinned = _source(encoder, check_folder), _pinned(encoder)
+    config = _loaded(encoder, lambda: AutoConfig.from_pretrained(source, **pinned))
+    return "mean" if mean_pooled(encoder, config) else "cls"
+
+
 def _without_pooler(config: Any) -> dict[str, Any]:
     """The option that leaves a pooler out, for architectures that can have one."""
     from transformers import AutoModel

@@ -43,9 +43,10 @@ def pooling_of(folder: str | Path) -> str | None:
         EncoderFolderError: if it pools in another way.
     """
     paths = _module_paths(Path(folder))
-    if "Pooling" not in paths:
+    file = Path(folder) / paths.get("Pooling", "") / CONFIG
+    if "Pooling" not in paths or not file.is_file():  # People copy modules.json without the folders it names.
         return None
-    content = _read(Path(folder) / paths["Pooling"] / CONFIG)
+    content = _read(file)
     switched = {name.removeprefix("pooling_mode_").removesuffix("_token").removesuffix("_tokens")
                 for name, value in content.items() if name.startswith("pooling_mode_") and value is True}  # fmt: skip
     modes = {str(content["pooling_mode"])} if "pooling_mode" in content else switched

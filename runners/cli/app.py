@@ -218,8 +218,9 @@ def _sweep(
     if taken:
         console.print(f"Suite {name}: {len(taken)} runs are taken over from {', '.join(plan.suite.reuse)}")
     work = todo(plan, known | {key: one.known for key, one in taken.items()}, retry_failed)
-    encoder_commands.say_how_it_is_trained(plan.suite.encoder, plan.suite.training)
     check_commands.show_warnings(check_inputs(plan, work.runs, glue, out_of_domain))
+    if work.runs:
+        encoder_commands.say_how_it_is_trained(plan.suite.encoder, plan.suite.training)
     shown = with_recorded(plan, find_suite(suite), known_keys(name, layout))
     shown.write(layout, command)
     count = default_workers() if workers is None else workers

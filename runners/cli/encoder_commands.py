@@ -61,6 +61,7 @@ def say_how_it_is_trained(encoder: "str | Encoder", training: "Mapping[str, Any]
         encoder: what the suite names.
         training: the settings that the suite states, which go before the recipe's.
     """
+    from amix.models.loading import pooling_used
     from amix.specs.encoders import ENCODERS, find_encoder
 
     if not isinstance(encoder, str) or encoder in ENCODERS:
@@ -68,7 +69,7 @@ def say_how_it_is_trained(encoder: "str | Encoder", training: "Mapping[str, Any]
     found = find_encoder(encoder)
     recipe = found.recipe.with_changes(training)
     console.print(
-        f"Encoder {encoder} is not in the table: pooling {found.pooling}, and the recipe of its size (blocks of about "
+        f"Encoder {encoder} is not in the table: pooling {pooling_used(encoder)}, and the recipe of its size (blocks of about "
         f"{found.block_weights / 1e6:.2g} million weights): lr {recipe.lr:g}, {recipe.epochs} epochs, batches of "
         f"{recipe.batch_size}. Nobody tuned it: a suite with `tuning:` does (python -m runners tune).",
         soft_wrap=True,
