@@ -69,8 +69,8 @@ def say_how_it_is_trained(encoder: "str | Encoder", training: "Mapping[str, Any]
     found = find_encoder(encoder)
     recipe = found.recipe.with_changes(training)
     console.print(
-        f"Encoder {encoder} is not in the table: pooling {pooling_used(encoder)}, and the recipe of its size (blocks of about "
-        f"{found.block_weights / 1e6:.2g} million weights): lr {recipe.lr:g}, {recipe.epochs} epochs, batches of "
+        f"Encoder {encoder} is not in the table: pooling {pooling_used(encoder)}, and the recipe of its size (about "
+        f"{found.block_weights / 1e6:.2g} million weights in its blocks): lr {recipe.lr:g}, {recipe.epochs} epochs, batches of "
         f"{recipe.batch_size}. Nobody tuned it: a suite with `tuning:` does (python -m runners tune).",
         soft_wrap=True,
         markup=False,

@@ -15,12 +15,14 @@ from runners.planning.suite import find_suite
 from runners.sweeping.failures import EveryRunFails, StopWhenAllFail, causes, one_line
 from runners.sweeping.jobs import Outcome
 
-PLUGIN = """
+PLUGIN = '''
 from amix.training.method import Method
 
 
 class Breaking(Method):
-    name, kind = "breaking", "plain"
+    """Breaks (Nobody, Nowhere 2020)."""
+
+    name, kind, paper, year = "breaking", "plain", "Nobody, Nowhere", 2020
 
     def prepare(self, model, fit):
         raise RuntimeError("no such\\n thing")
