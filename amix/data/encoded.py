@@ -19,14 +19,16 @@ class Tokenizer(Protocol):
     """What is needed of a Hugging Face tokenizer."""
 
     pad_token_id: int
+    pad_token_type_id: int
+    padding_side: str
 
-    def __call__(self, *texts: list[str], truncation: bool, max_length: int) -> Any:
+    def __call__(self, *texts: list[str], truncation: bool, max_length: int, **options: Any) -> Any:
         """Token ids and masks of texts, or of pairs of texts."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokenised examples: inputs of shape [n, longest] padded on the right, lengths [n], labels [n].
+    """Tokenised examples: inputs of shape [n, longest] padded on one side, lengths [n], labels [n].
 
     A model is trained on the targets, (labels - center) / spread; scores compare labels with predictions put back on
     their scale. Only numbers of people's own data have another scale than their own.
@@ -37,6 +39,7 @@ class Encoded:
     labels: torch.Tensor
     center: float = 0.0
     spread: float = 1.0
+    padding_side: str = "right"
 
     @property
     def targets(self) -> torch.Tensor:
@@ -58,29 +61,44 @@ class Encoded:
         """The examples at these positions, in this order."""
         chosen = torch.as_tensor(numpy.asarray(indices, dtype=numpy.int64))
         longest = int(self.lengths[chosen].max()) if len(chosen) else 0
-        inputs = {name: tensor[chosen, :longest] for name, tensor in self.inputs.items()}
+        inputs = {name: self._cut(tensor[chosen], longest) for name, tensor in self.inputs.items()}
         return replace(self, inputs=inputs, lengths=self.lengths[chosen], labels=self.labels[chosen])
 
     def batch(self, indices: torch.Tensor, device: torch.device | str = "cpu") -> Batch:
         """A padded batch; `labels` stands beside the model's inputs."""
         longest = int(self.lengths[indices].max())
-        tensors = {name: tensor[indices, :longest] for name, tensor in self.inputs.items()}
+        tensors = {name: self._cut(tensor[indices], longest) for name, tensor in self.inputs.items()}
         tensors["labels"] = self.scaled(self.labels[indices])
         return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
+    def _cut(self, rows: torch.Tensor, longest: int) -> torch.Tensor:
+        """Padding beyond the longest of these rows [n, width] taken away."""
+        return rows[:, rows.shape[1] - longest :] if self.padding_side == "left" else rows[:, :longest]
+
 
 def tokenize(task: Task, rows: pandas.DataFrame, tokenizer: Tokenizer, max_length: int) -> Encoded:
-    """Tokenise a split once; texts longer than max_length tokens are cut."""
-    encoded = tokenizer(*(rows[column].tolist() for column in task.text), truncation=True, max_length=max_length)
+    """Tokenise a split once; texts longer than max_length tokens are cut.
+
+    In people's own files a special token's name, such as [SEP], is text like any other.
+    """
+    own = {"split_special_tokens": True} if task.origin == "files" else {}
+    columns = (rows[column].tolist() for column in task.text)
+    encoded = tokenizer(*columns, truncation=True, max_length=max_length, **own)
     lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
-    fills = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0, "token_type_ids": 0}
-    inputs = {name: _padded(encoded[name], int(lengths.max()), fill) for name, fill in fills.items() if name in encoded}
+    fills = {
+        "input_ids": tokenizer.pad_token_id, "attention_mask": 0, "token_type_ids": tokenizer.pad_token_type_id,
+    }  # fmt: skip
+    longest, left = int(lengths.max()), tokenizer.padding_side == "left"
+    inputs = {name: _padded(encoded[name], longest, fill, left) for name, fill in fills.items() if name in encoded}
     dtype = torch.float32 if task.regression else torch.int64
-    return Encoded(inputs, lengths, torch.tensor(rows["label"].to_numpy(copy=True), dtype=dtype))
+    labels = torch.tensor(rows["label"].to_numpy(copy=True), dtype=dtype)
+    return Encoded(inputs, lengths, labels, padding_side=tokenizer.padding_side)
 
 
-def _padded(sequences: list[list[int]], longest: int, fill: int) -> torch.Tensor:
-    return torch.tensor([sequence + [fill] * (longest - len(sequence)) for sequence in sequences])
+def _padded(sequences: list[list[int]], longest: int, fill: int, left: bool) -> torch.Tensor:
+    fills = [[fill] * (longest - len(sequence)) for sequence in sequences]
+    pairs = zip(fills, sequences, strict=True)
+    return torch.tensor([more + sequence if left else sequence + more for more, sequence in pairs])
 
 
 def training_batches(data: Encoded, batch_size: int, generator: numpy.random.Generator) -> Iterator[torch.Tensor]:

@@ -4,10 +4,15 @@ Imports torch and transformers only when a model is loaded, so that plans need n
 """
 
 import copy
-from functools import cache, partial
+import inspect
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amix.models.loaded_weights import refuse_wrong_weights
 from amix.specs.encoder_files import locate
+from amix.specs.encoder_folder import EncoderFolderError, check_folder, check_tokenizer
 from amix.specs.encoders import ENCODERS, Encoder, EncoderError, find_encoder
 from amix.specs.tasks import Task
 
@@ -18,30 +23,53 @@ if TYPE_CHECKING:
 
 @cache
 def load_tokenizer(name: str | Encoder) -> Any:
-    """The encoder's tokenizer, padding on the right; a decoder without a padding token pads with its end token."""
+    """The encoder's tokenizer, padding on its own side; a decoder without a padding token pads with its end token."""
     from transformers import AutoTokenizer
 
     encoder = find_encoder(name)
-    source, pinned = locate(encoder), _revision(encoder)
+    source, pinned = _source(encoder, check_tokenizer), _pinned(encoder)
     tokenizer = _loaded(encoder, lambda: AutoTokenizer.from_pretrained(source, **pinned))
-    tokenizer.padding_side = "right"
+    if len(tokenizer) - len(set(tokenizer.all_special_ids)) < LEAST_VOCABULARY:
+        raise EncoderError(
+            f"encoder '{encoder.name}': its tokenizer knows no words ({len(tokenizer)} entries with the special ones); "
+            f"the tokenizer's files (tokenizer.json or vocab.txt) are missing from {source} or empty"
+        )
+    if tokenizer.pad_token is None and tokenizer.eos_token is None:
+        raise EncoderError(
+            f"encoder '{encoder.name}': the tokenizer has no padding token; name one of its entries in "
+            f'tokenizer_config.json of {source}, for example "pad_token": "[PAD]"'
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
+LEAST_VOCABULARY = 2
+"""Entries beside special ones; transformers makes a tokenizer of special ones alone where files are missing."""
+
+
 @cache
 def _pretrained(name: str | Encoder, task: Task) -> "nn.Module":
     """The classifier as its checkpoint gives it; kept, and copied for every run."""
+    return fresh_classifier(name, task)
+
+
+def fresh_classifier(name: str | Encoder, task: Task) -> "nn.Module":
+    """The classifier as its checkpoint gives it, with a head that means nothing yet.
+
+    An architecture for which transformers has no classifier is pooled by the mean, whatever its pooling is said to be.
+
+    Raises:
+        EncoderError: if it cannot be loaded, or a weight of its body is not the checkpoint's.
+    """
     import torch
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+    from transformers import AutoConfig
     from transformers.utils import logging
 
-    from amix.models.mean_pooling import MeanPooledClassifier
     from amix.random_streams import kept_random_state
 
     encoder = find_encoder(name)
-    source, pinned = locate(encoder), _revision(encoder)
+    source, pinned = _source(encoder, check_folder), _pinned(encoder)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # Otherwise every load reports that the head is new, which is the point here.
     logging.disable_progress_bar()
@@ -52,20 +80,57 @@ def _pretrained(name: str | Encoder, task: Task) -> "nn.Module":
         config.pad_token_id = load_tokenizer(name).pad_token_id
         if encoder.revision:
             config._commit_hash = encoder.revision  # A fetched folder does not know it, and records tell it.
-        options = {"config": config, "dtype": torch.float32} | pinned
+        options = {
+            "config": config, "dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True,
+        } | pinned  # fmt: skip
         with kept_random_state():
             torch.manual_seed(
                 0
             )  # What a checkpoint lacks is drawn; it must not depend on what this process did before.
-            if encoder.pooling == "mean":
-                load_body = partial(AutoModel.from_pretrained, add_pooling_layer=False)
-                return MeanPooledClassifier(_loaded(encoder, lambda: load_body(source, **options)))
-            load = partial(AutoModelForSequenceClassification.from_pretrained, ignore_mismatched_sizes=True)
-            model = _loaded(encoder, lambda: load(source, **options))
-        assert isinstance(model, torch.nn.Module)
-        return model
+            return _checked_classifier(encoder, source, options)
     finally:
         logging.set_verbosity(verbosity)
+
+
+def _checked_classifier(encoder: Encoder, source: str, options: dict[str, Any]) -> "nn.Module":
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    from amix.models.mean_pooling import MeanPooledClassifier
+
+    if mean_pooled(encoder, options["config"]):
+        options |= _without_pooler(options["config"])
+        body, info = _loaded(encoder, lambda: AutoModel.from_pretrained(source, **options))
+        refuse_wrong_weights(encoder, body, "", info)
+        return MeanPooledClassifier(body)
+    model, info = _loaded(encoder, lambda: AutoModelForSequenceClassification.from_pretrained(source, **options))
+    refuse_wrong_weights(encoder, model.base_model, model.base_model_prefix, info)
+    return model  # type: ignore[no-any-return]
+
+
+def mean_pooled(encoder: Encoder, config: Any) -> bool:
+    """Whether the mean of the token states is classified: by the encoder's entry, or for want of a classifier class."""
+    from transformers import AutoModelForSequenceClassification
+
+    return encoder.pooling == "mean" or type(config) not in AutoModelForSequenceClassification._model_mapping
+
+
+def pooling_used(name: str | Encoder) -> str:
+    """How an encoder is pooled in the end, `cls` or `mean`, by its entry and by what transformers has for it."""
+    from transformers import AutoConfig
+
+    encoder = find_encoder(name)
+    source, pinned = _source(encoder, check_folder), _pinned(encoder)
+    config = _loaded(encoder, lambda: AutoConfig.from_pretrained(source, **pinned))
+    return "mean" if mean_pooled(encoder, config) else "cls"
+
+
+def _without_pooler(config: Any) -> dict[str, Any]:
+    """The option that leaves a pooler out, for architectures that can have one."""
+    from transformers import AutoModel
+
+    kind = AutoModel._model_mapping.get(type(config), None)
+    known = kind is not None and "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+    return {"add_pooling_layer": False} if known else {}
 
 
 def pretrained_weights(name: str | Encoder, task: Task) -> "dict[str, torch.Tensor]":
@@ -73,9 +138,26 @@ def pretrained_weights(name: str | Encoder, task: Task) -> "dict[str, torch.Tens
     return {parameter: weight.detach() for parameter, weight in _pretrained(name, task).named_parameters()}
 
 
-def _revision(encoder: Encoder) -> dict[str, Any]:
-    """The commit to load from the Hub, where one is named; a folder that was located holds it already."""
-    return {"revision": encoder.revision} if encoder.revision and locate(encoder) == encoder.source else {}
+def _source(encoder: Encoder, check: Callable[[str], None]) -> str:
+    """The folder, looked through by this check, or the Hub id."""
+    source = locate(encoder)
+    if Path(source).is_dir():
+        try:
+            check(source)
+        except EncoderFolderError as error:
+            raise EncoderError(f"encoder '{encoder.name}': {error}") from error
+    return source
+
+
+def _pinned(encoder: Encoder) -> dict[str, Any]:
+    """How everything is loaded: no Python of the model's own, and from the Hub the commit, where one is named.
+
+    A folder that was located holds the commit already.
+    """
+    options: dict[str, Any] = {"trust_remote_code": False}
+    if encoder.revision and locate(encoder) == encoder.source:
+        options["revision"] = encoder.revision
+    return options
 
 
 def label_settings(task: Task) -> dict[str, Any]:
@@ -89,12 +171,26 @@ def label_settings(task: Task) -> dict[str, Any]:
     }
 
 
+MOST_SAID = 500
+"""Letters of a foreign error that are passed on."""
+
+
 def _loaded(encoder: Encoder, load: Any) -> Any:
     try:
         return load()
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Whatever a foreign file makes a foreign library raise.
+        said = " ".join(str(error).split()) or type(error).__name__
+        if "trust_remote_code" in said:
+            raise EncoderError(
+                f"encoder '{encoder.name}': it needs Python code of its own, which is never run here; such models are "
+                "not supported"
+            ) from error
+        if Path(encoder.source).is_dir():
+            raise EncoderError(
+                f"encoder '{encoder.name}': {encoder.source} cannot be loaded: {said[:MOST_SAID]}"
+            ) from error
         raise EncoderError(
-            f"encoder '{encoder.name}': tried '{encoder.source}' as a folder and on the model hub: {error}. "
+            f"encoder '{encoder.name}': tried '{encoder.source}' as a folder and on the model hub: {said[:MOST_SAID]}. "
             "Give a folder with config.json, model.safetensors and the tokenizer's files, or download the model "
             "while there is a connection (hf download ID) and set HF_HUB_OFFLINE=1. "
             f"Aliases: {', '.join(ENCODERS)}"

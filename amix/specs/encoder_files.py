@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeGuard
 
+from amix.specs.encoder_folder import model_folder, pooling_of
 from amix.specs.encoders import ENCODERS, Encoder, EncoderError
 
 VARIABLE = "AMIX_ENCODERS"
@@ -39,12 +40,22 @@ def source_hash(name: str | Encoder) -> str:
     that, or the Hub's revision, with its number of blocks and its pooling.
     """
     if not isinstance(name, Encoder):
-        return folder_hash(name) if _is_folder(name) else ""
+        return _pooled_hash(name) if _is_folder(name) else ""
     if not name.brought:
         return ""
-    weights = folder_hash(name.source) if Path(name.source).is_dir() else f"{name.source}@{name.revision}"
+    weights = (
+        folder_hash(str(model_folder(name.source))) if Path(name.source).is_dir() else f"{name.source}@{name.revision}"
+    )
     content = {"weights": weights, "layers": name.layers, "pooling": name.pooling}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _pooled_hash(folder: str) -> str:
+    """The hash of a folder, with its pooling where it says one."""
+    weights, pooling = folder_hash(str(model_folder(folder))), pooling_of(folder)
+    if pooling is None:
+        return weights
+    return hashlib.sha256(json.dumps({"weights": weights, "pooling": pooling}).encode()).hexdigest()
 
 
 def _is_folder(name: str | Encoder) -> TypeGuard[str]:
@@ -85,7 +96,7 @@ def locate(encoder: Encoder) -> str:
             raise EncoderError(f"encoder '{encoder.name}' is not on this machine ({folder}); fetch it: {command}")
         return _checked(folder, encoder, command)
     if not encoder.sha256:
-        return encoder.source
+        return str(model_folder(encoder.source)) if Path(encoder.source).is_dir() else encoder.source
     if Path(encoder.source).is_dir():
         return _checked(Path(encoder.source), encoder, "correct sha256: or put the right file there")
     return _checked(_from_hub(encoder), encoder, "correct sha256: or revision:")

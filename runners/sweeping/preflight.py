@@ -6,7 +6,7 @@ from pathlib import Path
 from amix.data.data_checks import WARNING, Finding, refuse_errors
 from amix.data.rows import DataError, glue_folder, load_rows
 from amix.data.splits import drawn_findings, own_findings, subset_positions
-from amix.models.loading import load_tokenizer
+from amix.models.proof import prove_encoder
 from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
 from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
@@ -15,30 +15,36 @@ from amix.specs.tasks import Task
 from runners.planning.plan import Plan, examples_of
 from runners.planning.planned_run import PlannedRun
 
+PROVEN_ON = 200
+"""Texts of a task on which it is seen that the encoder knows their words."""
+
 
 def check_inputs(
     plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None, out_of_domain: Path | None = None
 ) -> dict[str, list[Finding]]:
-    """Find the encoder (its hash is checked) and read every split and out-of-domain set that these runs need.
+    """Find the encoder, prove it on each task's texts and read every split and out-of-domain set that these runs need.
 
     Returns:
         Warnings about people's own data by task.
 
     Raises:
-        EncoderError: If the encoder is not there; the message says what to do.
+        EncoderError: If the encoder is not there or does not do its work; the message says what to do.
         DataError: If a file cannot be used, or nothing that is trained on it could mean anything.
     """
     warnings: dict[str, list[Finding]] = {}
     if not runs:
         return warnings
     locate(find_encoder(plan.suite.encoder))
-    load_tokenizer(plan.suite.encoder)
     needed = {run.spec.task for run in runs}
     folder = glue_folder(glue) if any(task.origin == "glue" for task in plan.suite.tasks) else None
     for task in plan.suite.tasks:
         if task.name not in needed:
             continue
-        labels = load_rows(task, task.train, folder)["label"].to_numpy()
+        rows = load_rows(task, task.train, folder)
+        labels = rows["label"].to_numpy()
+        longest = max(int(run.spec.training["max_length"]) for run in runs if run.spec.task == task.name)
+        texts = list(rows[list(task.text)].iloc[:PROVEN_ON].itertuples(index=False, name=None))
+        prove_encoder(plan.suite.encoder, task, longest, texts)
         load_rows(task, task.test, folder)
         if task.origin == "files":
             sizes = [examples_of(task, size) for size in plan.suite.sizes]
