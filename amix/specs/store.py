@@ -99,7 +99,7 @@ class Store:
         """The record of this key; None when there is none or it cannot be read."""
         try:
             record = json.loads(self.path(key).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return record if isinstance(record, dict) and record.get("key") == key else None
 
