@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from amix.specs.run_plan import Plan
 from amix.specs.store import write_atomically
+from amix.specs.visible_text import visible
 
 STYLE = Path(__file__).with_name("amix.mplstyle")
 REFERENCE, FOCUS = "#4d4d4d", "#d55e00"
@@ -67,7 +68,7 @@ def looks(plan: Plan) -> dict[str, Look]:
 
 def plain(text: str) -> str:
     """Text as it stands: no dollar sign of a label starts a formula."""
-    return text.replace("$", r"\$")
+    return visible(text).replace("$", r"\$")
 
 
 def save(drawing: Drawing, name: str, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

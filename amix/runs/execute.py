@@ -1,10 +1,17 @@
-"""One run from its spec to its record; a run that fails is a record too."""
+"""One run from its spec to its record; a run that fails is a record too.
+
+Only what a method can do wrong counts as its failure, and only while the method is at work: a list of kinds of errors
+says what that is (FAULTS). Everything else is an accident, of the machine, the files or the code, which says nothing of
+the method: it is not scored, and the same command runs it again.
+"""
 
 import errno
 import gc
 import math
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +31,10 @@ from amix.runs.out_of_domain_scores import Prepared, prepared_sets, score_sets
 from amix.specs.launch import processes, rank
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import OUT_OF_DOMAIN, SCHEMA, RunSpec
-from amix.specs.store import id_type
+from amix.specs.store import ACCIDENT, id_type
 from amix.specs.tasks import Task, find_task
 from amix.training.cost import reset_peak_memory
+from amix.training.data_parallel import Drift
 from amix.training.evaluation import Predictions, predict
 from amix.training.fit import Best, Diverged, Fit
 from amix.training.method import Method, MethodError
@@ -36,38 +44,91 @@ from amix.training.stage_workers import elsewhere, save_part
 
 Record = dict[str, Any]
 Arrays = dict[str, numpy.ndarray]
+FAULTS = (ArithmeticError, torch.linalg.LinAlgError, numpy.linalg.LinAlgError, MethodError, Drift)
+"""What a method can do wrong.
+
+Numbers that overflow, matrices that cannot be solved, a task that it refuses, processes that it lets drift apart.
+"""
 BEST_DEV = "best_dev"
 """The selection rule that takes the weights of the epoch with the best dev score."""
 
 
-def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
-    """Run a spec; returns its record and its predictions.
+class ExportError(RuntimeError):
+    """A run went well and its model could not be saved; outcome holds what execute would have returned."""
 
-    Never raises for a run that goes wrong: the record then says diverged, oom or failed, with the traceback.
+    def __init__(self, message: str, outcome: tuple[Record, Arrays]) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class _MethodFailed(Exception):
+    """Wraps an error of the method's own, raised while it was at work."""
+
+
+@contextmanager
+def _at_work() -> Iterator[None]:
+    """While the method trains or predicts, some errors are its own."""
+    try:
+        yield
+    except Diverged:
+        raise
+    except FAULTS as error:
+        raise _MethodFailed from error
+
+
+def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
+    """Run a spec and save its model where the context asks for it.
+
+    Returns:
+        The record and the predictions. The record of a run that went wrong says with the traceback whether the method
+        was at fault (diverged, failed) or something else (oom, accident).
+
+    Raises:
+        ExportError: If the run went well and its model cannot be saved.
     """
     started = time.perf_counter()
     reset_peak_memory()
     record = _empty_record(spec, context)
     arrays: Arrays = {}
+    finished: tuple[Method, nn.Module, Fit] | None = None
     try:
-        arrays = _finetune(spec, context, record)
+        arrays, method, model, fit = _finetune(spec, context, record)
+        finished = method, model, fit
     except Diverged as error:
         record |= {"status": "diverged", "error": _described(error)}
-    except Exception as error:
-        record |= {"status": "oom" if out_of_memory(error) else "failed", "error": _described(error)}
+    except _MethodFailed as error:
+        record |= {"status": "failed", "error": _described(error.__cause__ or error)}
+    except (Exception, SystemExit) as error:  # A plugin that ends Python would end the sweep without a word.
+        record |= {"status": "oom" if out_of_memory(error) else ACCIDENT, "error": _described(error)}
     finally:
         gc.collect()
     record["cost"]["total_seconds"] = time.perf_counter() - started
-    return _finite(record), arrays
+    outcome = _finite(record), arrays
+    if context.export and finished and rank() == 0:
+        _export(spec, context, *finished, outcome)
+    return outcome
 
 
-def failed_record(spec: RunSpec, context: Context, kind: str, message: str) -> Record:
-    """The record of a run of which nothing came back (its worker died): failed, with the reason."""
+def _export(
+    spec: RunSpec, context: Context, method: Method, model: nn.Module, fit: Fit, outcome: tuple[Record, Arrays]
+) -> None:
+    from amix.models.export import save
+
+    try:
+        tokenizer, scale = load_tokenizer(context.encoder or spec.encoder), (fit.train.center, fit.train.spread)
+        save(method.export(model, fit), tokenizer, fit.task, Path(str(context.export)), scale)
+    except Exception as error:
+        said = f"the run went well, but its model cannot be saved in {context.export}: {type(error).__name__}: {error}"
+        raise ExportError(said, outcome) from error
+
+
+def accident_record(spec: RunSpec, context: Context, kind: str, message: str) -> Record:
+    """The record of a run of which nothing came back (its worker died), with the reason."""
     error = {"type": kind, "message": message, "traceback": ""}
-    return _empty_record(spec, context) | {"status": "failed", "error": error}
+    return _empty_record(spec, context) | {"status": ACCIDENT, "error": error}
 
 
-def out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Whether the machine had too little memory, whichever of the three errors for that torch and Python chose."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
@@ -110,7 +171,8 @@ def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
         raise MethodError(f"{spec.method} looks at whole batches, which processes cannot share: run it in one process")
     task = find_task(context.task_file or spec.task)
     if task.regression and not method.regression:
-        raise ValueError(f"{spec.method} is not defined for regression, and {task.title} is one")
+        with _at_work():
+            raise MethodError(f"{spec.method} is not defined for regression, and {task.title} is one")
     recipe = Recipe().with_changes(spec.training)
     if recipe.processes != processes():
         raise ValueError(
@@ -136,7 +198,7 @@ def _new_model(spec: RunSpec, context: Context, fit: Fit) -> nn.Module:
     return model
 
 
-def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
+def _finetune(spec: RunSpec, context: Context, record: Record) -> tuple[Arrays, Method, nn.Module, Fit]:
     """Fill the record block by block, so that a run that dies midway leaves what was known."""
     method, splits, fit = _set_up(spec, context)
     sets = _sets(spec, context, fit)
@@ -146,19 +208,15 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
         record["environment"]["encoder_revision"] = revision
     shared = (spec, replace(context, executor=None), torch.get_num_threads())
     try:
-        with elsewhere(context.executor, method.parts(), do_part, *shared) as fit.parts:
+        with elsewhere(context.executor, method.parts(), do_part, *shared) as fit.parts, _at_work():
             model = method.run(method.prepare(model, fit), fit)
     finally:
         record["curve"] = fit.curve
         record["cost"] = fit.cost.summary(model)
-    arrays = _evaluate(method, model, fit, _scored(splits, context.dev_only), sets, record)
+    with _at_work():
+        arrays = _evaluate(method, model, fit, _scored(splits, context.dev_only), sets, record)
     record["cost"] |= fit.cost.summary(model)
-    if context.export and rank() == 0:
-        from amix.models.export import save
-
-        tokenizer, scale = load_tokenizer(context.encoder or spec.encoder), (fit.train.center, fit.train.spread)
-        save(method.export(model, fit), tokenizer, fit.task, Path(context.export), scale)
-    return arrays | _diagnostic_arrays(fit)
+    return arrays | _diagnostic_arrays(fit), method, model, fit
 
 
 def do_part(spec: RunSpec, context: Context, threads: int, number: int, path: Path) -> None:

@@ -1,9 +1,11 @@
 """What a run leaves behind (a record), and where records lie (Store). Imports no torch."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +16,39 @@ import numpy
 from amix.specs.run_spec import SCHEMA
 
 FINISHED = ("ok", "diverged", "failed")
-"""Statuses after which a run is not run again: its outcome is data; `oom` and `cancelled` are accidents."""
-STATUSES = (*FINISHED, "oom", "cancelled")
+"""Statuses after which a run is not run again: its outcome is data; the others are accidents."""
+GOOD = ("ok", "diverged")
+"""Outcomes that an accident of a later attempt never replaces; `failed` may be tried again on purpose."""
+ACCIDENT = "accident"
+"""What the machine, the files or the code did, and the method did not: never scored, and run again."""
+STATUSES = (*FINISHED, "oom", "cancelled", ACCIDENT)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder and write to it, before hours of work that end there.
+
+    Raises:
+        OSError: If it is a file, cannot be made or takes no file; names the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"written to see whether there is room")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write so that a reader, or a crash, sees the old file or the new one and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def digest(record: dict[str, Any]) -> str:
@@ -58,8 +80,13 @@ class Store:
         return self.folder / f"{key}.json"
 
     def put(self, record: dict[str, Any], arrays: dict[str, numpy.ndarray] | None = None) -> Path:
-        """Write predictions first and the record last, because the record's existence says that the run is done."""
+        """Write predictions first and the record last, because the record's existence says that the run is done.
+
+        The record of an accident is not written over that of a run that went well.
+        """
         path = self.path(record["key"])
+        if record["status"] not in FINISHED and (self.get(record["key"]) or {}).get("status") in GOOD:
+            return path  # An accident takes nothing from what an earlier attempt found.
         if arrays:
             write_atomically(path.with_suffix(".npz"), pack_arrays(arrays))
         else:
@@ -72,7 +99,7 @@ class Store:
         """The record of this key; None when there is none or it cannot be read."""
         try:
             record = json.loads(self.path(key).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return record if isinstance(record, dict) and record.get("key") == key else None
 

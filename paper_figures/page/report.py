@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from amix.specs.store import write_atomically
+from amix.specs.visible_text import visible
 from paper_figures.make import Made, draw_all, made_before
 from results.analysis.summary_text import answer, question
 from results.loading.frame import Results, load
@@ -71,7 +72,7 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
         }
         for one in made
     ]
-    return environment.get_template("report.html.j2").render(
+    text = environment.get_template("report.html.j2").render(
         plan=plan,
         question=question(results),
         declared=[text for text in (protocol_sentence(plan), seeds_sentence(plan), departures(plan)) if text],
@@ -87,6 +88,7 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+    return visible(text)
 
 
 def inline_svg(folder: Path, figure: Made) -> str:

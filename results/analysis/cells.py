@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from amix.specs.store import ACCIDENT
 from results.loading.frame import COUNTED, MISSING, Results, remembered
 
 FEWEST_SEEDS = 2
@@ -16,7 +17,10 @@ CELL = ["size", "task", "label"]
 Scores = NDArray[np.float64]
 Place = tuple[str, str, str]
 """(size, task, label): which cell."""
-_WORDS = {MISSING: "not run", "oom": "out of memory", "cancelled": "cancelled", "ok": "without a score by this rule"}
+_WORDS = {
+    MISSING: "not run", "oom": "out of memory", "cancelled": "cancelled", ACCIDENT: "stopped by an accident",
+    "ok": "without a score by this rule",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ from pyarrow import parquet
 
 from amix.specs.run_plan import PlanError
 from amix.specs.store import write_atomically
+from amix.specs.visible_text import visible
 from results.loading.layout import Layout
 
 PLAN = b"plan"
+LARGEST = 1 << 26
+"""Bytes; a record has a few thousand, and one of a long search some hundred thousand."""
 COLUMNS = pyarrow.schema([("key", pyarrow.string()), ("record", pyarrow.string()), ("predictions", pyarrow.binary())])
 
 
@@ -37,7 +40,7 @@ def stored_plan(suite: str, layout: Layout) -> Any:
             return json.loads(path.read_text())
         if layout.archive(suite).exists():
             return json.loads((parquet.read_schema(layout.archive(suite)).metadata or {})[PLAN])
-    except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, KeyError, RecursionError, pyarrow.ArrowException) as error:
         raise PlanError(f"the plan of suite {suite!r} cannot be read: {error}") from error
     there = ", ".join(layout.suites()) or "none"
     raise PlanError(
@@ -52,18 +55,30 @@ def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple
     for path in sorted((layout.records / suite).glob("*.json")):
         if path.name == "plan.json":
             continue
+        name = visible(path.name)
         try:
             predictions = path.with_suffix(".npz")
-            found.append(Stored(path.name, path.stem, path.read_text(), predictions if predictions.exists() else None))
+            text = _text(path)
+            there = predictions.exists() or predictions.is_symlink()
+            found.append(Stored(name, path.stem, text, predictions if there else None))
         except (OSError, UnicodeDecodeError) as error:
-            unreadable.append((path.name, f"cannot be read: {error}"))
+            unreadable.append((name, f"cannot be read: {visible(str(error))}"))
     archive = layout.archive(suite)
     if archive.exists():
         try:
             found += _rows(archive)
-        except (OSError, pyarrow.ArrowException) as error:
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
             unreadable.append((archive.name, f"cannot be read: {error}"))
     return found, unreadable
+
+
+def _text(path: Path) -> str:
+    """The text of a record's file: never of a pipe, which would wait for ever, or of what no record is as long as."""
+    if not path.is_file():
+        raise OSError("is no file")
+    if path.stat().st_size > LARGEST:
+        raise OSError(f"has more than {LARGEST >> 20} MiB, which no record has")
+    return path.read_text()
 
 
 def _rows(archive: Path) -> list[Stored]:

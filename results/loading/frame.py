@@ -1,7 +1,6 @@
 """A suite's plan and records as one long frame: one row per planned run, whatever became of it."""
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,17 +12,19 @@ import pandas as pd
 
 from amix.specs.run_plan import Plan, PlanError, read_plan
 from results.loading.archive import Stored, stored_plan, stored_records, write_archive
+from results.loading.array_checks import arrays_complaint
 from results.loading.data_checks import other_data, usual_examples, with_data_notes
 from results.loading.layout import Layout
 from results.loading.preregistration import departures, protocol_sentence, seeds_sentence
-from results.loading.record_checks import Problem, complaint
+from results.loading.record_checks import Problem, complaint, parsed
+from results.loading.wording import SELECTIONS
 
 P = ParamSpec("P")
 T = TypeVar("T")
 POINTS = 100
 MISSING = "missing"
 COUNTED = ("failed", "diverged")
-"""Outcomes that are data: scored as the majority class. Accidents (oom, cancelled, missing) have no score."""
+"""Outcomes that are data: scored as the majority class. Accidents (oom, cancelled, accident, missing) have none."""
 MAJORITY = {"test": "majority", "dev": "majority_dev"}
 """Where a record keeps the score of the majority class on each split."""
 COSTS = (
@@ -84,6 +85,8 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
     """
     plan = read_plan(stored_plan(suite, layout), suite)
     chosen = selection or plan.protocol.selection
+    if chosen not in SELECTIONS:
+        raise PlanError(f"--selection: {chosen!r} is none of {', '.join(SELECTIONS)}")
     stored, unreadable = stored_records(suite, layout)
     # By another rule than the protocol's, only runs that were scored by it count.
     records, used, problems = _usable(stored, replace(plan, protocol=replace(plan.protocol, selection=chosen)))
@@ -94,8 +97,8 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
             f"'protocol: {{selection: {chosen}}}'"
         )
     plan = with_data_notes(plan, records)
-    problems = [Problem(source, reason) for source, reason in unreadable] + problems
-    predictions = {item.key: item.predictions for item in used if item.predictions is not None}
+    predictions, damaged = _sound_arrays(used, records)
+    problems = [Problem(source, reason) for source, reason in unreadable] + problems + damaged
     return Results(plan, chosen, _frame(plan, records, chosen), records, predictions, tuple(problems))
 
 
@@ -132,14 +135,29 @@ def _usable(stored: Sequence[Stored], plan: Plan) -> tuple[dict[str, dict[str, A
 
 
 def _read(item: Stored, plan: Plan) -> tuple[dict[str, Any], str | None]:
-    try:
-        record = json.loads(item.text)
-    except ValueError as error:
-        return {}, f"is no JSON, perhaps cut short ({error})"
-    reason = complaint(record, plan)
+    record, reason = parsed(item.text)
+    reason = reason or complaint(record, plan)
     if reason is None and record["key"] != item.key:
         reason = f"holds the record of another run, {record['key']} (a copy?)"
     return record, reason
+
+
+def _sound_arrays(
+    used: Sequence[Stored], records: dict[str, dict[str, Any]]
+) -> tuple[dict[str, bytes | Path], list[Problem]]:
+    """The arrays that can be used, and those that cannot; their records count all the same, which hold the scores."""
+    sound: dict[str, bytes | Path] = {}
+    damaged: list[Problem] = []
+    for item in used:
+        if item.predictions is None:
+            continue
+        data = records[item.key].get("data") or {}
+        if (reason := arrays_complaint(item.predictions, data.get("n_test"))) is None:
+            sound[item.key] = item.predictions
+            continue
+        place = item.predictions.name if isinstance(item.predictions, Path) else f"{item.source} (predictions)"
+        damaged.append(Problem(place, f"{reason}; the scores in its record still count, and nothing else of it does"))
+    return sound, damaged
 
 
 def _frame(plan: Plan, records: dict[str, dict[str, Any]], selection: str) -> pd.DataFrame:

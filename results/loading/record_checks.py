@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from amix.specs.run_plan import Plan, Protocol
 from amix.specs.run_spec import OUT_OF_DOMAIN, SCHEMA
 from amix.specs.store import STATUSES, digest
+from amix.specs.visible_text import visible
+from results.loading.record_shape import is_number, scores_complaint, shape_complaint
 
 
 @dataclass(frozen=True)
@@ -19,17 +21,44 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.reason}"
+        return visible(f"{self.source}: {self.reason}")
+
+
+def parsed(text: str) -> tuple[Any, str | None]:
+    """The content of a record's text, and why it cannot be used; None when it can."""
+    try:
+        content = json.loads(text)
+        if _HALF_CHARACTER.search(text):
+            json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return {}, "holds half a character (a lone surrogate), which no file can hold"
+    except ValueError as error:
+        return {}, f"is no JSON, perhaps cut short ({error})"
+    except RecursionError:
+        return {}, _TOO_DEEP
+    return content, None
+
+
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+_TOO_DEEP = "is nested too deeply for a record"
 
 
 def complaint(record: Any, plan: Plan) -> str | None:
     """Why this record cannot stand in the plan's tables; None when it can."""
+    try:
+        return _complaint(record, plan)
+    except RecursionError:
+        return _TOO_DEEP
+
+
+def _complaint(record: Any, plan: Plan) -> str | None:
     if not isinstance(record, dict):
         return "is not a record (a JSON object)"
-    if record.get("schema") != SCHEMA:
-        return f"has schema {record.get('schema')!r}, and this version reads {SCHEMA}"
+    schema = record.get("schema")
+    if type(schema) is not int or schema != SCHEMA:
+        return f"has schema {str(schema)[:40]}, and this version reads {SCHEMA}"
     if record.get("suite") != plan.suite:
-        return f"belongs to suite {record.get('suite')!r}"
+        return f"belongs to suite {str(record.get('suite'))[:80]!r}"
     spec = record.get("spec")
     if not isinstance(spec, dict) or record.get("key") != _key(spec):
         return "its key is not the hash of its spec (edited by hand?)"
@@ -41,11 +70,12 @@ def complaint(record: Any, plan: Plan) -> str | None:
     if (spec.get("task"), spec.get("n_train"), spec.get("seed")) != (planned.task, planned.n_train, planned.seed):
         return "its spec is not the one that the plan names for it"
     if record.get("status") not in STATUSES:
-        return f"has the unknown status {record.get('status')!r}"
+        return f"has the unknown status {str(record.get('status'))[:40]!r}"
     metric = plan.tasks[planned.task].metric
     return (
-        _shape_complaint(record)
+        shape_complaint(record)
         or _score_complaint(record, metric, plan.protocol)
+        or scores_complaint(record.get("scores") or {})
         or _other_sets_complaint(record, plan)
         or _number_complaint(record, metric)
     )
@@ -54,16 +84,6 @@ def complaint(record: Any, plan: Plan) -> str | None:
 def _key(spec: dict[str, Any]) -> str:
     # The same bytes as RunSpec.key hashes, without building a RunSpec for each of ten thousand records.
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
-
-
-def _shape_complaint(record: dict[str, Any]) -> str | None:
-    for block in ("scores", "data", "cost", "environment", "error"):
-        if not isinstance(record.get(block) or {}, dict):
-            return f"its {block} block is no JSON object"
-    curve = record.get("curve") or []
-    if not isinstance(curve, list) or not all(isinstance(point, dict) for point in curve):
-        return "its curve is no list of JSON objects"
-    return None
 
 
 def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) -> str | None:
@@ -77,11 +97,13 @@ def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) ->
         others = [name for name in record["scores"] if _get(record["scores"], name, protocol.split, metric) is not None]
         made = f", only {' and '.join(others)} (made under another selection rule); a sweep does the run again"
         return reason + (made if others else "")
+    if "last" not in record["scores"]:
+        return "it holds no scores of the last step, which every run has"
     for selection, splits in record["scores"].items():
         for name in ("test", "dev"):
             score = _get(splits, name, metric)
-            if score is not None and not (_is_number(score) and -1 <= score <= 1):
-                return f"its {selection} {name} score {metric} is {score!r}, not a number from -1 to 1"
+            if score is not None and not (is_number(score) and -1 <= score <= 1):
+                return f"its {selection} {name} score {metric} is {_shown(score)}, not a number from -1 to 1"
     return None
 
 
@@ -92,30 +114,34 @@ def _other_sets_complaint(record: dict[str, Any], plan: Plan) -> str | None:
             score = _get(others, one.name, one.metric)
             if isinstance(others, dict) and one.name not in others:
                 continue
-            if not (_is_number(score) and -1 <= score <= 1):
-                return f"its {selection} {one.name} score {one.metric} is {score!r}, not a number from -1 to 1"
+            if not (is_number(score) and -1 <= score <= 1):
+                return f"its {selection} {one.name} score {one.metric} is {_shown(score)}, not a number from -1 to 1"
         majority = _get(record.get("data"), OUT_OF_DOMAIN, one.name, "majority", one.metric)
-        if majority is not None and not _is_number(majority):
-            return f"its {one.name} majority score {one.metric} is {majority!r}, not a number"
+        if majority is not None and not is_number(majority):
+            return f"its {one.name} majority score {one.metric} is {_shown(majority)}, not a number"
     return None
 
 
 def _number_complaint(record: dict[str, Any], metric: str) -> str | None:
     for name in ("majority", "majority_dev"):
+        block = (record.get("data") or {}).get(name)
+        if block is not None and not isinstance(block, dict):
+            return f"its {name} scores are no JSON object"
         majority = _get(record.get("data"), name, metric)
-        if majority is not None and not _is_number(majority):
-            return f"its {name} score {metric} is {majority!r}, not a number"
+        if majority is not None and not is_number(majority):
+            return f"its {name} score {metric} is {_shown(majority)}, not a number"
     for name, value in (record.get("cost") or {}).items():
-        if value is not None and (not _is_number(value) or value < 0):
+        if value is not None and (not is_number(value) or value < 0):
             return f"its cost {name!r} is not a number from 0 up"
     return None
+
+
+def _shown(value: Any) -> str:
+    # A number of thousands of digits cannot even be written out.
+    return repr(value) if isinstance(value, float | str) or is_number(value) else f"a {type(value).__name__}"
 
 
 def _get(content: Any, *names: str) -> Any:
     for name in names:
         content = content.get(name) if isinstance(content, dict) else None
     return content
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from results.loading.array_checks import MODULES, SEARCH
 from results.loading.frame import Results, remembered
 
-SEARCH = "diagnostics/search/"
-MODULES = "modules"
 ATTENTION_ITERATION = "attention_iteration"
 
 

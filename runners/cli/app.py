@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
+from yaml import YAMLError
 
 from amix.specs.launch import processes
 from results.loading.layout import Layout
@@ -81,12 +82,24 @@ def main() -> None:
     except Exception as error:
         if not _foreseen(error):
             raise
-        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        Console(stderr=True).print(f"[red]error:[/red] {escape(_in_one_line(error))}", highlight=False)
         sys.exit(2)
 
 
 def _foreseen(error: Exception) -> bool:
+    return _own(error) or isinstance(error, OSError | UnicodeError | YAMLError)
+
+
+def _own(error: Exception) -> bool:
     return isinstance(error, ValueError | RuntimeError) and type(error).__module__.split(".")[0] in PROJECT
+
+
+def _in_one_line(error: Exception) -> str:
+    """What went wrong; of an error of the system its words and the file."""
+    if isinstance(error, OSError) and error.strerror:
+        said = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        return f"{said} (what is written already stays; the same command goes on once this is mended)"
+    return str(error) if _own(error) else " ".join(str(error).split()) or type(error).__name__
 
 
 def _leave_at_once() -> NoReturn:

@@ -8,7 +8,7 @@ import typer
 
 from amix.specs.launch import processes, rank
 from amix.specs.run_spec import OUT_OF_DOMAIN
-from amix.specs.store import Store
+from amix.specs.store import Store, check_writable
 from results.loading.layout import Layout
 from results.loading.wording import score_words
 from runners.cli.check_commands import show_warnings
@@ -103,6 +103,8 @@ def _do(
         raise typer.BadParameter("the processes of a launch do a run together; they need no workers beside them")
     (run,) = plan.runs
     store = Store(Layout(out).records / plan.suite.name)
+    for place in filter(None, (store.folder, folder)):
+        check_writable(place)
     show_warnings(check_inputs(plan, plan.runs, *data))
     performer = Performer.of(plan, store, recorded_command(), *data)
     if folder is not None:
@@ -120,6 +122,9 @@ def _do(
 def _show(run: "PlannedRun", store: Store, outcome: "Outcome") -> None:
     record = store.get(run.spec.key) or {}
     console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip())
+    if record.get("status") != outcome.status:
+        console.print(f"the record of an earlier run stays as it is: {store.path(run.spec.key)}", soft_wrap=True)
+        return
     for rule, scores in record["scores"].items():
         for split in ("dev", "test"):
             found = scores.get(split, {}).items()

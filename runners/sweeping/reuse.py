@@ -1,7 +1,6 @@
 """Runs that another suite has done: the same key is the same run, so its record counts here too."""
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ import numpy
 from amix.specs.run_plan import read_plan
 from amix.specs.store import Store, digest
 from results.loading.archive import Stored, stored_records
+from results.loading.array_checks import arrays_complaint
 from results.loading.layout import Layout
+from results.loading.record_checks import parsed
 from runners.planning.plan import Plan
 from runners.planning.suite import SuiteError, nearest, suite_names
 from runners.sweeping.state import Known, seconds_of, usable
@@ -45,6 +46,8 @@ def reusable(plan: Plan, layout: Layout, known: dict[str, Known]) -> dict[str, R
         for stored in reversed(stored_records(name, layout)[0]):  # Files come first there and must win here.
             if stored.key not in labels:
                 continue
+            if stored.predictions is not None and arrays_complaint(stored.predictions, None):
+                continue  # Half of what the other suite's run left; done again, all of it is there.
             record = _as_own(stored, plan.suite.name, labels[stored.key], name)
             if usable(record, stored.key, plan, readable):
                 found[stored.key] = Reusable(record, stored.predictions)
@@ -53,11 +56,10 @@ def reusable(plan: Plan, layout: Layout, known: dict[str, Known]) -> dict[str, R
 
 def _as_own(stored: Stored, suite: str, label: str, source: str) -> dict[str, Any]:
     """The record as this suite's own, saying where it comes from; empty unless it is whole and its run went well."""
-    try:
-        record = json.loads(stored.text)
-    except ValueError:
+    record, reason = parsed(stored.text)
+    if reason is not None or not isinstance(record, dict):
         return {}
-    if not isinstance(record, dict) or record.get("digest") != digest(record) or record.get("status") != "ok":
+    if record.get("digest") != digest(record) or record.get("status") != "ok":
         return {}
     own = record | {"suite": suite, "label": label, "taken_from": source}
     return own | {"digest": digest(own)}

@@ -1,6 +1,5 @@
 """A sweep: what of a plan is still to be done, how long that will take, and doing it."""
 
-import json
 import statistics
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from amix.specs.run_spec import OUT_OF_DOMAIN
 from amix.specs.store import FINISHED
 from results.loading.archive import stored_records
 from results.loading.layout import Layout
-from results.loading.record_checks import complaint
+from results.loading.record_checks import complaint, parsed
 from runners.planning.plan import Plan
 from runners.planning.planned_run import PlannedRun
 from runners.sweeping.carry_out import carry_out, visible_gpus
@@ -49,11 +48,8 @@ def known_runs(plan: Plan, layout: Layout) -> dict[str, Known]:
     readable = read_plan(plan.as_dict(""), name)
     known: dict[str, Known] = {}
     for one in reversed(stored_records(name, layout)[0]):  # Files come first there and must win here.
-        try:
-            record = json.loads(one.text)
-        except ValueError:
-            continue
-        if usable(record, one.key, plan, readable) and record["status"] in FINISHED:
+        record, reason = parsed(one.text)
+        if reason is None and usable(record, one.key, plan, readable) and record["status"] in FINISHED:
             known[one.key] = Known(record["status"], seconds_of(record))
     return known
 

@@ -67,12 +67,15 @@ class Performer:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
 
-        from amix.runs.execute import execute
+        from amix.runs.execute import ExportError, execute
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             record, arrays = execute(run.spec, self.context(run))
+        except ExportError as error:
+            self.store.put(*error.outcome)
+            raise
         finally:
             torch.set_num_threads(threads)
         if rank() == 0:
@@ -81,10 +84,11 @@ class Performer:
 
     def abandon(self, run: PlannedRun, reason: str) -> Outcome:
         """Write the record of a run whose workers died."""
-        from amix.runs.execute import failed_record
+        from amix.runs.execute import accident_record
 
-        self.store.put(failed_record(run.spec, self.context(run), "WorkerDied", reason))
-        return Outcome("failed", reason)
+        record = accident_record(run.spec, self.context(run), "WorkerDied", reason)
+        self.store.put(record)
+        return Outcome(record["status"], reason)
 
     def context(self, run: PlannedRun) -> "Context":
         """What the run needs to know that does not decide its scores."""

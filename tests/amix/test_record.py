@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from amix.specs.run_spec import RunSpec
-from amix.specs.store import Store, digest, write_atomically
+from amix.specs.store import Store, check_writable, digest, write_atomically
 
 SPEC = RunSpec("sst2", 100, 1017, "vanilla", "minilm-l6", training={"betas": (0.9, 0.999)})
 
@@ -49,7 +49,7 @@ def test_store_gives_back_what_was_put(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "finished"), [("ok", True), ("diverged", True), ("failed", True), ("oom", False), ("cancelled", False)]
+    ("status", "finished"), [("ok", True), ("diverged", True), ("failed", True), ("oom", False), ("accident", False)]
 )
 def test_an_accident_of_the_machine_is_no_outcome(tmp_path: Path, status: str, finished: bool) -> None:
     store = Store(tmp_path)
@@ -76,3 +76,24 @@ def test_a_crash_while_writing_leaves_the_old_content(tmp_path: Path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path], "no temporary file stays"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [("ok", "accident", "ok"), ("diverged", "oom", "diverged"), ("failed", "oom", "oom"), ("ok", "failed", "failed")],
+)
+def test_an_accident_takes_nothing_from_a_good_record(tmp_path: Path, before: str, after: str, kept: str) -> None:
+    store = Store(tmp_path)
+    store.put(record(status=before), {"test_predictions": numpy.arange(3)})
+    store.put(record(status=after))
+    assert (store.get(SPEC.key) or {})["status"] == kept
+    assert store.path(SPEC.key).with_suffix(".npz").exists() == (kept == before)
+
+
+def test_a_folder_that_takes_no_file_is_found_out_before_the_work(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        check_writable(tmp_path / "file")

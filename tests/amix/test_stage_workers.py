@@ -110,7 +110,7 @@ def test_parts_on_other_processes_give_the_same_run_and_count_their_memory(encod
 def test_an_error_in_a_part_is_the_run_s(encoder: Path) -> None:
     one = spec(encoder, "agwm", splits=2, search_epochs=1, modules=["no such module"])
     record, _ = execute(one, Context(encoder=str(encoder), executor=Here()))
-    assert record["status"] == "failed"
+    assert record["status"] == "accident"
     assert "no nn.Linear" in record["error"]["message"]
 
 

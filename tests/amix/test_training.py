@@ -5,6 +5,7 @@ import errno
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -24,7 +25,8 @@ from amix.specs.tasks import find_task
 from amix.training.evaluation import predict
 from amix.training.fit import Diverged, Fit
 from amix.training.loop import clip_gradients, train
-from amix.training.method import Method
+from amix.training.method import Method, MethodError
+from amix.training.registry import source_hash
 from amix.training.schedules import warmup_steps
 from amix.training.settings import full_settings
 from baselines.vanilla import Vanilla
@@ -272,6 +274,43 @@ def test_too_little_memory_is_an_accident_of_the_machine_on_the_cpu_too(monkeypa
 )
 def test_errors_that_mean_too_little_memory(error: Exception, expected: bool) -> None:
     assert out_of_memory(error) == expected
+
+
+WENT_WRONG = [
+    (Diverged("loss is nan"), "diverged"),
+    (FloatingPointError("overflow"), "failed"),
+    (torch.linalg.LinAlgError("singular"), "failed"),
+    (numpy.linalg.LinAlgError("singular"), "failed"),
+    (MethodError("two classes at most"), "failed"),
+    (MemoryError(), "oom"),
+    (RuntimeError("could not create a primitive"), "accident"),
+    (OSError(errno.ENOSPC, "No space left on device"), "accident"),
+    (TypeError("a slip of the pen"), "accident"),
+    (SystemExit(0), "accident"),
+]
+
+
+@pytest.mark.parametrize(("error", "status"), WENT_WRONG, ids=[type(error).__name__ for error, _ in WENT_WRONG])
+def test_only_what_a_method_can_do_wrong_is_its_failure(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str
+) -> None:
+    def run(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Vanilla, "run", run)
+    spec = RunSpec("mini-rte", 24, 1, "vanilla", "minilm-l2", full_settings(Vanilla, {}))
+    record, _ = execute(replace(spec, method_source=source_hash(Vanilla)), Context())
+    assert (record["status"], record["error"]["type"]) == (status, type(error).__name__)
+
+
+def test_arithmetic_outside_of_the_method_is_not_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("amix.runs.execute.load_splits", load)
+    spec = RunSpec("mini-rte", 24, 1, "vanilla", "minilm-l2", full_settings(Vanilla, {}))
+    record, _ = execute(replace(spec, method_source=source_hash(Vanilla)), Context())
+    assert (record["status"], record["error"]["type"]) == ("accident", "ZeroDivisionError")
 
 
 def test_the_loop_is_measured_beside_its_bare_passes() -> None:

@@ -45,8 +45,8 @@ class FakePerformer:
         return Outcome("ok")
 
     def abandon(self, run: PlannedRun, reason: str) -> Outcome:
-        self.store.put(record(run, "failed"))
-        return Outcome("failed", reason)
+        self.store.put(record(run, "accident"))
+        return Outcome("accident", reason)
 
     def attempts(self, seed: int) -> int:
         return len(list(self.folder.glob(f"{seed}.*")))

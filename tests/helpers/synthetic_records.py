@@ -88,7 +88,7 @@ def plan(suite: Suite) -> dict[str, Any]:
         "note": suite.note,
         "command": f"python -m runners sweep --suite {suite.name}",
         "protocol": {"reference": suite.methods[0], "focus": focus, "alpha": 0.05, "selection": "last", "margin": 1.0,
-                     "split": suite.split, "endpoints": list(suite.endpoints)},
+                     "split": suite.split, "endpoints": list(suite.endpoints or ("score",))},
         "tasks": {
             task: {"metric": TASKS[task][0], "metrics": [TASKS[task][0]], "title": TASKS[task][1],
                    "higher_is_better": True, "footnote": "seen by the encoder" if task == "qnli" else ""}

@@ -49,10 +49,10 @@ def test_killed_worker_costs_its_own_run_only_and_that_is_retried(tmp_path: Path
     assert pids["0.1"] != pids["0.2"]
 
 
-def test_run_that_always_kills_its_worker_is_recorded_as_failed(tmp_path: Path) -> None:
+def test_run_that_always_kills_its_worker_is_recorded_as_an_accident(tmp_path: Path) -> None:
     performer, listening = FakePerformer(tmp_path, victim=2, kills_itself=9), Listening()
     carry_out(RUNS, performer, performer.abandon, performer.store, 2, listening)
-    assert statuses(performer) == ["ok", "ok", "failed", "ok", "ok", "ok"]
+    assert statuses(performer) == ["ok", "ok", "accident", "ok", "ok", "ok"]
     assert performer.attempts(2) == 2
     assert "died 2 times" in listening.finished_runs[2].message
 

@@ -1,5 +1,6 @@
 """The command line: what its verbs print, and that a mistake ends in one sentence."""
 
+import json
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 import amix.training.registry
+from amix.runs.execute import ExportError
 from amix.specs.encoders import ENCODERS
 from amix.specs.tasks import TASKS
 from amix.training.registry import methods
@@ -171,6 +173,33 @@ def test_one_run_and_its_model(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "model.safetensors").exists()
     (record,) = (tmp_path / "records" / "single").glob("*.json")
     assert '"lr": 0.0001' in record.read_text()
+
+
+def test_an_export_that_fails_leaves_the_good_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = ("--task", "mini-cola", "--method", "vanilla", "--seed", "1", "--size", "12", "--encoder", "minilm-l2")
+    out = ("--training", "epochs=1", "--out", tmp_path)
+    assert call("run", *part, *out).exit_code == 0
+    (path,) = (tmp_path / "records" / "single").glob("*.json")
+    before = path.read_bytes()
+    (tmp_path / "file").write_text("")
+    result = call("export", tmp_path / "file", *part, *out)
+    assert isinstance(result.exception, OSError)
+    assert app._foreseen(result.exception)
+    assert path.read_bytes() == before, "the folder is looked at before anything trains"
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("amix.models.export.save", full)
+    result = call("export", tmp_path / "model", *part, *out)
+    assert isinstance(result.exception, ExportError)
+    assert "No space left on device" in str(result.exception)
+    assert json.loads(path.read_text())["status"] == "ok"
+    monkeypatch.setattr("amix.runs.execute.load_splits", full)
+    result = call("export", tmp_path / "model", *part, *out)
+    assert result.exit_code == 1
+    assert "the record of an earlier run stays as it is" in result.output
+    assert json.loads(path.read_text())["status"] == "ok"
 
 
 def test_a_method_from_outside_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

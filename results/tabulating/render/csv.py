@@ -4,6 +4,7 @@ import csv
 import io
 import math
 
+from amix.specs.visible_text import visible
 from results.tabulating.table import Table
 
 
@@ -26,7 +27,7 @@ def csv_text(table: Table) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([name for name, _ in columns])
     writer.writerows(zip(*([_plain(value) for value in values] for _, values in columns), strict=True))
-    return buffer.getvalue()
+    return visible(buffer.getvalue())
 
 
 def _blank(value: float | int | None) -> object:

@@ -3,6 +3,7 @@
 import html
 from itertools import groupby
 
+from amix.specs.visible_text import visible
 from results.tabulating.render.cell_texts import STD, count_text, left_aligned, letter, letters, spread_text, value_text
 from results.tabulating.table import BEST, SECOND, Cell, Column, Table
 
@@ -21,7 +22,7 @@ def html_table(table: Table) -> str:
     notes = [html.escape(note) for note in table.notes]
     notes += [f"<sup>{letter(i)}</sup> {html.escape(note)}" for i, note in enumerate(table.footnotes)]
     banner = f'<p class="banner">{html.escape(table.banner)}</p>\n' if table.banner else ""
-    return (
+    return visible(
         f'<figure class="table" id="table-{html.escape(table.name)}">\n'
         f"<figcaption><strong>{html.escape(table.title)}.</strong> {html.escape(table.caption)}</figcaption>\n{banner}"
         f'<div class="scroll"><table class="sortable">\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n'

@@ -2,6 +2,7 @@
 
 from itertools import groupby
 
+from amix.specs.visible_text import visible
 from results.tabulating.render.cell_texts import count_text, left_aligned, letter, letters, spread_text, value_text
 from results.tabulating.table import BEST, SECOND, Cell, Column, Table
 
@@ -21,7 +22,7 @@ _LATEX_MARKS = {"*": "*", "†": r"\dagger", "‡": r"\ddagger"}
 def latex_text(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
     # Two hyphens in a row, as of a command's option, would be set as one dash.
-    words = (word.replace("--", "-\0-") for word in text.split())
+    words = (word.replace("--", "-\0-") for word in visible(text).split())
     return "".join(_LATEX.get(character, character) for character in " ".join(words))
 
 

@@ -1,5 +1,6 @@
 """A Table in GitHub's Markdown."""
 
+from amix.specs.visible_text import visible
 from results.tabulating.render.cell_texts import STD, count_text, left_aligned, letter, letters, spread_text, value_text
 from results.tabulating.table import BEST, SECOND, Cell, Column, Table
 
@@ -19,7 +20,7 @@ def markdown(table: Table) -> str:
     notes = [f"<sup>{letter(i)}</sup> {_markdown_text(note)}" for i, note in enumerate(table.footnotes)]
     for note in (*(_markdown_text(note) for note in table.notes), *notes):
         lines += ["", note]
-    return "\n".join(lines) + "\n"
+    return visible("\n".join(lines) + "\n")
 
 
 def _markdown_text(text: str) -> str:
