@@ -26,7 +26,7 @@ class Breaking(Method):
 
     def prepare(self, model, fit):
         raise RuntimeError("no such\\n thing")
-"""
+'''
 
 
 def tell(stopper: StopWhenAllFail, runs: list[PlannedRun], *outcomes: tuple[int, str, str]) -> None:
