@@ -70,8 +70,8 @@ def say_how_it_is_trained(encoder: "str | Encoder", training: "Mapping[str, Any]
     recipe = found.recipe.with_changes(training)
     console.print(
         f"Encoder {encoder} is not in the table: pooling {pooling_used(encoder)}, and the recipe of its size (about "
-        f"{found.block_weights / 1e6:.2g} million weights in its blocks): lr {recipe.lr:g}, {recipe.epochs} epochs, batches of "
-        f"{recipe.batch_size}. Nobody tuned it: a suite with `tuning:` does (python -m runners tune).",
+        f"{found.block_weights / 1e6:.2g} million weights in its blocks): lr {recipe.lr:g}, {recipe.epochs} epochs, "
+        f"batches of {recipe.batch_size}. Nobody tuned it: a suite with `tuning:` does (python -m runners tune).",
         soft_wrap=True,
         markup=False,
         highlight=False,
