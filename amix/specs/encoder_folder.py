@@ -130,7 +130,7 @@ def _check_safetensors(file: Path) -> None:
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
         try:
-            header = json.loads(opened.read(length)) if size > 8 and length <= LONGEST_HEADER else None
+            header: Any = json.loads(opened.read(length)) if size > 8 and length <= LONGEST_HEADER else None
             ends = [int(one["data_offsets"][1]) for name, one in header.items() if name != "__metadata__"]
         except (ValueError, AttributeError, KeyError, IndexError, TypeError):
             raise EncoderFolderError(f"{file} is no safetensors file, or a damaged one: fetch it again") from None
