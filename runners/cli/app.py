@@ -3,13 +3,13 @@
 Modules that import torch are imported inside the verbs that need it: tables, figures and pages are made without it.
 """
 
+import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 from yaml import YAMLError
@@ -39,6 +39,7 @@ from runners.cli.options import (
     recorded_command,
     typed_command,
 )
+from runners.cli.safe_console import SafeConsole
 from runners.sweeping import interrupts
 
 if TYPE_CHECKING:
@@ -77,12 +78,12 @@ def main() -> None:
             raise
         # Said below what the command line library says, which is one word.
         said = f"Stopped. Files are written whole or not at all; the same command goes on:\n  {typed_command()}"
-        Console(stderr=True).print(said, highlight=False, soft_wrap=True, markup=False)
+        SafeConsole(stderr=True).print(said, highlight=False, soft_wrap=True, markup=False)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not _foreseen(error):
             raise
-        Console(stderr=True).print(f"[red]error:[/red] {escape(_in_one_line(error))}", highlight=False)
+        SafeConsole(stderr=True).print(f"[red]error:[/red] {escape(_in_one_line(error))}", highlight=False)
         sys.exit(2)
 
 
@@ -104,8 +105,9 @@ def _in_one_line(error: Exception) -> str:
 
 def _leave_at_once() -> NoReturn:
     """End without Python's tearing down of torch, which takes a second, and ten of them on a busy machine."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(INTERRUPTED)
 
 
@@ -212,10 +214,11 @@ def _sweep(
     out_of_domain: Path | None = None,
 ) -> "Plan":
     """Do what is missing; returns the plan that tables show, which has the rows of earlier sweeps too."""
-    from amix.specs.store import Store
+    from amix.specs.store import Store, check_writable
     from runners.cli.progress import SweepProgress, duration
     from runners.planning.plan import with_recorded
     from runners.planning.suite import SuiteError, find_suite
+    from runners.sweeping.alone import alone_in
     from runners.sweeping.carry_out import default_workers
     from runners.sweeping.failures import EveryRunFails, StopWhenAllFail
     from runners.sweeping.preflight import check_inputs
@@ -227,6 +230,7 @@ def _sweep(
         raise SuiteError("a sweep has its own workers, one per GPU: start it without a launcher, which is for 'run'")
     name, command = plan.suite.name, recorded_command()
     store = Store(layout.records / name)
+    check_writable(store.folder)
     known = known_runs(plan, layout)
     taken = reusable(plan, layout, known)
     take_over(taken, store)
@@ -247,7 +251,7 @@ def _sweep(
         )
     _say_nothing_is_left(plan, layout, work)
     try:
-        with SweepProgress(work, count, console) as progress:
+        with alone_in(store.folder), SweepProgress(work, count, console) as progress:
             any_ok = any(run.status != "failed" for run in known.values())
             sweep(performer, work, count, StopWhenAllFail(progress, len({run.label for run in work.runs}), any_ok))
     except EveryRunFails as error:
@@ -256,9 +260,12 @@ def _sweep(
         raise typer.Exit(RUNS_FAILED) from error
     except KeyboardInterrupt:
         left = todo(plan, known_runs(plan, layout))
-        console.print(f"\nStopped: {left.done} of {len(plan.runs)} runs are done. Go on with:")
-        console.print(f"  {typed_command()}", soft_wrap=True)
+        with contextlib.suppress(OSError):  # The terminal may be gone, which is what a hangup tells.
+            console.print(f"\nStopped: {left.done} of {len(plan.runs)} runs are done. Go on with:")
+            console.print(f"  {typed_command()}", soft_wrap=True)
         _leave_at_once()
+    if not layout.plan(name).exists():  # Somebody took the folder away; the records that came since lie in a new one.
+        shown.write(layout, command)
     counts = status_counts(plan, known_runs(plan, layout))
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     console.print(f"Suite {name}: {len(plan.runs)} runs: {said}")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from amix.specs.out_of_domain import VARIABLE
+from runners.cli.safe_console import SafeConsole
 
-console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+console = SafeConsole(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
 """Square brackets in a label, a path or a message are no markup."""
 DEFAULT_ENCODER = "minilm-l6"
 PUBLISHED_SIZE = 300

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that cannot get lost: noted when they come, and asked for where the sweep waits.
+"""Ctrl-C, SIGTERM and SIGHUP that cannot get lost: noted when they come, and asked for where the sweep waits.
 
 An exception that a signal handler raises is lost when it strikes in the middle of a library's clean-up; the note stays.
 """
@@ -10,7 +10,13 @@ _noted: list[int] = []
 
 
 def listen() -> None:
-    """Note both signals from now on, and raise KeyboardInterrupt as Python does for Ctrl-C."""
+    """Note the signals from now on, and raise KeyboardInterrupt as Python does for Ctrl-C.
+
+    The one that tells of a closed terminal stays ignored where someone asked for that, as nohup does.
+    """
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none.
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        signal.signal(hangup, _note)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _note)
 

@@ -234,7 +234,7 @@ def test_ctrl_c_outside_a_sweep_says_how_to_go_on(
     monkeypatch.setattr(app, "app", stopped)
     monkeypatch.setattr(interrupts, "_noted", [])
     monkeypatch.setattr(sys, "argv", ["runners"])
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(SystemExit) as leaving:
             app.main()

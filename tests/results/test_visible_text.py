@@ -1,0 +1,58 @@
+"""Nothing that a file says steers a terminal, on the screen or in the files that are made."""
+
+import io
+
+import pytest
+from rich.text import Text
+
+from amix.specs.visible_text import visible
+from results.loading.record_checks import Problem
+from results.tabulating.render import csv_text, html_table, latex, markdown, terminal
+from results.tabulating.table import Cell, Column, Table
+from runners.cli.safe_console import SafeConsole
+
+EVIL = "a\x1b]0;title\x07b\x9b31mc\u202ed\ud800e\x00f"
+
+
+def steering(text: str) -> list[str]:
+    return [
+        character for character in text if character in "\x1b\x07\x9b\x00\u202e" or "\ud800" <= character <= "\udfff"
+    ]
+
+
+def test_steering_characters_are_written_out_and_others_stay() -> None:
+    assert visible(EVIL) == "a\\x1b]0;title\\x07b\\x9b31mc\\u202ed\\ud800e\\x00f"
+    assert visible("Überschrift\tname\nÅ ± 日本") == "Überschrift\tname\nÅ ± 日本"
+    assert visible(visible(EVIL)) == visible(EVIL)
+
+
+def table() -> Table:
+    return Table(
+        name="t",
+        title=EVIL,
+        caption=EVIL,
+        columns=(Column(EVIL, EVIL, text=True), Column("n")),
+        rows=((Cell(EVIL), Cell(1.0)),),
+        notes=(EVIL,),
+        banner=EVIL,
+    )
+
+
+@pytest.mark.parametrize("render", [csv_text, html_table, latex, markdown])
+def test_no_file_of_a_table_holds_them(render: object) -> None:
+    text = render(table())  # type: ignore[operator]
+    assert "title" in text
+    assert steering(text) == []
+    text.encode()
+
+
+@pytest.mark.parametrize("shown", [EVIL, Text(EVIL), str(Problem(EVIL, EVIL)), "table"])
+def test_no_terminal_gets_them_but_its_own_colours(shown: object) -> None:
+    file = io.StringIO()
+    console = SafeConsole(file=file, force_terminal=False, width=200, markup=False)
+    console.print(terminal(table()) if shown == "table" else shown)
+    assert "title" in file.getvalue()
+    assert steering(file.getvalue()) == []
+    coloured = io.StringIO()
+    SafeConsole(file=coloured, force_terminal=True, color_system="standard").print(Text("red", "red"))
+    assert "\x1b[31m" in coloured.getvalue(), "styles are as ever"

@@ -1,0 +1,99 @@
+"""A folder of records that is full, read-only, a file, taken away or at work already: one line, and nothing is lost."""
+
+import errno
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amix.specs.store import write_atomically
+from runners.cli import app
+from runners.sweeping import interrupts
+from runners.sweeping.alone import AnotherSweep, alone_in
+
+ROOT = Path(__file__).parents[2]
+
+
+def hold(folder: Path, ready: Any) -> None:
+    with alone_in(folder):
+        ready.set()
+        time.sleep(600)
+
+
+def test_a_second_sweep_says_that_another_is_at_work_and_a_killed_one_holds_nothing(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    other = context.Process(target=hold, args=(tmp_path, ready))
+    other.start()
+    try:
+        assert ready.wait(120)
+        with pytest.raises(AnotherSweep, match="another sweep is at work"), alone_in(tmp_path):
+            pass
+    finally:
+        other.kill()
+        other.join()
+    with alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_file_that_cannot_be_written_leaves_nothing_and_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "record.json"
+    write_atomically(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        write_atomically(path, b"new")
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("record.json", b"old")]
+
+
+def test_errors_of_the_system_are_one_line_and_bugs_keep_their_traceback() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/out/records")
+    assert app._foreseen(full)
+    assert app._in_one_line(full).startswith("No space left on device: /out/records")
+    assert "\n" not in app._in_one_line(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid\nstart byte"))
+    assert not any(app._foreseen(bug) for bug in (TypeError("a slip"), KeyError("a"), ValueError("of Python's own")))
+
+
+def test_an_output_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    command = [sys.executable, "-m", "runners", "run", "-t", "mini-cola", "-m", "vanilla", "--seed", "1", "-n", "12"]
+    done = subprocess.run(
+        [*command, "-e", "minilm-l2", "--out", str(tmp_path / "out")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "out") in done.stderr.replace("\n", "")
+
+
+def test_a_closed_terminal_stops_as_a_termination_does_unless_it_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_noted", [])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        interrupts.listen()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGHUP)
+        assert interrupts.came()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        interrupts.listen()
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
