@@ -43,6 +43,7 @@ class EDA(Method):
     paper = "Wei and Zou, EMNLP 2019"
     year = 2019
     kind = "augmentation"
+    splits_batches = False
     null = {"share": 0.0}
     parity = "departs: no synonyms, word pieces; the official code was not run"
     grid = {"strength": (0.05, 0.1, 0.2), "share": (0.5, 0.8)}

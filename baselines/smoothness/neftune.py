@@ -40,6 +40,7 @@ class NEFTune(Method):
     paper = "Jain et al., ICLR 2024"
     year = 2024
     kind = "smoothness"
+    splits_batches = False
     null = {"alpha": 0.0}
     parity = "departs: not compared with numbers of the official code, which is for decoders"
     overhead_limit = 1.10

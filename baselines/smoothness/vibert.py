@@ -109,6 +109,7 @@ class VIBERT(Method):
     paper = "Mahabadi et al., ICLR 2021"
     year = 2021
     kind = "smoothness"
+    splits_batches = False
     plain_checkpoint = False
     parity = "matched: distribution, KL, losses, logits and gradients to 5e-14 (vibert_*)"
     grid = {"dimension": (144, 384), "beta": (1e-6, 1e-5, 1e-4, 1e-3)}

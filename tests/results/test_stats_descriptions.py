@@ -213,5 +213,5 @@ def test_stochastic_order_at_its_ends() -> None:
 
 def test_the_package_is_light_to_import() -> None:
     heavy = "torch", "pandas", "scipy.stats", "scipy.optimize", "sklearn", "statsmodels"
-    program = f"import sys, results.statistics; print([name for name in {heavy} if name in sys.modules])"
+    program = f"import sys, results.stats; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
