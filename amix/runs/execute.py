@@ -168,7 +168,10 @@ def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
         raise MethodError(f"the file of method {spec.method} has changed since this run was planned; plan it again")
     method = method_class(make_config(method_class, spec.method_config))
     if processes() > 1 and not method.splits_batches:
-        raise MethodError(f"{spec.method} looks at whole batches, or draws for each, which processes cannot share: run it in one process")
+        raise MethodError(
+            f"{spec.method} looks at whole batches, or draws for each, which processes cannot share: "
+            "run it in one process"
+        )
     task = find_task(context.task_file or spec.task)
     if task.regression and not method.regression:
         with _at_work():

@@ -44,11 +44,10 @@ class Method:
     (results.tabulating.methods). plain_checkpoint: whether export gives a plain Hugging Face model; where not, it gives
     an amix.models.with_addition.Extended, and what is saved says how to load it. trains_by_steps: whether it makes
     gradient steps; a closed-form fit overrides run instead. splits_batches: whether processes may share a batch, each
-    of them seeing its own examples only; False where the examples of a batch meet, are looked at one by one, or
-    get noise of their own. grid:
-    values of settings to try in tuning. recipe_grid: factors on the suite's recipe to try with them (an absolute
-    learning rate fits one encoder only). overhead_limit: the longest time of an update relative to plain finetuning,
-    where it is not 1.2 x passes.
+    of them seeing its own examples only; False where the examples of a batch meet, are looked at one by one, or get
+    noise of their own. grid: values of settings to try in tuning. recipe_grid: factors on the suite's recipe to try
+    with them (an absolute learning rate fits one encoder only). overhead_limit: the longest time of an update
+    relative to plain finetuning, where it is not 1.2 x passes.
     """
 
     name: ClassVar[str]
