@@ -76,7 +76,7 @@ class AGWM(Method):
     null = {"splits": 0}
     passes = 4.0
     parity = "departs: mends the released code, which agwm_official repeats; description and exact derivatives matched"
-    cases = ("agwm_layer_*", "agwm_intended_*", "agwm_exact_*")
+    cases: ClassVar[tuple[str, ...]] = ("agwm_layer_*", "agwm_intended_*", "agwm_exact_*")
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Search every split, average, finetune."""

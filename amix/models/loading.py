@@ -104,7 +104,7 @@ def _checked_classifier(encoder: Encoder, source: str, options: dict[str, Any]) 
         return MeanPooledClassifier(body)
     model, info = _loaded(encoder, lambda: AutoModelForSequenceClassification.from_pretrained(source, **options))
     refuse_wrong_weights(encoder, model.base_model, model.base_model_prefix, info)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def mean_pooled(encoder: Encoder, config: Any) -> bool:
@@ -129,7 +129,7 @@ def _without_pooler(config: Any) -> dict[str, Any]:
     from transformers import AutoModel
 
     kind = AutoModel._model_mapping.get(type(config), None)
-    known = kind is not None and "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+    known = kind is not None and "add_pooling_layer" in inspect.signature(kind).parameters
     return {"add_pooling_layer": False} if known else {}
 
 

@@ -74,7 +74,7 @@ def _empty_body(encoder: Encoder) -> "nn.Module":
 
     config = AutoConfig.from_pretrained(locate(encoder), trust_remote_code=False)
     with torch.device("meta"):
-        return AutoModel.from_config(config, trust_remote_code=False)  # type: ignore[no-any-return]
+        return AutoModel.from_config(config, trust_remote_code=False)
 
 
 def positions_of(model: "nn.Module") -> int | None:
@@ -130,7 +130,7 @@ def _chosen(tokenizer: Any, texts: Texts, max_length: int) -> list[tuple[str, ..
 
 def _check_entries(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts: Texts, max_length: int) -> None:
     """That every token has a row in the embedding."""
-    rows = int(model.base_model.get_input_embeddings().num_embeddings)  # type: ignore[union-attr,operator]
+    rows = int(model.base_model.get_input_embeddings().num_embeddings)  # type: ignore[operator,union-attr]
     highest = max(max(tokenizer(*one, truncation=True, max_length=max_length)["input_ids"]) for one in texts)
     highest = max(highest, tokenizer.pad_token_id)
     if highest >= rows:
@@ -143,7 +143,7 @@ def _check_entries(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts: 
 def _logits(model: "nn.Module", tokenizer: Any, texts: Texts, max_length: int) -> "torch.Tensor":
     columns = [list(column) for column in zip(*texts, strict=True)]
     tokens = tokenizer(*columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
-    return model(**tokens).logits  # type: ignore[no-any-return]
+    return model(**tokens).logits
 
 
 def _check_neighbours(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts: Texts, max_length: int) -> None:
@@ -168,8 +168,8 @@ def _check_gradients(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts
     """A backward pass reaches the body, with finite numbers."""
     import torch
 
-    _logits(model, tokenizer, texts, max_length).square().sum().backward()  # type: ignore[no-untyped-call]
-    body = model.base_model.parameters()  # type: ignore[union-attr,operator]
+    _logits(model, tokenizer, texts, max_length).square().sum().backward()
+    body = model.base_model.parameters()  # type: ignore[operator,union-attr]
     gradients = [parameter.grad for parameter in body if parameter.grad is not None]
     if not gradients or not all(bool(torch.isfinite(one).all()) for one in gradients):
         raise EncoderError(f"encoder '{encoder.name}': a backward pass gives no finite gradients; it cannot be trained")

@@ -46,7 +46,7 @@ class SAM(Method):
     kind = "smoothness"
     null = {"rho": 0.0, "shared_dropout": True}
     parity = "matched: perturbations, losses, parameters"
-    cases = ("sam*",)
+    cases: ClassVar[tuple[str, ...]] = ("sam*",)
     passes = 2.0
     overhead_limit: ClassVar[float | None] = 2.15
     grid = {"rho": (0.02, 0.05, 0.15), "adaptive": (False, True)}

@@ -146,7 +146,7 @@ class RoseFirst(Rose):
 
     name = "rose_first"
     parity = "matched: masks, losses and parameters"
-    cases = ("rose_first*", "rose_losses*")
+    cases: ClassVar[tuple[str, ...]] = ("rose_first*", "rose_losses*")
     passes = 10 / 3
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
@@ -178,7 +178,7 @@ class RoseSecond(Rose):
     Saliency of a tensor: | 0.1 ||g|| / ||m|| - 1 |, with the clipped gradient and Adam's first moment before this step;
     what happens to the tensors is as in ROSE-First, as are paper and official code. At the first step, without a
     history, all are updated. Departs from the code, which also runs two passes and averages their losses
-    (`two_passes`); nothing in the method needs the second one.
+    (`two_passes`); nothing in the method needs the second one. Its options are those of ROSE-First.
     """
 
     @dataclass(frozen=True)

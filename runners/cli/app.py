@@ -195,10 +195,10 @@ def _leave_if_runs_failed(plan: "Plan", layout: Layout) -> None:
     found = causes(plan, layout)
     if not found:
         return
-    console.print(f"{found.total()} of {len(plan.runs)} runs failed:")
+    console.print(f"{found.total()} of {len(plan.runs)} runs failed or were stopped by an accident:")
     for cause, count in found.most_common():
         console.print(f"  {count} x {cause}", soft_wrap=True, markup=False, highlight=False)
-    console.print("They count as finished. When the cause is gone, do them again with --retry-failed:")
+    console.print("The same command does accidents again; failed runs count as finished, and are done again with:")
     again = typed_command() if "--retry-failed" in sys.argv else f"{typed_command()} --retry-failed"
     console.print(f"  {again}", soft_wrap=True, markup=False, highlight=False)
     raise typer.Exit(RUNS_FAILED)
@@ -220,7 +220,7 @@ def _sweep(
     from runners.planning.suite import SuiteError, find_suite
     from runners.sweeping.alone import alone_in
     from runners.sweeping.carry_out import default_workers
-    from runners.sweeping.failures import EveryRunFails, StopWhenAllFail
+    from runners.sweeping.failures import UNFINISHED, EveryRunFails, StopWhenAllFail
     from runners.sweeping.preflight import check_inputs
     from runners.sweeping.reuse import reusable, take_over
     from runners.sweeping.state import known_keys, known_runs, status_counts, sweep, todo
@@ -230,14 +230,14 @@ def _sweep(
         raise SuiteError("a sweep has its own workers, one per GPU: start it without a launcher, which is for 'run'")
     name, command = plan.suite.name, recorded_command()
     store = Store(layout.records / name)
-    check_writable(store.folder)
     known = known_runs(plan, layout)
     taken = reusable(plan, layout, known)
+    work = todo(plan, known | {key: one.known for key, one in taken.items()}, retry_failed)
+    check_commands.show_warnings(check_inputs(plan, work.runs, glue, out_of_domain))
+    check_writable(store.folder)
     take_over(taken, store)
     if taken:
         console.print(f"Suite {name}: {len(taken)} runs are taken over from {', '.join(plan.suite.reuse)}")
-    work = todo(plan, known | {key: one.known for key, one in taken.items()}, retry_failed)
-    check_commands.show_warnings(check_inputs(plan, work.runs, glue, out_of_domain))
     if work.runs:
         encoder_commands.say_how_it_is_trained(plan.suite.encoder, plan.suite.training)
     shown = with_recorded(plan, find_suite(suite), known_keys(name, layout))
@@ -252,11 +252,11 @@ def _sweep(
     _say_nothing_is_left(plan, layout, work)
     try:
         with alone_in(store.folder), SweepProgress(work, count, console) as progress:
-            any_ok = any(run.status != "failed" for run in known.values())
+            any_ok = any(run.status not in UNFINISHED for run in known.values())
             sweep(performer, work, count, StopWhenAllFail(progress, len({run.label for run in work.runs}), any_ok))
     except EveryRunFails as error:
         console.print(f"Stopped: every run so far failed, and for one cause: {error}", soft_wrap=True, markup=False)
-        console.print("Nothing would come of the others. When the cause is gone, go on with --retry-failed.")
+        console.print("Nothing would come of the others. When the cause is gone, the same command goes on.")
         raise typer.Exit(RUNS_FAILED) from error
     except KeyboardInterrupt:
         left = todo(plan, known_runs(plan, layout))

@@ -3,13 +3,15 @@
 import json
 from collections import Counter, defaultdict
 
+from amix.specs.store import ACCIDENT
 from results.loading.archive import stored_records
 from results.loading.layout import Layout
 from runners.planning.plan import Plan
 from runners.planning.planned_run import PlannedRun
 from runners.sweeping.jobs import Listener, Outcome
 
-FAILED = "failed"
+UNFINISHED = ("failed", "oom", "cancelled", ACCIDENT)
+"""Statuses of runs that left no trained model, whoever was at fault; one that diverged is an outcome."""
 STOPS_AT = 2
 """Runs that fail alike before any is ok: the second says that it was no accident of the first."""
 MOST_LETTERS = 400
@@ -45,7 +47,7 @@ class StopWhenAllFail:
             EveryRunFails: if nothing was ok yet and this cause has failed enough runs.
         """
         self.told.finished(run, outcome)
-        self.any_ok = self.any_ok or outcome.status != FAILED
+        self.any_ok = self.any_ok or outcome.status not in UNFINISHED
         if self.any_ok:
             return
         labels = self.failed[outcome.message]
@@ -61,7 +63,7 @@ def causes(plan: Plan, layout: Layout) -> Counter[str]:
     for one in reversed(stored_records(plan.suite.name, layout)[0]):
         try:
             record = json.loads(one.text)
-            if one.key in wanted and record["status"] == FAILED:
+            if one.key in wanted and record["status"] in UNFINISHED:
                 error = record["error"]
                 errors[one.key] = one_line(f"{error['type']}: {error['message']}")
             else:

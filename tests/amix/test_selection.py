@@ -219,7 +219,7 @@ def test_a_single_run_is_scored_as_asked(
         path.write_text(path.read_text() + f"protocol: {{selection: {suite_rule}}}\n")
         part += ["--suite", str(path)]
     else:
-        part += ["--encoder", str(encoder), "--size", "24", "--training", "epochs=1"]
+        part += ["--encoder", str(encoder), "--size", "24", "--training", "epochs=1", "--training", "max_length=24"]
     result = CliRunner().invoke(app, part, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     store = Store(tmp_path / "records" / ("tiny" if suite_rule else "single"))

@@ -125,6 +125,7 @@ def test_a_method_without_parts_needs_no_executor(encoder: Path) -> None:
 def test_the_command_line_does_a_run_s_parts_on_workers(encoder: Path, tmp_path: Path) -> None:
     part = ("--task", "mini-cola", "--method", "agwm", "--seed", "1017", "--size", "24", "--encoder", str(encoder))
     settings = ("--set", "splits=2", "--set", "search_epochs=1", "--training", "epochs=1", "--training", "lr=5e-3")
+    settings += ("--training", "max_length=24")
     shown = []
     for workers in ("0", "2"):
         out = tmp_path / workers

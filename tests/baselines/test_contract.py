@@ -1,6 +1,7 @@
 """What every registered method must keep, on three families of encoders and on a mean-pooled one."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -14,7 +15,7 @@ from amix.data.rows import load_rows
 from amix.specs.tasks import find_task
 from amix.training.registry import find_method, methods
 from amix.training.settings import make_config
-from helpers.toy_encoders import FAMILIES, POOLED, ROWS, SHORT, Bench
+from helpers.toy_encoders import EPOCHS_ON_TINY_ENCODERS, FAMILIES, POOLED, ROWS, SHORT, Bench
 
 METHODS = sorted(methods())
 ENCODERS = (*FAMILIES, POOLED)
@@ -121,11 +122,13 @@ def test_two_runs_are_equal_bit_for_bit(bench: Bench, method: str, family: str) 
 @every_method
 @pytest.mark.parametrize("family", ["bert", POOLED])
 def test_regression_works_or_is_refused(bench: Bench, method: str, family: str) -> None:
-    record, arrays = bench.execute(method, family, "toy-score")
+    # Methods that leave random matrices as they are need longer to get ahead of the noise of two epochs.
+    recipe = replace(SHORT, epochs=8, steps=48) if method in EPOCHS_ON_TINY_ENCODERS else SHORT
+    record, arrays = bench.execute(method, family, "toy-score", recipe=recipe)
     if find_method(method).regression:
         assert record["status"] == "ok", record["error"]["traceback"]
         assert arrays["test_logits"].shape == (120, 1)
-        assert_the_loss_fell(record, method, float(numpy.var([0, 1, 4, 5])))
+        assert_the_loss_fell(record, method, 1.0)  # The variance of labels on the standard scale.
     else:
         assert record["status"] == "failed"
         assert "not defined for regression" in record["error"]["message"]

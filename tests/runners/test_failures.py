@@ -78,7 +78,7 @@ def test_failed_runs_are_counted_by_cause_and_the_exit_code_says_so(tmp_path: Pa
     out = tmp_path / "out"
     code, said = sweep(suite, out)
     assert code == 3
-    assert "2 of 4 runs failed:\n  2 x RuntimeError: no such thing\n" in said
+    assert "2 of 4 runs failed or were stopped by an accident:\n  2 x RuntimeError: no such thing\n" in said
     assert "--retry-failed" in said
     assert causes(make_plan(find_suite(str(suite))), Layout(out)) == {"RuntimeError: no such thing": 2}
     code, said = sweep(suite, out)
