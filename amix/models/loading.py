@@ -129,7 +129,7 @@ def _without_pooler(config: Any) -> dict[str, Any]:
     from transformers import AutoModel
 
     kind = AutoModel._model_mapping.get(type(config), None)
-    known = kind is not None and "add_pooling_layer" in inspect.signature(kind).parameters
+    known = isinstance(kind, type) and "add_pooling_layer" in inspect.signature(kind).parameters
     return {"add_pooling_layer": False} if known else {}
 
 

@@ -169,7 +169,7 @@ def _check_gradients(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts
     import torch
 
     _logits(model, tokenizer, texts, max_length).square().sum().backward()
-    body = model.base_model.parameters()  # type: ignore[operator,union-attr]
+    body = model.base_model.parameters()  # type: ignore[union-attr]
     gradients = [parameter.grad for parameter in body if parameter.grad is not None]
     if not gradients or not all(bool(torch.isfinite(one).all()) for one in gradients):
         raise EncoderError(f"encoder '{encoder.name}': a backward pass gives no finite gradients; it cannot be trained")
