@@ -128,8 +128,8 @@ def _without_pooler(config: Any) -> dict[str, Any]:
     """The option that leaves a pooler out, for architectures that can have one."""
     from transformers import AutoModel
 
-    kind = AutoModel._model_mapping.get(type(config), None)
-    known = isinstance(kind, type) and "add_pooling_layer" in inspect.signature(kind).parameters
+    kind: Any = AutoModel._model_mapping.get(type(config), None)
+    known = kind is not None and "add_pooling_layer" in inspect.signature(kind).parameters
     return {"add_pooling_layer": False} if known else {}
 
 
