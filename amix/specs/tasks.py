@@ -3,13 +3,16 @@
 Imports no torch, so that plans and tables can be made without it.
 """
 
-import difflib
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
 
-import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from amix.specs.spec_model import OneOrMore, SpecModel, problem, refuse_repeated, safe_name
+from amix.specs.suggestions import nearest
+from amix.specs.yaml_files import YamlError, read_yaml
 
 CORRELATIONS = ("spearman", "pearson")
 METRICS = ("matthews", "accuracy", "f1", *CORRELATIONS)
@@ -92,50 +95,101 @@ OFFICIAL_ROWS = {
 def find_task(name: str, folder: Path | None = None) -> Task:
     """The task of this name, or the one that a YAML file describes (name ends in .yaml; relative to folder).
 
-    Errors: TaskError with the nearest names for an unknown task, or with the file and field for a wrong description.
+    Raises:
+        TaskError: an unknown task, with the nearest names, or a wrong description, with its file and field.
     """
     if name.endswith((".yaml", ".yml")):
         return read_task((folder or Path()) / name)
     if name in TASKS:
         return TASKS[name]
-    near = difflib.get_close_matches(name, TASKS, n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(TASKS)}"
-    raise TaskError(f"unknown task '{name}'; {hint} A task of your own is a YAML file (see README).")
+    raise TaskError(f"unknown task '{name}'; {nearest(name, TASKS)} A task of your own is a YAML file (see README).")
+
+
+def _labels(value: object) -> object:
+    """The words that YAML has for nothing; labels are texts, so that no other value is looked for."""
+    return None if value in ("", "null", "~") else value
+
+
+class TaskFile(SpecModel):
+    """A task of your own, as its YAML file describes it. Every value is the text that stands there."""
+
+    name: Annotated[str, AfterValidator(safe_name)]
+    """What suites, records and tables call it."""
+    train: Annotated[str, Field(min_length=1)]
+    """CSV, TSV, JSONL or Parquet file that training subsets are drawn from, relative to this file."""
+    test: Annotated[str, Field(min_length=1)]
+    """File of the same kind that is tested on."""
+    text: Annotated[OneOrMore[str], Field(max_length=2), AfterValidator(refuse_repeated)]
+    """The column with the text, or the two columns of a pair."""
+    title: str = ""
+    """Head of the task's column in tables; the name where there is none."""
+    label: str = "label"
+    """The column with the label."""
+    labels: Annotated[
+        Annotated[OneOrMore[str], Field(min_length=2), AfterValidator(refuse_repeated)] | None, BeforeValidator(_labels)
+    ] = None
+    """Names of the classes, as they stand in the files; left out where the label is a number to be predicted."""
+    metrics: Annotated[OneOrMore[str], AfterValidator(refuse_repeated)] = Field(default=(), validate_default=False)
+    """Metrics, the primary one first: accuracy, f1, matthews for classes; spearman, pearson for numbers."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [metric for metric in metrics if metric not in METRICS]
+        if unknown:
+            raise ValueError(f"unknown metric {', '.join(unknown)}; {nearest(unknown[0], METRICS)}")
+        return metrics
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.name in TASKS:
+            raise ValueError(f"name: '{self.name}' is a task of the project; give yours a name of its own")
+        if self.label in self.text:
+            raise ValueError(f"text: '{self.label}' is the column of the label")
+        unfit = [metric for metric in self.metrics if metric not in self._fitting_metrics]
+        if unfit:
+            kind = f"{len(self.labels)} labels" if self.labels else "a number as label"
+            use = ", ".join(self._fitting_metrics)
+            raise ValueError(f"metrics: {', '.join(unfit)} is not defined for {kind}; use {use}")
+        return self
+
+    @property
+    def _fitting_metrics(self) -> tuple[str, ...]:
+        if self.labels is None:
+            return CORRELATIONS
+        return ("accuracy", "matthews", "f1") if len(self.labels) == 2 else ("accuracy", "matthews")
+
+    def task(self, folder: Path) -> Task:
+        """The task, its files being in this folder."""
+        return Task(
+            name=self.name,
+            title=self.title or self.name,
+            text=self.text,
+            labels=self.labels,
+            metrics=self.metrics or (CORRELATIONS if self.labels is None else ("accuracy",)),
+            origin="files",
+            folder=str(folder.resolve()),
+            train=self.train,
+            test=self.test,
+            label=self.label,
+        )
 
 
 def read_task(path: Path) -> Task:
-    """A task from a YAML file with the fields name, train, test, text, label, labels and metrics.
+    """A task from a YAML file (see TaskFile).
 
-    labels is left out for regression; train and test are CSV, TSV, JSONL or Parquet files, relative to the YAML file.
+    Raises:
+        TaskError: what is wrong with it, in one line: file, field, what stands there.
     """
     try:
-        # Every value as it is written: labels such as no, yes, 01 would become truth values and numbers.
-        content = yaml.load(path.read_text(), yaml.BaseLoader)
-    except OSError as error:
-        raise TaskError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise TaskError(f"{path}: is not valid YAML ({error})") from error
-    if not isinstance(content, dict):
-        raise TaskError(f"{path}: a task file holds fields such as 'name:' and 'train:'")
-    if content.get("labels") in ("", "null", "~"):
-        del content["labels"]
-    required, optional = {"name", "train", "test", "text"}, {"title", "label", "labels", "metrics"}
-    missing, unknown = sorted(required - set(content)), sorted(set(content) - required - optional)
-    if missing or unknown:
-        parts = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
-        raise TaskError(f"{path}: {'; '.join(parts)} (fields: {', '.join(sorted(required | optional))})")
-    return Task(
-        name=str(content["name"]),
-        title=str(content.get("title", content["name"])),
-        text=_names(content["text"]),
-        labels=_names(content["labels"]) if content.get("labels") else None,
-        metrics=_metrics(path, content),
-        origin="files",
-        folder=str(path.resolve().parent),
-        train=str(content["train"]),
-        test=str(content["test"]),
-        label=str(content.get("label", "label")),
-    )
+        content = read_yaml(path, texts_only=True)
+        if not isinstance(content, dict):
+            raise TaskError(f"{path}: a task file holds fields such as 'name:' and 'train:'")
+        return TaskFile.model_validate(content).task(path.parent)
+    except YamlError as error:
+        raise TaskError(str(error)) from error
+    except ValidationError as error:
+        raise TaskError(f"{path}: {problem(error)}") from error
 
 
 def task_source(task: Task) -> str:
@@ -149,22 +203,3 @@ def task_source(task: Task) -> str:
             raise TaskError(f"task {task.name}: {path} does not exist")
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return tuple(str(item) for item in (value if isinstance(value, list) else [value]))
-
-
-def _metrics(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
-    default = ["accuracy"] if content.get("labels") else ["spearman", "pearson"]
-    metrics = _names(content.get("metrics", default))
-    unknown = [metric for metric in metrics if metric not in METRICS]
-    if unknown:
-        raise TaskError(f"{path}: unknown metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
-    labels = content.get("labels")
-    fitting = ("accuracy", *(("matthews", "f1") if len(labels) == 2 else ("matthews",))) if labels else CORRELATIONS
-    unfit = [metric for metric in metrics if metric not in fitting]
-    if unfit:
-        kind = f"{len(labels)} labels" if labels else "a number as label"
-        raise TaskError(f"{path}: {', '.join(unfit)} is not defined for {kind}; use {', '.join(fitting)}")
-    return metrics

@@ -199,13 +199,30 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         load_rows(task, "rows.xlsx")
 
 
+OWN = "name: own\ntrain: a.csv\ntest: b.csv\ntext: x\n"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("name: own\ntrain: a.csv\n", "missing: test, text"),
-        ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nlable: y\n", "unknown: lable"),
+        ("name: own\ntrain: a.csv\n", "missing test, text"),
+        ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nlable: y\n", "unknown field 'lable'; did you mean label"),
         ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nmetrics: [rouge]\n", "unknown metric rouge; known: matthews"),
         ("- a list\n", "a task file holds fields"),
+        (OWN + "name: other\n", "line 5: 'name' stands there a second time"),
+        (OWN + "labels: [no, yes]\nlabels: [yes, no]\n", "line 6: 'labels' stands there a second time"),
+        (OWN + "labels: [no, no]\n", "labels: no stands there more than once"),
+        (OWN + "labels: [no]\n", "labels: at least 2 are needed"),
+        (OWN + "metrics: []\n", "metrics: at least one is needed"),
+        (OWN + "metrics: [f1]\n", "metrics: f1 is not defined for a number as label; use spearman, pearson"),
+        (OWN + "label: x\n", "text: 'x' is the column of the label"),
+        (OWN + "title: [a]\n", "title: a text is needed"),
+        (OWN.replace("text: x", "text: []"), "text: at least one is needed"),
+        (OWN.replace("text: x", "text: [x, y, z]"), "text: has the wrong number of values"),
+        (OWN.replace("name: own", "name: a/../../b"), "name: a name has 1 to 80 letters"),
+        (OWN.replace("name: own", "name: ''"), "name: a name has"),
+        (OWN.replace("name: own", "name: [t]"), "name: a text is needed"),
+        (OWN.replace("name: own", "name: cola"), "name: 'cola' is a task of the project"),
         ("name: [\n", "not valid YAML"),
     ],
 )
@@ -214,6 +231,13 @@ def test_a_wrong_task_file_is_explained(tmp_path: Path, content: str, words: str
     with pytest.raises(TaskError, match=words) as caught:
         find_task(str(tmp_path / "own.yaml"))
     assert "own.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_task_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_bytes("name: h\u00fc\n".encode("latin-1"))
+    with pytest.raises(TaskError, match=r"own.yaml: is not UTF-8 text \(byte 7\)"):
+        find_task(str(tmp_path / "own.yaml"))
 
 
 LABELS = numpy.repeat([0, 1], [700, 300])
