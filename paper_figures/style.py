@@ -11,7 +11,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from amix.specs.run_plan import Plan
+from amix.specs.run_plan import RunPlan
 from amix.specs.store import write_atomically
 
 STYLE = Path(__file__).with_name("amix.mplstyle")
@@ -55,7 +55,7 @@ class Look:
         return {"color": self.colour, "marker": self.marker, "markersize": self.size, "linestyle": "none"}
 
 
-def looks(plan: Plan) -> dict[str, Look]:
+def looks(plan: RunPlan) -> dict[str, Look]:
     """Colour and marker of every label: the reference grey, the focus vermilion, the others in the plan's order."""
     others = [label for label in plan.labels if label not in (plan.protocol.reference, plan.protocol.focus)]
     table = {label: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(others)}

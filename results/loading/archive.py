@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
-from amix.specs.run_plan import PlanError
+from amix.specs.run_plan import PlanError, RunPlan
 from amix.specs.store import write_atomically
 from results.loading.layout import Layout
 
@@ -34,7 +34,7 @@ def stored_plan(suite: str, layout: Layout) -> Any:
     path = layout.plan(suite)
     try:
         if path.exists():
-            return json.loads(path.read_text())
+            return json.loads(path.read_text(encoding="utf-8"))
         if layout.archive(suite).exists():
             return json.loads((parquet.read_schema(layout.archive(suite)).metadata or {})[PLAN])
     except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
@@ -54,7 +54,7 @@ def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple
             continue
         try:
             predictions = path.with_suffix(".npz")
-            found.append(Stored(path.name, path.stem, path.read_text(), predictions if predictions.exists() else None))
+            found.append(Stored(path.name, path.stem, path.read_text(encoding="utf-8"), predictions if predictions.exists() else None))
         except (OSError, UnicodeDecodeError) as error:
             unreadable.append((path.name, f"cannot be read: {error}"))
     archive = layout.archive(suite)
@@ -76,7 +76,7 @@ def _rows(archive: Path) -> list[Stored]:
     ]
 
 
-def write_archive(suite: str, layout: Layout, plan: Any, records: list[Stored]) -> Path:
+def write_archive(suite: str, layout: Layout, plan: RunPlan, records: list[Stored]) -> Path:
     """Write records, sorted by key, and the plan to the suite's Parquet file: same content, same bytes."""
     rows = sorted(records, key=lambda record: record.key)
     table = pyarrow.table(
@@ -85,7 +85,7 @@ def write_archive(suite: str, layout: Layout, plan: Any, records: list[Stored]) 
             "record": [_compact(row.text) for row in rows],
             "predictions": [_bytes(row.predictions) for row in rows],
         },
-        schema=COLUMNS.with_metadata({PLAN: json.dumps(plan).encode()}),
+        schema=COLUMNS.with_metadata({PLAN: plan.as_json().encode()}),
     )
     buffer = pyarrow.BufferOutputStream()
     parquet.write_table(table, buffer, compression="zstd", compression_level=9)

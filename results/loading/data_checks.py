@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from amix.specs.run_plan import Plan, Task
+from amix.specs.run_plan import PlannedTask, RunPlan
 
 Place = tuple[str, int | None, int]
 Examples = tuple[str, int]
@@ -44,7 +43,7 @@ def _examples(record: dict[str, Any]) -> Examples | None:
     return (data["ids_sha256"], data["n_test"]) if {"ids_sha256", "n_test"} <= set(data) else None
 
 
-def with_data_notes(plan: Plan, records: Mapping[str, dict[str, Any]]) -> Plan:
+def with_data_notes(plan: RunPlan, records: Mapping[str, dict[str, Any]]) -> RunPlan:
     """The plan with a footnote at every task of which the runs had less than the official splits."""
     sizes: dict[str, tuple[int | None, int | None]] = {}
     tested = plan.protocol.split == "test"
@@ -53,10 +52,10 @@ def with_data_notes(plan: Plan, records: Mapping[str, dict[str, Any]]) -> Plan:
         pool, test = sizes.get(plan.runs[key].task, (None, None))
         sizes[plan.runs[key].task] = (data.get("n_pool", pool), data.get("n_test", test) if tested else None)
     tasks = {name: _noted(task, *sizes.get(name, (None, None))) for name, task in plan.tasks.items()}
-    return replace(plan, tasks=tasks)
+    return plan.model_copy(update={"tasks": tasks})
 
 
-def _noted(task: Task, pool: int | None, test: int | None) -> Task:
+def _noted(task: PlannedTask, pool: int | None, test: int | None) -> PlannedTask:
     if task.official_rows is None:
         return task
     official_train, official_test = task.official_rows
@@ -65,4 +64,4 @@ def _noted(task: Task, pool: int | None, test: int | None) -> Task:
         notes.append(f"tested on {test:,} of the {official_test:,} official validation examples")
     if pool is not None and pool < official_train:
         notes.append(f"training subsets drawn from {pool:,} of the {official_train:,} official examples")
-    return replace(task, footnote="; ".join(notes))
+    return task.model_copy(update={"footnote": "; ".join(notes)})

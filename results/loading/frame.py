@@ -4,14 +4,14 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from amix.specs.run_plan import Plan, PlanError, read_plan
+from amix.specs.run_plan import PlanError, RunPlan, read_plan
 from results.loading.archive import Stored, stored_plan, stored_records, write_archive
 from results.loading.data_checks import other_data, usual_examples, with_data_notes
 from results.loading.layout import Layout
@@ -43,7 +43,7 @@ COSTS = (
 class Results:
     """A suite's plan, its runs (one row each, see load), the usable records by key, and what was left out."""
 
-    plan: Plan
+    plan: RunPlan
     selection: str
     runs: pd.DataFrame
     records: dict[str, dict[str, Any]] = field(repr=False)
@@ -85,7 +85,7 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
     chosen = selection or plan.protocol.selection
     stored, unreadable = stored_records(suite, layout)
     # By another rule than the protocol's, only runs that were scored by it count.
-    records, used, problems = _usable(stored, replace(plan, protocol=replace(plan.protocol, selection=chosen)))
+    records, used, problems = _usable(stored, plan.selecting(chosen))
     if stored and not records and chosen != plan.protocol.selection:
         raise PlanError(
             f"no record of suite {suite!r} holds {chosen!r} {plan.protocol.split} scores: its protocol selects by "
@@ -100,15 +100,15 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
 
 def pack(suite: str, layout: Layout) -> Path:
     """Keep the suite's usable records, predictions and plan in its archive; what was there already stays."""
-    content = stored_plan(suite, layout)
+    plan = read_plan(stored_plan(suite, layout), suite)
     stored, _ = stored_records(suite, layout)
-    _, used, _ = _usable(stored, read_plan(content, suite))
+    _, used, _ = _usable(stored, plan)
     packed = {item.key for item in used}
     kept = [item for item in stored if item.source == layout.archive(suite).name and item.key not in packed]
-    return write_archive(suite, layout, content, [*used, *kept])
+    return write_archive(suite, layout, plan, [*used, *kept])
 
 
-def _usable(stored: Sequence[Stored], plan: Plan) -> tuple[dict[str, dict[str, Any]], list[Stored], list[Problem]]:
+def _usable(stored: Sequence[Stored], plan: RunPlan) -> tuple[dict[str, dict[str, Any]], list[Stored], list[Problem]]:
     records: dict[str, dict[str, Any]] = {}
     used: list[Stored] = []
     problems: list[Problem] = []
@@ -130,7 +130,7 @@ def _usable(stored: Sequence[Stored], plan: Plan) -> tuple[dict[str, dict[str, A
     return records, used, problems
 
 
-def _read(item: Stored, plan: Plan) -> tuple[dict[str, Any], str | None]:
+def _read(item: Stored, plan: RunPlan) -> tuple[dict[str, Any], str | None]:
     try:
         record = json.loads(item.text)
     except ValueError as error:
@@ -141,7 +141,7 @@ def _read(item: Stored, plan: Plan) -> tuple[dict[str, Any], str | None]:
     return record, reason
 
 
-def _frame(plan: Plan, records: dict[str, dict[str, Any]], selection: str) -> pd.DataFrame:
+def _frame(plan: RunPlan, records: dict[str, dict[str, Any]], selection: str) -> pd.DataFrame:
     rows = [_row(plan, key, records.get(key), selection) for key in plan.runs]
     columns = [
         "key",
@@ -169,7 +169,7 @@ def _frame(plan: Plan, records: dict[str, dict[str, Any]], selection: str) -> pd
     return frame
 
 
-def _row(plan: Plan, key: str, record: dict[str, Any] | None, selection: str) -> dict[str, Any]:
+def _row(plan: RunPlan, key: str, record: dict[str, Any] | None, selection: str) -> dict[str, Any]:
     run = plan.runs[key]
     row = {"key": key, "label": run.label, "task": run.task, "size": run.size, "seed": run.seed}
     if record is None:
@@ -215,5 +215,5 @@ def metric_scores(results: Results) -> pd.DataFrame:
 
 def fingerprint(results: Results) -> str:
     """A sha256 over plan, selection rule and runs: equal results, and only they, share it."""
-    content = repr((results.plan, results.plan.runs, results.selection)) + results.runs.to_csv(index=False)
+    content = repr((results.plan.as_json(), results.selection)) + results.runs.to_csv(index=False)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from amix.specs.run_plan import Plan, Protocol
+from amix.specs.protocol import Protocol
+from amix.specs.run_plan import RunPlan
 from amix.specs.run_spec import OUT_OF_DOMAIN, SCHEMA
 from amix.specs.store import STATUSES, digest
 
@@ -22,7 +23,7 @@ class Problem:
         return f"{self.source}: {self.reason}"
 
 
-def complaint(record: Any, plan: Plan) -> str | None:
+def complaint(record: Any, plan: RunPlan) -> str | None:
     """Why this record cannot stand in the plan's tables; None when it can."""
     if not isinstance(record, dict):
         return "is not a record (a JSON object)"
@@ -85,7 +86,7 @@ def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) ->
     return None
 
 
-def _other_sets_complaint(record: dict[str, Any], plan: Plan) -> str | None:
+def _other_sets_complaint(record: dict[str, Any], plan: RunPlan) -> str | None:
     for one in plan.out_of_domain:
         for selection, splits in (record.get("scores") or {}).items():
             others = splits.get(OUT_OF_DOMAIN) or {}

@@ -2,7 +2,7 @@
 
 import math
 
-from amix.specs.run_plan import FULL, Plan
+from amix.specs.run_plan import FULL, RunPlan
 
 METRICS = {"matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson"}
 SELECTIONS = {"last": "the last step", "best_dev": "the epoch best on dev"}
@@ -26,7 +26,7 @@ def size_words(size: str) -> str:
     return f"N = {smallest} {f'to {largest} ' if largest else ''}training examples"
 
 
-def titles(plan: Plan) -> str:
+def titles(plan: RunPlan) -> str:
     """The tasks' titles in a row."""
     return ", ".join(task.title for task in plan.tasks.values())
 
