@@ -24,8 +24,8 @@ def _increasing(looks: tuple[int, ...]) -> tuple[int, ...]:
 class Protocol(SpecModel):
     """Reference and focus method, level, selection rule, margin, and when which endpoints are looked at."""
 
-    reference: str
-    """Label of the row that the others are compared with."""
+    reference: str = ""
+    """Label of the row that the others are compared with; empty in a suite's file: the first row."""
     focus: str | None = None
     """Label of the row that the suite is about."""
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05

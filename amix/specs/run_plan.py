@@ -73,7 +73,9 @@ class PlannedRow(SpecModel):
     kind: str = ""
     passes: float | None = None
     exploratory: bool = Field(default=False, exclude_if=_absent)
-    """Added after scores were seen: shown apart, and in no test of the protocol."""
+    """The row was added after scores had been looked at."""
+    exploratory_seeds: ItemsOf[int] = Field(default=(), exclude_if=_absent)
+    """Those of its seeds that were."""
 
 
 class PlannedRun(SpecModel):
@@ -137,7 +139,7 @@ class RunPlan(SpecModel):
     all_sizes: ItemsOf[Size] = Field(alias="sizes")
     seeds: ItemsOf[int]
     exploratory_seeds: ItemsOf[int] = Field(default=(), exclude_if=_absent)
-    """Seeds added after scores were seen."""
+    """Those of the seeds that were added after scores had been looked at."""
     runs: Runs = Field(repr=False)
 
     @model_validator(mode="before")

@@ -73,6 +73,8 @@ class SpecModel(BaseModel):
             raise PydanticCustomError(
                 "no_mapping", "expected 'name: value' pairs, found {found}", {"found": shown(content)}
             )
+        if cls.model_config["extra"] == "allow":
+            return content
         known = [field.alias or name for name, field in cls.model_fields.items() if field.exclude is not True]
         accepted = {*known, *cls.model_fields}
         for name in content:
@@ -107,8 +109,11 @@ def problem(error: ValidationError) -> str:
 
 
 def _at(location: Iterable[int | str], message: str) -> str:
-    """The message after the names that lead to its place; places in a list are left out, as the value is shown."""
-    names = [str(part) for part in location if isinstance(part, str)]
+    """The message after the names that lead to its place.
+
+    Places in a list are left out, as the value is shown; so are the names of alternatives, which stand in brackets.
+    """
+    names = [part for part in location if isinstance(part, str) and not part.startswith("(")]
     return ": ".join([*names, message])
 
 

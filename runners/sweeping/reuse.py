@@ -13,7 +13,8 @@ from amix.specs.store import Store, digest
 from results.loading.archive import Stored, stored_records
 from results.loading.layout import Layout
 from runners.planning.plan import Plan
-from runners.planning.suite import SuiteError, nearest, suite_names
+from runners.planning.suite import SuiteError, suite_names
+from amix.specs.suggestions import nearest
 from runners.sweeping.state import Known, seconds_of, usable
 
 

@@ -208,7 +208,7 @@ def test_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
         ({"schema": 9}, "has schema 9"),
         ({"suite": "other"}, "belongs to suite 'other'"),
         ({"tasks": None}, "cannot be used"),
-        ({"protocol": {}}, "protocol: missing reference"),
+        ({"protocol": {}}, "the reference '' is none of vanilla, agwm"),
         ({"protocol": {"reference": "vanilla", "split": "train"}}, "protocol: split: unknown 'train'; known: test, dev"),
         ({"sizes": 5}, "sizes: a list is needed, found 5"),
         ({"runs": [5]}, "runs: expected 'name: value' pairs"),
