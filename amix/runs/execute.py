@@ -18,7 +18,7 @@ from amix.data.metrics import majority_scores, score
 from amix.data.rows import glue_folder
 from amix.data.splits import Splits, load_splits
 from amix.models.loading import load_model, load_tokenizer, pretrained_weights
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.environment import environment
 from amix.runs.out_of_domain_scores import Prepared, prepared_sets, score_sets
 from amix.specs.launch import processes, rank
@@ -40,7 +40,7 @@ BEST_DEV = "best_dev"
 """The selection rule that takes the weights of the epoch with the best dev score."""
 
 
-def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
+def execute(spec: RunSpec, context: RunContext) -> tuple[Record, Arrays]:
     """Run a spec; returns its record and its predictions.
 
     Never raises for a run that goes wrong: the record then says diverged, oom or failed, with the traceback.
@@ -61,7 +61,7 @@ def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
     return _finite(record), arrays
 
 
-def failed_record(spec: RunSpec, context: Context, kind: str, message: str) -> Record:
+def failed_record(spec: RunSpec, context: RunContext, kind: str, message: str) -> Record:
     """The record of a run of which nothing came back (its worker died): failed, with the reason."""
     error = {"type": kind, "message": message, "traceback": ""}
     return _empty_record(spec, context) | {"status": "failed", "error": error}
@@ -76,7 +76,7 @@ def out_of_memory(error: Exception) -> bool:
     return allocator or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
-def _empty_record(spec: RunSpec, context: Context) -> Record:
+def _empty_record(spec: RunSpec, context: RunContext) -> Record:
     return {
         "schema": SCHEMA,
         "key": spec.key,
@@ -98,7 +98,7 @@ def _described(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__name__, "message": str(error)[:2000], "traceback": lines[-4000:]}
 
 
-def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
+def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
     """Method, data and an untouched finetuning of this spec."""
     for plugin in context.plugins:
         load_external(plugin)
@@ -108,7 +108,7 @@ def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
     method = method_class(make_config(method_class, spec.method_config))
     if processes() > 1 and not method.splits_batches:
         raise MethodError(f"{spec.method} looks at whole batches, which processes cannot share: run it in one process")
-    task = find_task(context.task_file or spec.task)
+    task = find_task(context.task_files.get(spec.task, spec.task))
     if task.regression and not method.regression:
         raise ValueError(f"{spec.method} is not defined for regression, and {task.title} is one")
     recipe = Recipe().with_changes(spec.training)
@@ -129,14 +129,14 @@ def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
     return method, splits, fit
 
 
-def _new_model(spec: RunSpec, context: Context, fit: Fit) -> nn.Module:
+def _new_model(spec: RunSpec, context: RunContext, fit: Fit) -> nn.Module:
     """The classifier before any training, its passes counted."""
     model = load_model(context.encoder or spec.encoder, fit.task, spec.seeds.head).to(fit.device)
     fit.cost.watch(model)
     return model
 
 
-def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
+def _finetune(spec: RunSpec, context: RunContext, record: Record) -> Arrays:
     """Fill the record block by block, so that a run that dies midway leaves what was known."""
     method, splits, fit = _set_up(spec, context)
     sets = _sets(spec, context, fit)
@@ -160,7 +160,7 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> Arrays:
     return arrays | _diagnostic_arrays(fit)
 
 
-def do_part(spec: RunSpec, context: Context, threads: int, number: int, path: Path) -> None:
+def do_part(spec: RunSpec, context: RunContext, threads: int, number: int, path: Path) -> None:
     """One part of a run, from nothing but its spec and the part's number, into a file (see stage_workers).
 
     threads: as many as the run itself computes with, for the same sums.
@@ -172,7 +172,7 @@ def do_part(spec: RunSpec, context: Context, threads: int, number: int, path: Pa
     save_part(method.part(model, fit, number), fit, path)
 
 
-def _sets(spec: RunSpec, context: Context, fit: Fit) -> tuple[Prepared, ...]:
+def _sets(spec: RunSpec, context: RunContext, fit: Fit) -> tuple[Prepared, ...]:
     """The out-of-domain sets that this run is scored on."""
     if context.dev_only:
         return ()

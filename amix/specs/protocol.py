@@ -11,8 +11,12 @@ SELECTIONS = ("last", "best_dev")
 Endpoint = Literal["score", "log_loss", "brier", "ece"]
 
 
-def _is_default(endpoints: tuple[str, ...]) -> bool:
+def _only_score(endpoints: tuple[str, ...]) -> bool:
     return endpoints == ("score",)
+
+
+def _none(looks: tuple[int, ...]) -> bool:
+    return not looks
 
 
 def _increasing(looks: tuple[int, ...]) -> tuple[int, ...]:
@@ -36,10 +40,10 @@ class Protocol(SpecModel):
     """Differences of fewer points do not matter."""
     split: Literal["test", "dev"] = "test"
     """What is scored; `dev` in a suite that chooses settings and must leave the test split alone."""
-    looks: Annotated[ItemsOf[Count], AfterValidator(_increasing)] = Field(default=(), exclude_if=lambda looks: not looks)
+    looks: Annotated[ItemsOf[Count], AfterValidator(_increasing)] = Field(default=(), exclude_if=_none)
     """After how many seeds the tests are made; empty: once, after all of them."""
     endpoints: Annotated[ItemsOf[Endpoint], Field(min_length=1), AfterValidator(refuse_repeated)] = Field(
-        default=("score",), exclude_if=_is_default
+        default=("score",), exclude_if=_only_score
     )
     """What is tested, the primary endpoint first."""
 

@@ -114,9 +114,7 @@ def _by_key(runs: Any) -> Any:
     return {str(run.key if isinstance(run, PlannedRun) else run.get("key")): run for run in runs}
 
 
-Runs = Annotated[
-    dict[str, PlannedRun], BeforeValidator(_by_key), PlainSerializer(lambda runs: list(runs.values()))
-]
+Runs = Annotated[dict[str, PlannedRun], BeforeValidator(_by_key), PlainSerializer(lambda runs: list(runs.values()))]
 
 
 class RunPlan(SpecModel):

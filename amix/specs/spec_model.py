@@ -143,7 +143,9 @@ def _said(one: ErrorDetails) -> str:
         known = re.findall(r"'([^']*)'", context["expected"])
         return f"unknown {shown(value)}; {nearest(value, known)}"
     if kind == "too_short":
-        return "at least one is needed" if context["min_length"] == 1 else f"at least {context['min_length']} are needed"
+        return (
+            "at least one is needed" if context["min_length"] == 1 else f"at least {context['min_length']} are needed"
+        )
     if kind in ("too_long", "missing"):  # Of a tuple of fixed length; fields that are missing are told together.
         return f"has the wrong number of values: {shown(value)}"
     if kind in NEEDED:

@@ -53,8 +53,8 @@ def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple
         if path.name == "plan.json":
             continue
         try:
-            predictions = path.with_suffix(".npz")
-            found.append(Stored(path.name, path.stem, path.read_text(encoding="utf-8"), predictions if predictions.exists() else None))
+            predictions, text = path.with_suffix(".npz"), path.read_text(encoding="utf-8")
+            found.append(Stored(path.name, path.stem, text, predictions if predictions.exists() else None))
         except (OSError, UnicodeDecodeError) as error:
             unreadable.append((path.name, f"cannot be read: {error}"))
     archive = layout.archive(suite)

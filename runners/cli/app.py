@@ -35,8 +35,9 @@ from runners.sweeping import interrupts
 
 if TYPE_CHECKING:
     from results.tabulating.collect import Collected
-    from runners.planning.plan import Plan
-    from runners.sweeping.state import Todo
+    from runners.planning.chosen import ChosenPlan
+    from runners.planning.plan import SuitePlan
+    from runners.sweeping.state import SweepState
 
 PROJECT = ("amix", "baselines", "runners", "results", "paper_figures")
 INTERRUPTED = 130
@@ -92,12 +93,11 @@ def _suite_name(suite: str) -> str:
     return find_suite(suite).name
 
 
-def _plan(suite: str, methods: str, seeds: str) -> "Plan":
-    from runners.planning.overrides import with_choices
-    from runners.planning.plan import make_plan
+def _plan(suite: str, methods: str, seeds: str) -> "ChosenPlan":
+    from runners.planning.chosen import chosen_plan
     from runners.planning.suite import find_suite
 
-    return make_plan(with_choices(find_suite(suite), methods, seeds))
+    return chosen_plan(find_suite(suite), methods, seeds)
 
 
 @app.command("plan")
@@ -109,33 +109,32 @@ def plan_verb(
     out: OutOption = None,
 ) -> None:
     """Show what a suite asks for: runs, how many are left, expected time. Runs nothing."""
-    _show_plan(_plan(suite, methods, seeds), Layout(out), workers, retry_failed=False)
+    _show_plan(_plan(suite, methods, seeds).part, Layout(out), workers, retry_failed=False)
 
 
-def _show_plan(plan: "Plan", layout: Layout, workers: int | None, retry_failed: bool) -> None:
+def _show_plan(plan: "SuitePlan", layout: Layout, workers: int | None, retry_failed: bool) -> None:
     from runners.cli.listings import plan_table
     from runners.cli.progress import duration
     from runners.sweeping.carry_out import default_workers
-    from runners.sweeping.reuse import reusable
-    from runners.sweeping.state import known_runs, todo
+    from runners.sweeping.state import SweepState
 
-    known = known_runs(plan, layout)
-    taken = {key: one.known for key, one in reusable(plan, layout, known).items()}
-    work = todo(plan, known | taken, retry_failed)
+    state = SweepState.read(plan, layout, retry_failed)
+    work = state.todo
     count = default_workers() if workers is None else workers
     console.print(plan_table(plan, work))
     console.print(
         f"{len(plan.runs)} runs, {work.done} done, {len(work.runs)} to do: "
         f"about {duration(work.seconds(count))} with {max(count, 1)} workers",
     )
-    _say_nothing_is_left(plan, layout, work)
+    _say_nothing_is_left(state, layout)
 
 
-def _say_nothing_is_left(plan: "Plan", layout: Layout, work: "Todo") -> None:
+def _say_nothing_is_left(state: "SweepState", layout: Layout) -> None:
     """Where finished runs lie and how to make them anew, for someone who expected them to run."""
-    if not work.runs:
-        archive = layout.archive(plan.suite.name)
-        place = archive if archive.exists() else layout.records / plan.suite.name
+    if not state.todo.runs:
+        name = state.plan.suite.name
+        archive = layout.archive(name)
+        place = archive if archive.exists() else layout.records / name
         words = f"Nothing is left to run: the records are in {place}. To make them anew: --out another/folder"
         console.print(words, soft_wrap=True)
 
@@ -155,61 +154,60 @@ def sweep(
     """Do a suite's runs that have no record yet. Can be stopped at any time; the same command goes on."""
     plan = _plan(suite, methods, seeds)
     if dry_run:
-        _show_plan(plan, Layout(out), workers, retry_failed)
+        _show_plan(plan.part, Layout(out), workers, retry_failed)
     else:
-        _sweep(suite, plan, Layout(out), glue, workers, retry_failed, out_of_domain)
+        _sweep(plan, Layout(out), glue, workers, retry_failed, out_of_domain)
 
 
 def _sweep(
-    suite: str,
-    plan: "Plan",
+    chosen: "ChosenPlan",
     layout: Layout,
     glue: Path | None,
     workers: int | None,
     retry_failed: bool,
     out_of_domain: Path | None = None,
-) -> "Plan":
+) -> "SuitePlan":
     """Do what is missing; returns the plan that tables show, which has the rows of earlier sweeps too."""
     from amix.specs.store import Store
     from runners.cli.progress import SweepProgress, duration
-    from runners.planning.plan import with_recorded
-    from runners.planning.suite import SuiteError, find_suite
-    from runners.sweeping.carry_out import default_workers
+    from runners.planning.suite import SuiteError
+    from runners.sweeping.carry_out import carry_out, default_workers
     from runners.sweeping.preflight import check_inputs
-    from runners.sweeping.reuse import reusable, take_over
-    from runners.sweeping.state import known_keys, known_runs, status_counts, sweep, todo
-    from runners.sweeping.worker import Performer
+    from runners.sweeping.reuse import take_over
+    from runners.sweeping.state import SweepState
+    from runners.sweeping.worker import Worker
 
     if processes() > 1:
         raise SuiteError("a sweep has its own workers, one per GPU: start it without a launcher, which is for 'run'")
-    name, command = plan.suite.name, recorded_command()
+    plan, command = chosen.part, recorded_command()
+    name = plan.suite.name
     store = Store(layout.records / name)
-    known = known_runs(plan, layout)
-    taken = reusable(plan, layout, known)
-    take_over(taken, store)
-    if taken:
-        console.print(f"Suite {name}: {len(taken)} runs are taken over from {', '.join(plan.suite.reuse)}")
-    work = todo(plan, known | {key: one.known for key, one in taken.items()}, retry_failed)
+    state = SweepState.read(plan, layout, retry_failed)
+    work = state.todo
+    take_over(state.reusable, store)
+    if state.reusable:
+        console.print(f"Suite {name}: {len(state.reusable)} runs are taken over from {', '.join(plan.suite.reuse)}")
     check_inputs(plan, work.runs, glue, out_of_domain)
-    shown = with_recorded(plan, find_suite(suite), known_keys(name, layout))
+    shown = chosen.with_recorded(state.recorded)
     shown.write(layout, command)
     count = default_workers() if workers is None else workers
-    performer = Performer.of(plan, store, command, glue, out_of_domain)
+    worker = Worker.of(plan, store, command, glue, out_of_domain)
+    progress = SweepProgress(work, count, console)
     if work.runs:
         console.print(
             f"Suite {name}: {work.done} of {len(plan.runs)} runs are done; {len(work.runs)} to do, "
             f"about {duration(work.seconds(count))} with {max(count, 1)} workers",
         )
-    _say_nothing_is_left(plan, layout, work)
+    _say_nothing_is_left(state, layout)
     try:
-        with SweepProgress(work, count, console) as progress:
-            sweep(performer, work, count, progress)
+        with progress:
+            carry_out(work.runs, worker, worker.abandon, worker.store, count, progress)
     except KeyboardInterrupt:
-        left = todo(plan, known_runs(plan, layout))
-        console.print(f"\nStopped: {left.done} of {len(plan.runs)} runs are done. Go on with:")
+        done = state.count_done(progress.outcomes)
+        console.print(f"\nStopped: {done} of {len(plan.runs)} runs are done. Go on with:")
         console.print(f"  {typed_command()}", soft_wrap=True)
         _leave_at_once()
-    counts = status_counts(plan, known_runs(plan, layout))
+    counts = state.statuses(progress.outcomes)
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     console.print(f"Suite {name}: {len(plan.runs)} runs: {said}")
     return shown
@@ -231,9 +229,9 @@ def all_verb(
     plan = _plan(suite, methods, seeds)
     layout = Layout(out)
     if dry_run:
-        _show_plan(plan, layout, workers, retry_failed)
+        _show_plan(plan.part, layout, workers, retry_failed)
         return
-    _sweep(suite, plan, layout, glue, workers, retry_failed, out_of_domain)
+    _sweep(plan, layout, glue, workers, retry_failed, out_of_domain)
     _make_everything(plan.suite.name, layout)
 
 
@@ -281,9 +279,9 @@ def tune(
         raise SuiteError(f"suite {plan.suite.name} chooses no settings: it has no 'tuning: {{budget: ...}}'")
     layout = Layout(out)
     if dry_run:
-        _show_plan(plan, layout, workers, retry_failed)
+        _show_plan(plan.part, layout, workers, retry_failed)
         return
-    shown = _sweep(suite, plan, layout, glue, workers, retry_failed)
+    shown = _sweep(plan, layout, glue, workers, retry_failed)
     _make_everything(plan.suite.name, layout)
     (size,) = (results := load(plan.suite.name, layout)).plan.sizes
     path = write(shown.suite, choices(results, size), layout)

@@ -10,7 +10,7 @@ from amix.specs.suggestions import nearest
 from amix.specs.tasks import find_task
 from amix.specs.yaml_files import YamlError, yaml_value
 from runners.planning.overrides import with_choices
-from runners.planning.plan import Plan, make_plan
+from runners.planning.plan import SuitePlan, make_plan
 from runners.planning.suite import Row, Suite, SuiteError, find_suite
 from runners.planning.tuning_grid import expanded
 
@@ -42,7 +42,7 @@ def one_run(
     settings: dict[str, Any],
     training: dict[str, Any],
     selection: str | None = None,
-) -> Plan:
+) -> SuitePlan:
     """A plan of one run: a suite's run when a suite is named, else one put together here.
 
     selection: the rule by which the test split is scored, `last` or `best_dev`; None is the suite's, else `last`.

@@ -21,9 +21,7 @@ Said = TypeVar("Said")
 FOLDER = Path(__file__).parent.parent / "suites"
 EVERY_METHOD = "all"
 """Stands under `methods:` for one row per method of the project."""
-_ROWS: TypeAdapter[dict[str, RowEntry]] = TypeAdapter(
-    SuiteFile.__annotations__["methods"], config={"strict": True}
-)
+_ROWS: TypeAdapter[dict[str, RowEntry]] = TypeAdapter(SuiteFile.__annotations__["methods"], config={"strict": True})
 
 
 class SuiteError(ValueError):

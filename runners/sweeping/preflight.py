@@ -9,13 +9,11 @@ from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
 from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import sets_for
-from runners.planning.plan import Plan, examples_of
-from runners.planning.planned_run import PlannedRun
+from runners.planning.job import Job
+from runners.planning.plan import SuitePlan, examples_of
 
 
-def check_inputs(
-    plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None, out_of_domain: Path | None = None
-) -> None:
+def check_inputs(plan: SuitePlan, runs: tuple[Job, ...], glue: Path | None, out_of_domain: Path | None = None) -> None:
     """Find the encoder (its hash is checked) and read every split and out-of-domain set that these runs need.
 
     Errors: EncoderError or DataError, which name the alias, folder, file or line and what to do.

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from amix.data.splits import load_splits
 from amix.models.architecture import head_names, set_dropout
 from amix.models.loading import load_model, load_tokenizer
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import execute, out_of_memory
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec
@@ -254,7 +254,7 @@ def test_too_little_memory_is_an_accident_of_the_machine_on_the_cpu_too(monkeypa
 
     monkeypatch.setattr("amix.runs.execute.load_splits", load)
     spec = RunSpec("mini-rte", 24, 1, "vanilla", "minilm-l2", full_settings(Vanilla, {}))
-    record, _ = execute(spec, Context())
+    record, _ = execute(spec, RunContext())
     assert record["error"]["type"] == "RuntimeError"
     assert "can't allocate memory" in record["error"]["message"]
     assert record["status"] == "oom"

@@ -209,7 +209,7 @@ def test_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
         ({"suite": "other"}, "belongs to suite 'other'"),
         ({"tasks": None}, "cannot be used"),
         ({"protocol": {}}, "the reference '' is none of vanilla, agwm"),
-        ({"protocol": {"reference": "vanilla", "split": "train"}}, "protocol: split: unknown 'train'; known: test, dev"),
+        ({"protocol": {"reference": "vanilla", "split": "train"}}, "split: unknown 'train'; known: test, dev"),
         ({"sizes": 5}, "sizes: a list is needed, found 5"),
         ({"runs": [5]}, "runs: expected 'name: value' pairs"),
         ({"run": []}, "unknown field 'run'; did you mean runs"),

@@ -14,9 +14,10 @@ from helpers.toy_suite import save_encoder
 from results.loading.layout import Layout
 from runners.planning.plan import make_plan
 from runners.planning.suite import Suite, SuiteError, find_suite
+from runners.sweeping.carry_out import carry_out
 from runners.sweeping.preflight import check_inputs
-from runners.sweeping.state import known_runs, sweep, todo
-from runners.sweeping.worker import Performer
+from runners.sweeping.state import SweepState
+from runners.sweeping.worker import Worker
 
 OWN = {
     "name": "my-encoder", "source": "encoder", "pooling": "mean", "recipe": {"lr": 5e-3, "epochs": 2, "max_length": 32},
@@ -49,8 +50,8 @@ def test_the_description_becomes_an_entry(folder: Path) -> None:
     assert (encoder.name, encoder.source, encoder.layers) == ("my-encoder", str(folder / "encoder"), 1)
     assert (encoder.recipe.lr, encoder.recipe.epochs, encoder.recipe.batch_size) == (5e-3, 2, 16)
     plan = make_plan(suite_with(folder, OWN))
-    assert plan.as_dict("")["encoder"] == "my-encoder"
-    assert "its card says so" in plan.as_dict("")["tasks"]["mini-rte"]["footnote"]
+    assert plan.run_plan.encoder == "my-encoder"
+    assert "its card says so" in plan.run_plan.tasks["mini-rte"].footnote
 
 
 def test_its_name_and_a_hash_of_what_decides_the_weights_enter_the_key(folder: Path) -> None:
@@ -133,12 +134,13 @@ def test_seeds_that_chose_its_recipe_are_not_reported(folder: Path) -> None:
 def test_a_worker_loads_it_and_its_runs_are_done_once(folder: Path) -> None:
     plan, layout = make_plan(suite_with(folder, OWN)), Layout(folder / "out")
     store = Store(layout.records / plan.suite.name)
-    sweep(Performer.of(plan, store, "", None), todo(plan, {}), 1, Listening())
+    worker = Worker.of(plan, store, "", None)
+    carry_out(plan.runs, worker, worker.abandon, store, 1, Listening())
     record = store.get(plan.runs[0].spec.key)
     assert record is not None
     assert record["status"] == "ok", record["error"]
     assert record["spec"]["encoder"] == "my-encoder"
-    assert not todo(plan, known_runs(plan, layout)).runs
+    assert not SweepState.read(plan, layout).todo.runs
 
 
 def test_it_is_found_where_it_is_said_to_lie(folder: Path) -> None:

@@ -17,9 +17,11 @@ from helpers.toy_suite import write_suite
 from results.loading.layout import Layout
 from results.loading.wording import size_words
 from runners.planning.overrides import with_choices
-from runners.planning.plan import Plan, make_plan
-from runners.planning.suite import SuiteError, chosen_seeds, find_suite, method_rows, read_suite, suite_names
-from runners.sweeping.state import SECONDS_PER_WEIGHT, known_runs, todo
+from runners.planning.plan import SuitePlan, make_plan
+from runners.planning.seeds import chosen_seeds
+from runners.planning.suite import SuiteError, find_suite, method_rows, read_suite, suite_names
+from runners.sweeping.state import SweepState
+from runners.sweeping.todo import SECONDS_PER_WEIGHT, todo
 
 MAIN_SUITES = ("quick", "lowres-cpu", "lowres-gpu")
 OWN_METHOD = '''
@@ -35,14 +37,16 @@ class Mine(Method):
 '''
 
 
-def plan_of(folder: Path, **changes: str) -> Plan:
+def plan_of(folder: Path, **changes: str) -> SuitePlan:
     return make_plan(read_suite(write_suite(folder, "minilm-l3", **changes)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", suite_names())
 def test_every_suite_of_the_project_becomes_a_plan_that_results_can_read(name: str) -> None:
     plan = make_plan(find_suite(name))
-    read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), name)
+    read = read_plan(json.loads(plan.run_plan.as_json()), name)
+    assert read == plan.run_plan, "what is written is what is used"
+    assert read.as_json() == plan.run_plan.as_json()
     assert len(read.runs) == len(plan.runs) > 0
     assert read.labels == tuple(row.label for row in plan.suite.methods)
     if plan.suite.protocol.split == "test":
@@ -62,7 +66,7 @@ def test_a_plan_pairs_every_row_with_every_task_and_seed(tmp_path: Path) -> None
 def test_each_task_can_have_a_size_of_its_own(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, sizes="{mini-cola: 24, mini-stsb: 30}")
     assert {(run.spec.task, run.spec.n_train) for run in plan.runs} == {("mini-cola", 24), ("mini-stsb", 30)}
-    read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), plan.suite.name)
+    read = read_plan(json.loads(plan.run_plan.as_json()), plan.suite.name)
     assert read.sizes == ("24-30",)
     assert {run.size for run in read.runs.values()} == {"24-30"}
     assert [task.title[-8:] for task in read.tasks.values()] == ["(N = 24)", "(N = 30)"]
@@ -73,7 +77,7 @@ def test_each_task_can_have_a_size_of_its_own(tmp_path: Path) -> None:
     ("sizes", "message"),
     [
         ("{mini-cola: 24}", "missing mini-stsb"),
-        ("{mini-cola: 24, mini-stsb: 0}", "at least one"),
+        ("{mini-cola: 24, mini-stsb: 0}", "sizes: mini-stsb: at least 1 is needed, found 0"),
         ("{mini-cola: 24, mini-stsb: full}", "whole number"),
         ("{mini-cola: 24, mini-stsb: 30}, 40", "whole number"),
     ],
@@ -103,9 +107,13 @@ def test_a_method_that_is_not_for_regression_has_no_run_on_such_a_task(tmp_path:
         ("[1, 2]", "{preset: agwn}", "did you mean agwm"),
         ("[1, 2]", "{preset: agwm, first: 11}", "between 1 and 10"),
         ("[1, 2]", "[1, one]", "a whole number is needed, found 'one'"),
-        ("sizes: [24]", "sizes: [0]", "at least one example"),
+        ("sizes: [24]", "sizes: [0]", "sizes: at least 1 is needed, found 0"),
         ("note: for tests", "protocol: {reference: mixin}", "did you mean mixout"),
-        ("note: for tests", "protocol: {selection: best}", "unknown 'best'"),
+        (
+            "note: for tests",
+            "protocol: {selection: best}",
+            "protocol: selection: unknown 'best'; did you mean best_dev",
+        ),
         ("note: for tests", "subset: balanced", "known: uniform, stratified"),
         ("encoder: minilm-l3", "", "missing encoder"),
         ("tasks:", "tasks: [", "is not valid YAML"),
@@ -137,11 +145,14 @@ def test_seeds_that_chose_the_recipe_are_not_reported(tmp_path: Path) -> None:
         make_plan(suite)
 
 
-@pytest.mark.parametrize(("name", "value"), [("alpha", 5), ("alpha", "x"), ("margin", 0), ("margin", True)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("alpha", 5), ("alpha", "x"), ("alpha", ".nan"), ("margin", 0), ("margin", True), ("margin", ".inf")],
+)
 def test_a_protocol_of_impossible_numbers_is_refused(tmp_path: Path, name: str, value: object) -> None:
     path = write_suite(tmp_path, "minilm-l3")
     path.write_text(path.read_text() + f"protocol: {{{name}: {str(value).lower()}}}\n")
-    with pytest.raises(SuiteError, match=f"protocol: {name} is a number"):
+    with pytest.raises(SuiteError, match=f"protocol: {name}: a .*number.* is needed, found"):
         read_suite(path)
 
 
@@ -187,10 +198,10 @@ def test_a_method_from_outside_is_planned_under_its_files_hash(tmp_path: Path, m
     suite = with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), f"{file}:Mine")
     plan = make_plan(suite)
     assert plan.external == (f"{file}:Mine",)
-    assert [entry["label"] for entry in plan.as_dict("")["methods"]] == ["vanilla", "mine"]
+    assert [entry["label"] for entry in json.loads(plan.run_plan.as_json())["methods"]] == ["vanilla", "mine"]
     mine = next(run.spec for run in plan.runs if run.label == "mine")
     assert len(mine.method_source) == 64
-    assert str(tmp_path) not in json.dumps(plan.as_dict("command")), "no path of this machine enters a plan"
+    assert str(tmp_path) not in plan.run_plan.as_json(), "no path of this machine enters a plan"
 
 
 def test_a_task_of_ones_own_is_found_beside_the_suite(tmp_path: Path) -> None:
@@ -205,7 +216,7 @@ def test_a_task_of_ones_own_is_found_beside_the_suite(tmp_path: Path) -> None:
     assert {run.spec.key for run in plan.runs}.isdisjoint(run.spec.key for run in edited.runs), "edited data runs again"
 
 
-def put(plan: Plan, layout: Layout, place: int, status: str, seconds: float) -> None:
+def put(plan: SuitePlan, layout: Layout, place: int, status: str, seconds: float) -> None:
     run = plan.runs[place]
     score = {"matthews": 0.5, "spearman": 0.5}
     record = {
@@ -221,10 +232,10 @@ def test_what_is_left_is_the_plan_minus_the_finished_runs(tmp_path: Path) -> Non
         put(plan, layout, place, status, 1.0)
     damaged = Store(layout.records / "tiny").path(plan.runs[5].spec.key)
     damaged.write_text('{"schema": 1, "key"')
-    left = todo(plan, known_runs(plan, layout))
+    left = SweepState.read(plan, layout).todo
     assert left.done == 3
     assert {run.spec.key for run in left.runs} == {run.spec.key for run in plan.runs[3:]}
-    again = todo(plan, known_runs(plan, layout), retry_failed=True)
+    again = SweepState.read(plan, layout, retry_failed=True).todo
     assert {run.spec.key for run in again.runs} == {run.spec.key for run in (plan.runs[2], *plan.runs[3:])}
 
 
@@ -236,7 +247,7 @@ def test_the_expected_time_follows_the_runs_that_finished(tmp_path: Path) -> Non
     assert guessed.runs[0].spec.n_train == 48, "the longest run goes first"
     first = plan.runs[0]
     put(plan, layout, 0, "ok", 100.0)
-    measured = todo(plan, known_runs(plan, layout))
+    measured = SweepState.read(plan, layout).todo
     same_row = [run for run in measured.runs if run.label == first.label and run.spec.n_train == 48]
     assert measured.expected[same_row[0].spec.key] == pytest.approx(100 * same_row[0].work / first.work)
     assert measured.seconds(2) == pytest.approx(sum(measured.expected.values()) / 2)

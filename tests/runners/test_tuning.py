@@ -24,7 +24,7 @@ from results.tabulating.collect import collect
 from runners.cli import app
 from runners.planning import tuned_settings
 from runners.planning.overrides import with_choices
-from runners.planning.plan import Plan, make_plan
+from runners.planning.plan import SuitePlan, make_plan
 from runners.planning.suite import Row, SuiteError, find_suite, read_suite, suite_names
 from runners.planning.tuned_settings import read
 from runners.planning.tuning_grid import expanded, search_space, trial_rows
@@ -113,7 +113,7 @@ def test_labels_and_keys_of_all_trials_differ(tmp_path: Path) -> None:
     assert len({run.spec.key for run in plan.runs}) == len(plan.runs) == 3 * 3 * 2
     assert plan.suite.protocol.reference == plan.suite.methods[0].label
     assert expanded(plan.suite) is plan.suite
-    assert plan.as_dict("")["tuning"] == {"budget": 3, "shuffle": 0}
+    assert plan.run_plan.tuning == Tuning(budget=3)
 
 
 def test_choosing_methods_chooses_their_searches(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ ENTRY = {
 }
 
 
-def tuned_plan(folder: Path, methods: str = "mixout", seeds: str = "") -> Plan:
+def tuned_plan(folder: Path, methods: str = "mixout", seeds: str = "") -> SuitePlan:
     content = {"encoder": "minilm-l3", "methods": {"mixout": ENTRY}}
     (folder / "found.yaml").write_text(yaml.safe_dump(content))
     path = write_suite(folder, "minilm-l3", methods=methods)
