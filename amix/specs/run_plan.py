@@ -123,7 +123,7 @@ class RunPlan(SpecModel):
     tuning: Tuning | None = Field(default=None, exclude_if=_absent, repr=False)
     """Of a suite that chooses settings: its search. The rows are then these settings."""
     out_of_domain: ItemsOf[PlannedSet] = Field(default=(), exclude_if=_absent)
-    version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    version: Literal[1] = Field(default=1, alias="schema")
     suite: str
     plain_title: str = Field(default="", alias="title")
     note: str = ""

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias, Union
 
-from pydantic import AfterValidator, Discriminator, Tag, TypeAdapter, ValidationError, field_validator
+from pydantic import AfterValidator, Discriminator, Tag, TypeAdapter, ValidationError
 
 from amix.specs.seed_presets import PRESETS
 from amix.specs.seed_sources import REST, SOURCES, combined
@@ -30,28 +30,20 @@ class PresetSeeds(SpecModel):
     first: int | None = None
     """How many of it; all where nothing is said."""
 
-    @field_validator("preset")
-    @classmethod
-    def _known(cls, preset: str) -> str:
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset of seeds '{preset}'; {nearest(preset, PRESETS)}")
-        return preset
-
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds themselves."""
-        return PRESETS[self.preset][: self.first]
+        """The seeds themselves; ValueError where the list does not have them."""
+        if self.preset not in PRESETS:
+            raise ValueError(f"unknown preset of seeds '{self.preset}'; {nearest(self.preset, PRESETS)}")
+        seeds = PRESETS[self.preset]
+        first = len(seeds) if self.first is None else self.first
+        if not 1 <= first <= len(seeds):
+            raise ValueError(f"first must lie between 1 and {len(seeds)}, the size of preset '{self.preset}': {first}")
+        return seeds[:first]
 
 
-def _within(entry: PresetSeeds) -> tuple[int, ...]:
-    count = len(PRESETS[entry.preset])
-    if entry.first is not None and not 1 <= entry.first <= count:
-        raise ValueError(f"first must lie between 1 and {count}, the size of preset '{entry.preset}': {entry.first}")
-    return entry.seeds
-
-
-def _of_preset(name: str) -> tuple[int, ...]:
-    return PresetSeeds(preset=name).seeds
+SeedEntry: TypeAlias = tuple[int, ...] | str | PresetSeeds
+DesignEntry: TypeAlias = Union[SeedEntry, Mapping[str, SeedEntry], "CrossedSeeds"]
 
 
 def _kind(content: Any) -> str:
@@ -67,13 +59,24 @@ def _design_kind(content: Any) -> str:
     return "(crossed)" if CROSSED in content else "(by source)"
 
 
+def _possible_list(entry: SeedEntry) -> SeedEntry:
+    seeds_of(entry)
+    return entry
+
+
+def _possible_design(entry: DesignEntry) -> DesignEntry:
+    design_of(entry)
+    return entry
+
+
 SeedList = Annotated[
     Annotated[OneOrMore[int], AfterValidator(refuse_repeated), Tag("(list)")]
-    | Annotated[str, AfterValidator(_of_preset), Tag("(preset)")]
-    | Annotated[PresetSeeds, AfterValidator(_within), Tag("(first of a preset)")],
+    | Annotated[str, Tag("(preset)")]
+    | Annotated[PresetSeeds, Tag("(first of a preset)")],
     Discriminator(_kind),
+    AfterValidator(_possible_list),
 ]
-"""A list of seeds in any of its forms; the seeds themselves after validation."""
+"""A list of seeds in any of its forms."""
 
 
 class CrossedSeeds(SpecModel):
@@ -83,35 +86,39 @@ class CrossedSeeds(SpecModel):
     """Seeds by source of randomness, or `rest` for all that are not named."""
 
 
-def _plain(seeds: tuple[int, ...]) -> SeedDesign:
-    return SeedDesign(seeds)
-
-
-def _side_by_side(lists: dict[str, tuple[int, ...]]) -> SeedDesign:
-    return _design(combined(lists, crossed=False))
-
-
-def _all_combinations(entry: CrossedSeeds) -> SeedDesign:
-    return _design(combined(dict(entry.crossed), crossed=True))  # type: ignore[arg-type]
-
-
-def _design(sources: dict[int, dict[str, int]]) -> SeedDesign:
-    return SeedDesign(tuple(sources), sources)
-
-
 Seeds = Annotated[
-    Annotated[SeedList, AfterValidator(_plain), Tag("(the same for all sources)")]
-    | Annotated[dict[str, SeedList], AfterValidator(_side_by_side), Tag("(by source)")]
-    | Annotated[CrossedSeeds, AfterValidator(_all_combinations), Tag("(crossed)")],
+    Annotated[SeedList, Tag("(the same for all sources)")]
+    | Annotated[dict[str, SeedList], Tag("(by source)")]
+    | Annotated[CrossedSeeds, Tag("(crossed)")],
     Discriminator(_design_kind),
+    AfterValidator(_possible_design),
 ]
-"""What stands under `seeds:`; a SeedDesign after validation."""
-_SEED_LIST: TypeAdapter[tuple[int, ...]] = TypeAdapter(SeedList, config={"strict": True})
+"""What stands under `seeds:` in a suite's file."""
+_SEED_LIST: TypeAdapter[SeedEntry] = TypeAdapter(SeedList, config={"strict": True})
+
+
+def seeds_of(entry: SeedEntry) -> tuple[int, ...]:
+    """The seeds that a list in any of its forms stands for; ValueError for a preset that nobody knows or is shorter."""
+    if isinstance(entry, tuple):
+        return entry
+    return (PresetSeeds(preset=entry) if isinstance(entry, str) else entry).seeds
+
+
+def design_of(entry: DesignEntry) -> SeedDesign:
+    """The seeds of a suite, and those of each source of randomness; ValueError for a design that cannot be meant."""
+    if isinstance(entry, Mapping):
+        lists, crossed = entry, False
+    elif isinstance(entry, CrossedSeeds):
+        lists, crossed = entry.crossed, True
+    else:
+        return SeedDesign(seeds_of(entry))
+    sources = combined({source: seeds_of(seeds) for source, seeds in lists.items()}, crossed)
+    return SeedDesign(tuple(sources), sources)
 
 
 def chosen_seeds(content: Any) -> tuple[int, ...]:
     """Seeds from a list, a preset's name, or {preset: name, first: k}; ValueError says what is wrong with them."""
     try:
-        return _SEED_LIST.validate_python(content)
+        return seeds_of(_SEED_LIST.validate_python(content))
     except ValidationError as error:
         raise ValueError(f"seeds: {problem(error)}") from error

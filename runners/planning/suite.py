@@ -1,9 +1,9 @@
 """A suite: which tasks, sizes, seeds and methods are compared on which encoder, and by which protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -129,7 +129,8 @@ def _suite(file: SuiteFile, path: Path) -> Suite:
     tasks = tuple(find_task(name, path.parent) for name in file.tasks)
     names = [task.name for task in tasks]
     _repeated("tasks", tuple(names))
-    seeds = file.seeds.seeds
+    design = file.design
+    seeds = design.seeds
     rows = _rows(file.methods, file.protocol.reference, seeds)
     own = [(task, path.parent / name) for task, name in zip(tasks, file.tasks, strict=True) if task.origin == "files"]
     source = file.hyperparameters
@@ -151,7 +152,7 @@ def _suite(file: SuiteFile, path: Path) -> Suite:
         footnotes=_of_tasks(file.footnotes, names, "footnotes"),
         reuse=file.reuse,
         task_files={task.name: str(file.resolve()) for task, file in own},
-        seed_sources=file.seeds.sources,
+        seed_sources=design.sources,
         exploratory_seeds=file.exploratory_seeds,
     )
 
@@ -233,7 +234,7 @@ def _other_sets(names: tuple[str, ...], tasks: tuple[Task, ...]) -> tuple[str, .
     return names
 
 
-def _sizes(sizes: tuple[Size, ...], tasks: list[str]) -> tuple[Size, ...]:
+def _sizes(sizes: Sequence[Size | Literal["full"]], tasks: list[str]) -> tuple[Size, ...]:
     """Sizes for all tasks, or one mapping with a size for each."""
     for size in sizes:
         if isinstance(size, Mapping):
@@ -241,7 +242,7 @@ def _sizes(sizes: tuple[Size, ...], tasks: list[str]) -> tuple[Size, ...]:
             missing = sorted(set(tasks) - set(size))
             if missing:
                 raise SuiteError(f"sizes by task: missing {', '.join(missing)}")
-    return sizes
+    return tuple(None if isinstance(size, str) else size for size in sizes)
 
 
 def _of_tasks(by_task: dict[str, Said], tasks: list[str], where: str) -> dict[str, Said]:

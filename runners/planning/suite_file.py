@@ -20,7 +20,7 @@ from amix.specs.protocol import Protocol, Tuning
 from amix.specs.recipe import Recipe
 from amix.specs.spec_model import Count, OneOrMore, SpecModel, refuse_repeated, safe_name, shown
 from amix.specs.suggestions import nearest
-from runners.planning.seeds import Seeds
+from runners.planning.seeds import SeedDesign, Seeds, design_of
 
 PAPER, TUNED = "paper", "tuned"
 
@@ -152,7 +152,7 @@ class SuiteFile(SpecModel):
         mixed = [size for size in sizes if isinstance(size, dict)]
         if mixed and len(sizes) > 1:
             raise ValueError(f"a whole number is needed where several sizes stand, found {shown(mixed[0])}")
-        return tuple(None if size == "full" else size for size in sizes)
+        return sizes
 
     @field_validator("hyperparameters")
     @classmethod
@@ -163,12 +163,18 @@ class SuiteFile(SpecModel):
 
     @model_validator(mode="after")
     def _seeds_that_are_there(self) -> Self:
-        check_added(self.exploratory_seeds, self.seeds.seeds, "exploratory_seeds")
+        seeds = self.design.seeds
+        check_added(self.exploratory_seeds, seeds, "exploratory_seeds")
         try:
-            self.protocol.fitting(len(self.seeds.seeds))
+            self.protocol.fitting(len(seeds))
         except ValueError as error:
             raise ValueError(f"protocol: {error}") from error
         return self
+
+    @property
+    def design(self) -> SeedDesign:
+        """The seeds, and those of each source of randomness."""
+        return design_of(self.seeds)
 
 
 def check_added(added: tuple[int, ...], seeds: tuple[int, ...], where: str) -> None:
