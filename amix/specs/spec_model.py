@@ -4,8 +4,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 from amix.specs.suggestions import nearest
 
@@ -43,9 +51,19 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+class _OrOne:
+    """Says in the JSON schema of a list that one of its values may stand alone."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        several = handler(schema)
+        return {"anyOf": [several["items"], several]}
+
+
 ItemsOf = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 """A list in the file, a tuple here."""
-OneOrMore = Annotated[tuple[T, ...], Field(min_length=1), BeforeValidator(_as_tuple), BeforeValidator(as_list)]
+OneOrMore = Annotated[
+    tuple[T, ...], Field(min_length=1), BeforeValidator(_as_tuple), BeforeValidator(as_list), _OrOne()
+]
 """A list that is not empty, or one value alone."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

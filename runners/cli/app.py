@@ -15,7 +15,7 @@ from rich.text import Text
 
 from amix.specs.launch import processes
 from results.loading.layout import Layout
-from runners.cli import bench_commands, encoder_commands, list_commands, run_commands
+from runners.cli import bench_commands, encoder_commands, list_commands, run_commands, schema_command
 from runners.cli.options import (
     DryOption,
     GlueOption,
@@ -50,6 +50,7 @@ app = typer.Typer(
 )
 app.add_typer(run_commands.app)
 app.add_typer(list_commands.app)
+app.add_typer(schema_command.app)
 app.add_typer(encoder_commands.app, name="encoders")
 app.add_typer(bench_commands.app, name="bench")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias, Union
 
-from pydantic import AfterValidator, Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from amix.specs.seed_presets import PRESETS
 from amix.specs.seed_sources import REST, SOURCES, combined
@@ -25,7 +25,7 @@ class SeedDesign:
 class PresetSeeds(SpecModel):
     """A published list of seeds, or its first few."""
 
-    preset: str
+    preset: str = Field(json_schema_extra={"enum": list(PRESETS)})
     """Name of the list."""
     first: int | None = None
     """How many of it; all where nothing is said."""

@@ -10,16 +10,20 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     Tag,
+    TypeAdapter,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
-from amix.specs.encoders import EncoderEntry
+from amix.specs.encoders import ENCODERS, EncoderEntry
 from amix.specs.protocol import Protocol, Tuning
 from amix.specs.recipe import Recipe
 from amix.specs.spec_model import Count, OneOrMore, SpecModel, refuse_repeated, safe_name, shown
 from amix.specs.suggestions import nearest
+from amix.specs.tasks import TASKS
 from runners.planning.seeds import SeedDesign, Seeds, design_of
 
 PAPER, TUNED = "paper", "tuned"
@@ -49,12 +53,31 @@ def _changes(changes: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
+class _RecipeSchema:
+    """Says in the JSON schema which settings a recipe has."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        properties = TypeAdapter(Recipe).json_schema()["properties"]
+        return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
+
+
+class _RowsSchema:
+    """Says in the JSON schema that rows are a mapping, a list or one name."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        by_label = handler(schema)
+        row = {"anyOf": [by_label["additionalProperties"], {"type": "null"}]}
+        by_label = {**by_label, "additionalProperties": row}
+        name = {"type": "string"}
+        return {"anyOf": [name, {"type": "array", "items": {"anyOf": [name, by_label]}, "minItems": 1}, by_label]}
+
+
 def _encoder_kind(content: Any) -> str:
     return "(description)" if isinstance(content, Mapping | EncoderEntry) else "(name)"
 
 
 Text = Annotated[str, AfterValidator(printable)]
-RecipeChanges = Annotated[dict[str, Any], BeforeValidator(_nothing), AfterValidator(_changes)]
+RecipeChanges = Annotated[dict[str, Any], BeforeValidator(_nothing), AfterValidator(_changes), _RecipeSchema()]
 AddedSeeds = Annotated[OneOrMore[int], AfterValidator(refuse_repeated)]
 SizeEntry = Annotated[
     Annotated[Count, Tag("(count)")]
@@ -101,6 +124,8 @@ def _rows(content: Any) -> Any:
     for label, _ in items:
         if not isinstance(label, str) or not label.strip():
             raise ValueError(f"labels are texts (a number, yes or no needs quotes), found {shown(label)}")
+        if not label.isprintable():
+            raise ValueError(f"labels are texts in one line without control characters, found {shown(label)}")
     refuse_repeated(tuple(label for label, _ in items))
     return {label: _nothing(settings) for label, settings in items}
 
@@ -114,9 +139,9 @@ class SuiteFile(SpecModel):
     """Head of its tables and its page."""
     note: Text = ""
     """What readers must know before they believe a number."""
-    encoder: EncoderField
+    encoder: Annotated[EncoderField, Field(examples=list(ENCODERS))]
     """Alias of an encoder, Hub id or folder; or the description of one."""
-    tasks: Annotated[OneOrMore[str], AfterValidator(refuse_repeated)]
+    tasks: Annotated[OneOrMore[str], AfterValidator(refuse_repeated), Field(examples=list(TASKS))]
     """Names of tasks, and YAML files that describe one's own."""
     sizes: Annotated[OneOrMore[SizeEntry], AfterValidator(refuse_repeated)] = (None,)
     """Numbers of training examples, or `full`; or one mapping with a number for each task."""
@@ -124,7 +149,7 @@ class SuiteFile(SpecModel):
     """A list, a preset, or a list for each source of randomness."""
     exploratory_seeds: AddedSeeds = Field(default=(), validate_default=False)
     """Those of the seeds that were added after scores had been looked at."""
-    methods: Annotated[dict[str, RowEntry], Field(min_length=1), BeforeValidator(_rows)]
+    methods: Annotated[dict[str, RowEntry], Field(min_length=1), BeforeValidator(_rows), _RowsSchema()]
     """The rows: names of methods, or labels with settings. `all` stands for one row per method of the project."""
     protocol: Annotated[Protocol, BeforeValidator(_nothing)] = Protocol()
     """Decisions made before looking; the reference is the first row where nothing is said."""

@@ -14,12 +14,16 @@ from amix.specs.store import Store
 from amix.training.registry import find_method, methods
 from amix.training.settings import full_settings
 from helpers.toy_suite import write_suite
+from results.loading.archive import stored_records
 from results.loading.layout import Layout
 from results.loading.wording import size_words
+from runners.planning.chosen import chosen_plan
 from runners.planning.overrides import with_choices
 from runners.planning.plan import SuitePlan, make_plan
 from runners.planning.seeds import chosen_seeds
 from runners.planning.suite import SuiteError, find_suite, method_rows, read_suite, suite_names
+from runners.sweeping import state
+from runners.sweeping.jobs import Outcome
 from runners.sweeping.state import SweepState
 from runners.sweeping.todo import SECONDS_PER_WEIGHT, todo
 
@@ -251,3 +255,49 @@ def test_the_expected_time_follows_the_runs_that_finished(tmp_path: Path) -> Non
     same_row = [run for run in measured.runs if run.label == first.label and run.spec.n_train == 48]
     assert measured.expected[same_row[0].spec.key] == pytest.approx(100 * same_row[0].work / first.work)
     assert measured.seconds(2) == pytest.approx(sum(measured.expected.values()) / 2)
+
+
+def test_a_plan_says_what_was_declared_and_added_and_nothing_where_nothing_was(tmp_path: Path) -> None:
+    plain = json.loads(plan_of(tmp_path).run_plan.as_json())
+    assert {"tuning", "out_of_domain", "exploratory_seeds"}.isdisjoint(plain)
+    assert list(plain["protocol"]) == ["reference", "focus", "alpha", "selection", "margin", "split"]
+    path = write_suite(tmp_path, "minilm-l3", methods="vanilla, {mixout: {exploratory: true}}")
+    more = "exploratory_seeds: [2]\nprotocol: {looks: [1, 2], endpoints: [score, log_loss]}\n"
+    path.write_text(path.read_text() + more)
+    plan = make_plan(read_suite(path)).run_plan
+    assert (plan.protocol.looks, plan.protocol.endpoints) == ((1, 2), ("score", "log_loss"))
+    assert plan.exploratory_seeds == (2,)
+    assert [row.exploratory for row in plan.methods] == [False, True]
+    assert read_plan(json.loads(plan.as_json()), "tiny") == plan
+
+
+@pytest.mark.parametrize(
+    ("methods", "seeds"), [("", ""), ("mixout", ""), ("topk_layers,r3f", "2"), ("+r3f", "2,7"), ("", "7")]
+)
+def test_a_part_of_a_plan_is_the_plan_of_that_part(tmp_path: Path, methods: str, seeds: str) -> None:
+    suite = read_suite(write_suite(tmp_path, "minilm-l3", sizes="24, 48"))
+    chosen = chosen_plan(suite, methods, seeds)
+    assert chosen.part == make_plan(with_choices(suite, methods, seeds))
+    everything = chosen.with_recorded({run.spec.key for run in chosen.whole.runs})
+    assert {run.spec.key for run in everything.runs} == {run.spec.key for run in chosen.whole.runs}
+    shown = chosen.with_recorded(set())
+    assert {run.spec.key for run in shown.runs} == {run.spec.key for run in chosen.part.runs}
+
+
+def test_records_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, layout = plan_of(tmp_path), Layout(tmp_path)
+    put(plan, layout, 0, "ok", 1.0)
+    put(plan, layout, 1, "oom", 1.0)
+    reads = []
+
+    def counted(suite: str, layout: Layout) -> object:
+        reads.append(suite)
+        return stored_records(suite, layout)
+
+    monkeypatch.setattr(state, "stored_records", counted)
+    found = SweepState.read(plan, layout)
+    outcomes = {plan.runs[1].spec.key: Outcome("ok"), plan.runs[2].spec.key: Outcome("oom")}
+    assert found.count_done(outcomes) == 2
+    assert found.statuses(outcomes) == {"ok": 2, "oom": 1, "missing": len(plan.runs) - 3}
+    assert found.recorded == {plan.runs[0].spec.key, plan.runs[1].spec.key}
+    assert reads == ["tiny"]
