@@ -77,7 +77,8 @@ def save(drawing: Drawing, name: str, folder: Path, formats: Sequence[str] = FOR
         buffer = io.BytesIO()
         drawing.figure.savefig(buffer, format=path.suffix[1:], metadata=METADATA[path.suffix[1:]])
         write_atomically(path, buffer.getvalue())
-    files[-1].write_text(drawing.data.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    data = drawing.data.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    files[-1].write_text(data, encoding="utf-8")
     return files
 
 

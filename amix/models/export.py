@@ -61,7 +61,8 @@ def save(model: nn.Module, tokenizer: Any, task: Task, folder: Path) -> None:
     loading = _save_extended(model, task, folder) if isinstance(model, Extended) else _save_plain(model, task, folder)
     tokenizer.save_pretrained(folder)
     labels = ", ".join(task.labels) if task.labels else "a number"
-    (folder / "README.md").write_text(CARD.format(title=task.title, labels=labels, loading=loading))
+    card = CARD.format(title=task.title, labels=labels, loading=loading)
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def _save_plain(model: PreTrainedModel, task: Task, folder: Path) -> str:

@@ -35,7 +35,7 @@ def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
     """A strict check per field; none for a class whose annotations cannot be looked up."""
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
-    except NameError:
+    except (NameError, AttributeError, TypeError):
         return {}
     return {name: _adapter(hint) for name, hint in hints.items() if typing.get_origin(hint) is not typing.ClassVar}
 

@@ -23,7 +23,7 @@ def markers(suite: str) -> tuple[str, str]:
 
 def fills(readme: Path, suite: str) -> bool:
     """Whether the README has a place for this suite."""
-    return all(marker in readme.read_text() for marker in markers(suite)) if readme.exists() else False
+    return all(marker in readme.read_text(encoding="utf-8") for marker in markers(suite)) if readme.exists() else False
 
 
 def refresh(readme: Path, suite: str, layout: Layout) -> bool:
@@ -37,12 +37,12 @@ def refresh(readme: Path, suite: str, layout: Layout) -> bool:
 def put(readme: Path, name: str, content: str) -> bool:
     """Put content between the markers of this name, which must be there; returns whether that changed the file."""
     opening, closing = markers(name)
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     before, _, rest = text.partition(opening)
     after = rest.partition(closing)[2]
     renewed = f"{before}{opening}\n{content}\n\n{closing}{after}"
     if renewed != text:
-        readme.write_text(renewed)
+        readme.write_text(renewed, encoding="utf-8")
     return renewed != text
 
 
@@ -73,5 +73,5 @@ def part(results: Results, layout: Layout, folder: Path) -> str:
 def _captions(figures: Path) -> dict[str, str]:
     """Title and caption of the figures that were made, by name."""
     made = figures / MANIFEST
-    found = json.loads(made.read_text())["figures"] if made.exists() else []
+    found = json.loads(made.read_text(encoding="utf-8"))["figures"] if made.exists() else []
     return {one["name"]: f"{one['title']}. {one['caption']}" for one in found}

@@ -62,8 +62,8 @@ def main() -> None:
     torch.set_num_threads(1)
     measured = table()
     readme = FOLDER / "README.md"
-    before, _, rest = readme.read_text().partition(START)
-    readme.write_text(f"{before}{START}\n{measured}\n{END}{rest.partition(END)[2]}")
+    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
+    readme.write_text(f"{before}{START}\n{measured}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
     print(measured)
 
 

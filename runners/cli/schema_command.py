@@ -22,12 +22,13 @@ def schema(
     kind: Annotated[Kind, typer.Argument(help="suite, task or tuned (settings that tune has chosen).")] = Kind.SUITE,
 ) -> None:
     """Print the JSON schema of a suite's file, a task's or one of tuned settings, for an editor that completes YAML."""
+    from amix.specs.spec_model import SpecModel
     from amix.specs.tasks import TaskFile
     from runners.planning.suite_file import SuiteFile
     from runners.planning.tuned_settings import TunedFile
 
-    model = {Kind.SUITE: SuiteFile, Kind.TASK: TaskFile, Kind.TUNED: TunedFile}[kind]
-    content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
+    models: dict[Kind, type[SpecModel]] = {Kind.SUITE: SuiteFile, Kind.TASK: TaskFile, Kind.TUNED: TunedFile}
+    content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **models[kind].model_json_schema()}
     if kind is Kind.SUITE:  # A file's own name stands in for it.
         content["required"] = [name for name in content["required"] if name != "name"]
     # A value that fits two forms, such as {preset: agwm}, is no mistake.
