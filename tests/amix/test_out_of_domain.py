@@ -146,7 +146,7 @@ def test_a_suite_that_asks_for_sets_has_the_keys_that_it_had(encoder: Path, tmp_
     before = make_plan(read_suite(suite_file(tmp_path, encoder, "")))
     after = make_plan(read_suite(suite_file(tmp_path, encoder, "out_of_domain: [snli, scitail]\n")))
     assert [run.spec.key for run in before.runs] == [run.spec.key for run in after.runs]
-    assert OUT_OF_DOMAIN not in before.as_dict("")
+    assert before.run_plan.out_of_domain == ()
     assert [one.name for one in after.run_plan.out_of_domain] == ["snli", "scitail"]
     with pytest.raises(SuiteError, match="no task of this suite is scored on paws_qqp; it is for qqp"):
         read_suite(suite_file(tmp_path, encoder, "out_of_domain: [paws_qqp]\n"))

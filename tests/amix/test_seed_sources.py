@@ -13,6 +13,7 @@ from torch import nn
 
 import amix.data.encoded
 import amix.runs.execute
+import amix.training.fit
 import amix.training.loop
 from amix import random_streams
 from amix.data.encoded import Batch
@@ -98,7 +99,7 @@ def streams(one: RunSpec, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> dic
 
     with monkeypatch.context() as patched:
         patched.setattr(amix.runs.execute, "load_model", noting_load)
-        patched.setattr(amix.training.loop, "training_batches", noting_batches)
+        patched.setattr(amix.training.fit, "training_batches", noting_batches)
         patched.setattr(amix.training.loop, "seed_dropout", noting_dropout)
         patched.setattr("baselines.subnetwork.childtuning.seed_dropout", noting_dropout)
         patched.setattr(random_streams, "derive", noting_derive)
