@@ -204,7 +204,8 @@ def _sweep(
         with progress:
             carry_out(work.runs, worker, worker.abandon, worker.store, count, progress)
     except KeyboardInterrupt:
-        done = state.count_done(progress.outcomes)
+        # A run under way may have left its record without its worker having said so.
+        done = state.count_done(progress.outcomes) + sum(map(store.finished, progress.current))
         console.print(f"\nStopped: {done} of {len(plan.runs)} runs are done. Go on with:")
         console.print(f"  {typed_command()}", soft_wrap=True)
         _leave_at_once()
