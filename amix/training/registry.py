@@ -1,6 +1,5 @@
 """Which methods there are: registering, finding, and loading them from files outside the project."""
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -11,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
+from amix.specs.suggestions import nearest
 from amix.training.method import Method, MethodError
 
 RegisteredMethod = TypeVar("RegisteredMethod", bound=type[Method])
@@ -82,9 +82,7 @@ def find_method(name: str) -> type[Method]:
     known = _METHODS if name in _METHODS else methods()
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
-    raise MethodError(f"unknown method '{name}'; {hint}")
+    raise MethodError(f"unknown method '{name}'; {nearest(name, known)}")
 
 
 def load_external(reference: str) -> type[Method]:

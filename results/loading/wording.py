@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from amix.specs.run_plan import FULL, Plan
+from amix.specs.run_plan import FULL, RunPlan
 
 METRICS = {
     "matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson",
@@ -54,7 +54,7 @@ def size_words(size: str) -> str:
     return f"N = {smallest} {f'to {largest} ' if largest else ''}training examples"
 
 
-def titles(plan: Plan) -> str:
+def titles(plan: RunPlan) -> str:
     """The tasks' titles in a row."""
     return ", ".join(task.title for task in plan.tasks.values())
 

@@ -26,7 +26,7 @@ from runners.cli import app
 from runners.cli.progress import Remaining, duration
 from runners.planning.suite import SuiteError, suite_names
 from runners.sweeping import interrupts
-from runners.sweeping.state import Todo
+from runners.sweeping.todo import Todo
 
 ROOT = Path(__file__).parents[2]
 VERBS = (
