@@ -103,8 +103,11 @@ def tune(
     shown = do_sweep(plan, layout, glue, workers, retry_failed)
     make_everything(plan.suite.name, layout)
     (size,) = (results := load(plan.suite.name, layout)).plan.sizes
-    path = write(shown.suite, choices(results, size), layout)
-    console.print(f"settings: {path}", soft_wrap=True)
-    if out is not None:
-        console.print(f"a suite takes them with 'hyperparameters: {path}'", soft_wrap=True)
+    if chosen := choices(results, size):
+        path = write(shown.suite, chosen, layout)
+        console.print(f"settings: {path}", soft_wrap=True)
+        if out is not None:
+            console.print(f"a suite takes them with 'hyperparameters: {path}'", soft_wrap=True)
+    else:
+        console.print("settings: none, because of every method some runs have no score")
     leave_if_runs_failed(shown, layout)

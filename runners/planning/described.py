@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from amix.specs.encoder_files import public_name
 from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import find_set
 from amix.specs.run_plan import PlannedRow, PlannedRun, PlannedSet, PlannedTask, RunPlan, size_name
 from amix.specs.seed_sources import SOURCES, Seeds
+from amix.specs.spec_model import problem
 from amix.specs.tasks import OFFICIAL_ROWS, Task
 from amix.training.method import Method
 from runners.planning.job import Job
-from runners.planning.suite import Row, Suite
+from runners.planning.suite import Row, Suite, SuiteError
 
 EMBEDDED_NOTE = "embedded tasks: for trying the suite, not evidence"
 SHARED_SEEDS_NOTE = (
@@ -21,7 +24,11 @@ SHARED_SEEDS_NOTE = (
 
 
 def described(suite: Suite, methods: Sequence[type[Method]], runs: Sequence[Job]) -> RunPlan:
-    """The plan of these runs; methods are the classes behind the suite's rows."""
+    """The plan of these runs; methods are the classes behind the suite's rows.
+
+    Raises:
+        SuiteError: a method from outside the project that says of itself what tables cannot hold.
+    """
     seeds = set(suite.seeds)
     by_task = next((size for size in suite.sizes if isinstance(size, dict)), None)
     return RunPlan(
@@ -87,16 +94,19 @@ def _set(name: str, suite: Suite) -> PlannedSet:
 
 
 def _row(row: Row, method: type[Method], seeds: set[int]) -> PlannedRow:
-    return PlannedRow(
-        label=row.label,
-        method=method.name,
-        paper=method.paper,
-        year=method.year,
-        kind=method.kind,
-        passes=method.passes,
-        exploratory=row.exploratory,
-        exploratory_seeds=tuple(seed for seed in row.exploratory_seeds if seed in seeds),
-    )
+    try:
+        return PlannedRow(
+            label=row.label,
+            method=method.name,
+            paper=method.paper,
+            year=method.year,
+            kind=method.kind,
+            passes=method.passes,
+            exploratory=row.exploratory,
+            exploratory_seeds=tuple(seed for seed in row.exploratory_seeds if seed in seeds),
+        )
+    except ValidationError as error:  # A method from outside the project can say anything of itself.
+        raise SuiteError(f"methods: {row.label}: the class {method.__name__} says {problem(error)}") from error
 
 
 def _run(run: Job, size: str) -> PlannedRun:

@@ -97,7 +97,8 @@ def suite_names() -> list[str]:
 def find_suite(name: str) -> Suite:
     """The suite of this name, or the one in this file.
 
-    Errors: SuiteError with the nearest names when there is neither.
+    Raises:
+        SuiteError: there is neither; the message gives the nearest names.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):

@@ -213,7 +213,7 @@ def test_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
         ({"sizes": 5}, "sizes: a list is needed, found 5"),
         ({"runs": [5]}, "runs: expected 'name: value' pairs"),
         ({"run": []}, "unknown field 'run'; did you mean runs"),
-        ({"protocol": {"reference": "vanilla", "looks": [3, 2]}}, "protocol: looks: numbers of seeds that grow"),
+        ({"protocol": {"reference": "vanilla", "looks": [3, 2]}}, "protocol: looks: rising numbers of seeds"),
         ({"protocol": {"reference": "adam"}}, "the reference 'adam' is none of vanilla, agwm"),
     ],
 )

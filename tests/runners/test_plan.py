@@ -212,6 +212,24 @@ def test_a_method_from_outside_is_planned_under_its_files_hash(tmp_path: Path, m
     assert str(tmp_path) not in plan.run_plan.as_json(), "no path of this machine enters a plan"
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("paper = None", "paper: a text is needed .*, found None"),
+        ("year = '2020'", "year: a whole number is needed, found '2020'"),
+    ],
+)
+def test_a_method_from_outside_that_describes_itself_wrongly_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str
+) -> None:
+    monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))
+    file = tmp_path / "mine.py"
+    file.write_text(f"{OWN_METHOD.rstrip()}\n    {said}\n")
+    plan = make_plan(with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), f"{file}:Mine"))
+    with pytest.raises(SuiteError, match=f"methods: mine: the class Mine says {message}"):
+        plan.write(Layout(tmp_path), "")
+
+
 def test_a_task_of_ones_own_is_found_beside_the_suite(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: [no, yes]}")
     for name in ("a.csv", "b.csv"):

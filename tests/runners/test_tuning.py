@@ -292,7 +292,9 @@ def call(*arguments: str | Path) -> str:
     return result.output
 
 
-def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(tmp_path: Path) -> None:
+def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder = save_encoder(tmp_path / "tiny-bert")
     suite = tuning_suite(tmp_path, encoder, tasks="mini-cola", methods="vanilla, mixout", epochs=1)
     out = tmp_path / "out"
@@ -331,3 +333,8 @@ def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(tmp_path
     specs = {run.label: run.spec for run in make_plan(read_suite(reported)).runs}
     assert specs["mixout"].method_config["p"] == entries["mixout"].settings["p"]
     assert specs["mixout"].training["lr"] == entries["mixout"].training["lr"]
+
+    monkeypatch.setattr("results.analysis.tuning.choices", lambda *_: {})
+    file.unlink()
+    assert "settings: none" in call(*tune)
+    assert not file.exists(), "a file of no settings cannot be read"
