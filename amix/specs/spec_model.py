@@ -142,7 +142,7 @@ def _said(one: ErrorDetails) -> str:
     if kind == "value_error":
         return " ".join(str(context["error"]).split())
     if kind == "literal_error":
-        known = re.findall(r"'([^']+)'", context["expected"])
+        known = filter(None, re.findall(r"'([^']*)'", context["expected"]))  # An empty text is no name to propose.
         return f"unknown {shown(value)}; {nearest(value, known)}"
     if kind == "too_short":
         return (

@@ -143,7 +143,9 @@ def _job(
         seed_sources=suite.seed_sources.get(seed, {}),
     )
     if recipe.class_weights and task.regression:
-        raise SuiteError(f"training: class_weights needs classes, and the label of task {task.name} is a number")
+        raise SuiteError(
+            f"suite {suite.name}, training: class_weights needs classes, and the label of task {task.name} is a number"
+        )
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
     passes = method(method.Config(**settings)).relative_passes(examples, recipe)
     tested = OFFICIAL_ROWS[task.name][1] if task.name in OFFICIAL_ROWS else EXAMPLES_OF_A_TEST_SPLIT

@@ -168,7 +168,8 @@ class SuiteFile(SpecModel):
     """Further sets that finished models are scored on."""
     hyperparameters: str = PAPER
     """`paper`, `tuned`, or a file of tuned settings beside this one."""
-    tuning: Tuning | None = None
+    # An empty field must not turn a suite that chooses into one that reports.
+    tuning: Annotated[Tuning | None, BeforeValidator(_nothing)] = None
     """The suite chooses settings and reports nothing."""
     footnotes: Annotated[dict[str, Text], BeforeValidator(_nothing)] = {}
     """What a reader must know of a task."""

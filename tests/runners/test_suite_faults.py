@@ -49,6 +49,8 @@ RECIPES: list[tuple[Any, str]] = [
     ({"betas": [0.9, 1]}, "training: betas: a number below 1"),
     ({"warmup_ratio": 1}, "training: warmup_ratio: a number below 1"),
     ({"processes": 1.5}, f"training: processes: {WHOLE}, found 1.5"),
+    ({"class_weights": "balancd"}, "training: class_weights: unknown 'balancd'; did you mean balanced?"),
+    ({"class_weights": None}, "training: class_weights: unknown None; known: balanced"),
 ]
 METHODS: list[tuple[Any, str]] = [
     ({}, "methods: at least one is needed"),
@@ -103,6 +105,7 @@ OTHERS: list[tuple[str, Any, str]] = [
     ("exploratory_seeds", [3], "exploratory_seeds: 3 is none of the seeds; they are 1, 2"),
     ("subset", None, "subset: unknown None; known: uniform, stratified"),
     ("tuning", 5, f"tuning: {PAIRS}"),
+    ("tuning", None, "tuning: missing budget"),
     ("tuning", {"budget": 1.5}, f"tuning: budget: {WHOLE}"),
     ("reuse", [], "reuse: at least one"),
     ("footnotes", ["a"], f"footnotes: {PAIRS}"),
