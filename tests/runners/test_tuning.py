@@ -328,13 +328,15 @@ def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(
     shutil.rmtree(store.folder)
     assert "0 to do" in call(*tune, "--dry-run")
 
+    file.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr("results.analysis.tuning.choices", lambda *_: {})
+        assert "settings: none" in call(*tune)
+    assert not file.exists(), "a file of no settings cannot be read"
+    file.write_text(written)
+
     reported = write_suite(tmp_path, encoder, tasks="mini-cola", methods="vanilla, mixout", epochs=1)
     reported.write_text(reported.read_text() + f"hyperparameters: {file}\n")
     specs = {run.label: run.spec for run in make_plan(read_suite(reported)).runs}
     assert specs["mixout"].method_config["p"] == entries["mixout"].settings["p"]
     assert specs["mixout"].training["lr"] == entries["mixout"].training["lr"]
-
-    monkeypatch.setattr("results.analysis.tuning.choices", lambda *_: {})
-    file.unlink()
-    assert "settings: none" in call(*tune)
-    assert not file.exists(), "a file of no settings cannot be read"
