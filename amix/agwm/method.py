@@ -19,6 +19,8 @@ from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
 from amix.training.weight_averaging import RunningMean, kept_weights, put_back
 
@@ -46,7 +48,7 @@ class AGWMConfig(SearchConfig):
 
 
 @register
-class AGWM(Method):
+class AGWM(MultiStageMethod):
     """The method as intended: K searches on random 80/20 splits, average of all weights, finetuning.
 
     Search of a split: per iteration one step of the task weights on a batch of the 80 %, and one step of the
@@ -69,36 +71,39 @@ class AGWM(Method):
     """
 
     name = "agwm"
-    paper = PAPER
-    year = 2024
-    kind = "weight mixing"
+    info = MethodInfo(
+        paper=PAPER,
+        year=2024,
+        kind="weight mixing",
+        parity="departs: mends the released code, which agwm_official repeats; description and exact derivatives "
+        "matched",
+        cases=("agwm_layer_*", "agwm_intended_*", "agwm_exact_*"),
+        passes=4.0,
+        null={"splits": 0},
+        toy_settings={"splits": 2},
+    )
     Config: ClassVar[type] = AGWMConfig
-    null = {"splits": 0}
-    passes = 4.0
-    parity = "departs: mends the released code, which agwm_official repeats; description and exact derivatives matched"
-    cases: ClassVar[tuple[str, ...]] = ("agwm_layer_*", "agwm_intended_*", "agwm_exact_*")
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Search every split, average, finetune."""
         config: AGWMConfig = self.config
         start = kept_weights(model, fit.pretrained)
-        parts_fit = replace(fit, pretrained=start)
         mean = RunningMean()
-        for number in range(self.parts()):
-            mean.add(parts_fit.part(self, model, number))
+        for weights in self.stage_weights(model, replace(fit, pretrained=start)):
+            mean.add(weights)
             put_back(model, start)
         mixup = self.mixup(model, start)
         if mean.count:
             mean.write(self.averaged(mixup))
         mixup.write()
-        del start, parts_fit, mean
+        del start, mean
         return train(Mixed(config, mixup), model, fit) if config.finetune else model
 
-    def parts(self) -> int:
+    def stages(self) -> int:
         """The splits."""
         return int(self.config.splits)
 
-    def part(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
+    def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
         """The search of one split, from a new draw of the attention (the head is the same for all splits)."""
         config: AGWMConfig = self.config
         mixup = self.mixup(model, fit.pretrained)

@@ -15,7 +15,7 @@ class Context:
     dev_only leaves the test split unscored, as tuning must. selection: `last`, or `best_dev` to score test split and
     out-of-domain sets a second time, with the weights of the epoch best on dev. out_of_domain names the sets that the
     finished model is scored on where they are for its task; their files lie in out_of_domain_folder. executor:
-    processes that do the parts of a method that need nothing of each other (Method.parts), e.g.
+    processes that do the independent stages of a method (MultiStageMethod.stages), e.g.
     concurrent.futures.ProcessPoolExecutor(5); same scores, in less time, with the memory of one run for each process.
     """
 

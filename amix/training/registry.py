@@ -1,5 +1,6 @@
 """Which methods there are: registering, finding, and loading them from files outside the project."""
 
+import dataclasses
 import difflib
 import hashlib
 import importlib
@@ -8,15 +9,21 @@ import inspect
 import pkgutil
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from amix.training.method import Method, MethodError
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 
 RegisteredMethod = TypeVar("RegisteredMethod", bound=type[Method])
 
 _METHODS: dict[str, type[Method]] = {}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_IN_INFO = tuple(field.name for field in dataclasses.fields(MethodInfo))
+_OF_STAGES = ("run", "stages", "run_stage")
+"""What the loop never calls on a method of one stage."""
 
 
 def register(method: RegisteredMethod) -> RegisteredMethod:
@@ -35,8 +42,16 @@ def register(method: RegisteredMethod) -> RegisteredMethod:
 
 
 def _contract_problems(method: type[Method]) -> list[str]:
-    problems = [f"has no {name}" for name in ("name", "paper", "year", "kind") if not hasattr(method, name)]
-    if not problems and not _NAME.fullmatch(method.name):
+    problems = [f"has no {name}" for name in ("name", "info") if not hasattr(method, name)]
+    if misplaced := [name for name in _IN_INFO if hasattr(method, name)]:
+        given = ", ".join(f"{name}=..." for name in misplaced)
+        problems.append(f"{', '.join(misplaced)} belong into its info: write info = MethodInfo({given})")
+    elif hasattr(method, "info"):
+        problems += _info_problems(method)
+    overridden = [name for name in _OF_STAGES if hasattr(method, name)]
+    if overridden and not issubclass(method, MultiStageMethod):
+        problems.append(f"has {', '.join(overridden)}: derive it from amix.training.multi_stage.MultiStageMethod")
+    if hasattr(method, "name") and not _NAME.fullmatch(method.name):
         problems.append(f"the name '{method.name}' is not lower_case_with_underscores")
     if not (method.__doc__ or "").strip() or method.__doc__ == Method.__doc__:
         problems.append("has no docstring")
@@ -44,6 +59,17 @@ def _contract_problems(method: type[Method]) -> list[str]:
     if parameters is None or not parameters.frozen:
         problems.append("Config is not a frozen dataclass")
     return problems
+
+
+def _info_problems(method: type[Method]) -> Iterator[str]:
+    info = method.info
+    if not isinstance(info, MethodInfo):
+        yield "its info is no MethodInfo"
+    elif dataclasses.is_dataclass(method.Config):
+        known = {field.name for field in dataclasses.fields(method.Config)}
+        for name, settings in (("null", info.null or {}), ("grid", info.grid), ("toy_settings", info.toy_settings)):
+            if unknown := sorted(set(settings) - known):
+                yield f"info.{name}: Config has no {', '.join(unknown)}"
 
 
 def methods() -> dict[str, type[Method]]:
@@ -66,7 +92,7 @@ def _import_file_named(name: str) -> None:
 def built_in_methods() -> dict[str, type[Method]]:
     """The project's own registered methods, families together, in the order of their years."""
     own = [method for method in methods().values() if method.__module__.split(".")[0] in ("amix", "baselines")]
-    return {method.name: method for method in sorted(own, key=lambda one: (one.kind, one.year, one.name))}
+    return {method.name: method for method in sorted(own, key=lambda one: (one.info.kind, one.info.year, one.name))}
 
 
 def find_method(name: str) -> type[Method]:

@@ -116,7 +116,7 @@ def make_plan(suite: Suite) -> Plan:
         for size in suite.sizes
         for seed in suite.seeds
         for row, method, configuration, recipe in zip(suite.methods, methods, settings, recipes, strict=True)
-        if (method.regression or not task.regression) and (not row.seeds or seed in row.seeds)
+        if (method.info.regression or not task.regression) and (not row.seeds or seed in row.seeds)
     )
     _refuse_same_runs(runs)
     return Plan(suite, runs, methods)
@@ -258,9 +258,9 @@ def _row_entry(row: Row, method: type[Method], suite: Suite) -> dict[str, Any]:
     return {
         "label": row.label,
         "method": method.name,
-        "paper": method.paper,
-        "year": method.year,
-        "kind": method.kind,
-        "passes": method.passes,
+        "paper": method.info.paper,
+        "year": method.info.year,
+        "kind": method.info.kind,
+        "passes": method.info.passes,
         **added,
     }

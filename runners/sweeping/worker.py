@@ -24,7 +24,7 @@ class Performer:
 
     glue, out_of_domain_folder, encoder and task_files say where data and model lie on this machine; external names
     methods from outside the project; out_of_domain names further sets to be scored; selection is the protocol's rule,
-    by which test scores are made; export is a folder for the finished model; executor does a run's parts in other
+    by which test scores are made; export is a folder for the finished model; executor does a run's stages in other
     processes (a Performer that has one stays in this process). None of them is part of a run's key.
     """
 
