@@ -62,7 +62,7 @@ def _contract_problems(method: type[Method]) -> list[str]:
 
 
 def _info_problems(method: type[Method]) -> Iterator[str]:
-    info = method.info
+    info: object = method.info
     if not isinstance(info, MethodInfo):
         yield "its info is no MethodInfo"
     elif dataclasses.is_dataclass(method.Config):

@@ -21,6 +21,7 @@ from amix.training.evaluation import predict
 from amix.training.fit import Fit
 from amix.training.loop import start, train
 from amix.training.method import Method, MethodError
+from amix.training.multi_stage import finetune
 from amix.training.registry import find_method
 from amix.training.settings import make_config
 
@@ -58,7 +59,7 @@ def finetuned(name: str, **settings: Any) -> tuple[nn.Module, Fit]:
     cls = find_method(name)
     method, fit, model = cls(make_config(cls, settings)), new_fit(), new_model()
     fit.cost.watch(model)
-    model = method.run(method.prepare(model, fit), fit)
+    model = finetune(method, method.prepare(model, fit), fit)
     return method.export(model, fit), fit
 
 
@@ -245,11 +246,11 @@ def test_what_is_averaged_over_the_splits(average: str) -> None:
     cls, start = find_method("agwm"), new_model()
     method = cls(make_config(cls, settings))
     pretrained = {name: p.detach().clone() for name, p in start.named_parameters()}
-    parts = []
+    stages = []
     for number in range(2):
-        left = method.part(new_model(), replace(new_fit(), pretrained=pretrained), number)
-        parts.append({name: tensor.detach().clone() for name, tensor in left.items()})
-    means = {name: (parts[0][name] + parts[1][name]) / 2 for name in parts[0]}
+        left = method.run_stage(new_model(), replace(new_fit(), pretrained=pretrained), number)
+        stages.append({name: tensor.detach().clone() for name, tensor in left.items()})
+    means = {name: (stages[0][name] + stages[1][name]) / 2 for name in stages[0]}
     expected = WeightMixup(start, pretrained)
     with torch.no_grad():
         for name, tensor in {**expected.lower, **expected.named_attention()}.items():

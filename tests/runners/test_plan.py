@@ -25,6 +25,7 @@ from runners.sweeping.state import SECONDS_PER_WEIGHT, known_runs, todo
 MAIN_SUITES = ("quick", "lowres-cpu", "lowres-gpu")
 OWN_METHOD = '''
 from amix.training.method import Method
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -32,7 +33,8 @@ from amix.training.registry import register
 class Mine(Method):
     """Plain finetuning under another name."""
 
-    name, paper, year, kind = "mine", "nobody, 2026", 2026, "test"
+    name = "mine"
+    info = MethodInfo(paper="nobody, 2026", year=2026, kind="test")
 '''
 
 
