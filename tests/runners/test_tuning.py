@@ -304,7 +304,7 @@ def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(tmp_path
     found = entries["mixout"]["found"]
     assert (found["tried"], found["budget"], found["n_train"], found["seeds"]) == (3, 3, 24, [70001])
     assert found["tasks"] == ["mini-cola"]
-    assert entries["mixout"]["settings"]["p"] in find_method("mixout").grid["p"]
+    assert entries["mixout"]["settings"]["p"] in find_method("mixout").info.grid["p"]
     assert (out / "figures" / "tiny" / "expected-validation-n24.svg").exists()
     assert "Expected best" in (out / "tables" / "tiny" / "tuning-n24.md").read_text()
 
