@@ -9,16 +9,16 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from amix.agwm.released_code import AsRun
-from amix.agwm.search_rules import JointSearch, RandomWalk
-from amix.agwm.split_search import Mixed, Search, SearchConfig, split_fit
-from amix.data.encoded import Encoded
+from amix.agwm.mixed_training import Mixed
+from amix.agwm.search_rules import RULES
+from amix.agwm.split_search import FixedAttention, SearchConfig
+from amix.agwm.splits import split_fit
 from amix.mixup.weight_mixup import WeightMixup
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
-from amix.training.method import Method, MethodError, Model
+from amix.training.method import MethodError, Model
 from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
@@ -26,8 +26,6 @@ from amix.training.weight_averaging import RunningMean, kept_weights, put_back
 
 Average = Literal["all", "attention"]
 PAPER = "Somayajula et al., NAACL 2024, arXiv 2403.12918"
-PASSES = {"central": 4, "forward": 3, "exact": 4, "first_order": 2}
-"""Forward+backward passes of one bi-level iteration; exact counts its double backward as two."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,28 @@ class AGWMConfig(SearchConfig):
         super().__post_init__()
         if self.average not in get_args(Average):
             raise MethodError(f"average '{self.average}' is unknown; known: {', '.join(get_args(Average))}")
+        self.rule.check(self)
+
+    @property
+    def rule(self) -> type[FixedAttention]:
+        """How a split is trained."""
+        return RULES[self.attention]
+
+    def lower_count(self, n_train: int) -> int:
+        """How many examples train the task weights in a split."""
+        return self.rule.lower_count(super().lower_count(n_train), n_train)
+
+    def iterations(self, n_train: int, batch_size: int) -> int:
+        """Iterations of one split."""
+        return self.rule.iterations(self, self.lower_count(n_train), batch_size)
+
+    def passes(self, iterations: int) -> int:
+        """Forward+backward passes of so many iterations of the search."""
+        return self.rule.passes(self, iterations)
+
+    def mean_passes(self) -> float:
+        """Passes of an iteration, mean over one step of the attention and the iterations until the next."""
+        return self.passes(self.attention_every) / self.attention_every
 
 
 @register
@@ -78,7 +98,7 @@ class AGWM(MultiStageMethod):
         parity="departs: mends the released code, which agwm_official repeats; description and exact derivatives "
         "matched",
         cases=("agwm_layer_*", "agwm_intended_*", "agwm_exact_*"),
-        passes=4.0,
+        passes=AGWMConfig().mean_passes(),
         null={"splits": 0},
         toy_settings={"splits": 2},
     )
@@ -109,7 +129,7 @@ class AGWM(MultiStageMethod):
         mixup = self.mixup(model, fit.pretrained)
         search_fit, held_out = split_fit(config, fit, number)
         mixup.draw_attention(config.attention_std, tensor_generator(fit.seed, "attention", number))
-        train(stage_method(config, mixup, held_out), model, search_fit)
+        train(config.rule(config, mixup, held_out), model, search_fit)
         return self.averaged(mixup)
 
     def mixup(self, model: Model, pretrained: Mapping[str, Tensor]) -> WeightMixup:
@@ -127,27 +147,5 @@ class AGWM(MultiStageMethod):
         """Searches and finetuning together, against plain finetuning with the same recipe."""
         config: AGWMConfig = self.config
         plain = recipe.total_steps(n_train)
-        search = config.splits * search_passes(config, config.iterations(n_train, recipe.batch_size))
+        search = config.splits * config.passes(config.iterations(n_train, recipe.batch_size))
         return (search + plain * config.finetune) / plain
-
-
-def stage_method(config: SearchConfig, mixup: WeightMixup, held_out: Encoded) -> Method:
-    """The training rule of a split."""
-    if config.attention == "fixed":
-        return Mixed(config, mixup)
-    rules: dict[str, type[Search]] = {
-        "bilevel": Search,
-        "joint": JointSearch,
-        "random_walk": RandomWalk,
-        "as_run": AsRun,
-    }
-    return rules[config.attention](config, mixup, held_out)
-
-
-def search_passes(config: SearchConfig, iterations: int) -> int:
-    """Forward+backward passes of so many iterations of the search."""
-    if config.attention == "as_run":
-        return 5 * iterations
-    if config.attention != "bilevel":
-        return iterations
-    return iterations + (PASSES[config.estimator] - 1) * config.attention_steps(iterations)

@@ -34,7 +34,7 @@ class AGWMOfficial(AGWM):
         paper=f"{PAPER}; code at 7aa6a27 with betty 0.2.0",
         parity="matched: task weights and attention of whole searches, one of them in float32",
         cases=("agwm_trajectory*",),
-        passes=5.0,
+        passes=AsRunConfig().mean_passes(),
         toy_settings={"splits": 1},
     )
     Config: ClassVar[type] = AsRunConfig
@@ -67,5 +67,5 @@ class AGWMFast(AGWM):
         AGWM.info,
         parity="no official code; the code is agwm's",
         cases=(),
-        passes=1.5,
+        passes=FastConfig().mean_passes(),
     )

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from amix.agwm.split_search import SplitConfig, split_fit
+from amix.agwm.splits import SplitConfig, split_fit
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from amix.agwm.split_search import SplitConfig, endless_batches, full_precision_loss, split_fit
+from amix.agwm.diagnostics import PREFIX
+from amix.agwm.mixed_training import full_precision_loss
+from amix.agwm.splits import SplitConfig, endless_batches, split_fit
 from amix.data.encoded import Batch, Encoded
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import Hypergradient, HypergradientOptions
@@ -162,7 +164,7 @@ class TwoLevel(MultiStageMethod):
         start = {name: parameter.detach().clone() for name, parameter in levels.lower.items()}
         search_fit, held_out = split_fit(self.config.split(), fit, 0)
         train(Search(self, levels, held_out), model, search_fit)
-        fit.diagnostics["search/upper"] = [torch.cat([p.detach().flatten() for p in levels.attention]).cpu().numpy()]
+        fit.diagnostics[f"{PREFIX}upper"] = [torch.cat([p.detach().flatten() for p in levels.attention]).cpu().numpy()]
         if not self.config.retrain:
             return model
         self.begin_anew(model, levels, start)

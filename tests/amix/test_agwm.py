@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from amix.agwm.method import stage_method
-from amix.agwm.split_search import SearchConfig, split_positions
+from amix.agwm.method import AGWMConfig
+from amix.agwm.splits import SplitConfig, split_positions
 from amix.data.encoded import Encoded
 from amix.mixup.weight_mixup import WeightMixup
 from amix.specs.recipe import Recipe
@@ -89,7 +89,7 @@ def test_attention_fixed_at_one_is_the_soup(finetune: bool, rank: int) -> None:
 def test_one_split_without_attention_and_second_stage_is_plain_finetuning_on_it() -> None:
     mixed, _ = finetuned("agwm", attention="fixed", attention_std=0.0, splits=1, finetune=False)
     fit = new_fit()
-    lower, _ = split_positions(SearchConfig(), N_TRAIN, fit.seed, 0)
+    lower, _ = split_positions(SplitConfig(), N_TRAIN, fit.seed, 0)
     assert len(lower) == 32
     recipe = replace(fit.recipe, steps=3 * 32 // BATCH, clip_norm=5.0)
     plain_fit = replace(fit, train=fit.train.select(lower), recipe=recipe, stage="search-0")
@@ -97,7 +97,7 @@ def test_one_split_without_attention_and_second_stage_is_plain_finetuning_on_it(
 
 
 def test_split_parts_are_disjoint_resamples_of_their_own_stream() -> None:
-    config = SearchConfig()
+    config = SplitConfig()
     splits = [split_positions(config, 100, 1017, number) for number in range(5)]
     for lower, held_out in splits:
         assert (len(lower), len(held_out)) == (80, 20)
@@ -183,9 +183,8 @@ def test_every_rule_moves_the_attention_and_reports_it(rule: str) -> None:
 def test_joint_attention_follows_the_gradient_of_its_turn_alone() -> None:
     model, fit = new_model(), new_fit()
     mixup = WeightMixup(model)
-    method = stage_method(
-        make_config(find_method("agwm"), {"attention": "joint", "attention_every": 2}), mixup, fit.dev
-    )
+    config = AGWMConfig(attention="joint", attention_every=2)
+    method = config.rule(config, mixup, fit.dev)
     start(method, model, fit)
     batch = next(fit.batches(0))
     for turn in (True, False):
