@@ -24,6 +24,7 @@ from results.tabulating.table import Table
 from results.tabulating.test_examples import test_sets_table
 from results.tabulating.trained_share import trainable_table
 from results.tabulating.tuning import trials_table, tuning_table
+from results.tabulating.variance import variance_table
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def _tables(results: Results) -> Iterator[Table | None]:
         yield out_of_domain_table(results, size)
         yield test_sets_table(results, size)
         yield stability_table(results, size)
+        yield variance_table(results, size)
         yield cost_table(results, size)
         yield trainable_table(results, size)
         yield from (cell_table(results, size, other) for other in others)

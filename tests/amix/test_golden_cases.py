@@ -18,16 +18,11 @@ def write_case(folder: Path, name: str, **description: object) -> dict[str, obje
     return {"name": name, "hyperparameters": {"p": 0.5}, "tolerance": {"all": 1e-12}} | description
 
 
-@pytest.mark.parametrize("listed", [True, False])
-def test_a_folder_has_one_list_or_a_file_for_each_case(
-    tmp_path: Path, listed: bool, monkeypatch: pytest.MonkeyPatch
+def test_cases_are_chosen_by_patterns_in_the_folder_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = [write_case(tmp_path, name) for name in ("sam", "sam_other", "sage")]
-    if listed:
-        (tmp_path / "cases.json").write_text(json.dumps(entries))
-    else:
-        for entry in entries:
-            (tmp_path / f"{entry['name']}.json").write_text(json.dumps(entry))
+    (tmp_path / "cases.json").write_text(json.dumps(entries))
     monkeypatch.setattr(CHOSEN, "folders", (tmp_path,))
     assert set(cases("sam*")) == {"sam", "sam_other"}
     assert cases("s*", but="sam*") == ["sage"]
@@ -36,7 +31,7 @@ def test_a_folder_has_one_list_or_a_file_for_each_case(
 
 
 def test_a_folder_without_cases_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="there are no cases; give a folder with"):
+    with pytest.raises(FileNotFoundError, match="there is no cases.json, which describes the cases"):
         descriptions((tmp_path,))
 
 

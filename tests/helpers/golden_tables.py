@@ -110,14 +110,15 @@ def suite_tables(name: str) -> dict[str, Table]:
 
 
 def texts() -> dict[str, str]:
-    """File name and content of every kept rendering: Markdown and LaTeX, and the other formats of the special table."""
-    found = {"special.csv": render.csv_text(SPECIAL), "special.html": render.html_table(SPECIAL)}
-    kept = {"special": SPECIAL}
+    """File name and content: the kept tables of a suite in Markdown and in LaTeX, the special one in every format."""
+    kept = {"special": [SPECIAL]}
     for suite, names in KEPT.items():
         made = suite_tables(suite)
-        kept |= {f"{suite}-{name}": made[name] for name in (names or made)}
-    for name, table in kept.items():
-        found |= {f"{name}.md": render.markdown(table), f"{name}.tex": render.latex(table)}
+        kept[suite] = [made[name] for name in (names or made)]
+    found = {"special.csv": render.csv_text(SPECIAL), "special.html": render.html_table(SPECIAL)}
+    for name, tables in kept.items():
+        found[f"{name}.md"] = "\n".join(map(render.markdown, tables))
+        found[f"{name}.tex"] = "\n".join(map(render.latex, tables))
     return found
 
 

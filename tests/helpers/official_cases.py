@@ -1,7 +1,7 @@
 """The cases of reference numbers, and how far the implementations are from them.
 
-`pytest --golden FOLDER` takes the cases of another folder: each an <name>.npz of arrays with its description, either in
-<name>.json or as an entry of cases.json. Tests choose their cases by patterns of names (`cases`), and read every
+`pytest --golden FOLDER` takes the cases of another folder: each an <name>.npz of arrays, its description an entry of
+cases.json. Tests choose their cases by patterns of names (`cases`), and read every
 setting, shape and tolerance from the description.
 """
 
@@ -39,16 +39,14 @@ def descriptions(folders: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
     """The description of every case in these folders, by name, with the folder of its arrays.
 
     Raises:
-        FileNotFoundError: There are no cases.
+        FileNotFoundError: A folder has no cases.json.
     """
     found = {}
     for folder in folders:
-        listed = json.loads((folder / LIST).read_text()) if (folder / LIST).is_file() else []
-        arrays = [] if listed else sorted(folder.glob("*.npz"))
-        single = [json.loads(path.with_suffix(".json").read_text()) for path in arrays]
-        found |= {entry["name"]: entry | {"folder": str(folder)} for entry in (*listed, *single)}
-    if not found:
-        raise FileNotFoundError(f"{folders}: there are no cases; give a folder with cases.json, or .json beside .npz")
+        if not (folder / LIST).is_file():
+            raise FileNotFoundError(f"{folder}: there is no {LIST}, which describes the cases")
+        listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        found |= {entry["name"]: entry | {"folder": str(folder)} for entry in listed}
     return found
 
 

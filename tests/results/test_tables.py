@@ -47,11 +47,12 @@ def test_latex_is_balanced(name: str) -> None:
     assert bare.count("$") % 2 == 0
     begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", bare) for word in ("begin", "end"))
     assert sorted(begun) == sorted(ended)
-    columns = len(re.search(r"\\begin{tabular}{((?:l|r|p{11em})+)}", bare)[1].replace("{11em}", ""))  # type: ignore[index]
-    for row in re.search(r"\\toprule(.*)\\bottomrule", bare, re.DOTALL)[1].splitlines():  # type: ignore[index]
-        if row.endswith(r"\\"):
-            spans = [int(width) for width in re.findall(r"\\multicolumn{(\d+)}", row)]
-            assert row.count("&") + 1 + sum(spans) - len(spans) == columns
+    for tabular in re.findall(r"\\begin{tabular}(.*?)\\end{tabular}", bare, re.DOTALL):
+        columns = len(re.match(r"{((?:l|r|p{11em})+)}", tabular)[1].replace("{11em}", ""))  # type: ignore[index]
+        for row in re.search(r"\\toprule(.*)\\bottomrule", tabular, re.DOTALL)[1].splitlines():  # type: ignore[index]
+            if row.endswith(r"\\"):
+                spans = [int(width) for width in re.findall(r"\\multicolumn{(\d+)}", row)]
+                assert row.count("&") + 1 + sum(spans) - len(spans) == columns
 
 
 def test_latex_compiles(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from setfit.sampler import ContrastiveDataset
 from transformers import BertConfig, BertModel, BertTokenizer
 
 FOLDER = Path(__file__).parent
+LIST = FOLDER / "cases.json"
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(20)))
 MODEL: dict[str, Any] = {
     "vocab_size": len(WORDS), "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -106,7 +107,10 @@ def make(name: str) -> None:
     arrays["loss"] = numpy.array([kept[3] for kept in Recording.kept])
     arrays["embeddings"] = embeddings
     numpy.savez_compressed(FOLDER / f"{name}.npz", **arrays)
-    (FOLDER / f"{name}.json").write_text(json.dumps(described(name, steps), indent=1) + "\n")
+    listed = {entry["name"]: entry for entry in json.loads(LIST.read_text(encoding="utf-8"))}
+    listed[name] = described(name, steps)
+    text = json.dumps([listed[key] for key in sorted(listed)], indent=1, ensure_ascii=False)
+    LIST.write_text(text + "\n", encoding="utf-8")
 
 
 def described(name: str, steps: int) -> dict[str, Any]:
@@ -114,7 +118,7 @@ def described(name: str, steps: int) -> dict[str, Any]:
     versions = {package: version(package) for package in ("setfit", "sentence-transformers", "transformers", "torch")}
     return {
         "name": name,
-        "source": {"package": "setfit", "versions": versions, "script": "tests/golden/make_setfit.py"},
+        "source": {"package": "setfit", "versions": versions, "script": "tests/baselines/parity/golden/make_setfit.py"},
         "hyperparameters": {**CASES[name], "model": MODEL, "dtype": "float32", "steps": steps, "warmup_ratio": 0.1},
         "formula": ["mean over the pairs of a batch of (cos(f_i, f_j) - [y_i = y_j])^2, f: mean of the token states"],
         "tolerance": {"loss": 1e-5, "embeddings": 1e-5, "pairs": "exact", "kind": "relative to the largest entry"},

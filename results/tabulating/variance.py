@@ -1,0 +1,86 @@
+"""The table of a crossed design: which share of the spread comes from the subset, and how many seeds that asks for."""
+
+import math
+
+import numpy
+
+from results.loading.frame import Results
+from results.loading.wording import selection_words, size_words
+from results.stats.variance_components import INTERACTION, REST, SUBSET, Component, seeds_for, variance_components
+from results.tabulating.table import Cell, Column, Table
+
+SOURCES = {SUBSET: "Subset", REST: "Head, order, dropout", INTERACTION: "Both together"}
+STANDARD_ERROR = 1.0
+"""Points; the number of seeds that bring the mean's standard error there is what the table ends with."""
+
+
+def variance_table(results: Results, size: str) -> Table | None:
+    """Shares of the variance by source, for every method and task; None unless subsets cross the other seeds.
+
+    Args:
+        results: Of a suite whose seeds are crossed (`seeds: {crossed: {subset: [...], rest: [...]}}`).
+        size: Training examples, as in the plan.
+    """
+    plan = results.plan
+    complete = []
+    for task in plan.tasks.values():
+        for label in plan.labels:
+            scores = crossed_scores(results, size, task.name, label)
+            if scores is None:
+                return None
+            if numpy.isfinite(scores).all():
+                complete.append((task, label, scores))
+    if not complete:
+        return None
+    subsets, rests = complete[0][2].shape
+    return Table(
+        name=f"variance-n{size}",
+        title=f"{plan.title}: {size_words(size)}",
+        caption=(
+            f"{subsets} subsets, each with {rests} seeds of everything else; {results.split} score × 100, "
+            f"selection: {selection_words(results.selection)}, encoder {plan.encoder}. Shares of the variance of a "
+            "single run, with 95 % generalised intervals; a run is deterministic given its seeds. Seeds: how many, "
+            f"each drawing everything anew, bring the standard error of a mean to {STANDARD_ERROR:g} point; more "
+            "seeds on one subset leave the subset's part where it is."
+        ),
+        columns=_columns(),
+        rows=tuple(
+            _row(task.title, label, variance_components(one), float(one.mean())) for task, label, one in complete
+        ),
+        banner=plan.note,
+    )
+
+
+def crossed_scores(results: Results, size: str, task: str, label: str) -> numpy.ndarray | None:
+    """Scores in points, (subset seeds, seeds of the rest), nan where a run is missing; None for another design."""
+    runs = results.runs[
+        (results.runs["size"] == size) & (results.runs["task"] == task) & (results.runs["label"] == label)
+    ]
+    found: dict[tuple[int, int], float] = {}
+    for key, score in zip(runs["key"], runs["score"], strict=True):
+        seeds = results.plan.runs[key].seeds
+        found[seeds.subset, seeds.head] = float(score)
+    subsets, rests = (sorted({pair[i] for pair in found}) for i in (0, 1))
+    if min(len(subsets), len(rests)) < 2 or len(subsets) * len(rests) != len(found):
+        return None
+    return numpy.array([[found[subset, rest] for rest in rests] for subset in subsets])
+
+
+def _columns() -> tuple[Column, ...]:
+    columns = [Column("Task", text=True), Column("Method", text=True), Column("Mean"), Column("Std", "one run")]
+    for name in SOURCES.values():
+        columns += [
+            Column("Share", "%", ".0f", group=name),
+            Column("from", "95 %", ".0f", group=name),
+            Column("to", "95 %", ".0f", group=name),
+        ]
+    return (*columns, Column("Seeds", f"to ±{STANDARD_ERROR:g}", ".0f"))
+
+
+def _row(task: str, label: str, components: dict[str, Component], mean: float) -> tuple[Cell, ...]:
+    variances = {source: components[source].variance for source in SOURCES}
+    cells = [Cell(task), Cell(label), Cell(mean), Cell(math.sqrt(sum(variances.values())))]
+    for source in SOURCES:
+        one = components[source]
+        cells += [Cell(100 * one.share), Cell(100 * one.share_low), Cell(100 * one.share_high)]
+    return (*cells, Cell(float(seeds_for(variances, STANDARD_ERROR))))
