@@ -27,6 +27,11 @@ class MethodInfo:
     """Patterns of the names of the official numbers that it is held to; tables say the largest difference."""
     passes: float = 1.0
     """Forward and backward passes of an update, relative to plain finetuning's; of a run: Method.relative_passes."""
+    whole_passes: bool = True
+    """Whether every pass goes through the whole model with a whole batch.
+
+    Where not, a run counts more passes than Method.relative_passes says, which goes by what they cost.
+    """
     null: Mapping[str, Any] | None = None
     """Settings at which the method must equal plain finetuning (tested); None where there are none."""
     regression: bool = True
@@ -38,6 +43,8 @@ class MethodInfo:
     """
     trains_by_steps: bool = True
     """Whether it makes gradient steps."""
+    steps_on_task_loss: bool = True
+    """Whether these lower the task's own loss."""
     splits_batches: bool = True
     """Whether processes may share a batch, each of them seeing its own examples only.
 

@@ -75,6 +75,7 @@ class SetFit(MultiStageMethod):
         kind="contrastive",
         parity="matched: pairs equal, losses and embeddings after the library's own steps to 3e-7, its float32 "
         "(setfit_*)",
+        steps_on_task_loss=False,  # They lower that of pairs; the classifier is fitted at the end.
         splits_batches=False,
         grid={"iterations": (5, 20), "lr": (2e-5, 5e-5, 1e-4)},
         recipe_grid={},

@@ -58,6 +58,7 @@ class FishMask(FixedMask):
         kind="subnetwork",
         parity="matched: masks and importance",
         cases=("fish_*",),
+        whole_passes=False,  # The Fisher information takes passes of one example each.
         null=NULL,
         splits_batches=False,
         grid=GRID,

@@ -27,14 +27,11 @@ every_plain_method = pytest.mark.parametrize(
 )
 
 
-LOSS_OF_ANOTHER_KIND = {"setfit"}
-"""What their gradient steps lower is not the task's loss, which they have at the end alone."""
-
-
 def assert_the_loss_fell(record: dict[str, Any], method: str, before: float) -> None:
     """By the curve, or where it has one point of it against what knowing nothing of the texts would cost."""
     curve = record["curve"]
-    by_curve = find_method(method).info.trains_by_steps and method not in LOSS_OF_ANOTHER_KIND
+    info = find_method(method).info
+    by_curve = info.trains_by_steps and info.steps_on_task_loss
     first = curve[0]["train_loss"] if by_curve else 0.9 * before
     assert curve[-1]["train_loss"] < first
 
@@ -149,20 +146,16 @@ def test_the_cost_counts_what_trained(bench: Bench, method: str) -> None:
     assert cost["train_seconds"] > 0
 
 
-PARTS_OF_PASSES = {"linear_probe", "lp_ft", "fish_mask"}
-"""Some of their passes end below the head, or hold one example: counted whole, foretold by what they cost."""
-
-
 @pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).info.trains_by_steps])
-def test_as_many_passes_are_counted_as_were_foretold(bench: Bench, method: str) -> None:
+def test_a_run_counts_the_passes_that_its_method_predicts(bench: Bench, method: str) -> None:
     (record, _), (plain, _) = bench.short(method, "bert"), bench.short("vanilla", "bert")
     counted, unit = (
         one["cost"]["forward_passes"] + 2 * one["cost"]["backward_passes"] for one in (record, plain)
     )  # A backward pass has twice the products of a forward pass.
     kind = find_method(method)
     config = make_config(kind, record["spec"]["method_config"])
-    foretold = kind(config).relative_passes(ROWS, SHORT)
-    if method in PARTS_OF_PASSES:
-        assert counted / unit > foretold
+    predicted = kind(config).relative_passes(ROWS, SHORT)
+    if kind.info.whole_passes:
+        assert counted / unit == pytest.approx(predicted)
     else:
-        assert counted / unit == pytest.approx(foretold)
+        assert counted / unit > predicted
