@@ -1,4 +1,4 @@
-"""What a search notes of itself: the names, their shapes, one writer and one reader. Needs numpy alone.
+"""What a search notes of itself: the names, their shapes, one writer and one reader, without torch.
 
 A search writes one array per name and split into Fit.diagnostics; a run's side file holds them stacked, with the splits
 as the first axis, under `diagnostics/search/NAME`.
@@ -22,7 +22,11 @@ DECILES = 11
 
 
 class Noted(StrEnum):
-    """The names of what is noted; PER_MODULE says which of them have an axis of modules."""
+    """The names of what is noted.
+
+    Shape (splits, steps), where steps are iterations, steps of the attention, or the end alone; those in PER_MODULE
+    (splits, steps, modules), and the deciles (splits, 1, modules, 11).
+    """
 
     LOWER_LOSS = "lower_loss"
     """Loss of the task weights' batch at every iteration."""
@@ -51,12 +55,16 @@ class Noted(StrEnum):
 
 
 PER_MODULE = frozenset(
-    {Noted.ATTENTION_MEAN, Noted.ATTENTION_MIN, Noted.ATTENTION_AT_ONE, Noted.TASK_SHARE, Noted.PRETRAINED_SHARE}
+    {
+        Noted.ATTENTION_MEAN,
+        Noted.ATTENTION_MIN,
+        Noted.ATTENTION_AT_ONE,
+        Noted.TASK_SHARE,
+        Noted.PRETRAINED_SHARE,
+        Noted.ATTENTION_DECILES,
+    }
 )
-"""Shape (splits, steps, modules); the deciles' is (splits, 1, modules, 11), all others' (splits, steps).
-
-Steps are iterations, steps of the attention, or the end alone.
-"""
+"""Those with an axis of modules."""
 
 
 class DiagnosticsError(ValueError):
@@ -75,28 +83,34 @@ def write(diagnostics: dict[str, list[Any]], modules: Sequence[str], noted: Mapp
         DiagnosticsError: An array's shape is not that of its name.
     """
     shapes = {str(name): ((1, *values.shape), values.dtype.kind) for name, values in noted.items()}
-    if complaint := shapes_complaint(shapes, len(modules)):
-        raise DiagnosticsError(f"the search notes {complaint}")
+    if reason := rejection_reason(shapes, len(modules)):
+        raise DiagnosticsError(f"the search notes {reason}")
     for name, values in noted.items():
         diagnostics.setdefault(f"{PREFIX}{name}", []).append(values)
     diagnostics[f"{PREFIX}{MODULES}"] = list(modules)
 
 
-def shapes_complaint(shapes: Mapping[str, tuple[tuple[int, ...], str]], modules: int) -> str | None:
+def rejection_reason(shapes: Mapping[str, tuple[tuple[int, ...], str]], modules: int) -> str | None:
     """What is wrong with the arrays of a search; None where nothing is.
 
     Args:
         shapes: Shape, with the splits first, and numpy's kind of type, by name.
         modules: How many are mixed.
     """
+    known = set(Noted)
     for name, (shape, kind) in shapes.items():
-        if name not in set(Noted):
-            return f"{name}, which no search notes (known: {', '.join(Noted)})"
-        modular = name in PER_MODULE or name == Noted.ATTENTION_DECILES
-        ends = ((modules,) if modular else ()) + ((DECILES,) if name == Noted.ATTENTION_DECILES else ())
-        if len(shape) != 2 + len(ends) or shape[2:] != ends or kind not in "iuf" or 0 in shape:
-            return f"{name} with the shape {shape}"
-    return None if Noted.LOWER_LOSS in shapes else f"no {Noted.LOWER_LOSS}"
+        if name not in known:
+            return f"'{name}', which no search notes (known: {', '.join(Noted)})"
+        if len(shape) < 2 or shape[2:] != _last_axes(Noted(name), modules) or kind not in "iuf" or 0 in shape:
+            return f"'{name}' with the shape {shape} and the type '{kind}'"
+    return None if Noted.LOWER_LOSS in shapes else f"no '{Noted.LOWER_LOSS}'"
+
+
+def _last_axes(name: Noted, modules: int) -> tuple[int, ...]:
+    """The axes after splits and steps."""
+    if name == Noted.ATTENTION_DECILES:
+        return (modules, DECILES)
+    return (modules,) if name in PER_MODULE else ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +153,6 @@ def read(stored: Mapping[str, NDArray[Any]]) -> SearchNotes | None:
     if not modules:
         return None
     shapes = {name: (values.shape, values.dtype.kind) for name, values in found.items()}
-    if complaint := shapes_complaint(shapes, len(modules)):
-        raise DiagnosticsError(f"the search notes {complaint}")
+    if reason := rejection_reason(shapes, len(modules)):
+        raise DiagnosticsError(f"the search notes {reason}")
     return SearchNotes(modules, {Noted(name): values for name, values in found.items()})

@@ -119,7 +119,7 @@ class AsRun(Search):
         """The attention step, the displacement left behind, and the second update."""
         upper = partial(Method.loss, self, model, next(self.upper_batches), fit)
         found = self.step.attention_step(upper)
-        self.notes.hypergradient(found)
+        self.tracker.note_hypergradient(found)
         leave_displaced(self.step, found)
         again = partial(Method.loss, self, model, self.batch, fit)
         second_lower_step(self.step, again, fit.step == 0, fit.recipe.clip_norm, self.rates)

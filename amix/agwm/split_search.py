@@ -9,7 +9,7 @@ from torch import Tensor
 
 from amix.agwm.diagnostics import Noted
 from amix.agwm.mixed_training import Mixed, full_precision_loss
-from amix.agwm.search_notes import SearchNotes
+from amix.agwm.search_tracker import SearchTracker
 from amix.agwm.splits import SplitConfig, endless_batches
 from amix.data.encoded import Batch, Encoded
 from amix.mixup.bilevel_step import BilevelStep
@@ -147,7 +147,7 @@ class Search(FixedAttention):
         )  # fmt: skip
         self.upper_batches = endless_batches(fit, self.held_out)
         self.noise = tensor_generator(fit.seed, "attention walk", fit.stage)
-        self.notes = SearchNotes(self.mixup)
+        self.tracker = SearchTracker(self.mixup)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The lower loss, remembered for the perturbed passes."""
@@ -156,7 +156,7 @@ class Search(FixedAttention):
             again = partial(full_precision_loss, model, batch, fit)
         reused = self.config.estimator == "forward" and self.attention_turn(fit)
         loss = self.step.lower_loss(again if reused else first, again)
-        self.notes.add(Noted.LOWER_LOSS, loss.detach())
+        self.tracker.note(Noted.LOWER_LOSS, loss.detach())
         return loss
 
     def after_backward(self, model: Model, fit: Fit) -> None:
@@ -176,11 +176,11 @@ class Search(FixedAttention):
         if self.attention_turn(fit):
             self.move_attention(model, fit)
             self.schedule_upper.step()
-            self.notes.attention(fit.step + 1)
+            self.tracker.note_attention(fit.step + 1)
         else:
             self.mixup.write()
         if fit.step + 1 == fit.total_steps:
-            self.notes.write(fit)
+            self.tracker.write(fit)
 
     def attention_turn(self, fit: Fit) -> bool:
         """Whether the attention moves after this step: every attention_every-th."""
@@ -190,7 +190,7 @@ class Search(FixedAttention):
         """One step on the next held-out batch."""
         batch = next(self.upper_batches)
         found = self.step.attention_step(partial(super().loss, model, batch, fit))
-        self.notes.hypergradient(found)
+        self.tracker.note_hypergradient(found)
 
     def step_attention(self, gradients: list[Tensor]) -> None:
         """Step and clamp the attention with given gradients; write the weights."""

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from amix.agwm.diagnostics import PREFIX
 from amix.agwm.mixed_training import full_precision_loss
 from amix.agwm.splits import SplitConfig, endless_batches, split_fit
 from amix.data.encoded import Batch, Encoded
@@ -164,7 +163,7 @@ class TwoLevel(MultiStageMethod):
         start = {name: parameter.detach().clone() for name, parameter in levels.lower.items()}
         search_fit, held_out = split_fit(self.config.split(), fit, 0)
         train(Search(self, levels, held_out), model, search_fit)
-        fit.diagnostics[f"{PREFIX}upper"] = [torch.cat([p.detach().flatten() for p in levels.attention]).cpu().numpy()]
+        fit.diagnostics["search/upper"] = [torch.cat([p.detach().flatten() for p in levels.attention]).cpu().numpy()]
         if not self.config.retrain:
             return model
         self.begin_anew(model, levels, start)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from amix.agwm.diagnostics import MODULES, STORED, shapes_complaint
+from amix.agwm.diagnostics import MODULES, STORED, rejection_reason
 
 LARGEST = 1 << 28
 """Bytes of all arrays of a run together; those of a search of BERT-large have a few million."""
@@ -85,5 +85,5 @@ def _odd_search(shapes: dict[str, Any]) -> str | None:
     names, kind = noted.pop(MODULES)
     if len(names) != 1 or kind != "U":
         return f"its {STORED}{MODULES} is no list of names"
-    complaint = shapes_complaint(noted, names[0])
-    return f"its search notes {complaint}" if complaint else None
+    reason = rejection_reason(noted, names[0])
+    return f"its search notes {reason}" if reason else None

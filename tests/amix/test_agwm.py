@@ -11,7 +11,10 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
+from amix.agwm.diagnostics import Noted, SearchNotes, read
 from amix.agwm.method import AGWMConfig
+from amix.agwm.search_rules import RULES
+from amix.agwm.split_search import AttentionRule
 from amix.agwm.splits import SplitConfig, split_positions
 from amix.data.encoded import Encoded
 from amix.mixup.weight_mixup import WeightMixup
@@ -26,6 +29,7 @@ from amix.training.registry import find_method
 from amix.training.settings import make_config
 
 N_TRAIN, BATCH = 40, 8
+AT_END = {Noted.TASK_SHARE, Noted.PRETRAINED_SHARE, Noted.ATTENTION_DECILES}
 
 
 def encoded(n: int, seed: int) -> Encoded:
@@ -61,6 +65,13 @@ def finetuned(name: str, **settings: Any) -> tuple[nn.Module, Fit]:
     fit.cost.watch(model)
     model = finetune(method, method.prepare(model, fit), fit)
     return method.export(model, fit), fit
+
+
+def noted_by(fit: Fit) -> SearchNotes:
+    """What the searches of a run noted, as it is read from its side file."""
+    notes = read({f"diagnostics/{name}": numpy.asarray(values) for name, values in fit.diagnostics.items()})
+    assert notes is not None
+    return notes
 
 
 def assert_same(first: nn.Module, second: nn.Module) -> None:
@@ -162,22 +173,28 @@ def test_a_second_update_uses_the_rate_of_the_first(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("rule", ["bilevel", "joint", "random_walk", "as_run"])
-def test_every_rule_moves_the_attention_and_reports_it(rule: str) -> None:
+def test_every_rule_moves_the_attention_and_reports_it(rule: AttentionRule) -> None:
     _, fit = finetuned("agwm", attention=rule, splits=2, finetune=False)
-    means = numpy.stack(fit.diagnostics["search/attention_mean"])
+    notes = noted_by(fit)
+    means, lowest = notes[Noted.ATTENTION_MEAN], notes[Noted.ATTENTION_MIN]
     iterations = {"as_run": 15, "joint": 15}.get(rule, 12)
     assert means.shape == (2, iterations, 13)
     assert not numpy.array_equal(means[:, 0], means[:, -1])
-    assert len(fit.diagnostics["search/modules"]) == 13
-    lowest = numpy.stack(fit.diagnostics["search/attention_min"])
+    assert len(notes.modules) == 13
     assert ((lowest > 0) & (lowest < 1)).all()
-    at_end = {name: numpy.stack(fit.diagnostics[f"search/{name}"])[:, 0] for name in ("task_share", "pretrained_share")}
     # a1 and a2 are independent, so A averages to about the square of the factors' mean.
-    assert at_end["task_share"] == pytest.approx(means[:, -1] ** 2, abs=2e-3)
-    assert ((at_end["pretrained_share"] >= 0) & (at_end["pretrained_share"] < 0.01)).all()
-    deciles = numpy.stack(fit.diagnostics["search/attention_deciles"])[:, 0]
+    assert notes.at_end(Noted.TASK_SHARE) == pytest.approx(means[:, -1] ** 2, abs=2e-3)
+    remainder = notes.at_end(Noted.PRETRAINED_SHARE)
+    assert ((remainder >= 0) & (remainder < 0.01)).all()
+    deciles = notes.at_end(Noted.ATTENTION_DECILES)
     assert deciles.shape == (2, 13, 11)
     assert deciles[..., 0] == pytest.approx(lowest[:, -1])
+    assert notes.has(Noted.UPPER_LOSS) == RULES[rule].follows_upper_loss
+
+
+def test_fixed_attention_notes_nothing() -> None:
+    _, fit = finetuned("agwm", attention="fixed", splits=2, finetune=False)
+    assert not fit.diagnostics
 
 
 def test_joint_attention_follows_the_gradient_of_its_turn_alone() -> None:
@@ -199,9 +216,10 @@ def test_joint_attention_follows_the_gradient_of_its_turn_alone() -> None:
 
 def test_bilevel_diagnostics() -> None:
     _, fit = finetuned("agwm", splits=2, finetune=False)
-    for name in ("lower_loss", "upper_loss", "direct_norm", "implicit_norm", "direct_implicit_cosine"):
-        values = numpy.stack(fit.diagnostics[f"search/{name}"])
-        assert values.shape == (2, 12), name
+    notes = noted_by(fit)
+    assert set(notes.arrays) == set(Noted)
+    for name, values in notes.arrays.items():
+        assert values.shape[:2] == (2, 1 if name in AT_END else 12), name
         assert numpy.isfinite(values).all(), name
 
 
