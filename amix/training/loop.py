@@ -19,7 +19,8 @@ from amix.training.method import Method
 def train(method: Method, model: nn.Module, fit: Fit) -> nn.Module:
     """Train the model in place with the method's hooks, and return it.
 
-    Errors: Diverged at the end of the epoch in which the loss stopped being finite.
+    Raises:
+        Diverged: At the end of the epoch in which the loss stopped being finite.
     """
     start(method, model, fit)
     epochs = -(-fit.total_steps // -(-len(fit.train) // fit.recipe.batch_size))

@@ -27,9 +27,10 @@ _OF_STAGES = ("run", "stages", "run_stage")
 
 
 def register(method: RegisteredMethod) -> RegisteredMethod:
-    """Class decorator that makes a method known under its name to every verb, table, figure and test.
+    """Class decorator that makes a method known under its name to every command, table, figure and test.
 
-    Errors: MethodError when something that the contract asks for is missing or the name is taken.
+    Raises:
+        MethodError: If something that the contract asks for is missing, or the name is taken.
     """
     problems = list(_contract_problems(method))
     if problems:
@@ -45,7 +46,7 @@ def _contract_problems(method: type[Method]) -> list[str]:
     problems = [f"has no {name}" for name in ("name", "info") if not hasattr(method, name)]
     if misplaced := [name for name in _IN_INFO if hasattr(method, name)]:
         given = ", ".join(f"{name}=..." for name in misplaced)
-        problems.append(f"{', '.join(misplaced)} belong into its info: write info = MethodInfo({given})")
+        problems.append(f"sets {', '.join(misplaced)} in the class: write info = MethodInfo({given})")
     elif hasattr(method, "info"):
         problems += _info_problems(method)
     overridden = [name for name in _OF_STAGES if hasattr(method, name)]
@@ -64,7 +65,7 @@ def _contract_problems(method: type[Method]) -> list[str]:
 def _info_problems(method: type[Method]) -> Iterator[str]:
     info: object = method.info
     if not isinstance(info, MethodInfo):
-        yield "its info is no MethodInfo"
+        yield f"its info is {info!r}, not a MethodInfo"
     elif dataclasses.is_dataclass(method.Config):
         known = {field.name for field in dataclasses.fields(method.Config)}
         for name, settings in (("null", info.null or {}), ("grid", info.grid), ("toy_settings", info.toy_settings)):
@@ -116,7 +117,8 @@ def find_method(name: str) -> type[Method]:
 def load_external(reference: str) -> type[Method]:
     """A method from outside the project, given as path/to/file.py:ClassName; it is registered under its name.
 
-    Errors: MethodError when the file or the class is not there or does not keep the contract.
+    Raises:
+        MethodError: If the file or the class is not there, or does not keep the contract.
     """
     path_text, _, class_name = reference.rpartition(":")
     path = Path(path_text)
