@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from results.loading.layout import Layout
-from runners.cli.options import OutOption, console, recorded_command
+from runners.cli.options import GlueOption, OutOption, console, recorded_command
 
 app = typer.Typer(help="Measure the suite itself.", no_args_is_help=True)
 TASK = "mini-cola"
@@ -117,3 +117,29 @@ def quadratic(
 
     for path in measure(iterations, seed, Layout(out).figures("bench")):
         console.print(f"written to {path}", soft_wrap=True)
+
+
+@app.command()
+def trainer(
+    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
+    tasks: Annotated[str, typer.Option(help="Tasks, with commas.")] = "sst2,stsb",
+    size: Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples.")] = 100,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each task.")] = 6,
+    workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes of one thread each.")] = 2,
+    turns: Annotated[int, typer.Option(min=1, help="How often each does all runs; medians count.")] = 3,
+    glue: GlueOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file instead of results/tables/bench-trainer.csv; Markdown beside it.")
+    ] = None,
+) -> None:
+    """Time and CPU seconds of a sweep against the same runs by a script with transformers.Trainer, in turns."""
+    from runners.benchmarks.methods import save
+    from runners.benchmarks.trainer import TABLE, Workload, measure, trainer_table
+
+    workload = Workload(encoder, tuple(tasks.split(",")), size, tuple(range(1, seeds + 1)), workers, glue)
+    taken = {}
+    for name, so_far in measure(workload, turns):
+        taken[name] = so_far
+        console.print(f"turn {len(so_far.cpu)} of {turns}: {name}: {so_far.cpu[-1]:.0f} CPU s, {so_far.wall[-1]:.0f} s")
+    written = save(trainer_table(taken, workload, recorded_command()), out or TABLE)
+    console.print(f"written to {' and '.join(map(str, written))}", soft_wrap=True)

@@ -21,7 +21,7 @@ training: {{lr: 5e-3, epochs: {epochs}, max_length: 32}}
 """
 
 
-def save_encoder(folder: Path) -> Path:
+def save_encoder(folder: Path, positions: int = 64) -> Path:
     """A BERT with random weights and a real tokenizer, as a folder that transformers loads."""
     import torch
     from transformers import BertConfig, BertModel
@@ -30,7 +30,7 @@ def save_encoder(folder: Path) -> Path:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=64, initializer_range=0.2,
+        max_position_embeddings=positions, initializer_range=0.2,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
