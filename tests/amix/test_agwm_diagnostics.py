@@ -6,7 +6,7 @@ import numpy
 import pytest
 from numpy.typing import NDArray
 
-from amix.agwm.diagnostics import DECILES, STORED, DiagnosticsError, Noted, read, write
+from amix.agwm.diagnostics import DECILES, STORED, DiagnosticsError, Noted, SearchNotes, read, write
 from amix.agwm.search_rules import RULES
 from amix.agwm.split_search import AttentionRule
 
@@ -57,16 +57,16 @@ def test_a_run_without_a_search_has_none() -> None:
     assert read({"test_predictions": numpy.zeros(3), "diagnostics/gates": numpy.zeros((2, 3))}) is None
 
 
-def test_iterations_are_those_that_were_noted_or_at_even_intervals() -> None:
-    arrays = stored()
-    moved = arrays.pop(f"{STORED}attention_iteration")
-    moved[:] = [1, 2, 4, 7]
-    with_them, without = read(arrays | {f"{STORED}attention_iteration": moved}), read(arrays)
-    assert with_them is not None
-    assert without is not None
-    assert with_them.iterations(Noted.LOWER_LOSS).tolist() == [1, 2, 3, 4, 5, 6, 7]
-    assert with_them.iterations(Noted.UPPER_LOSS).tolist() == [1, 2, 4, 7]
-    assert without.iterations(Noted.UPPER_LOSS).tolist() == [1, 3, 5, 7]
+@pytest.mark.parametrize(("moved", "expected"), [(None, [1, 5, 9, 13]), ([[1, 6, 11, 15]], [1, 6, 11, 15])])
+def test_iterations_are_those_that_were_noted_or_at_even_intervals(
+    moved: list[list[int]] | None, expected: list[int]
+) -> None:
+    arrays = {Noted.LOWER_LOSS: numpy.ones((1, 15)), Noted.UPPER_LOSS: numpy.ones((1, 4))}
+    if moved is not None:
+        arrays[Noted.ATTENTION_ITERATION] = numpy.asarray(moved, float)
+    notes = SearchNotes(("dense",), arrays)
+    assert notes.iterations(Noted.UPPER_LOSS).tolist() == expected
+    assert notes.iterations(Noted.LOWER_LOSS).tolist() == list(range(1, 16))
 
 
 WRONG: dict[str, tuple[str, Any, str]] = {
