@@ -1,6 +1,7 @@
 """Plain finetuning: the reference that every other method is paired with."""
 
 from amix.training.method import Method
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -13,8 +14,10 @@ class Vanilla(Method):
     """
 
     name = "vanilla"
-    paper = "Devlin et al., NAACL 2019; Mosbach et al., ICLR 2021"
-    year = 2019
-    kind = "finetuning"
-    null = {}
-    parity = "departs: torch's AdamW, which decays before the update"
+    info = MethodInfo(
+        paper="Devlin et al., NAACL 2019; Mosbach et al., ICLR 2021",
+        year=2019,
+        kind="finetuning",
+        parity="departs: torch's AdamW, which decays before the update",
+        null={},
+    )

@@ -9,23 +9,23 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from amix.agwm.released_code import AsRun
-from amix.agwm.search_rules import JointSearch, RandomWalk
-from amix.agwm.split_search import Mixed, Search, SearchConfig, split_fit
-from amix.data.encoded import Encoded
+from amix.agwm.mixed_training import Mixed
+from amix.agwm.search_rules import RULES
+from amix.agwm.split_search import FixedAttention, SearchConfig
+from amix.agwm.splits import split_fit
 from amix.mixup.weight_mixup import WeightMixup
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
-from amix.training.method import Method, MethodError, Model
+from amix.training.method import MethodError, Model
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
 from amix.training.weight_averaging import RunningMean, kept_weights, put_back
 
 Average = Literal["all", "attention"]
 PAPER = "Somayajula et al., NAACL 2024, arXiv 2403.12918"
-PASSES = {"central": 4, "forward": 3, "exact": 4, "first_order": 2}
-"""Forward+backward passes of one bi-level iteration; exact counts its double backward as two."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,32 @@ class AGWMConfig(SearchConfig):
         super().__post_init__()
         if self.average not in get_args(Average):
             raise MethodError(f"average '{self.average}' is unknown; known: {', '.join(get_args(Average))}")
+        self.rule.check(self)
+
+    @property
+    def rule(self) -> type[FixedAttention]:
+        """How a split is trained."""
+        return RULES[self.attention]
+
+    def lower_count(self, n_train: int) -> int:
+        """How many examples train the task weights in a split."""
+        return self.rule.lower_count(super().lower_count(n_train), n_train)
+
+    def iterations(self, n_train: int, batch_size: int) -> int:
+        """Iterations of one split."""
+        return self.rule.iterations(self, self.lower_count(n_train), batch_size)
+
+    def passes(self, iterations: int) -> int:
+        """Forward+backward passes of so many iterations of the search."""
+        return self.rule.passes(self, iterations)
+
+    def mean_passes(self) -> float:
+        """Passes of an iteration, mean over one step of the attention and the iterations until the next."""
+        return self.passes(self.attention_every) / self.attention_every
 
 
 @register
-class AGWM(Method):
+class AGWM(MultiStageMethod):
     """The method as intended: K searches on random 80/20 splits, average of all weights, finetuning.
 
     Search of a split: per iteration one step of the task weights on a batch of the 80 %, and one step of the
@@ -69,42 +91,45 @@ class AGWM(Method):
     """
 
     name = "agwm"
-    paper = PAPER
-    year = 2024
-    kind = "weight mixing"
+    info = MethodInfo(
+        paper=PAPER,
+        year=2024,
+        kind="weight mixing",
+        parity="departs: mends the released code, which agwm_official repeats; description and exact derivatives "
+        "matched",
+        cases=("agwm_layer_*", "agwm_intended_*", "agwm_exact_*"),
+        passes=AGWMConfig().mean_passes(),
+        null={"splits": 0},
+        toy_settings={"splits": 2},
+    )
     Config: ClassVar[type] = AGWMConfig
-    null = {"splits": 0}
-    passes = 4.0
-    parity = "departs: mends the released code, which agwm_official repeats; description and exact derivatives matched"
-    cases: ClassVar[tuple[str, ...]] = ("agwm_layer_*", "agwm_intended_*", "agwm_exact_*")
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Search every split, average, finetune."""
         config: AGWMConfig = self.config
         start = kept_weights(model, fit.pretrained)
-        parts_fit = replace(fit, pretrained=start)
         mean = RunningMean()
-        for number in range(self.parts()):
-            mean.add(parts_fit.part(self, model, number))
+        for weights in self.stage_weights(model, replace(fit, pretrained=start)):
+            mean.add(weights)
             put_back(model, start)
         mixup = self.mixup(model, start)
         if mean.count:
             mean.write(self.averaged(mixup))
         mixup.write()
-        del start, parts_fit, mean
+        del start, mean
         return train(Mixed(config, mixup), model, fit) if config.finetune else model
 
-    def parts(self) -> int:
+    def stages(self) -> int:
         """The splits."""
         return int(self.config.splits)
 
-    def part(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
+    def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
         """The search of one split, from a new draw of the attention (the head is the same for all splits)."""
         config: AGWMConfig = self.config
         mixup = self.mixup(model, fit.pretrained)
         search_fit, held_out = split_fit(config, fit, number)
         mixup.draw_attention(config.attention_std, tensor_generator(fit.seed, "attention", number))
-        train(stage_method(config, mixup, held_out), model, search_fit)
+        train(config.rule(config, mixup, held_out), model, search_fit)
         return self.averaged(mixup)
 
     def mixup(self, model: Model, pretrained: Mapping[str, Tensor]) -> WeightMixup:
@@ -122,27 +147,5 @@ class AGWM(Method):
         """Searches and finetuning together, against plain finetuning with the same recipe."""
         config: AGWMConfig = self.config
         plain = recipe.total_steps(n_train)
-        search = config.splits * search_passes(config, config.iterations(n_train, recipe.batch_size))
+        search = config.splits * config.passes(config.iterations(n_train, recipe.batch_size))
         return (search + plain * config.finetune) / plain
-
-
-def stage_method(config: SearchConfig, mixup: WeightMixup, held_out: Encoded) -> Method:
-    """The training rule of a split."""
-    if config.attention == "fixed":
-        return Mixed(config, mixup)
-    rules: dict[str, type[Search]] = {
-        "bilevel": Search,
-        "joint": JointSearch,
-        "random_walk": RandomWalk,
-        "as_run": AsRun,
-    }
-    return rules[config.attention](config, mixup, held_out)
-
-
-def search_passes(config: SearchConfig, iterations: int) -> int:
-    """Forward+backward passes of so many iterations of the search."""
-    if config.attention == "as_run":
-        return 5 * iterations
-    if config.attention != "bilevel":
-        return iterations
-    return iterations + (PASSES[config.estimator] - 1) * config.attention_steps(iterations)

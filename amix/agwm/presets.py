@@ -1,6 +1,6 @@
 """Named settings of the attention-guided mixup: as the released code runs it, and at a fraction of the cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from amix.agwm.method import AGWM, PAPER, AGWMConfig
@@ -29,11 +29,15 @@ class AGWMOfficial(AGWM):
     """
 
     name = "agwm_official"
-    paper = f"{PAPER}; code at 7aa6a27 with betty 0.2.0"
+    info = replace(
+        AGWM.info,
+        paper=f"{PAPER}; code at 7aa6a27 with betty 0.2.0",
+        parity="matched: task weights and attention of whole searches, one of them in float32",
+        cases=("agwm_trajectory*",),
+        passes=AsRunConfig().mean_passes(),
+        toy_settings={"splits": 1},
+    )
     Config: ClassVar[type] = AsRunConfig
-    passes = 5.0
-    parity = "matched: task weights and attention of whole searches, one of them in float32"
-    cases = ("agwm_trajectory*",)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,9 @@ class AGWMFast(AGWM):
 
     name = "agwm_fast"
     Config: ClassVar[type] = FastConfig
-    passes = 1.5
-    parity = "no official code; the code is agwm's"
-    cases = ()
+    info = replace(
+        AGWM.info,
+        parity="no official code; the code is agwm's",
+        cases=(),
+        passes=FastConfig().mean_passes(),
+    )

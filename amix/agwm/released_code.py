@@ -12,13 +12,13 @@ from functools import partial
 
 import torch
 
-from amix.agwm.split_search import Search
+from amix.agwm.split_search import Search, SearchConfig
 from amix.data.encoded import Batch
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import Hypergradient, HypergradientOptions, Loss
 from amix.mixup.sparse_rows import move
 from amix.training.fit import Fit
-from amix.training.method import Groups, Method, Model
+from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.optimizers import DecayAfterAdamW
 from amix.training.schedules import linear_schedule
 
@@ -74,6 +74,27 @@ def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
 class AsRun(Search):
     """The search of a split with every step of the released loop."""
 
+    @classmethod
+    def check(cls, config: SearchConfig) -> None:
+        """Its derivative is a finite difference between two perturbed passes.
+
+        Raises:
+            MethodError: Another estimator is asked for.
+        """
+        super().check(config)
+        if config.estimator != "central":
+            raise MethodError(f"the released code takes central differences, not '{config.estimator}'")
+
+    @classmethod
+    def iterations(cls, config: SearchConfig, n_lower: int, batch_size: int) -> int:
+        """One more per epoch than there are batches when the batch size divides the lower part."""
+        return config.search_epochs * (n_lower // batch_size + 1)
+
+    @classmethod
+    def passes(cls, config: SearchConfig, iterations: int) -> int:
+        """Two lower passes, an upper one, and two perturbed ones."""
+        return 5 * iterations
+
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """AdamW with the decay after the update, transformers' own at that time."""
         recipe = fit.recipe
@@ -98,7 +119,7 @@ class AsRun(Search):
         """The attention step, the displacement left behind, and the second update."""
         upper = partial(Method.loss, self, model, next(self.upper_batches), fit)
         found = self.step.attention_step(upper)
-        self.note_hypergradient(found)
+        self.tracker.note_hypergradient(found)
         leave_displaced(self.step, found)
         again = partial(Method.loss, self, model, self.batch, fit)
         second_lower_step(self.step, again, fit.step == 0, fit.recipe.clip_norm, self.rates)

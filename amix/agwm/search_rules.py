@@ -1,14 +1,29 @@
-"""Searches with another rule for the attention: joint training, and a random walk."""
+"""The rules for the attention by their names; among them joint training, and a random walk."""
+
+from collections.abc import Mapping
 
 import torch
 
-from amix.agwm.split_search import Search
+from amix.agwm.released_code import AsRun
+from amix.agwm.split_search import AttentionRule, FixedAttention, Search, SearchConfig
 from amix.training.fit import Fit
 from amix.training.method import Model
 
 
 class JointSearch(Search):
     """Attention and task weights both follow the lower loss on the whole subset."""
+
+    follows_upper_loss = False
+
+    @classmethod
+    def lower_count(cls, n_lower: int, n_train: int) -> int:
+        """All examples: nothing is held out from a loss that both follow."""
+        return n_train
+
+    @classmethod
+    def passes(cls, config: SearchConfig, iterations: int) -> int:
+        """The lower pass gives the gradients of both."""
+        return iterations
 
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Keep the lower gradient of the attention as well, where it moves."""
@@ -28,6 +43,13 @@ class RandomWalk(Search):
     persist from step to step, cancels in Adam's first moment.
     """
 
+    follows_upper_loss = False
+
+    @classmethod
+    def passes(cls, config: SearchConfig, iterations: int) -> int:
+        """The lower pass; noise costs none."""
+        return iterations
+
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Only the task weights learn."""
         self.mixup.pull_back()
@@ -36,3 +58,12 @@ class RandomWalk(Search):
         """A step along N(0, 1)."""
         noise = [torch.randn(factor.shape, generator=self.noise).to(factor) for factor in self.mixup.attention]
         self.step_attention(noise)
+
+
+RULES: Mapping[AttentionRule, type[FixedAttention]] = {
+    "bilevel": Search,
+    "joint": JointSearch,
+    "fixed": FixedAttention,
+    "random_walk": RandomWalk,
+    "as_run": AsRun,
+}

@@ -37,7 +37,7 @@ class RunContext:
     out_of_domain_folder: str | None = None
     """Where their files lie."""
     executor: Executor | None = None
-    """Processes that do the independent parts of a method (Method.parts), e.g. ProcessPoolExecutor(5).
+    """Processes that do the independent stages of a method (MultiStageMethod.stages), e.g. ProcessPoolExecutor(5).
 
     Same scores, in less time, with the memory of one run for each process. A context that has one stays in its process.
     """

@@ -38,9 +38,10 @@ from amix.training.data_parallel import Drift
 from amix.training.evaluation import Predictions, predict
 from amix.training.fit import Best, Diverged, Fit
 from amix.training.method import Method, MethodError
+from amix.training.multi_stage import MultiStageMethod, finetune
 from amix.training.registry import find_method, load_external, source_hash
 from amix.training.settings import make_config
-from amix.training.stage_workers import elsewhere, save_part
+from amix.training.stage_workers import remote_stages, save_stage
 
 Record = dict[str, Any]
 Arrays = dict[str, numpy.ndarray]
@@ -167,13 +168,13 @@ def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
     if source_hash(method_class) != spec.method_source:
         raise MethodError(f"the file of method {spec.method} has changed since this run was planned; plan it again")
     method = method_class(make_config(method_class, spec.method_config))
-    if processes() > 1 and not method.splits_batches:
+    if processes() > 1 and not method.info.splits_batches:
         raise MethodError(
             f"{spec.method} looks at whole batches, or draws for each, which processes cannot share: "
             "run it in one process"
         )
     task = find_task(context.task_files.get(spec.task, spec.task))
-    if task.regression and not method.regression:
+    if task.regression and not method.info.regression:
         with _at_work():
             raise MethodError(f"{spec.method} is not defined for regression, and {task.title} is one")
     recipe = Recipe().with_changes(spec.training)
@@ -209,10 +210,9 @@ def _finetune(spec: RunSpec, context: RunContext, record: Record) -> tuple[Array
     model = _new_model(spec, context, fit)
     if revision := getattr(model.config, "_commit_hash", None):  # Of the Hub's repository; a folder has none.
         record["environment"]["encoder_revision"] = revision
-    shared = (spec, replace(context, executor=None), torch.get_num_threads())
     try:
-        with elsewhere(context.executor, method.parts(), do_part, *shared) as fit.parts, _at_work():
-            model = method.run(method.prepare(model, fit), fit)
+        with _stages_elsewhere(method, spec, context), _at_work():
+            model = finetune(method, method.prepare(model, fit), fit)
     finally:
         record["curve"] = fit.curve
         record["cost"] = fit.cost.summary(model)
@@ -222,8 +222,19 @@ def _finetune(spec: RunSpec, context: RunContext, record: Record) -> tuple[Array
     return arrays | _diagnostic_arrays(fit), method, model, fit
 
 
-def do_part(spec: RunSpec, context: RunContext, threads: int, number: int, path: Path) -> None:
-    """One part of a run, from nothing but its spec and the part's number, into a file (see stage_workers).
+@contextmanager
+def _stages_elsewhere(method: Method, spec: RunSpec, context: RunContext) -> Iterator[None]:
+    """Have the method's independent stages done by the context's executor, where there are both."""
+    if not isinstance(method, MultiStageMethod):
+        yield
+        return
+    shared = (spec, replace(context, executor=None), torch.get_num_threads())
+    with remote_stages(context.executor, method.stages(), do_stage, *shared) as method.remote_stages:
+        yield
+
+
+def do_stage(spec: RunSpec, context: RunContext, threads: int, number: int, path: Path) -> None:
+    """One independent stage of a run, from nothing but its spec and number, into a file (see stage_workers).
 
     threads: as many as the run itself computes with, for the same sums.
     """
@@ -231,7 +242,8 @@ def do_part(spec: RunSpec, context: RunContext, threads: int, number: int, path:
     reset_peak_memory()
     method, _, fit = _set_up(spec, context)
     model = method.prepare(_new_model(spec, context, fit), fit)
-    save_part(method.part(model, fit, number), fit, path)
+    assert isinstance(method, MultiStageMethod)
+    save_stage(method.run_stage(model, fit, number), fit, path)
 
 
 def _sets(spec: RunSpec, context: RunContext, fit: Fit) -> tuple[Prepared, ...]:

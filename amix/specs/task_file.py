@@ -9,7 +9,17 @@ from amix.specs.data_errors import quoted, shown
 from amix.specs.safe_names import safe_name
 from amix.specs.spec_model import Listed, SpecModel, problem, refuse_repeated
 from amix.specs.suggestions import nearest
-from amix.specs.tasks import CLASS_METRICS, ERRORS, METRICS, NUMBER_METRICS, POSITIVE_METRICS, TASKS, Task, TaskError
+from amix.specs.tasks import (
+    CLASS_METRICS,
+    EVALUATE,
+    LESS_IS_BETTER,
+    METRICS,
+    NUMBER_METRICS,
+    POSITIVE_METRICS,
+    TASKS,
+    Task,
+    TaskError,
+)
 from amix.specs.yaml_files import YamlError, read_yaml
 
 Words = Annotated[Listed[str], AfterValidator(refuse_repeated)]
@@ -38,7 +48,8 @@ class TaskFile(SpecModel):
     labels: Annotated[Words | None, BeforeValidator(_no_labels)] = None
     """Names of the classes in the order of their ids; left out where the label is a number to be predicted."""
     metrics: Words = ()
-    """Scores, the first one counts; those that are usual for the label where nothing is said."""
+    """Scores, the first one counts; those that are usual for the label where nothing is said. evaluate:NAME is one of
+    the library evaluate: a name of its collection, or a folder or .py file of one's own beside the task file."""
     validation: str = ""
     """A dev file of one's own; without it, dev rows come out of the train file."""
     positive: str = ""
@@ -109,18 +120,19 @@ def read_task_file(path: Path) -> Task:
 def _check_metrics(metrics: tuple[str, ...], labels: tuple[str, ...] | None, positive: str) -> None:
     """Refuse metrics that this kind of label does not have, or one first of which less is better."""
     for metric in metrics:
-        if metric not in METRICS:
-            raise ValueError(f"metrics: unknown metric {shown(metric)}; {nearest(metric, METRICS)}")
+        if metric not in METRICS and not (metric.startswith(EVALUATE) and metric != EVALUATE):
+            hint = f"or {EVALUATE}NAME for one of the library evaluate"
+            raise ValueError(f"metrics: unknown metric {shown(metric)}; {nearest(metric, METRICS)}; {hint}")
     if labels is None:
         kind, fitting = "a number as label", NUMBER_METRICS
     else:
         kind = f"{len(labels)} labels"
         fitting = (*CLASS_METRICS, *(POSITIVE_METRICS if len(labels) == 2 or positive else ()))
-    unfit = [metric for metric in metrics if metric not in fitting]
+    unfit = [metric for metric in metrics if metric in METRICS and metric not in fitting]
     if unfit:
         of_one = labels is not None and set(unfit) & set(POSITIVE_METRICS)
         hint = "; with 'positive: NAME' f1 is that of one class" if of_one else ""
         raise ValueError(f"metrics: {', '.join(unfit)} is not defined for {kind}; use {', '.join(fitting)}{hint}")
-    if metrics and metrics[0] in ERRORS:
-        better = NUMBER_METRICS[0]
+    if metrics and metrics[0] in LESS_IS_BETTER:
+        better = fitting[0]
         raise ValueError(f"metrics: the first metric counts, and more must be better: put {better} before {metrics[0]}")

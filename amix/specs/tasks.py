@@ -16,6 +16,13 @@ CLASS_METRICS = ("accuracy", "matthews", "macro_f1", "weighted_f1", "balanced_ac
 POSITIVE_METRICS = ("f1",)
 """Metrics of one class: that of two classes which is meant, or one against all others."""
 METRICS = ("matthews", "accuracy", "f1", *CORRELATIONS, *CLASS_METRICS[2:], *ERRORS)
+EVALUATE = "evaluate:"
+"""Begins a metric of the library evaluate (amix.data.evaluate_metrics)."""
+LESS_IS_BETTER = (
+    *ERRORS,
+    *(EVALUATE + name for name in ("mae", "mse", "rmse", "mape", "smape", "mase", "brier_score")),
+)
+"""Metrics that cannot be the first one, which counts."""
 
 
 class TaskError(ValueError):

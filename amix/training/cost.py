@@ -20,8 +20,8 @@ class Cost:
 
     One call of backward goes through all forward passes since the last one, or, where there were none, through those of
     the last one again, and counts as many. open_passes: forward passes that no backward pass has gone through yet;
-    passed_through: how many the last call went through. parts_peak: bytes at the highest peak of the processes that did
-    parts of the run, 0 where there were none.
+    passed_through: how many the last call went through. stages_peak: bytes at the highest peak of the processes that
+    did stages of the run, 0 where there were none.
     """
 
     forward_passes: int = 0
@@ -31,7 +31,7 @@ class Cost:
     seconds: dict[str, float] = field(default_factory=dict)
     open_passes: int = 0
     passed_through: int = 1
-    parts_peak: int = 0
+    stages_peak: int = 0
 
     def watch(self, model: nn.Module) -> None:
         """Count every forward pass of this model from now on, whoever calls it."""
@@ -55,14 +55,14 @@ class Cost:
         self.open_passes = 0
         self.backward_passes += self.passed_through
 
-    def add(self, part: "Cost") -> None:
-        """Take in what a part of the run cost that was done in another process."""
-        self.forward_passes += part.forward_passes
-        self.backward_passes += part.backward_passes
-        self.optimizer_steps += part.optimizer_steps
-        self.tokens += part.tokens
-        self.parts_peak = max(self.parts_peak, part.parts_peak)
-        for name, seconds in part.seconds.items():
+    def add(self, stage: "Cost") -> None:
+        """Take in what a stage of the run cost that was done in another process."""
+        self.forward_passes += stage.forward_passes
+        self.backward_passes += stage.backward_passes
+        self.optimizer_steps += stage.optimizer_steps
+        self.tokens += stage.tokens
+        self.stages_peak = max(self.stages_peak, stage.stages_peak)
+        for name, seconds in stage.seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
     @contextmanager
@@ -89,7 +89,7 @@ class Cost:
             "forward_passes": self.forward_passes,
             "backward_passes": self.backward_passes,
             "optimizer_steps": self.optimizer_steps,
-            "peak_memory_bytes": max(peak_memory(), self.parts_peak),
+            "peak_memory_bytes": max(peak_memory(), self.stages_peak),
             "trainable_parameters": sum(parameter.numel() for parameter in trainable(model)),
             "total_parameters": total,
             "flops": 2.0 * weights * self.tokens * (1.0 + 2.0 * share),

@@ -21,7 +21,8 @@ class Predictions:
 def predict(model: nn.Module, data: Encoded, fit: Fit) -> Predictions:
     """Outputs of the model in evaluation mode; its mode is put back.
 
-    Errors: Diverged when they are not finite numbers, which the losses before the last updates cannot show.
+    Raises:
+        Diverged: If they are not finite numbers, which the losses before the last updates cannot show.
     """
     training = model.training
     model.eval()

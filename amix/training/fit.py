@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -20,10 +20,6 @@ from amix.specs.seed_sources import Seeds
 from amix.specs.tasks import Task
 from amix.training.cost import Cost
 from amix.training.data_parallel import averaged, share, weight
-from amix.training.stage_workers import Elsewhere
-
-if TYPE_CHECKING:
-    from amix.training.method import Method
 
 
 class Diverged(ArithmeticError):
@@ -55,9 +51,8 @@ class Fit:
     train and dev are tokenised; stage names the random streams of batch order and dropout, so that every method's
     stage "main" shares them. cost, curve, best and diagnostics are shared between the stages of a run. step, epoch,
     total_steps, optimizer and scheduler are those of the training under way; step counts from 0. pretrained: the
-    encoder's weights by parameter name where they are in memory anyway; never to be written to. parts: where other
-    processes do the parts of the run. seed is that of what a method draws for itself; sources holds the seeds of the
-    other sources of randomness where they differ from it.
+    encoder's weights by parameter name where they are in memory anyway; never to be written to. seed is that of what a
+    method draws for itself; sources holds the seeds of the other sources of randomness where they differ from it.
     """
 
     task: Task
@@ -76,7 +71,6 @@ class Fit:
     optimizer: torch.optim.Optimizer | None = None
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
     pretrained: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    parts: Elsewhere | None = None
     sources: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -129,10 +123,6 @@ class Fit:
         """
         self.cost.count_backward()
         return averaged(torch.autograd.grad(loss, tensors, **options), tensors)
-
-    def part(self, method: "Method", model: nn.Module, number: int) -> dict[str, torch.Tensor]:
-        """The weights that a part of the run ends with (Method.part), done here or fetched from where it is done."""
-        return method.part(model, self, number) if self.parts is None else self.parts.take(number, self)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; the same for every method."""

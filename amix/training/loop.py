@@ -1,7 +1,7 @@
 """The only training loop."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,15 +13,14 @@ from amix.specs.launch import rank
 from amix.training.data_parallel import average_, average_gradients, check_same_weights
 from amix.training.evaluation import predict
 from amix.training.fit import Diverged, Fit
-
-if TYPE_CHECKING:
-    from amix.training.method import Method
+from amix.training.method import Method
 
 
-def train(method: "Method", model: nn.Module, fit: Fit) -> nn.Module:
+def train(method: Method, model: nn.Module, fit: Fit) -> nn.Module:
     """Train the model in place with the method's hooks, and return it.
 
-    Errors: Diverged at the end of the epoch in which the loss stopped being finite.
+    Raises:
+        Diverged: At the end of the epoch in which the loss stopped being finite.
     """
     start(method, model, fit)
     epochs = -(-fit.total_steps // -(-len(fit.train) // fit.recipe.batch_size))
@@ -36,7 +35,7 @@ def train(method: "Method", model: nn.Module, fit: Fit) -> nn.Module:
     return model
 
 
-def start(method: "Method", model: nn.Module, fit: Fit) -> None:
+def start(method: Method, model: nn.Module, fit: Fit) -> None:
     """Set up optimizer and schedule and call the method's on_fit_start, with the random state kept around it."""
     with fit.cost.timed("train"), kept_random_state(fit.device):
         fit.total_steps = fit.recipe.total_steps(len(fit.train))
@@ -47,7 +46,7 @@ def start(method: "Method", model: nn.Module, fit: Fit) -> None:
         method.on_fit_start(model, fit)
 
 
-def _train_epoch(method: "Method", model: nn.Module, fit: Fit) -> float:
+def _train_epoch(method: Method, model: nn.Module, fit: Fit) -> float:
     losses = []
     for batch in fit.batches(fit.epoch):
         if fit.step == fit.total_steps:
@@ -56,7 +55,7 @@ def _train_epoch(method: "Method", model: nn.Module, fit: Fit) -> float:
     return float(average_(torch.stack(losses).mean()))
 
 
-def train_step(method: "Method", model: nn.Module, batch: Batch, fit: Fit) -> torch.Tensor:
+def train_step(method: Method, model: nn.Module, batch: Batch, fit: Fit) -> torch.Tensor:
     """One update with all hooks; returns the detached loss without waiting for the device."""
     assert fit.optimizer is not None
     assert fit.scheduler is not None
@@ -81,7 +80,7 @@ def clip_gradients(optimizer: torch.optim.Optimizer, clip_norm: float) -> torch.
     return nn.utils.clip_grad_norm_(parameters, clip_norm, foreach=True)
 
 
-def _note_epoch(method: "Method", model: nn.Module, fit: Fit, mean_loss: float) -> None:
+def _note_epoch(method: Method, model: nn.Module, fit: Fit, mean_loss: float) -> None:
     """Write the epoch into the curve; in the main stage also score the dev set and keep the best weights."""
     point: dict[str, Any] = {"stage": fit.stage, "step": fit.step, "epoch": fit.epoch + 1, "train_loss": mean_loss}
     if fit.stage == "main" and len(fit.dev):

@@ -1,5 +1,6 @@
 """Which methods there are: registering, finding, and loading them from files outside the project."""
 
+import dataclasses
 import hashlib
 import importlib
 import importlib.util
@@ -7,22 +8,29 @@ import inspect
 import pkgutil
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from amix.specs.suggestions import nearest
 from amix.training.method import Method, MethodError
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 
 RegisteredMethod = TypeVar("RegisteredMethod", bound=type[Method])
 
 _METHODS: dict[str, type[Method]] = {}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_IN_INFO = tuple(field.name for field in dataclasses.fields(MethodInfo))
+_OF_STAGES = ("run", "stages", "run_stage")
+"""What the loop never calls on a method of one stage."""
 
 
 def register(method: RegisteredMethod) -> RegisteredMethod:
-    """Class decorator that makes a method known under its name to every verb, table, figure and test.
+    """Class decorator that makes a method known under its name to every command, table, figure and test.
 
-    Errors: MethodError when something that the contract asks for is missing or the name is taken.
+    Raises:
+        MethodError: If something that the contract asks for is missing, or the name is taken.
     """
     problems = list(_contract_problems(method))
     if problems:
@@ -35,8 +43,16 @@ def register(method: RegisteredMethod) -> RegisteredMethod:
 
 
 def _contract_problems(method: type[Method]) -> list[str]:
-    problems = [f"has no {name}" for name in ("name", "paper", "year", "kind") if not hasattr(method, name)]
-    if not problems and not _NAME.fullmatch(method.name):
+    problems = [f"has no {name}" for name in ("name", "info") if not hasattr(method, name)]
+    if misplaced := [name for name in _IN_INFO if hasattr(method, name)]:
+        given = ", ".join(f"{name}=..." for name in misplaced)
+        problems.append(f"sets {', '.join(misplaced)} in the class: write info = MethodInfo({given})")
+    elif hasattr(method, "info"):
+        problems += _info_problems(method)
+    overridden = [name for name in _OF_STAGES if hasattr(method, name)]
+    if overridden and not issubclass(method, MultiStageMethod):
+        problems.append(f"has {', '.join(overridden)}: derive it from amix.training.multi_stage.MultiStageMethod")
+    if hasattr(method, "name") and not _NAME.fullmatch(method.name):
         problems.append(f"the name '{method.name}' is not lower_case_with_underscores")
     if not (method.__doc__ or "").strip() or method.__doc__ == Method.__doc__:
         problems.append("has no docstring")
@@ -44,6 +60,17 @@ def _contract_problems(method: type[Method]) -> list[str]:
     if parameters is None or not parameters.frozen:
         problems.append("Config is not a frozen dataclass")
     return problems
+
+
+def _info_problems(method: type[Method]) -> Iterator[str]:
+    info: object = method.info
+    if not isinstance(info, MethodInfo):
+        yield f"its info is {info!r}, not a MethodInfo"
+    elif dataclasses.is_dataclass(method.Config):
+        known = {field.name for field in dataclasses.fields(method.Config)}
+        for name, settings in (("null", info.null or {}), ("grid", info.grid), ("toy_settings", info.toy_settings)):
+            if unknown := sorted(set(settings) - known):
+                yield f"info.{name}: Config has no {', '.join(unknown)}"
 
 
 def methods() -> dict[str, type[Method]]:
@@ -66,7 +93,7 @@ def _import_file_named(name: str) -> None:
 def built_in_methods() -> dict[str, type[Method]]:
     """The project's own registered methods, families together, in the order of their years."""
     own = [method for method in methods().values() if method.__module__.split(".")[0] in ("amix", "baselines")]
-    return {method.name: method for method in sorted(own, key=lambda one: (one.kind, one.year, one.name))}
+    return {method.name: method for method in sorted(own, key=lambda one: (one.info.kind, one.info.year, one.name))}
 
 
 def find_method(name: str) -> type[Method]:
@@ -88,7 +115,8 @@ def find_method(name: str) -> type[Method]:
 def load_external(reference: str) -> type[Method]:
     """A method from outside the project, given as path/to/file.py:ClassName; it is registered under its name.
 
-    Errors: MethodError when the file or the class is not there or does not keep the contract.
+    Raises:
+        MethodError: If the file or the class is not there, or does not keep the contract.
     """
     path_text, _, class_name = reference.rpartition(":")
     path = Path(path_text)

@@ -11,6 +11,7 @@ from amix.data.encoded import Batch
 from amix.random_streams import array_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -40,13 +41,15 @@ class EDA(Method):
                 raise MethodError("EDA's strength and share lie in [0, 1]")
 
     name = "eda"
-    paper = "Wei and Zou, EMNLP 2019"
-    year = 2019
-    kind = "augmentation"
-    splits_batches = False
-    null = {"share": 0.0}
-    parity = "departs: no synonyms, word pieces; the official code was not run"
-    grid = {"strength": (0.05, 0.1, 0.2), "share": (0.5, 0.8)}
+    info = MethodInfo(
+        paper="Wei and Zou, EMNLP 2019",
+        year=2019,
+        kind="augmentation",
+        parity="departs: no synonyms, word pieces; the official code was not run",
+        null={"share": 0.0},
+        splits_batches=False,
+        grid={"strength": (0.05, 0.1, 0.2), "share": (0.5, 0.8)},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Open the stream of changes."""

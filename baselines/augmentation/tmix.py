@@ -10,6 +10,7 @@ from amix.models.architecture import blocks
 from amix.random_streams import array_generator, tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.smoothness._hidden_states import changed_outputs
 
@@ -42,13 +43,15 @@ class TMix(Method):
                 raise MethodError(f"the share of batches that are mixed lies in [0, 1], not {self.share}")
 
     name = "tmix"
-    paper = "Chen et al., ACL 2020"
-    year = 2020
-    kind = "augmentation"
-    splits_batches = False
-    null = {"share": 0.0}
-    parity = "departs: the official code mixes labelled with unlabelled examples and was not run"
-    grid = {"alpha": (0.4, 2.0, 16.0)}
+    info = MethodInfo(
+        paper="Chen et al., ACL 2020",
+        year=2020,
+        kind="augmentation",
+        parity="departs: the official code mixes labelled with unlabelled examples and was not run",
+        null={"share": 0.0},
+        splits_batches=False,
+        grid={"alpha": (0.4, 2.0, 16.0)},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Open the streams of shares and of permutations."""

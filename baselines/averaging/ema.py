@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.averaging._averaging import Averaging
 
@@ -26,13 +27,14 @@ class EMA(Averaging):
         warm_up: bool = True
 
     name = "ema"
-    paper = "Polyak and Juditsky, SICON 1992; Tarvainen and Valpola, NeurIPS 2017"
-    year = 1992
-    kind = "averaging"
-    null = {"decay": 0.0}
-    parity = "no official code; the mean is checked against torch's AveragedModel"
-    overhead_limit = 1.10
-    grid = {"decay": (0.9, 0.99, 0.999), "warm_up": (True, False)}
+    info = MethodInfo(
+        paper="Polyak and Juditsky, SICON 1992; Tarvainen and Valpola, NeurIPS 2017",
+        year=1992,
+        kind="averaging",
+        parity="no official code; the mean is checked against torch's AveragedModel",
+        null={"decay": 0.0},
+        grid={"decay": (0.9, 0.99, 0.999), "warm_up": (True, False)},
+    )
 
     def after_step(self, model: Model, fit: Fit) -> None:
         """Move the mean."""

@@ -15,6 +15,8 @@ from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
 from amix.training.weight_averaging import put_back
 
@@ -61,7 +63,7 @@ class Members(nn.Module):
 
 
 @register
-class Ensemble(Method):
+class Ensemble(MultiStageMethod):
     """M plain finetunings on the same subset, prediction by the mean of their logits: a deep ensemble.
 
     Lakshminarayanan et al. (2017), without their adversarial examples, and with logits averaged where they average
@@ -81,14 +83,17 @@ class Ensemble(Method):
                 raise MethodError(f"an ensemble has at least one member, not {self.members}")
 
     name = "ensemble"
-    paper = "Lakshminarayanan et al., NeurIPS 2017"
-    year = 2017
-    kind = "averaging"
-    plain_checkpoint = False
-    null = {"members": 1}
-    parity = "no official code"
-    passes = 5.0
-    grid = {"members": (3, 5, 10)}
+    info = MethodInfo(
+        paper="Lakshminarayanan et al., NeurIPS 2017",
+        year=2017,
+        kind="averaging",
+        parity="no official code",
+        passes=float(Config().members),
+        null={"members": 1},
+        plain_checkpoint=False,
+        grid={"members": (3, 5, 10)},
+        toy_settings={"members": 2},
+    )
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Train every member from the same start, and put them side by side."""
@@ -96,28 +101,23 @@ class Ensemble(Method):
             return train(Method(), model, fit)
         start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
         found = []
-        for number in range(self.parts()):
-            weights = fit.part(self, model, number)
+        for weights in self.stage_weights(model, fit):
             found.append({name: tensor.detach().cpu().clone() for name, tensor in weights.items()})
             put_back(model, start)
         assert isinstance(model, PreTrainedModel)
         return side_by_side(model, found, fit)
 
-    def parts(self) -> int:
-        """The members; one alone is no part."""
+    def stages(self) -> int:
+        """The members; one alone is the run itself."""
         return int(self.config.members) if self.config.members > 1 else 0
 
-    def part(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
+    def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
         """Plain finetuning with a head, batches and dropout of its own."""
         if number:
             deviation = float(getattr(model.config, "initializer_range", 0.02))
             initialise_head(model, deviation, tensor_generator(fit.seed, "method", "head", number))
         train(Method(), model, fit.for_stage(f"member-{number}"))
         return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-    def export(self, model: Model, fit: Fit) -> Model:
-        """The members, or the one as a plain model."""
-        return model
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """M finetunings."""

@@ -7,6 +7,7 @@ import torch
 
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from amix.training.schedules import warmup_steps
 from baselines.averaging._averaging import Averaging
@@ -32,13 +33,14 @@ class SWA(Averaging):
         lr_share: float = 0.5
 
     name = "swa"
-    paper = "Izmailov et al., UAI 2018"
-    year = 2018
-    kind = "averaging"
-    null = {"start": 1.0, "lr_share": 0.0}
-    parity = "departs: schedule after the warm-up, an iterate per update; the mean itself is checked against torch's"
-    overhead_limit = 1.10
-    grid = {"start": (0.5, 0.75), "lr_share": (0.1, 0.25, 0.5)}
+    info = MethodInfo(
+        paper="Izmailov et al., UAI 2018",
+        year=2018,
+        kind="averaging",
+        parity="departs: schedule after the warm-up, an iterate per update; the mean itself is checked against torch's",
+        null={"start": 1.0, "lr_share": 0.0},
+        grid={"start": (0.5, 0.75), "lr_share": (0.1, 0.25, 0.5)},
+    )
 
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
         """Linear warm-up, linear fall to the share by the first iterate taken, constant from there."""

@@ -8,6 +8,7 @@ import torch
 from amix.models.architecture import head_names
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.averaging._averaging import Averaging
 
@@ -29,12 +30,15 @@ class WiseFT(Averaging):
         interpolate_head: bool = False
 
     name = "wise_ft"
-    paper = "Wortsman et al., CVPR 2022"
-    year = 2022
-    kind = "averaging"
-    null = {"alpha": 1.0}
-    parity = "departs: the head is not interpolated; with interpolate_head the formula of the official code"
-    grid = {"alpha": (0.3, 0.5, 0.7, 0.9)}
+    info = MethodInfo(
+        paper="Wortsman et al., CVPR 2022",
+        year=2022,
+        kind="averaging",
+        parity="departs: the head is not interpolated; with interpolate_head the formula of the official code",
+        null={"alpha": 1.0},
+        grid={"alpha": (0.3, 0.5, 0.7, 0.9)},
+        toy_settings={"alpha": 0.8},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Keep the pretrained weights."""

@@ -10,18 +10,15 @@ from amix.data.metrics import task_scores
 from amix.specs.recipe import Recipe
 from amix.training.evaluation import predict
 from amix.training.fit import Fit
-from amix.training.method import Method, Model
+from amix.training.method import Model
+from amix.training.multi_stage import MultiStageMethod
 
 UNSEEN = -30.0
 """Logit of a class of which the training set has no example."""
 
 
-class Fitted(Method):
+class Fitted(MultiStageMethod):
     """A classifier that is fitted without gradient steps: one point in the curve, one pass over the examples."""
-
-    kind = "classical"
-    passes = 0.0
-    trains_by_steps = False
 
     def note(self, model: Model, fit: Fit) -> None:
         """Write the one point of the curve: the loss on the training set, and the dev score."""

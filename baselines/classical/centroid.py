@@ -7,6 +7,7 @@ from torch import Tensor
 
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.classical._linear import UNSEEN, Linear, write
 from baselines.classical.frozen_logistic import inputs_of, last_linear
@@ -39,11 +40,17 @@ class Centroid(Linear):
                 raise MethodError(f"the shrinkage lies above 0 and is at most 1, not {self.shrinkage}")
 
     name = "centroid"
-    paper = "Mensink et al., TPAMI 2013"
-    year = 2013
-    regression = False
-    parity = "no official code; predictions equal those of scikit-learn's NearestCentroid and discriminant"
-    grid = {"shrinkage": (0.1, 0.5, 1.0), "standardise": (True, False)}
+    info = MethodInfo(
+        paper="Mensink et al., TPAMI 2013",
+        year=2013,
+        kind="classical",
+        parity="no official code; predictions equal those of scikit-learn's NearestCentroid and discriminant",
+        passes=0.0,
+        regression=False,
+        trains_by_steps=False,
+        grid={"shrinkage": (0.1, 0.5, 1.0), "standardise": (True, False)},
+        toy_settings={"shrinkage": 0.1},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze all but the last linear layer."""

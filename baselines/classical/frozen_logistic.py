@@ -10,6 +10,7 @@ from amix.data.encoded import Encoded, evaluation_batches
 from amix.models.architecture import head_modules
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.classical._linear import Linear, write
 
@@ -33,10 +34,15 @@ class FrozenLogistic(Linear):
         standardise: bool = True
 
     name = "frozen_logistic"
-    paper = "Peters et al., RepL4NLP 2019"
-    year = 2019
-    parity = "no official code; scikit-learn's solver, predictions equal its own"
-    grid = {"C": (0.001, 0.01, 0.1, 1.0, 10.0)}
+    info = MethodInfo(
+        paper="Peters et al., RepL4NLP 2019",
+        year=2019,
+        kind="classical",
+        parity="no official code; scikit-learn's solver, predictions equal its own",
+        passes=0.0,
+        trains_by_steps=False,
+        grid={"C": (0.001, 0.01, 0.1, 1.0, 10.0)},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze all but the last linear layer."""

@@ -11,6 +11,7 @@ from amix.data.encoded import evaluation_batches
 from amix.models.with_addition import Extended
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.classical._linear import Fitted
 from baselines.classical._own_encoder import WithEncoder, encoder_and_pooling
@@ -66,11 +67,16 @@ class KNN(Fitted):
                 raise MethodError(f"at least one neighbour has to vote, not {self.k}")
 
     name = "knn"
-    paper = "Cover and Hart, IEEE Trans. Information Theory 1967"
-    year = 1967
-    plain_checkpoint = False
-    parity = "no official code; predictions equal those of scikit-learn's neighbours"
-    grid = {"k": (1, 3, 5, 9, 15)}
+    info = MethodInfo(
+        paper="Cover and Hart, IEEE Trans. Information Theory 1967",
+        year=1967,
+        kind="classical",
+        parity="no official code; predictions equal those of scikit-learn's neighbours",
+        passes=0.0,
+        plain_checkpoint=False,
+        trains_by_steps=False,
+        grid={"k": (1, 3, 5, 9, 15)},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """The encoder with room for the examples in place of a head."""

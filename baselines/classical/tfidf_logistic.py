@@ -12,6 +12,7 @@ from amix.models.architecture import embeddings
 from amix.models.with_addition import Extended
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.classical._linear import Linear, write
 
@@ -59,11 +60,16 @@ class TfidfLogistic(Linear):
         iterations: int = 2000
 
     name = "tfidf_logistic"
-    paper = "Sparck Jones, J. Documentation 1972"
-    year = 1972
-    plain_checkpoint = False
-    parity = "no official code; scikit-learn's features and solver, predictions equal its own"
-    grid = {"C": (0.1, 1.0, 10.0, 100.0)}
+    info = MethodInfo(
+        paper="Sparck Jones, J. Documentation 1972",
+        year=1972,
+        kind="classical",
+        parity="no official code; scikit-learn's features and solver, predictions equal its own",
+        passes=0.0,
+        plain_checkpoint=False,
+        trains_by_steps=False,
+        grid={"C": (0.1, 1.0, 10.0, 100.0)},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """A bag of tokens in place of the encoder."""

@@ -16,7 +16,9 @@ from amix.random_streams import array_generator
 from amix.specs.recipe import Recipe
 from amix.training.fit import Diverged, Fit
 from amix.training.loop import start, train_step
-from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.method import Groups, MethodError, Model
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
 from baselines.classical._linear import Linear, write
 from baselines.classical.frozen_logistic import inputs_of, last_linear
@@ -49,7 +51,7 @@ class SetFitConfig:
 
 
 @register
-class SetFit(Method):
+class SetFit(MultiStageMethod):
     """SetFit: L = mean over pairs (i, j) of (cos(f_i, f_j) - [y_i = y_j])^2, then logistic regression on the f_i.
 
     Tunstall et al. (2022), section 3: R pairs with equal and R with different labels per example. f is what the output
@@ -67,14 +69,19 @@ class SetFit(Method):
     """
 
     name = "setfit"
-    paper = "Tunstall et al., arXiv 2022"
-    year = 2022
-    kind = "contrastive"
+    info = MethodInfo(
+        paper="Tunstall et al., arXiv 2022",
+        year=2022,
+        kind="contrastive",
+        parity="matched: pairs equal, losses and embeddings after the library's own steps to 3e-7, its float32 "
+        "(setfit_*)",
+        steps_on_task_loss=False,  # They lower that of pairs; the classifier is fitted at the end.
+        splits_batches=False,
+        grid={"iterations": (5, 20), "lr": (2e-5, 5e-5, 1e-4)},
+        recipe_grid={},
+        toy_settings={"iterations": 2, "lr": 4e-3},
+    )
     Config = SetFitConfig
-    splits_batches = False
-    parity = "matched: pairs equal, losses and embeddings after the library's own steps to 3e-7, its float32 (setfit_*)"
-    grid = {"iterations": (5, 20), "lr": (2e-5, 5e-5, 1e-4)}
-    recipe_grid = {}
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """No dropout between the pooled states and the output layer."""

@@ -5,11 +5,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from amix.agwm.split_search import SplitConfig, split_fit
+from amix.agwm.splits import SplitConfig, split_fit
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
 from amix.training.method import Method, Model
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
 from amix.training.weight_averaging import RunningMean, kept_weights, put_back
 
@@ -22,7 +24,7 @@ class SoupConfig(SplitConfig):
 
 
 @register
-class Soup(Method):
+class Soup(MultiStageMethod):
     """K plain finetunings on random 80 % splits, their weights averaged, then finetuned on the whole subset.
 
     The mixup's procedure without attention: splits, batch order, dropout and head are the same for the same seed.
@@ -30,30 +32,33 @@ class Soup(Method):
     """
 
     name = "soup"
-    paper = "Wortsman et al., ICML 2022 (uniform soup), over splits of the training set"
-    year = 2022
-    kind = "control"
-    parity = "no official code"
+    info = MethodInfo(
+        paper="Wortsman et al., ICML 2022 (uniform soup), over splits of the training set",
+        year=2022,
+        kind="control",
+        parity="no official code",
+        null={"splits": 0},
+        toy_settings={"splits": 2},
+    )
     Config: ClassVar[type] = SoupConfig
-    null = {"splits": 0}
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Train every split from the same start, average, finetune."""
         start = kept_weights(model, fit.pretrained)
         mean = RunningMean()
-        for number in range(self.parts()):
-            mean.add(fit.part(self, model, number))
+        for weights in self.stage_weights(model, fit):
+            mean.add(weights)
             put_back(model, start)
         if mean.count:
             mean.write(_trained(model))
         del start, mean
         return train(self, model, fit) if self.config.finetune else model
 
-    def parts(self) -> int:
+    def stages(self) -> int:
         """The splits."""
         return int(self.config.splits)
 
-    def part(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
+    def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
         """Plain finetuning on one split."""
         train(Method(), model, split_fit(self.config, fit, number)[0])
         return _trained(model)

@@ -7,21 +7,26 @@ from amix.agwm.method import AGWM, AGWMConfig
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
-from amix.training.method import Method, Model
+from amix.training.method import Model
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
 
 
 @register
-class VanillaMatched(Method):
+class VanillaMatched(MultiStageMethod):
     """Plain finetuning with as many forward and backward passes as the mixup with these settings, in one long run."""
 
     name = "vanilla_matched"
-    paper = "Devlin et al., NAACL 2019"
-    year = 2019
-    kind = "control"
-    parity = "no official code"
+    info = MethodInfo(
+        paper="Devlin et al., NAACL 2019",
+        year=2019,
+        kind="control",
+        parity="no official code",
+        null={"splits": 0},
+        toy_settings={"splits": 1},
+    )
     Config: ClassVar[type] = AGWMConfig
-    null = {"splits": 0}
 
     def run(self, model: Model, fit: Fit) -> Model:
         """One training, longer."""

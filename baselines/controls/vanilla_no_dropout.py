@@ -3,6 +3,7 @@
 from amix.models.architecture import set_dropout
 from amix.training.fit import Fit
 from amix.training.method import Method, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -11,10 +12,12 @@ class VanillaNoDropout(Method):
     """Plain finetuning with every dropout at zero, as some published baselines do without saying so."""
 
     name = "vanilla_no_dropout"
-    paper = "Devlin et al., NAACL 2019"
-    year = 2019
-    kind = "control"
-    parity = "no official code"
+    info = MethodInfo(
+        paper="Devlin et al., NAACL 2019",
+        year=2019,
+        kind="control",
+        parity="no official code",
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Switch dropout off."""

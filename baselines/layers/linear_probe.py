@@ -8,6 +8,7 @@ from amix.data.encoded import Batch
 from amix.models.architecture import backbone
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -28,12 +29,17 @@ class LinearProbe(Method):
         lr: float | None = 1e-3
 
     name = "linear_probe"
-    paper = "Alain and Bengio, ICLR Workshop 2017"
-    year = 2017
-    kind = "layers"
-    passes = 0.5  # A forward pass, and a backward pass that ends below the head.
-    parity = "no official code"
-    grid = {"lr": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+    info = MethodInfo(
+        paper="Alain and Bengio, ICLR Workshop 2017",
+        year=2017,
+        kind="layers",
+        parity="no official code",
+        passes=0.5,  # A forward pass, and a backward pass that ends below the head.
+        whole_passes=False,
+        grid={"lr": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)},
+        toy_settings={"lr": 3e-2},
+        toy_epochs=40,
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze the body."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from amix.models.architecture import backbone, blocks, pretrained_pooler
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -26,13 +27,15 @@ class TopKLayers(Method):
         freeze_embeddings: bool = True
 
     name = "topk_layers"
-    paper = "Houlsby et al., ICML 2019"
-    year = 2019
-    kind = "layers"
-    null = {"k": 1000, "freeze_embeddings": False}
-    parity = "matched: the same parameters train"
-    cases = ("topk_*",)
-    grid = {"k": (1, 2, 3, 5)}
+    info = MethodInfo(
+        paper="Houlsby et al., ICML 2019",
+        year=2019,
+        kind="layers",
+        parity="matched: the same parameters train",
+        cases=("topk_*",),
+        null={"k": 1000, "freeze_embeddings": False},
+        grid={"k": (1, 2, 3, 5)},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze what lies below the top k blocks."""

@@ -22,6 +22,7 @@ QUERY_AND_VALUE = (
     ("c_attn",),  # GPT-2, fused
     ("q", "v"),  # MPNet, T5
 )
+PARITY = "departs: peft's implementation, not compared with numbers of the official code"
 KEY_AND_VALUE = (("key", "value"), ("key_proj", "value_proj"), ("k_lin", "v_lin"), ("k_proj", "v_proj"), ("k", "v"))
 
 
@@ -48,9 +49,6 @@ class PeftMethod(Method):
     RoBERTa and DeBERTa-v2 trains. Full finetuning's learning rate hardly moves these modules, so that each method has
     one of its own (`lr: null` takes the recipe's).
     """
-
-    kind = "parameter-efficient"
-    parity = "departs: peft's implementation, not compared with numbers of the official code"
 
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration for this model."""

@@ -22,9 +22,6 @@ class PromptMethod(Method):
     and head while the vectors train, which the official scripts set task by task; None is the encoder's own.
     """
 
-    kind = "parameter-efficient"
-    plain_checkpoint = False
-
     def addition(self, model: nn.Module) -> VirtualTokens:
         """The vectors as they train."""
         raise NotImplementedError

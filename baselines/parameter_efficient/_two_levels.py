@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from amix.agwm.split_search import SplitConfig, endless_batches, full_precision_loss, split_fit
+from amix.agwm.mixed_training import full_precision_loss
+from amix.agwm.splits import SplitConfig, endless_batches, split_fit
 from amix.data.encoded import Batch, Encoded
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import Hypergradient, HypergradientOptions
@@ -21,11 +22,12 @@ from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
 from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.schedules import linear_schedule, warmup_steps
 from amix.training.weight_averaging import put_back
 from baselines.parameter_efficient._peft import at_own_lr, attention_targets
 
-PASSES = 4
+PASSES = 4.0
 """Forward and backward passes of an iteration: lower step, upper loss, and two for the finite difference."""
 
 
@@ -81,7 +83,7 @@ class Increment(nn.Module):
         """After the search: what becomes of the upper level before the lower one starts anew."""
 
 
-class TwoLevel(Method):
+class TwoLevel(MultiStageMethod):
     """What the methods share: one search on a random split, then the lower level anew on the whole subset.
 
     Iteration of the search: a step of the lower level (the increment's direction and the head) on a batch of the 80 %,
@@ -91,8 +93,6 @@ class TwoLevel(Method):
     """
 
     Config: ClassVar[type] = TwoLevelConfig
-    kind = "parameter-efficient"
-    passes = float(PASSES)
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
         """The increment of one layer, at its start."""
@@ -188,7 +188,7 @@ class TwoLevel(Method):
         """Search and retraining together, against plain finetuning with the same recipe."""
         plain, iterations = recipe.total_steps(n_train), self.config.split().iterations(n_train, recipe.batch_size)
         search = iterations + (PASSES - 1) * (iterations // self.config.unroll)
-        return float(search + plain * self.config.retrain) / plain
+        return (search + plain * self.config.retrain) / plain
 
 
 class Search(Method):

@@ -10,8 +10,9 @@ from amix.data.encoded import Batch
 from amix.mixup.linears import block_linears
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PeftMethod
+from baselines.parameter_efficient._peft import PARITY, PeftMethod
 
 
 @register
@@ -41,9 +42,14 @@ class AdaLoRA(PeftMethod):
         targets: tuple[str, ...] = ()
 
     name = "adalora"
-    paper = "Zhang et al., ICLR 2023"
-    year = 2023
-    grid = {"rank": (4, 8), "lr": (5e-4, 1.2e-3, 2e-3)}
+    info = MethodInfo(
+        paper="Zhang et al., ICLR 2023",
+        year=2023,
+        kind="parameter-efficient",
+        parity=PARITY,
+        grid={"rank": (4, 8), "lr": (5e-4, 1.2e-3, 2e-3)},
+        toy_settings={"lr": 2e-2},
+    )
 
     def settings(self, model: Model, fit: Fit) -> Any:
         """Ranks, and the budget's course in updates."""

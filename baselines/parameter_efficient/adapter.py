@@ -13,6 +13,7 @@ from amix.models.with_addition import Extended
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._peft import at_own_lr
 
@@ -65,12 +66,16 @@ class Adapter(Method):
         lr: float | None = 3e-4
 
     name = "adapter"
-    paper = "Houlsby et al., ICML 2019"
-    year = 2019
-    kind = "parameter-efficient"
-    plain_checkpoint = False
-    parity = "departs: official code is TensorFlow 1; formula, start and places read from it, not run"
-    grid = {"bottleneck": (8, 64, 256), "lr": (3e-4, 1e-3, 3e-3)}
+    info = MethodInfo(
+        paper="Houlsby et al., ICML 2019",
+        year=2019,
+        kind="parameter-efficient",
+        parity="departs: official code is TensorFlow 1; formula, start and places read from it, not run",
+        plain_checkpoint=False,
+        grid={"bottleneck": (8, 64, 256), "lr": (3e-4, 1e-3, 3e-3)},
+        toy_settings={"lr": 1.5e-2, "bottleneck": 16},
+        toy_epochs=15,
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze all but LayerNorms and head, and put the adapters in."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._two_levels import Increment, TwoLevel, TwoLevelConfig, normal
+from baselines.parameter_efficient._two_levels import PASSES, Increment, TwoLevel, TwoLevelConfig, normal
 
 
 class Selection(Increment):
@@ -69,10 +70,15 @@ class AutoLoRA(TwoLevel):
 
     Config = AutoLoRAConfig
     name = "autolora"
-    paper = "Zhang et al., NAACL 2024"
-    year = 2024
-    parity = "departs: the official code was not read; formula and selection as described"
-    grid = {"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)}
+    info = MethodInfo(
+        paper="Zhang et al., NAACL 2024",
+        year=2024,
+        kind="parameter-efficient",
+        parity="departs: the official code was not read; formula and selection as described",
+        passes=PASSES,
+        grid={"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)},
+        toy_settings={"lr": 2e-2, "upper_lr": 0.1},
+    )
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
         """The parts of a layer."""

@@ -5,8 +5,9 @@ from typing import Any
 
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_targets
 
 
 @register
@@ -27,9 +28,18 @@ class BEFT(PeftMethod):
         targets: tuple[str, ...] = ()
 
     name = "beft"
-    paper = "BEFT, arXiv 2509.15974"
-    year = 2025
-    grid = {"lr": (1e-3, 5e-3, 2e-2)}
+    info = MethodInfo(
+        paper="BEFT, arXiv 2509.15974",
+        year=2025,
+        kind="parameter-efficient",
+        parity=PARITY,
+        grid={"lr": (1e-3, 5e-3, 2e-2)},
+        toy_settings={
+            "lr": 5e-2,
+            "targets": ("intermediate.dense", "output.dense", "query", "value", "query_proj", "value_proj"),
+        },
+        toy_epochs=60,
+    )
 
     def settings(self, model: Model, fit: Fit) -> Any:
         """The value projections."""

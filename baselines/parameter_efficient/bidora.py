@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._two_levels import Increment, TwoLevel, TwoLevelConfig, from_identity, normal
+from baselines.parameter_efficient._two_levels import PASSES, Increment, TwoLevel, TwoLevelConfig, from_identity, normal
 
 
 class DirectionAndMagnitude(Increment):
@@ -67,13 +68,16 @@ class BiDoRA(TwoLevel):
 
     Config = BiDoRAConfig
     name = "bidora"
-    paper = "Zhang et al., TMLR 2025"
-    year = 2024
-    parity = (
-        "departs: as described, not as run; layer (described/*) and regulariser matched to 5e-16 (bidora_layer_*, "
-        "bidora_regulariser*)"
+    info = MethodInfo(
+        paper="Zhang et al., TMLR 2025",
+        year=2024,
+        kind="parameter-efficient",
+        parity="departs: as described, not as run; layer (described/*) and regulariser matched to 5e-16 "
+        "(bidora_layer_*, bidora_regulariser*)",
+        passes=PASSES,
+        grid={"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)},
+        toy_settings={"lr": 2e-2, "upper_lr": 2e-2},
     )
-    grid = {"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)}
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
         """A, B and m of a layer."""

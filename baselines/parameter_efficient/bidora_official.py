@@ -1,7 +1,7 @@
 """BiDoRA as its released program runs, its slips included: the variant for comparisons."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -64,9 +64,11 @@ class BiDoRAOfficial(BiDoRA):
 
     Config = OfficialConfig
     name = "bidora_official"
-    paper = "Zhang et al., TMLR 2025"
-    year = 2024
-    parity = "matched: layers, regulariser, losses, hypergradients, parameters to 4e-14 (bidora_*)"
+    info = replace(
+        BiDoRA.info,
+        parity="matched: layers, regulariser, losses, hypergradients, parameters to 4e-14 (bidora_*)",
+        toy_settings={},
+    )
     trains_all: ClassVar[bool] = True
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> DirectionAndMagnitude:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._two_levels import Increment, TwoLevel, TwoLevelConfig, from_identity, normal
+from baselines.parameter_efficient._two_levels import PASSES, Increment, TwoLevel, TwoLevelConfig, from_identity, normal
 
 
 class PseudoSVD(Increment):
@@ -57,10 +58,15 @@ class BiLoRA(TwoLevel):
 
     Config = BiLoRAConfig
     name = "bilora"
-    paper = "Qiang et al., arXiv 2024"
-    year = 2024
-    parity = "no official code"
-    grid = {"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)}
+    info = MethodInfo(
+        paper="Qiang et al., arXiv 2024",
+        year=2024,
+        kind="parameter-efficient",
+        parity="no official code",
+        passes=PASSES,
+        grid={"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)},
+        toy_settings={"lr": 3e-2, "upper_lr": 0.1, "regulariser": 0.01},
+    )
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
         """P, l and Q of a layer."""

@@ -7,6 +7,7 @@ import torch
 from amix.models.architecture import decay_groups, head_names, pretrained_pooler
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 BIAS_TERMS = {
@@ -56,12 +57,16 @@ class BitFit(Method):
                 raise MethodError(f"bitfit has no bias term '{unknown[0]}'; known: {', '.join(BIAS_TERMS)}")
 
     name = "bitfit"
-    paper = "Ben-Zaken et al., ACL 2022"
-    year = 2022
-    kind = "parameter-efficient"
-    parity = "matched: the same parameters train"
-    cases = ("bitfit_*",)
-    grid = {"lr": (1e-4, 3e-4, 1e-3, 3e-3), "constant_lr": (True, False)}
+    info = MethodInfo(
+        paper="Ben-Zaken et al., ACL 2022",
+        year=2022,
+        kind="parameter-efficient",
+        parity="matched: the same parameters train",
+        cases=("bitfit_*",),
+        grid={"lr": (1e-4, 3e-4, 1e-3, 3e-3), "constant_lr": (True, False)},
+        toy_settings={"lr": 2e-2, "constant_lr": False},
+        toy_epochs=40,
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze everything but the chosen biases and the head.

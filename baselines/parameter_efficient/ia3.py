@@ -8,8 +8,9 @@ from torch import nn
 from amix.mixup.linears import block_linears
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import KEY_AND_VALUE, PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import KEY_AND_VALUE, PARITY, PeftMethod, attention_targets
 
 
 @register
@@ -28,9 +29,15 @@ class IA3(PeftMethod):
         lr: float | None = 3e-3
 
     name = "ia3"
-    paper = "Liu et al., NeurIPS 2022"
-    year = 2022
-    grid = {"lr": (1e-3, 3e-3, 1e-2)}
+    info = MethodInfo(
+        paper="Liu et al., NeurIPS 2022",
+        year=2022,
+        kind="parameter-efficient",
+        parity=PARITY,
+        grid={"lr": (1e-3, 3e-3, 1e-2)},
+        toy_settings={"lr": 5e-2},
+        toy_epochs=15,
+    )
 
     def settings(self, model: Model, fit: Fit) -> Any:
         """Keys, values, and the layers that read the inner activations."""

@@ -6,8 +6,9 @@ from typing import Any
 from amix.models.architecture import backbone
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PeftMethod
+from baselines.parameter_efficient._peft import PARITY, PeftMethod
 
 
 @register
@@ -24,9 +25,15 @@ class LNTuning(PeftMethod):
         lr: float | None = 1e-3
 
     name = "ln_tuning"
-    paper = "Qi et al., arXiv 2022; Zhao et al., ICLR 2024"
-    year = 2022
-    grid = {"lr": (5e-4, 1e-3, 2e-3, 5e-3)}
+    info = MethodInfo(
+        paper="Qi et al., arXiv 2022; Zhao et al., ICLR 2024",
+        year=2022,
+        kind="parameter-efficient",
+        parity=PARITY,
+        grid={"lr": (5e-4, 1e-3, 2e-3, 5e-3)},
+        toy_settings={"lr": 2e-2},
+        toy_epochs=15,
+    )
 
     def settings(self, model: Model, fit: Fit) -> Any:
         """All normalisation layers of the body."""

@@ -1,13 +1,14 @@
 """LoRA and its variants rsLoRA and DoRA: low-rank adapters beside the frozen encoder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_targets
 
 
 @register
@@ -31,9 +32,14 @@ class LoRA(PeftMethod):
         targets: tuple[str, ...] = ()
 
     name = "lora"
-    paper = "Hu et al., ICLR 2022"
-    year = 2022
-    grid = {"rank": (4, 8, 16), "lr": (2e-4, 5e-4, 1e-3)}
+    info = MethodInfo(
+        paper="Hu et al., ICLR 2022",
+        year=2022,
+        kind="parameter-efficient",
+        parity=PARITY,
+        grid={"rank": (4, 8, 16), "lr": (2e-4, 5e-4, 1e-3)},
+        toy_settings={"lr": 2e-2, "rank": 8, "alpha": 16.0},
+    )
     variant: ClassVar[Mapping[str, Any]] = {}
 
     def settings(self, model: Model, fit: Fit) -> Any:
@@ -58,8 +64,12 @@ class DoRA(LoRA):
     """
 
     name = "dora"
-    paper = "Liu et al., ICML 2024"
-    year = 2024
+    info = replace(
+        LoRA.info,
+        paper="Liu et al., ICML 2024",
+        year=2024,
+        toy_settings={"lr": 2e-2, "alpha": 16.0},
+    )
     variant = {"use_dora": True}
 
 
@@ -72,7 +82,11 @@ class RsLoRA(LoRA):
     """
 
     name = "rslora"
-    paper = "Kalajdzievski, arXiv 2023"
-    year = 2023
+    info = replace(
+        LoRA.info,
+        paper="Kalajdzievski, arXiv 2023",
+        year=2023,
+        grid={"rank": (8, 32, 64), "lr": (2e-4, 5e-4, 1e-3)},
+        toy_settings={"lr": 2e-2},
+    )
     variant = {"use_rslora": True}
-    grid = {"rank": (8, 32, 64), "lr": (2e-4, 5e-4, 1e-3)}

@@ -1,6 +1,6 @@
 """LoRA+: the two factors of LoRA at learning rates of their own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
@@ -33,9 +33,13 @@ class LoRAPlus(LoRA):
 
     Config = LoRAPlusConfig
     name = "loraplus"
-    paper = "Hayou et al., ICML 2024"
-    year = 2024
-    grid = {"ratio": (4.0, 16.0), "lr": (1e-4, 2e-4, 5e-4)}
+    info = replace(
+        LoRA.info,
+        paper="Hayou et al., ICML 2024",
+        year=2024,
+        grid={"ratio": (4.0, 16.0), "lr": (1e-4, 2e-4, 5e-4)},
+        toy_settings={"lr": 1e-2, "ratio": 2.0, "alpha": 16.0},
+    )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """B in groups of its own."""

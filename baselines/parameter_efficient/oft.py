@@ -5,8 +5,9 @@ from typing import Any
 
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_targets
 
 
 @register
@@ -29,9 +30,14 @@ class OFT(PeftMethod):
         targets: tuple[str, ...] = ()
 
     name = "oft"
-    paper = "Qiu et al., NeurIPS 2023"
-    year = 2023
-    grid = {"block_size": (16, 32), "lr": (5e-4, 1e-3, 3e-3)}
+    info = MethodInfo(
+        paper="Qiu et al., NeurIPS 2023",
+        year=2023,
+        kind="parameter-efficient",
+        parity=PARITY,
+        grid={"block_size": (16, 32), "lr": (5e-4, 1e-3, 3e-3)},
+        toy_settings={"lr": 5e-2},
+    )
 
     def settings(self, model: Model, fit: Fit) -> Any:
         """Blocks and targets."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._prompts import PromptMethod, width
 from baselines.parameter_efficient._virtual_tokens import VirtualTokens
@@ -28,10 +29,16 @@ class PTuning(PromptMethod):
         dropout: float | None = None
 
     name = "p_tuning"
-    paper = "Liu et al., arXiv 2021 (GPT Understands, Too)"
-    year = 2021
-    parity = "departs: the head reads the text's states; these equal peft's"
-    grid = {"network": ("MLP", "LSTM"), "lr": (3e-4, 1e-3, 3e-3)}
+    info = MethodInfo(
+        paper="Liu et al., arXiv 2021 (GPT Understands, Too)",
+        year=2021,
+        kind="parameter-efficient",
+        parity="departs: the head reads the text's states; these equal peft's",
+        plain_checkpoint=False,
+        grid={"network": ("MLP", "LSTM"), "lr": (3e-4, 1e-3, 3e-3)},
+        toy_settings={"lr": 2e-2, "tokens": 8, "dropout": 0.0},
+        toy_epochs=40,
+    )
 
     def addition(self, model: nn.Module) -> VirtualTokens:
         """peft's network."""

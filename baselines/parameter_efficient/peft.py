@@ -17,6 +17,7 @@ from amix.specs.suggestions import nearest
 from amix.specs.yaml_files import yaml_value
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._peft import PeftMethod, attention_targets
 
@@ -76,10 +77,14 @@ class Peft(PeftMethod):
                     raise MethodError(f"peft's option '{option}' is not of the form key=value")
 
     name = "peft"
-    paper = "Mangrulkar et al., PEFT, 2022"
-    year = 2022
-    parity = "departs: peft's implementation, the official codes of its tuners were not run"
-    grid = {"lr": (2e-4, 5e-4, 1e-3, 5e-3)}
+    info = MethodInfo(
+        paper="Mangrulkar et al., PEFT, 2022",
+        year=2022,
+        kind="parameter-efficient",
+        parity="departs: peft's implementation, the official codes of its tuners were not run",
+        grid={"lr": (2e-4, 5e-4, 1e-3, 5e-3)},
+        toy_settings={"tuner": "lora", "options": ("lora_alpha=16",), "lr": 2e-2},
+    )
 
     def settings(self, model: Model, fit: Fit) -> Any:
         """The tuner's configuration."""

@@ -1,5 +1,7 @@
 """PiSSA: LoRA that starts at the largest singular values of the weights."""
 
+from dataclasses import replace
+
 from amix.training.registry import register
 from baselines.parameter_efficient.lora import LoRA
 
@@ -14,6 +16,10 @@ class PiSSA(LoRA):
     """
 
     name = "pissa"
-    paper = "Meng et al., NeurIPS 2024"
-    year = 2024
+    info = replace(
+        LoRA.info,
+        paper="Meng et al., NeurIPS 2024",
+        year=2024,
+        toy_settings={"lr": 2e-2},
+    )
     variant = {"init_lora_weights": "pissa"}

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from amix.models.architecture import blocks
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._peft import KEY_AND_VALUE, attention_targets
 from baselines.parameter_efficient._prompts import PromptMethod
@@ -34,10 +35,16 @@ class PrefixTuning(PromptMethod):
         dropout: float | None = None
 
     name = "prefix"
-    paper = "Li and Liang, ACL 2021; Liu et al., ACL 2022 (P-tuning v2)"
-    year = 2021
-    parity = "departs: peft's parameters; states equal to peft's where it works"
-    grid = {"tokens": (5, 20), "lr": (3e-3, 1e-2)}
+    info = MethodInfo(
+        paper="Li and Liang, ACL 2021; Liu et al., ACL 2022 (P-tuning v2)",
+        year=2021,
+        kind="parameter-efficient",
+        parity="departs: peft's parameters; states equal to peft's where it works",
+        plain_checkpoint=False,
+        grid={"tokens": (5, 20), "lr": (3e-3, 1e-2)},
+        toy_settings={"lr": 2e-2, "tokens": 8, "dropout": 0.0},
+        toy_epochs=40,
+    )
 
     def addition(self, model: nn.Module) -> VirtualTokens:
         """peft's table or MLP of keys and values."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from amix.models.architecture import embeddings
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._prompts import PromptMethod, width
 from baselines.parameter_efficient._virtual_tokens import VirtualTokens
@@ -28,10 +29,16 @@ class PromptTuning(PromptMethod):
         dropout: float | None = None
 
     name = "prompt"
-    paper = "Lester et al., EMNLP 2021"
-    year = 2021
-    parity = "departs: the head reads the text's states; these equal peft's"
-    grid = {"tokens": (5, 20), "lr": (3e-3, 1e-2, 3e-2)}
+    info = MethodInfo(
+        paper="Lester et al., EMNLP 2021",
+        year=2021,
+        kind="parameter-efficient",
+        parity="departs: the head reads the text's states; these equal peft's",
+        plain_checkpoint=False,
+        grid={"tokens": (5, 20), "lr": (3e-3, 1e-2, 3e-2)},
+        toy_settings={"lr": 2e-2, "tokens": 8, "dropout": 0.0},
+        toy_epochs=40,
+    )
 
     def addition(self, model: nn.Module) -> VirtualTokens:
         """peft's embedding of the tokens."""

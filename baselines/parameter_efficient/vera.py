@@ -6,8 +6,9 @@ from typing import Any
 from amix.random_streams import derive
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_targets
 
 
 @register
@@ -29,9 +30,15 @@ class VeRA(PeftMethod):
         targets: tuple[str, ...] = ()
 
     name = "vera"
-    paper = "Kopiczko et al., ICLR 2024"
-    year = 2024
-    grid = {"rank": (256, 1024), "lr": (4e-3, 1e-2, 2e-2)}
+    info = MethodInfo(
+        paper="Kopiczko et al., ICLR 2024",
+        year=2024,
+        kind="parameter-efficient",
+        parity=PARITY,
+        grid={"rank": (256, 1024), "lr": (4e-3, 1e-2, 2e-2)},
+        toy_settings={"lr": 4e-2, "rank": 32},
+        toy_epochs=15,
+    )
 
     def settings(self, model: Model, fit: Fit) -> Any:
         """Rank, start and targets."""

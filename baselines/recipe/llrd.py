@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from amix.models.architecture import blocks, head_names, parameter_names, pretrained_pooler, undecayed_names
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -33,14 +34,15 @@ class LayerwiseLearningRates(Method):
                 raise MethodError(f"layer-wise learning rates need xi in (0, 1], not {self.xi}")
 
     name = "llrd"
-    paper = "Howard and Ruder, ACL 2018; Zhang et al., ICLR 2021 (as baseline)"
-    year = 2018
-    kind = "recipe"
-    null = {"xi": 1.0}
-    parity = "matched: decay and learning rates, with undecayed_head"
-    cases = ("llrd_*",)
-    overhead_limit = 1.10
-    grid = {"xi": (0.9, 0.95), "lr_factor": (1.0, 2.5, 5.0)}
+    info = MethodInfo(
+        paper="Howard and Ruder, ACL 2018; Zhang et al., ICLR 2021 (as baseline)",
+        year=2018,
+        kind="recipe",
+        parity="matched: decay and learning rates, with undecayed_head",
+        cases=("llrd_*",),
+        null={"xi": 1.0},
+        grid={"xi": (0.9, 0.95), "lr_factor": (1.0, 2.5, 5.0)},
+    )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """One group for each pair of learning rate and weight decay."""

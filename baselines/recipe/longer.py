@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
-from amix.training.method import Method, Model
+from amix.training.method import Model
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
 
 
 @register
-class Longer(Method):
+class Longer(MultiStageMethod):
     """Plain finetuning for 20 epochs, with bias-corrected AdamW and warm-up over the first tenth of them.
 
     Mosbach et al. (2021), section 6; official code: uds-lsv/bert-stable-fine-tuning, configs/rte. Their epsilon of Adam
@@ -28,12 +30,14 @@ class Longer(Method):
         lr_factor: float = 1.0
 
     name = "longer"
-    paper = "Mosbach et al., ICLR 2021"
-    year = 2021
-    kind = "recipe"
-    null = {"epochs": None, "adam_epsilon": None}
-    parity = "departs: torch's AdamW, which decays before the update"
-    grid = {"epochs": (10, 20, 40), "lr_factor": (0.5, 1.0, 1.5)}
+    info = MethodInfo(
+        paper="Mosbach et al., ICLR 2021",
+        year=2021,
+        kind="recipe",
+        parity="departs: torch's AdamW, which decays before the update",
+        null={"epochs": None, "adam_epsilon": None},
+        grid={"epochs": (10, 20, 40), "lr_factor": (0.5, 1.0, 1.5)},
+    )
 
     def longer_recipe(self, recipe: Recipe) -> Recipe:
         """The recipe that this method trains with."""

@@ -6,13 +6,15 @@ from amix.models.architecture import backbone, trainable
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
-from amix.training.method import Method, Model
+from amix.training.method import Model
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
 from baselines.layers.linear_probe import LinearProbe
 
 
 @register
-class LPFT(Method):
+class LPFT(MultiStageMethod):
     """LP-FT: train the head on the frozen body first (linear probing), then finetune everything from that head.
 
     Kumar et al. (2022): once the head fits the pretrained features, finetuning distorts them less. Their code
@@ -30,12 +32,15 @@ class LPFT(Method):
         probe_lr: float = 1e-3
 
     name = "lp_ft"
-    paper = "Kumar et al., ICLR 2022"
-    year = 2022
-    kind = "recipe"
-    null = {"probe_epochs": 0}
-    parity = "departs: the official code is for images and fits the head by logistic regression"
-    grid = {"probe_epochs": (5, 10, 20), "probe_lr": (3e-4, 1e-3, 3e-3)}
+    info = MethodInfo(
+        paper="Kumar et al., ICLR 2022",
+        year=2022,
+        kind="recipe",
+        parity="departs: the official code is for images and fits the head by logistic regression",
+        whole_passes=False,  # The probe's backward passes end below the head.
+        null={"probe_epochs": 0},
+        grid={"probe_epochs": (5, 10, 20), "probe_lr": (3e-4, 1e-3, 3e-3)},
+    )
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Probe, then finetune."""
@@ -54,4 +59,4 @@ class LPFT(Method):
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Probing comes first."""
         probe = self.probe_recipe(recipe).total_steps(n_train) if self.config.probe_epochs else 0
-        return 1.0 + LinearProbe.passes * probe / recipe.total_steps(n_train)
+        return 1.0 + LinearProbe.info.passes * probe / recipe.total_steps(n_train)

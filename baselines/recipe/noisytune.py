@@ -9,6 +9,7 @@ from amix.models.architecture import backbone
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -29,14 +30,15 @@ class NoisyTune(Method):
         perturb_head: bool = False
 
     name = "noisytune"
-    paper = "Wu et al., ACL 2022"
-    year = 2022
-    kind = "recipe"
-    null = {"strength": 0.0}
-    parity = "matched: parameters, with perturb_head"
-    cases = ("noisytune*",)
-    overhead_limit = 1.10
-    grid = {"strength": (0.1, 0.15, 0.2), "perturb_head": (False, True)}
+    info = MethodInfo(
+        paper="Wu et al., ACL 2022",
+        year=2022,
+        kind="recipe",
+        parity="matched: parameters, with perturb_head",
+        cases=("noisytune*",),
+        null={"strength": 0.0},
+        grid={"strength": (0.1, 0.15, 0.2), "perturb_head": (False, True)},
+    )
 
     @torch.no_grad()
     def prepare(self, model: Model, fit: Fit) -> Model:

@@ -6,6 +6,7 @@ from amix.models.architecture import blocks, initialise, pretrained_pooler
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -33,13 +34,15 @@ class ReInit(Method):
                 raise MethodError(f"re-initialisation needs 0 or more layers, not {self.layers}")
 
     name = "reinit"
-    paper = "Zhang et al., ICLR 2021"
-    year = 2021
-    kind = "recipe"
-    null = {"layers": 0}
-    parity = "matched: every tensor kept, 0, 1 or drawn as there"
-    cases = ("reinit_*",)
-    grid = {"layers": (1, 2, 3, 4, 5, 6)}
+    info = MethodInfo(
+        paper="Zhang et al., ICLR 2021",
+        year=2021,
+        kind="recipe",
+        parity="matched: every tensor kept, 0, 1 or drawn as there",
+        cases=("reinit_*",),
+        null={"layers": 0},
+        grid={"layers": (1, 2, 3, 4, 5, 6)},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Draw before anything trains."""

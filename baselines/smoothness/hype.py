@@ -11,6 +11,7 @@ from amix.models.architecture import ArchitectureError, blocks
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.smoothness._hidden_states import changed_inputs, changed_outputs
 
@@ -59,13 +60,15 @@ class HyPe(Method):
                 )
 
     name = "hype"
-    paper = "Yuan et al., ACL 2023"
-    year = 2023
-    kind = "smoothness"
-    null = {"sigma": 0.0, "keep_dropout": True}
-    parity = "matched: logits, states, gradients"
-    cases = ("hype_*",)
-    grid = {"sigma": (1e-5, 1e-3, 1e-2), "noise": ("normal", "uniform")}
+    info = MethodInfo(
+        paper="Yuan et al., ACL 2023",
+        year=2023,
+        kind="smoothness",
+        parity="matched: logits, states, gradients",
+        cases=("hype_*",),
+        null={"sigma": 0.0, "keep_dropout": True},
+        grid={"sigma": (1e-5, 1e-3, 1e-2), "noise": ("normal", "uniform")},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Switch dropout of hidden states off.

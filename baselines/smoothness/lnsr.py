@@ -11,6 +11,7 @@ from amix.models.architecture import blocks
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.smoothness._hidden_states import changed_inputs, recorded_outputs
 
@@ -35,13 +36,15 @@ class LNSR(Method):
         layer: int = 0
 
     name = "lnsr"
-    paper = "Hua et al., NAACL 2021"
-    year = 2021
-    kind = "smoothness"
-    null = {"strength": 0.0}
-    parity = "no official code"
-    passes = 2.0
-    grid = {"strength": (0.1, 1.0, 10.0), "sigma": (0.01, 0.05, 0.1)}
+    info = MethodInfo(
+        paper="Hua et al., NAACL 2021",
+        year=2021,
+        kind="smoothness",
+        parity="no official code",
+        passes=2.0,
+        null={"strength": 0.0},
+        grid={"strength": (0.1, 1.0, 10.0), "sigma": (0.01, 0.05, 0.1)},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Open the stream of noise; refuse a layer that is not there."""

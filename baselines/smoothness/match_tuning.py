@@ -10,6 +10,7 @@ from amix.data.encoded import Batch
 from amix.models.architecture import blocks
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.smoothness._hidden_states import changed_inputs, changed_outputs, embedding_layer
 
@@ -39,14 +40,17 @@ class MatchTuning(Method):
                 raise MethodError(f"the temperature must be positive, not {self.temperature}")
 
     name = "match_tuning"
-    splits_batches = False
-    paper = "Tong et al., IJCAI 2022"
-    year = 2022
-    kind = "smoothness"
-    null = {"temperature": 1e-9, "cosine": True}
-    parity = "matched: the published fragment and its gradients"
-    cases = ("match_tuning*",)
-    grid = {"temperature": (0.05, 0.3, 1.0, 10.0), "cosine": (False, True)}
+    info = MethodInfo(
+        paper="Tong et al., IJCAI 2022",
+        year=2022,
+        kind="smoothness",
+        parity="matched: the published fragment and its gradients",
+        cases=("match_tuning*",),
+        null={"temperature": 1e-9, "cosine": True},
+        splits_batches=False,
+        grid={"temperature": (0.05, 0.3, 1.0, 10.0), "cosine": (False, True)},
+        toy_settings={"temperature": 0.01, "cosine": True},
+    )
 
     def matched(self, representations: Tensor) -> Tensor:
         """Each row as a mean of all rows [batch, hidden], weighted by similarity."""

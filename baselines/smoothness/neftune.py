@@ -10,6 +10,7 @@ from amix.models.architecture import embeddings
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.smoothness._hidden_states import changed_outputs
 
@@ -37,14 +38,15 @@ class NEFTune(Method):
                 raise MethodError(f"NEFTune's alpha is 0 or more, not {self.alpha}")
 
     name = "neftune"
-    paper = "Jain et al., ICLR 2024"
-    year = 2024
-    kind = "smoothness"
-    splits_batches = False
-    null = {"alpha": 0.0}
-    parity = "departs: not compared with numbers of the official code, which is for decoders"
-    overhead_limit = 1.10
-    grid = {"alpha": (5.0, 10.0, 15.0)}
+    info = MethodInfo(
+        paper="Jain et al., ICLR 2024",
+        year=2024,
+        kind="smoothness",
+        parity="departs: not compared with numbers of the official code, which is for decoders",
+        null={"alpha": 0.0},
+        splits_batches=False,
+        grid={"alpha": (5.0, 10.0, 15.0)},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Open the stream of noise."""

@@ -14,6 +14,7 @@ from amix.random_streams import tensor_generator
 from amix.specs.launch import processes
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.smoothness._divergence import symmetric_divergence
 
@@ -48,15 +49,16 @@ class R3F(Method):
                 raise MethodError(f"R3F's noise is 'uniform' or 'normal', not '{self.noise}'")
 
     name = "r3f"
-    paper = "Aghajanyan et al., ICLR 2021"
-    year = 2021
-    kind = "smoothness"
-    null = {"strength": 0.0}
-    parity = "matched: loss and gradients, to the resolution of its float32"
-    cases = ("r3f_*",)
-    passes = 2.0
-    overhead_limit = 2.15
-    grid = {"strength": (0.1, 0.5, 1.0), "noise": ("uniform", "normal")}
+    info = MethodInfo(
+        paper="Aghajanyan et al., ICLR 2021",
+        year=2021,
+        kind="smoothness",
+        parity="matched: loss and gradients, to the resolution of its float32",
+        cases=("r3f_*",),
+        passes=2.0,
+        null={"strength": 0.0},
+        grid={"strength": (0.1, 0.5, 1.0), "noise": ("uniform", "normal")},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Open the stream of noise."""

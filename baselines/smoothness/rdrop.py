@@ -10,6 +10,7 @@ from amix.data.encoded import Batch
 from amix.specs.launch import processes
 from amix.training.fit import Fit
 from amix.training.method import Method, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.smoothness._divergence import symmetric_divergence
 
@@ -34,14 +35,15 @@ class RDrop(Method):
         summed: bool = False
 
     name = "rdrop"
-    paper = "Liang et al., NeurIPS 2021"
-    year = 2021
-    kind = "smoothness"
-    parity = "matched: loss and gradients, with summed"
-    cases = ("rdrop*",)
-    passes = 2.0
-    overhead_limit = 2.15
-    grid = {"strength": (0.1, 0.5, 1.0), "summed": (False, True)}
+    info = MethodInfo(
+        paper="Liang et al., NeurIPS 2021",
+        year=2021,
+        kind="smoothness",
+        parity="matched: loss and gradients, with summed",
+        cases=("rdrop*",),
+        passes=2.0,
+        grid={"strength": (0.1, 0.5, 1.0), "summed": (False, True)},
+    )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's losses of both passes and the penalty."""

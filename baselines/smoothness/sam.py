@@ -1,8 +1,7 @@
 """Methods that take the gradient at the worst point nearby."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from amix.mixup.in_place import RandomState, exchange
 from amix.models.architecture import trainable
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.subnetwork._selection import entry_of_rank
 
@@ -41,15 +41,16 @@ class SAM(Method):
                 raise MethodError(f"rho is a radius and not negative: {self.rho}")
 
     name = "sam"
-    paper = "Foret et al., ICLR 2021; Kwon et al., ICML 2021"
-    year = 2021
-    kind = "smoothness"
-    null = {"rho": 0.0, "shared_dropout": True}
-    parity = "matched: perturbations, losses, parameters"
-    cases: ClassVar[tuple[str, ...]] = ("sam*",)
-    passes = 2.0
-    overhead_limit: ClassVar[float | None] = 2.15
-    grid = {"rho": (0.02, 0.05, 0.15), "adaptive": (False, True)}
+    info = MethodInfo(
+        paper="Foret et al., ICLR 2021; Kwon et al., ICML 2021",
+        year=2021,
+        kind="smoothness",
+        parity="matched: perturbations, losses, parameters",
+        cases=("sam*",),
+        passes=2.0,
+        null={"rho": 0.0, "shared_dropout": True},
+        grid={"rho": (0.02, 0.05, 0.15), "adaptive": (False, True)},
+    )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss; the batch and the random state are kept for the second pass."""
@@ -123,12 +124,14 @@ class FSAM(SAM):
                 raise MethodError("FSAM needs rho >= 0, keep in (0, 1] and mask_every >= 1")
 
     name = "fsam"
-    paper = "Zhong et al., Findings of EMNLP 2022"
-    year = 2022
-    parity = "matched: masks, losses and parameters"
-    cases = ("fsam_*",)
-    overhead_limit = None  # The Fisher information comes on top.
-    grid = {"rho": (0.02, 0.05, 0.15), "keep": (0.1, 0.5)}
+    info = replace(
+        SAM.info,
+        paper="Zhong et al., Findings of EMNLP 2022",
+        year=2022,
+        parity="matched: masks, losses and parameters",
+        cases=("fsam_*",),
+        grid={"rho": (0.02, 0.05, 0.15), "keep": (0.1, 0.5)},
+    )
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """AdamW; as released Adam, whose decay is part of the gradient."""

@@ -9,6 +9,7 @@ from torch.nn import functional
 from amix.data.encoded import Batch
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.classical.frozen_logistic import last_linear
 from baselines.smoothness._hidden_states import changed_inputs
@@ -41,14 +42,16 @@ class SCL(Method):
                 raise MethodError("SCL needs a strength in [0, 1] and a temperature above 0")
 
     name = "scl"
-    paper = "Gunel et al., ICLR 2021"
-    year = 2021
-    kind = "smoothness"
-    regression = False
-    splits_batches = False
-    null = {"strength": 0.0}
-    parity = "no official code"
-    grid = {"strength": (0.1, 0.3, 0.5, 0.7, 0.9), "temperature": (0.1, 0.3, 0.5)}
+    info = MethodInfo(
+        paper="Gunel et al., ICLR 2021",
+        year=2021,
+        kind="smoothness",
+        parity="no official code",
+        null={"strength": 0.0},
+        regression=False,
+        splits_batches=False,
+        grid={"strength": (0.1, 0.3, 0.5, 0.7, 0.9), "temperature": (0.1, 0.3, 0.5)},
+    )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss and the contrastive one, of one pass."""

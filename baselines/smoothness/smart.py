@@ -14,6 +14,7 @@ from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.smoothness._divergence import symmetric_divergence
 from baselines.smoothness._hidden_states import changed_outputs, embedding_layer, recorded_outputs
@@ -101,14 +102,16 @@ class SMART(Method):
                 raise MethodError(f"SMART's ascent steps cannot be {self.steps}")
 
     name = "smart"
-    paper = "Jiang et al., ACL 2020"
-    year = 2020
-    kind = "smoothness"
-    null = {"strength": 0.0}
-    parity = "matched: perturbation, loss, gradients, to the resolution of its float32"
-    cases = ("smart_*",)
-    passes = 3.0
-    grid = {"strength": (0.1, 1.0, 5.0), "unit_perturbation": (False, True)}
+    info = MethodInfo(
+        paper="Jiang et al., ACL 2020",
+        year=2020,
+        kind="smoothness",
+        parity="matched: perturbation, loss, gradients, to the resolution of its float32",
+        cases=("smart_*",),
+        passes=3.0,
+        null={"strength": 0.0},
+        grid={"strength": (0.1, 1.0, 5.0), "unit_perturbation": (False, True)},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Open the stream of noise."""

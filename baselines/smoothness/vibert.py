@@ -13,6 +13,7 @@ from amix.models.with_addition import Extended
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.classical._own_encoder import WithEncoder, encoder_and_pooling
 
@@ -106,13 +107,15 @@ class VIBERT(Method):
                 raise MethodError("VIBERT needs a dimension and samples of at least 1 and a beta of at least 0")
 
     name = "vibert"
-    paper = "Mahabadi et al., ICLR 2021"
-    year = 2021
-    kind = "smoothness"
-    splits_batches = False
-    plain_checkpoint = False
-    parity = "matched: distribution, KL, losses, logits and gradients to 5e-14 (vibert_*)"
-    grid = {"dimension": (144, 384), "beta": (1e-6, 1e-5, 1e-4, 1e-3)}
+    info = MethodInfo(
+        paper="Mahabadi et al., ICLR 2021",
+        year=2021,
+        kind="smoothness",
+        parity="matched: distribution, KL, losses, logits and gradients to 5e-14 (vibert_*)",
+        plain_checkpoint=False,
+        splits_batches=False,
+        grid={"dimension": (144, 384), "beta": (1e-6, 1e-5, 1e-4, 1e-3)},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """The bottleneck in place of the head."""

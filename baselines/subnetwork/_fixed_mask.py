@@ -12,6 +12,10 @@ from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from baselines.subnetwork._selection import largest_entries
 
+NULL: Mapping[str, Any] = {"share": 1.0, "lr": None, "weight_decay": True}
+"""Settings at which everything trains, as in plain finetuning."""
+GRID: Mapping[str, tuple[Any, ...]] = {"share": (0.005, 0.02, 0.1), "lr": (5e-5, 2e-4, 1e-3)}
+
 
 @dataclass(frozen=True)
 class MaskConfig:
@@ -36,10 +40,6 @@ class FixedMask(Method):
     """
 
     Config: ClassVar[type] = MaskConfig
-    kind = "subnetwork"
-    overhead_limit = 1.10
-    null: ClassVar[Mapping[str, Any] | None] = {"share": 1.0, "lr": None, "weight_decay": True}
-    grid = {"share": (0.005, 0.02, 0.1), "lr": (5e-5, 2e-4, 1e-3)}
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Those of plain finetuning, with the method's learning rate and without weight decay."""

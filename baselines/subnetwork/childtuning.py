@@ -1,7 +1,7 @@
 """Child-Tuning: at every step a child network is updated, the rest of the gradient is left out."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from amix.random_streams import seed_dropout, tensor_generator
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from amix.training.schedules import linear_schedule
 from baselines.subnetwork._selection import bernoulli_mask, pooled_quantile
@@ -30,10 +31,12 @@ class ChildTuning(Method):
             if not 2**-16 <= self.p <= 1:
                 raise MethodError(f"Child-Tuning keeps a share p in (0, 1], not {self.p}")
 
-    paper = "Xu et al., EMNLP 2021"
-    year = 2021
-    kind = "subnetwork"
-    null = {"p": 1.0}
+    info = MethodInfo(
+        paper="Xu et al., EMNLP 2021",
+        year=2021,
+        kind="subnetwork",
+        null={"p": 1.0},
+    )
 
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
         """The recipe's schedule; without warm-up on request."""
@@ -54,10 +57,12 @@ class ChildTuningF(ChildTuning):
     """
 
     name = "childtuning_f"
-    parity = "matched: parameters, with its own optimizer"
-    cases = ("childtuning_f*",)
-    overhead_limit = 1.30  # A random number for every weight.
-    grid = {"p": (0.2, 0.3, 0.4)}
+    info = replace(
+        ChildTuning.info,
+        parity="matched: parameters, with its own optimizer",
+        cases=("childtuning_f*",),
+        grid={"p": (0.2, 0.3, 0.4)},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Open the stream of masks."""
@@ -89,10 +94,12 @@ class ChildTuningD(ChildTuning):
     """
 
     name = "childtuning_d"
-    parity = "matched: masks, Fisher information and, with its own optimizer, parameters"
-    cases = ("childtuning_d*",)
-    overhead_limit = 1.10
-    grid = {"p": (0.1, 0.2, 0.3)}
+    info = replace(
+        ChildTuning.info,
+        parity="matched: masks, Fisher information and, with its own optimizer, parameters",
+        cases=("childtuning_d*",),
+        grid={"p": (0.1, 0.2, 0.3)},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Choose the subnetwork before the first step."""

@@ -11,8 +11,10 @@ from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.loop import train
 from amix.training.method import Groups, Method, Model
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
-from baselines.subnetwork._fixed_mask import FixedMask, MaskConfig, body_parameters
+from baselines.subnetwork._fixed_mask import GRID, FixedMask, MaskConfig, body_parameters
 
 LOWER, UPPER = -1.5, 1.5
 """Ends of the stretched gate; being symmetric, they leave no constant in the penalty."""
@@ -128,7 +130,7 @@ class Gates(Method):
 
 
 @register
-class DiffPruning(FixedMask):
+class DiffPruning(FixedMask, MultiStageMethod):
     """Diff pruning: theta = theta0 + z o delta with an L0 penalty, then the largest differences alone, tuned again.
 
     z are hard-concrete gates, one per weight outside the head, and the penalty c * sum sigmoid(alpha) counts those
@@ -147,12 +149,15 @@ class DiffPruning(FixedMask):
 
     Config = DiffConfig
     name = "diff_pruning"
-    paper = "Guo et al., ACL 2021"
-    year = 2021
-    null = None
-    passes = 2.0  # Two trainings; an update of either is one pass.
-    overhead_limit = 1.20
-    parity = "departs: one clipping, ranks without noise, no structured gates; not compared with numbers of the code"
+    info = MethodInfo(
+        paper="Guo et al., ACL 2021",
+        year=2021,
+        kind="subnetwork",
+        parity="departs: one clipping, ranks without noise, no structured gates; not compared with numbers of the code",
+        passes=2.0,  # Two trainings; an update of either is one pass.
+        grid=GRID,
+        toy_settings={"share": 0.3, "lr": None},
+    )
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Train with gates, then with the mask."""

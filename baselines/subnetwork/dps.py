@@ -1,7 +1,7 @@
 """DPS: windows in which everything is updated and scored alternate with windows that update what scored best."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from amix.models.architecture import set_dropout
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.subnetwork._selection import entry_of_rank
 
@@ -31,11 +32,12 @@ class DPS(Method):
             if not (0 <= self.p < 1 and 0 < self.ratio <= 1):
                 raise MethodError(f"DPS needs p in [0, 1) and ratio in (0, 1], not {self.p} and {self.ratio}")
 
-    paper = "Zhang et al., NeurIPS 2022"
-    year = 2022
-    kind = "subnetwork"
-    overhead_limit = 1.30
-    grid = {"p": (0.1, 0.3, 0.5), "ratio": (0.05, 0.1)}
+    info = MethodInfo(
+        paper="Zhang et al., NeurIPS 2022",
+        year=2022,
+        kind="subnetwork",
+        grid={"p": (0.1, 0.3, 0.5), "ratio": (0.05, 0.1)},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Dropout off, on request."""
@@ -73,9 +75,12 @@ class DPSDense(DPS):
     """
 
     name = "dps_dense"
-    null = {"p": 0.0}
-    parity = "matched: masks, scores and parameters"
-    cases = ("dps_dense*",)
+    info = replace(
+        DPS.info,
+        parity="matched: masks, scores and parameters",
+        cases=("dps_dense*",),
+        null={"p": 0.0},
+    )
 
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Score the gradients in a full window, mask them in a partial one."""
@@ -114,9 +119,12 @@ class DPSMix(DPS):
         no_dropout: bool = True
 
     name = "dps_mix"
-    null = {"p": 0.0, "no_dropout": False}
-    parity = "matched: masks, scores, mixed weights and parameters"
-    cases = ("dps_mix*",)
+    info = replace(
+        DPS.info,
+        parity="matched: masks, scores, mixed weights and parameters",
+        cases=("dps_mix*",),
+        null={"p": 0.0, "no_dropout": False},
+    )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Keep the pretrained weights, and room for the mixed ones."""

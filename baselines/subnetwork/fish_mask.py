@@ -11,8 +11,9 @@ from amix.data.encoded import Batch
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.subnetwork._fixed_mask import FixedMask, MaskConfig
+from baselines.subnetwork._fixed_mask import GRID, NULL, FixedMask, MaskConfig
 
 
 @register
@@ -51,11 +52,18 @@ class FishMask(FixedMask):
                 raise MethodError(f"FISH needs at least one example, not {self.samples}")
 
     name = "fish_mask"
-    splits_batches = False
-    paper = "Sung et al., NeurIPS 2021"
-    year = 2021
-    parity = "matched: masks and importance"
-    cases = ("fish_*",)
+    info = MethodInfo(
+        paper="Sung et al., NeurIPS 2021",
+        year=2021,
+        kind="subnetwork",
+        parity="matched: masks and importance",
+        cases=("fish_*",),
+        whole_passes=False,  # The Fisher information takes passes of one example each.
+        null=NULL,
+        splits_batches=False,
+        grid=GRID,
+        toy_settings={"share": 0.3, "lr": None, "samples": 48},
+    )
 
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
         """F of each parameter."""

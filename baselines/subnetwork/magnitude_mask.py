@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.subnetwork._fixed_mask import FixedMask, MaskConfig
+from baselines.subnetwork._fixed_mask import GRID, NULL, FixedMask, MaskConfig
 
 
 @register
@@ -25,9 +26,15 @@ class MagnitudeMask(FixedMask):
         smallest: bool = False
 
     name = "magnitude_mask"
-    paper = "control (Han et al., NIPS 2015)"
-    year = 2015
-    parity = "no official code"
+    info = MethodInfo(
+        paper="control (Han et al., NIPS 2015)",
+        year=2015,
+        kind="subnetwork",
+        parity="no official code",
+        null=NULL,
+        grid=GRID,
+        toy_settings={"share": 0.3, "lr": None},
+    )
 
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
         """Magnitudes, or their negatives."""

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.subnetwork._fixed_mask import FixedMask
+from baselines.subnetwork._fixed_mask import GRID, NULL, FixedMask
 
 
 @register
@@ -20,9 +21,15 @@ class RandomMask(FixedMask):
     """
 
     name = "random_mask"
-    paper = "control (Sung et al., NeurIPS 2021)"
-    year = 2021
-    parity = "departs: the official numbers need its own stream of random draws"
+    info = MethodInfo(
+        paper="control (Sung et al., NeurIPS 2021)",
+        year=2021,
+        kind="subnetwork",
+        parity="departs: the official numbers need its own stream of random draws",
+        null=NULL,
+        grid=GRID,
+        toy_settings={"share": 0.3, "lr": None},
+    )
 
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
         """Numbers that say nothing."""

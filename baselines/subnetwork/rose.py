@@ -1,7 +1,7 @@
 """ROSE: at each step only the tensors whose update is judged robust are updated."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +12,7 @@ from amix.models.architecture import blocks, parameter_names
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.optimizers import DecayAfterAdamW
 from amix.training.registry import register
 from amix.training.schedules import warmup_steps
@@ -69,10 +70,12 @@ class Rose(Method):
     """
 
     Config: ClassVar[type] = Quantiles
-    paper = "Jiang et al., EMNLP 2022"
-    year = 2022
-    kind = "subnetwork"
-    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"upper": (0.3, 0.6, 0.9)}
+    info = MethodInfo(
+        paper="Jiang et al., EMNLP 2022",
+        year=2022,
+        kind="subnetwork",
+        grid={"upper": (0.3, 0.6, 0.9)},
+    )
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """AdamW with a weight for each tensor."""
@@ -145,9 +148,12 @@ class RoseFirst(Rose):
     """
 
     name = "rose_first"
-    parity = "matched: masks, losses and parameters"
-    cases: ClassVar[tuple[str, ...]] = ("rose_first*", "rose_losses*")
-    passes = 10 / 3
+    info = replace(
+        Rose.info,
+        parity="matched: masks, losses and parameters",
+        cases=("rose_first*", "rose_losses*"),
+        passes=10 / 3,
+    )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss, after a backward pass of the disagreement."""
@@ -168,7 +174,7 @@ class RoseFirst(Rose):
         """Two backward passes through both forward passes, one during the warm-up."""
         total = recipe.total_steps(n_train)
         unmasked = warmup_steps(recipe, total)
-        return (2.0 * unmasked + self.passes * (total - unmasked)) / total
+        return (2.0 * unmasked + self.info.passes * (total - unmasked)) / total
 
 
 @register
@@ -188,8 +194,11 @@ class RoseSecond(Rose):
         two_passes: bool = False
 
     name = "rose_second"
-    parity = "matched: masks and parameters"
-    cases = ("rose_second*",)
+    info = replace(
+        Rose.info,
+        parity="matched: masks and parameters",
+        cases=("rose_second*",),
+    )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss, of one pass or of two."""
@@ -233,9 +242,12 @@ class RoseEnsemble(RoseFirst):
                 raise MethodError(f"ROSE needs gamma in [0, 1], not {self.gamma}")
 
     name = "rose_ensemble"
-    parity = "matched: weights of the masks, and parameters"
-    cases = ("rose_ensemble*",)
-    grid = {"upper": (0.3, 0.6, 0.9), "gamma": (0.3, 0.5, 0.7)}
+    info = replace(
+        RoseFirst.info,
+        parity="matched: weights of the masks, and parameters",
+        cases=("rose_ensemble*",),
+        grid={"upper": (0.3, 0.6, 0.9), "gamma": (0.3, 0.5, 0.7)},
+    )
 
     def mask(self, fit: Fit) -> Tensor:
         """Both masks mixed."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from amix.models.architecture import blocks
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.optimizers import DecayAfterAdamW
 from amix.training.registry import register
 
@@ -94,12 +95,14 @@ class SAGE(Method):
                 raise MethodError(f"SAGE needs beta3 in [0, 1), not {self.beta3}")
 
     name = "sage"
-    paper = "Liang et al., ICLR 2022"
-    year = 2022
-    kind = "subnetwork"
-    parity = "matched: the same tensors, and parameters, with decay_at_peak_lr"
-    cases = ("sage*",)
-    grid = {"beta3": (0.6, 0.75, 0.9), "lr": (2e-5, 5e-5, 1e-4)}
+    info = MethodInfo(
+        paper="Liang et al., ICLR 2022",
+        year=2022,
+        kind="subnetwork",
+        parity="matched: the same tensors, and parameters, with decay_at_peak_lr",
+        cases=("sage*",),
+        grid={"beta3": (0.6, 0.75, 0.9), "lr": (2e-5, 5e-5, 1e-4)},
+    )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Those of plain finetuning, each divided into sensitive and common parameters."""

@@ -9,6 +9,7 @@ from amix.data.encoded import Batch
 from amix.models.architecture import decay_groups, head_names, undecayed_names
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -33,13 +34,15 @@ class L2SP(Method):
         keep_weight_decay: bool = False
 
     name = "l2_sp"
-    paper = "Li et al., ICML 2018"
-    year = 2018
-    kind = "towards pretrained"
-    null = {"alpha": 0.0, "beta": 0.0, "keep_weight_decay": True}
-    parity = "matched: penalty and gradient"
-    cases = ("l2sp*",)
-    grid = {"alpha": (0.001, 0.01, 0.1, 1.0), "beta": (0.01, 0.1)}
+    info = MethodInfo(
+        paper="Li et al., ICML 2018",
+        year=2018,
+        kind="towards pretrained",
+        parity="matched: penalty and gradient",
+        cases=("l2sp*",),
+        null={"alpha": 0.0, "beta": 0.0, "keep_weight_decay": True},
+        grid={"alpha": (0.001, 0.01, 0.1, 1.0), "beta": (0.01, 0.1)},
+    )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Those of plain finetuning, without its decay."""

@@ -11,6 +11,7 @@ from amix.models.architecture import backbone, set_dropout
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -40,14 +41,15 @@ class Mixout(Method):
                 raise MethodError(f"Mixout needs p in [0, 1), not {self.p}")
 
     name = "mixout"
-    paper = "Lee et al., ICLR 2020"
-    year = 2020
-    kind = "towards pretrained"
-    null = {"p": 0.0, "keep_dropout": True}
-    parity = "matched: outputs and gradients"
-    cases = ("mixout_*",)
-    overhead_limit = 1.30
-    grid = {"p": (0.1, 0.3, 0.5, 0.7, 0.9)}
+    info = MethodInfo(
+        paper="Lee et al., ICLR 2020",
+        year=2020,
+        kind="towards pretrained",
+        parity="matched: outputs and gradients",
+        cases=("mixout_*",),
+        null={"p": 0.0, "keep_dropout": True},
+        grid={"p": (0.1, 0.3, 0.5, 0.7, 0.9)},
+    )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Switch dropout off where weights are mixed."""

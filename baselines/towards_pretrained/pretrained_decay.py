@@ -8,6 +8,7 @@ from torch import Tensor
 from amix.models.architecture import head_names, undecayed_names
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -32,14 +33,15 @@ class PretrainedDecay(Method):
         keep_weight_decay: bool = False
 
     name = "pretrained_decay"
-    paper = "Zhang et al., ICLR 2021 (as baseline); Chelba and Acero, CSL 2006"
-    year = 2006
-    kind = "towards pretrained"
-    null = {"decay": 0.0, "keep_weight_decay": True}
-    parity = "matched: parameters, with pull_head"
-    cases = ("prior_wd*",)
-    overhead_limit = 1.10
-    grid = {"decay": (0.001, 0.01, 0.1, 1.0)}
+    info = MethodInfo(
+        paper="Zhang et al., ICLR 2021 (as baseline); Chelba and Acero, CSL 2006",
+        year=2006,
+        kind="towards pretrained",
+        parity="matched: parameters, with pull_head",
+        cases=("prior_wd*",),
+        null={"decay": 0.0, "keep_weight_decay": True},
+        grid={"decay": (0.001, 0.01, 0.1, 1.0)},
+    )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Those of plain finetuning; what is pulled forms a group of its own without ordinary decay."""

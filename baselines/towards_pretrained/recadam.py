@@ -9,6 +9,7 @@ from torch import Tensor
 from amix.models.architecture import head_names
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -47,14 +48,15 @@ class RecAdam(Method):
                 raise MethodError(f"RecAdam anneals 'sigmoid', 'linear' or 'constant', not '{self.anneal}'")
 
     name = "recadam"
-    paper = "Chen et al., EMNLP 2020"
-    year = 2020
-    kind = "towards pretrained"
-    null = {"anneal": "constant"}
-    parity = "matched: annealed share and parameters, with official_form"
-    cases = ("recadam_*",)
-    overhead_limit = 1.10
-    grid = {"k": (0.05, 0.2, 1.0), "t0": (250.0, 500.0, 1000.0)}
+    info = MethodInfo(
+        paper="Chen et al., EMNLP 2020",
+        year=2020,
+        kind="towards pretrained",
+        parity="matched: annealed share and parameters, with official_form",
+        cases=("recadam_*",),
+        null={"anneal": "constant"},
+        grid={"k": (0.05, 0.2, 1.0), "t0": (250.0, 500.0, 1000.0)},
+    )
 
     def share(self, step: int, total_steps: int) -> float:
         """The share of Adam's step in the update number `step`, counted from 1."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from amix.models.architecture import head_names
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
+from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 
 
@@ -44,13 +45,14 @@ class SPD(Method):
                 raise MethodError(f"the strength of the projection is 0 or more, not {self.strength}")
 
     name = "spd"
-    paper = "Tian et al., NeurIPS 2024"
-    year = 2024
-    kind = "towards pretrained"
-    null = {"strength": 0.0, "keep_weight_decay": True}
-    parity = "matched: branches equal, ratios and parameters to 2e-16 (spd_*, with project_head)"
-    overhead_limit = 1.30
-    grid = {"strength": (0.1, 0.5, 1.0, 2.0)}
+    info = MethodInfo(
+        paper="Tian et al., NeurIPS 2024",
+        year=2024,
+        kind="towards pretrained",
+        parity="matched: branches equal, ratios and parameters to 2e-16 (spd_*, with project_head)",
+        null={"strength": 0.0, "keep_weight_decay": True},
+        grid={"strength": (0.1, 0.5, 1.0, 2.0)},
+    )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Those of plain finetuning; what is projected forms a group of its own without ordinary decay."""

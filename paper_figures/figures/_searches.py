@@ -2,11 +2,15 @@
 
 import re
 
+from amix.agwm.diagnostics import Noted
 from results.loading.frame import Results
 from results.loading.search_arrays import Search, searches
 
 OUTSIDE = "outside"
-LOSSES = {"lower_loss": ("loss of the lower level", "#4d4d4d"), "upper_loss": ("loss of the upper level", "#d55e00")}
+LOSSES = {
+    Noted.LOWER_LOSS: ("loss of the lower level", "#4d4d4d"),
+    Noted.UPPER_LOSS: ("loss of the upper level", "#d55e00"),
+}
 
 
 def of_one_method(results: Results, size: str) -> tuple[str, list[Search]]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from amix.agwm.diagnostics import Noted
 from paper_figures.panels import grid
 from paper_figures.style import Drawing, looks, plain
 from results.loading.frame import Results
@@ -41,15 +42,15 @@ def attention_over_runs(results: Results, size: str) -> Drawing | None:
 
 
 def _factors(search: Search) -> dict[str, object]:
-    at_end = {name: search.arrays[name][:, -1] for name in ("attention_mean", "attention_min", "attention_at_one")}
+    notes = search.notes
     found = {
         "label": search.label,
         "task": search.task,
         "seed": search.seed,
-        "mean": float(at_end["attention_mean"].mean()),
-        "lowest": float(at_end["attention_min"].mean()),
-        "at_one": float(at_end["attention_at_one"].mean()),
+        "mean": float(notes.at_end(Noted.ATTENTION_MEAN).mean()),
+        "lowest": float(notes.at_end(Noted.ATTENTION_MIN).mean()),
+        "at_one": float(notes.at_end(Noted.ATTENTION_AT_ONE).mean()),
     }
-    deciles = search.arrays.get("attention_deciles")
-    ends = (np.nan,) * 3 if deciles is None else deciles[:, -1].mean(axis=(0, 1))[[1, 9, 10]]
+    noted = notes.has(Noted.ATTENTION_DECILES)
+    ends = notes.at_end(Noted.ATTENTION_DECILES).mean(axis=(0, 1))[[1, 9, 10]] if noted else (np.nan,) * 3
     return found | dict(zip(("tenth", "ninetieth", "highest"), map(float, ends), strict=True))

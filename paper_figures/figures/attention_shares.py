@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
+from amix.agwm.diagnostics import Noted
 from paper_figures.figures._searches import of_one_method, place
 from paper_figures.panels import grid, text_width
 from paper_figures.style import Drawing, plain
@@ -14,9 +15,9 @@ from results.loading.frame import Results
 from results.loading.search_arrays import Search
 from results.loading.wording import size_words
 
-DEPARTURES = {"task_share": "1 − A", "pretrained_share": "B"}
+DEPARTURES = {Noted.TASK_SHARE: "1 − A", Noted.PRETRAINED_SHARE: "B"}
 """What is drawn of the two shares: both are 0 where attention is 1, so that they have one scale."""
-FACTORS = {"attention_mean": "1 − mean of a₁, a₂"}
+FACTORS = {Noted.ATTENTION_MEAN: "1 − mean of a₁, a₂"}
 """What is drawn in their place for runs that noted the attention factors alone."""
 SCALE, KINDS = 0.7, 6.5
 """Inches at the right for the scale of the colours, and the size of the letters below the matrix."""
@@ -25,7 +26,7 @@ SCALE, KINDS = 0.7, 6.5
 def attention_shares(results: Results, size: str) -> Drawing | None:
     """A and B per layer and kind of matrix at the end of the search, mean over seeds and splits, a panel per task."""
     label, found = of_one_method(results, size)
-    names = DEPARTURES if all("task_share" in search.arrays for search in found) else FACTORS
+    names = DEPARTURES if all(search.notes.has(Noted.TASK_SHARE) for search in found) else FACTORS
     data = _shares(results, found, names)
     if data.empty:
         return None
@@ -36,7 +37,7 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
     figure, panels = grid(
         len(tasks) * len(names), 0.35 + foot + 0.14 * len(layers), names=layers, foot=foot, edge=SCALE, side=slanted
     )
-    drawn = {name: data[name] if name == "pretrained_share" else 1 - data[name] for name in names}
+    drawn = {name: data[name] if name == Noted.PRETRAINED_SHARE else 1 - data[name] for name in names}
     highest = max(float(values.max()) for values in drawn.values()) or 1.0
     images = []
     for number, (task, name) in enumerate((task, name) for task in tasks for name in names):
@@ -58,18 +59,18 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
     )
 
 
-def _shares(results: Results, found: Sequence[Search], names: dict[str, str]) -> pd.DataFrame:
+def _shares(results: Results, found: Sequence[Search], names: dict[Noted, str]) -> pd.DataFrame:
     rows = []
     for task in results.plan.tasks:
-        own = [search for search in found if search.task == task and all(name in search.arrays for name in names)]
+        own = [search for search in found if search.task == task and search.notes.has(*names)]
         if own:
             # The last iteration; mean over splits of each run first, as runs may differ in their number of splits.
-            means = {name: np.mean([s.arrays[name][:, -1].mean(axis=0) for s in own], axis=0) for name in names}
-            for number, module in enumerate(own[0].modules):
+            means = {name: np.mean([s.notes.at_end(name).mean(axis=0) for s in own], axis=0) for name in names}
+            for number, module in enumerate(own[0].notes.modules):
                 layer, kind = place(module)
-                values = {name: float(means[name][number]) for name in names}
+                values = {name.value: float(means[name][number]) for name in names}
                 rows.append({"task": task, "module": module, "layer": layer, "kind": kind} | values)
-    return pd.DataFrame(rows, columns=["task", "module", "layer", "kind", *names])
+    return pd.DataFrame(rows, columns=["task", "module", "layer", "kind", *(name.value for name in names)])
 
 
 def _heat_map(axes: Axes, values: pd.DataFrame, highest: float) -> AxesImage:

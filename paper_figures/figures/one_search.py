@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from amix.agwm.diagnostics import Noted
 from paper_figures.figures._searches import LOSSES, place
 from paper_figures.panels import grid, text_width
 from paper_figures.style import Drawing, plain, save, style
@@ -18,7 +19,7 @@ from results.loading.layout import Layout
 from results.loading.search_arrays import Search, searches
 from results.loading.wording import size_words
 
-SHARES = {"1 − A": "task_share", "B": "pretrained_share"}
+SHARES = {"1 − A": Noted.TASK_SHARE, "B": Noted.PRETRAINED_SHARE}
 SMALL = 6.5
 COLOUR = "#0072b2"
 LOWEST, TENTH, MEDIAN, NINETIETH, HIGHEST = 0, 1, 5, 9, 10
@@ -61,17 +62,18 @@ def search_of_run(results: Results, size: str, label: str, task: str, seed: int)
             f"no search of {label}/{task}/{seed} was noted at {size_words(size)}; there are: {known or 'none'}"
         )
     (search,) = wanted
-    if not {"attention_deciles", *SHARES.values()} <= set(search.arrays):
+    if not search.notes.has(Noted.ATTENTION_DECILES, *SHARES.values()):
         raise NoSearch(f"the run {label}/{task}/{seed} was made before shares and deciles were noted; do it again")
     return _drawn(search, f"{label}, {results.plan.tasks[task].title}, seed {seed}, {size_words(size)}")
 
 
 def _drawn(search: Search, run: str) -> Drawing:
-    at_end = {name: values[:, -1].mean(axis=0) for name, values in search.arrays.items() if values.ndim > 2}
-    layers, kinds = zip(*(place(module) for module in search.modules), strict=True)
-    data = pd.DataFrame({"module": search.modules, "layer": layers, "kind": kinds})
-    data["1 − A"], data["B"] = 1 - at_end["task_share"], at_end["pretrained_share"]
-    deciles = at_end["attention_deciles"]
+    notes = search.notes
+    layers, kinds = zip(*(place(module) for module in notes.modules), strict=True)
+    data = pd.DataFrame({"module": notes.modules, "layer": layers, "kind": kinds})
+    data["1 − A"] = 1 - notes.at_end(Noted.TASK_SHARE).mean(axis=0)
+    data["B"] = notes.at_end(Noted.PRETRAINED_SHARE).mean(axis=0)
+    deciles = notes.at_end(Noted.ATTENTION_DECILES).mean(axis=0)
     for number in range(deciles.shape[1]):
         data[f"decile {number}"] = deciles[:, number]
     foot = 0.75 * text_width(kinds, SMALL) + 0.3
@@ -107,9 +109,9 @@ def _heat_map(axes: Axes, data: pd.DataFrame, name: str, highest: float) -> Axes
 
 def _losses(axes: Axes, search: Search) -> None:
     for name, (words, colour) in LOSSES.items():
-        if name in search.arrays:
-            means = search.arrays[name].mean(axis=0)
-            axes.plot(search.iterations(name), means, color=colour, linewidth=1.2, label=words)
+        if search.notes.has(name):
+            means = search.notes[name].mean(axis=0)
+            axes.plot(search.notes.iterations(name), means, color=colour, linewidth=1.2, label=words)
     axes.set_title("Losses")
     axes.set_xlabel("iteration of the search")
     axes.legend(fontsize=SMALL)

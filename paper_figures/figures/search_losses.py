@@ -21,7 +21,7 @@ def search_losses(results: Results, size: str) -> Drawing | None:
     figure, panels = grid(len(tasks), 2.0)
     for axes, task in zip(panels, tasks, strict=True):
         for name, (_, colour) in LOSSES.items():
-            lines = data[(data["task"] == task.name) & (data["level"] == name)]
+            lines = data[(data["task"] == task.name) & (data["level"] == name.value)]
             table = lines.pivot(index="iteration", columns="seed", values="loss")
             axes.plot(table.index, table.to_numpy(), color=colour, alpha=0.3, linewidth=0.5)
             axes.plot(table.index, table.mean(axis=1), color=colour, linewidth=1.8)
@@ -41,8 +41,8 @@ def search_losses(results: Results, size: str) -> Drawing | None:
 def _losses(search: Search) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for level in LOSSES:
-        if level in search.arrays:
-            place = {"task": search.task, "seed": search.seed, "level": level}
-            means = zip(search.iterations(level), search.arrays[level].mean(axis=0), strict=True)
+        if search.notes.has(level):
+            place = {"task": search.task, "seed": search.seed, "level": level.value}
+            means = zip(search.notes.iterations(level), search.notes[level].mean(axis=0), strict=True)
             rows += [place | {"iteration": int(number), "loss": float(loss)} for number, loss in means]
     return rows

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-SEARCH = "diagnostics/search/"
-MODULES = "modules"
+from amix.agwm.diagnostics import MODULES, STORED, rejection_reason
+
 LARGEST = 1 << 28
 """Bytes of all arrays of a run together; those of a search of BERT-large have a few million."""
 _BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
            tokenize.TokenError, SyntaxError, TypeError, OverflowError)  # fmt: skip
 """What Python's readers raise for damaged content; reading runs none of it."""
-_PER_MODULE = ("attention_mean", "attention_min", "attention_at_one", "task_share", "pretrained_share")
 
 
 def arrays_complaint(source: bytes | Path, tested: int | None) -> str | None:
@@ -79,17 +78,12 @@ def _odd_splits(shapes: dict[str, Any], tested: int | None) -> str | None:
 
 
 def _odd_search(shapes: dict[str, Any]) -> str | None:
-    """What a search noted: (splits, iterations) arrays, with a third axis for the modules that it names."""
-    noted = {name.removeprefix(SEARCH): one for name, one in shapes.items() if name.startswith(SEARCH)}
+    """What is wrong with what a search noted; nothing where there was none."""
+    noted = {name.removeprefix(STORED): one for name, one in shapes.items() if name.startswith(STORED)}
     if MODULES not in noted:
         return None
     names, kind = noted.pop(MODULES)
     if len(names) != 1 or kind != "U":
-        return f"its {SEARCH}{MODULES} is no list of names"
-    for name, (shape, kind) in noted.items():
-        axes = 3 if name in _PER_MODULE else 4 if name == "attention_deciles" else 2
-        if len(shape) != axes or kind not in "iuf" or (axes > 2 and shape[2] != names[0]) or 0 in shape:
-            return f"its {SEARCH}{name} has the shape {shape}"
-    if "lower_loss" not in noted:
-        return f"it notes a search without its {SEARCH}lower_loss"
-    return None
+        return f"its {STORED}{MODULES} is no list of names"
+    reason = rejection_reason(noted, names[0])
+    return f"its search notes {reason}" if reason else None

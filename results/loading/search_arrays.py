@@ -10,29 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from results.loading.array_checks import MODULES, SEARCH
+from amix.agwm.diagnostics import STORED, SearchNotes, read
 from results.loading.frame import Results, remembered
-
-ATTENTION_ITERATION = "attention_iteration"
 
 
 @dataclass(frozen=True)
 class Search:
-    """What one run noted of its search: names of its modules, and arrays (splits, iterations[, modules, ...])."""
+    """One run and what it noted of its search, arrays of shape (splits, steps[, modules, ...])."""
 
     label: str
     task: str
     seed: int
-    modules: tuple[str, ...]
-    arrays: dict[str, NDArray[np.float64]]
-
-    def iterations(self, name: str) -> NDArray[np.int64]:
-        """The iterations, counted from 1, at which an array was noted: all, or those that moved the attention."""
-        count, length = self.arrays[name].shape[1], self.arrays["lower_loss"].shape[1]
-        if count < length and ATTENTION_ITERATION in self.arrays:
-            return self.arrays[ATTENTION_ITERATION][0].astype(np.int64)
-        # Older records did not note them; the attention moves first, and then at even intervals.
-        return 1 + -(-length // count) * np.arange(count)
+    notes: SearchNotes
 
 
 def stored_arrays(results: Results, key: str, wanted: Callable[[str], bool]) -> dict[str, NDArray[Any]]:
@@ -72,9 +61,5 @@ def searches(results: Results, size: str) -> tuple[Search, ...]:
 
 
 def _search(results: Results, run: Any) -> Search | None:
-    arrays = stored_arrays(results, run["key"], lambda name: name.startswith(SEARCH))
-    named = {name.removeprefix(SEARCH): values for name, values in arrays.items()}
-    modules = tuple(str(module) for module in named.pop(MODULES, ()))
-    if not modules:
-        return None
-    return Search(run["label"], run["task"], int(run["seed"]), modules, named)
+    notes = read(stored_arrays(results, run["key"], lambda name: name.startswith(STORED)))
+    return None if notes is None else Search(run["label"], run["task"], int(run["seed"]), notes)

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import PurePath
 
 from amix.specs.run_plan import FULL, RunPlan
+from amix.specs.tasks import EVALUATE
 
 METRICS = {
     "matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson",
@@ -19,7 +21,7 @@ SELECTIONS = {"last": "the last step", "best_dev": "the epoch best on dev"}
 
 def metric_words(metric: str, positive: str = "") -> str:
     """The metric's name for readers; with the class it is of, where that is named."""
-    name = METRICS.get(metric, metric)
+    name = METRICS.get(metric) or PurePath(metric.removeprefix(EVALUATE)).stem
     return f"{name} ({positive})" if positive and metric in OF_ONE_CLASS else name
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from amix.agwm.method import AGWM, AGWMConfig, stage_method
+from amix.agwm.method import AGWM, AGWMConfig
 from amix.agwm.presets import AGWMFast
 from amix.mixup.weight_mixup import WeightMixup
 from amix.specs.recipe import Recipe
@@ -111,7 +111,7 @@ class IterationTimes:
         model, fit = self.workload.model(), self.workload.fit()
         mixup = WeightMixup(model, None, kind.rank, kind.combination, kind.modules or None)
         mixup.draw_attention(kind.attention_std)
-        method = stage_method(kind, mixup, fit.train)
+        method = kind.rule(kind, mixup, fit.train)
         start(method, model, fit)
 
         def step() -> None:

@@ -17,6 +17,7 @@ import torch
 from amix.agwm.method import AGWM, AGWMConfig
 from amix.training.cost import peak_memory, reset_peak_memory
 from amix.training.method import Method
+from amix.training.multi_stage import finetune
 from results.loading.layout import ROOT
 from runners.benchmarks.workload import Workload, sentences
 
@@ -46,7 +47,7 @@ def peak_beyond_libraries(workload: Workload, settings: dict[str, Any] | None) -
     else:
         method = AGWM(AGWMConfig(**{"splits": 1, "search_epochs": EPOCHS} | HALVES | settings))
         recipe = fit.recipe
-    method.run(workload.model(), replace(fit, train=data, recipe=recipe))
+    finetune(method, workload.model(), replace(fit, train=data, recipe=recipe))
     return peak_memory() - before
 
 

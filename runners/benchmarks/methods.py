@@ -4,14 +4,17 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from amix.runs.environment import environment
+from amix.specs.yaml_files import read_yaml
 from amix.training.fit import Fit
 from amix.training.loop import start, train_step
 from amix.training.method import Method
+from amix.training.multi_stage import MultiStageMethod, finetune
 from results.loading.layout import ROOT
 from results.tabulating.render.csv import csv_text
 from results.tabulating.render.markdown import markdown
@@ -20,11 +23,18 @@ from runners.benchmarks.workload import Step, Workload, seconds
 
 TABLE = ROOT / "results" / "tables" / "bench-methods.csv"
 TOLERANCE = 1.2
-"""Time allowed relative to the passes, where a method promises nothing else."""
+"""Time allowed relative to the passes, where LIMITS says nothing else."""
+LIMITS = Path(__file__).with_name("limits.yaml")
 WARM_UP = 2
 UPDATES_PER_RUN = 10
 """Of plain finetuning, where a method is measured by whole runs."""
 VERDICTS = {True: "kept", False: "missed", None: ""}
+
+
+@cache
+def limits() -> dict[str, float]:
+    """The limits in LIMITS, by method."""
+    return {name: float(limit) for name, limit in read_yaml(LIMITS).items()}
 
 
 @dataclass(frozen=True)
@@ -42,9 +52,8 @@ class Overhead:
 
     @property
     def limit(self) -> float:
-        """How large the ratio may be: what the method's class says, else its passes and a fifth."""
-        limit = self.method.overhead_limit
-        return TOLERANCE * self.method.passes if limit is None else limit
+        """How large the ratio may be: what LIMITS says of the method, else its passes and a fifth."""
+        return limits().get(self.method.name, TOLERANCE * self.method.info.passes)
 
     @property
     def holds(self) -> bool | None:
@@ -66,12 +75,12 @@ def measure(methods: Iterable[type[Method]], workload: Workload, repeats: int) -
     """
     torch.set_num_threads(1)
     for method in methods:
-        if not method.trains_by_steps:
+        if not method.info.trains_by_steps:
             yield Overhead(method, None, 0.0)
-        elif method.run is Method.run:
-            yield _by_updates(method, workload, repeats)
-        else:
+        elif issubclass(method, MultiStageMethod):
             yield _by_runs(method, workload, -(-repeats // UPDATES_PER_RUN))
+        else:
+            yield _by_updates(method, workload, repeats)
 
 
 def _by_updates(method: type[Method], workload: Workload, repeats: int) -> Overhead:
@@ -105,7 +114,7 @@ def _run(method_class: type[Method], workload: Workload) -> float:
     """Seconds per update of a whole short run."""
     method, fit = method_class(), _fit(workload, UPDATES_PER_RUN)
     model = method.prepare(workload.model(), fit)
-    taken = seconds(lambda: method.run(model, fit))
+    taken = seconds(lambda: finetune(method, model, fit))
     return taken / fit.cost.optimizer_steps
 
 
@@ -121,7 +130,7 @@ def overhead_table(found: Iterable[Overhead], workload: Workload, command: str) 
     rows = tuple(
         (
             Cell(one.method.name),
-            Cell(one.method.passes),
+            Cell(one.method.info.passes),
             Cell(one.ratio),
             Cell(one.limit if one.ratio is not None else None),
             Cell(VERDICTS[one.holds]),

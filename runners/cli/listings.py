@@ -34,14 +34,14 @@ def methods_table(methods: Iterable[type[Method]], encoder: str, size: int) -> r
     entries = [
         Entry(
             name=method.name,
-            kind=method.kind,
-            year=method.year,
-            paper=method.paper,
-            passes=method.passes,
+            kind=method.info.kind,
+            year=method.info.year,
+            paper=method.info.paper,
+            passes=method.info.passes,
             run_passes=method().relative_passes(size, recipe),
             trained=trainable_share(method, encoder, size),
-            parity=measured_parity(method.parity, method.cases),
-            regression=method.regression,
+            parity=measured_parity(method.info.parity, method.info.cases),
+            regression=method.info.regression,
         )
         for method in methods
     ]

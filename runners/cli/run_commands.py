@@ -55,13 +55,13 @@ RuleOption = Annotated[
         "suite's rule, else last).",
     ),
 ]
-PartWorkersOption = Annotated[
+StageWorkersOption = Annotated[
     int,
     typer.Option(
         "--workers",
         "-w",
         min=0,
-        help="Worker processes for the parts of the run that need nothing of each other (the splits of a search): "
+        help="Worker processes for the independent stages of the run (splits of a search, members of an ensemble): "
         "same scores, sooner, each with the memory of a run. 0: this process alone.",
     ),
 ]
@@ -108,7 +108,7 @@ def _do(
     show_warnings(check_inputs(plan, plan.runs, *data))
     worker = Worker.of(plan, store, recorded_command(), *data)
     export = str(folder.resolve()) if folder is not None else None
-    with executor_of(min(workers, parts_of(run)), visible_gpus()) as executor:
+    with executor_of(min(workers, stages_of(run)), visible_gpus()) as executor:
         context = dataclasses.replace(worker.context, export=export, executor=executor)
         outcome = Worker(worker.store, context)(run)
     if processes() > 1:
@@ -136,13 +136,15 @@ def _show(run: "Job", store: Store, outcome: "Outcome") -> None:
     console.print(f"record: {store.path(run.spec.key)}", soft_wrap=True)
 
 
-def parts_of(run: "Job") -> int:
-    """How many parts of a run other processes can do."""
+def stages_of(run: "Job") -> int:
+    """How many stages of a run other processes can do."""
+    from amix.training.multi_stage import MultiStageMethod
     from amix.training.registry import find_method
     from amix.training.settings import make_config
 
-    method = find_method(run.spec.method)
-    return method(make_config(method, run.spec.method_config)).parts()
+    kind = find_method(run.spec.method)
+    method = kind(make_config(kind, run.spec.method_config))
+    return method.stages() if isinstance(method, MultiStageMethod) else 0
 
 
 @app.command()
@@ -157,7 +159,7 @@ def run(
     training: TrainingOption = None,
     glue: GlueOption = None,
     out: OutOption = None,
-    workers: PartWorkersOption = 0,
+    workers: StageWorkersOption = 0,
     out_of_domain: OutOfDomainOption = None,
     selection: RuleOption = None,
 ) -> None:
@@ -179,7 +181,7 @@ def export(
     training: TrainingOption = None,
     glue: GlueOption = None,
     out: OutOption = None,
-    workers: PartWorkersOption = 0,
+    workers: StageWorkersOption = 0,
     out_of_domain: OutOfDomainOption = None,
 ) -> None:
     """Do one run again and save its model as a plain Hugging Face folder. The same run gives the same weights."""

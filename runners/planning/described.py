@@ -98,10 +98,10 @@ def _row(row: Row, method: type[Method], seeds: set[int]) -> PlannedRow:
         return PlannedRow(
             label=row.label,
             method=method.name,
-            paper=method.paper,
-            year=method.year,
-            kind=method.kind,
-            passes=method.passes,
+            paper=method.info.paper,
+            year=method.info.year,
+            kind=method.info.kind,
+            passes=method.info.passes,
             exploratory=row.exploratory,
             exploratory_seeds=tuple(seed for seed in row.exploratory_seeds if seed in seeds),
         )

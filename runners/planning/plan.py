@@ -110,7 +110,7 @@ def make_plan(suite: Suite) -> SuitePlan:
         for size in suite.sizes
         for seed in suite.seeds
         for row, method, configuration, recipe in zip(suite.methods, methods, settings, recipes, strict=True)
-        if (method.regression or not task.regression) and (not row.seeds or seed in row.seeds)
+        if (method.info.regression or not task.regression) and (not row.seeds or seed in row.seeds)
     )
     _refuse_same_runs(runs)
     return SuitePlan(suite, runs, methods)

@@ -11,8 +11,11 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from amix.agwm.method import stage_method
-from amix.agwm.split_search import SearchConfig, split_positions
+from amix.agwm.diagnostics import Noted, SearchNotes, read
+from amix.agwm.method import AGWMConfig
+from amix.agwm.search_rules import RULES
+from amix.agwm.split_search import AttentionRule
+from amix.agwm.splits import SplitConfig, split_positions
 from amix.data.encoded import Encoded
 from amix.mixup.weight_mixup import WeightMixup
 from amix.specs.recipe import Recipe
@@ -21,10 +24,12 @@ from amix.training.evaluation import predict
 from amix.training.fit import Fit
 from amix.training.loop import start, train
 from amix.training.method import Method, MethodError
+from amix.training.multi_stage import finetune
 from amix.training.registry import find_method
 from amix.training.settings import make_config
 
 N_TRAIN, BATCH = 40, 8
+AT_END = {Noted.TASK_SHARE, Noted.PRETRAINED_SHARE, Noted.ATTENTION_DECILES}
 
 
 def encoded(n: int, seed: int) -> Encoded:
@@ -58,8 +63,15 @@ def finetuned(name: str, **settings: Any) -> tuple[nn.Module, Fit]:
     cls = find_method(name)
     method, fit, model = cls(make_config(cls, settings)), new_fit(), new_model()
     fit.cost.watch(model)
-    model = method.run(method.prepare(model, fit), fit)
+    model = finetune(method, method.prepare(model, fit), fit)
     return method.export(model, fit), fit
+
+
+def noted_by(fit: Fit) -> SearchNotes:
+    """What the searches of a run noted, as it is read from its side file."""
+    notes = read({f"diagnostics/{name}": numpy.asarray(values) for name, values in fit.diagnostics.items()})
+    assert notes is not None
+    return notes
 
 
 def assert_same(first: nn.Module, second: nn.Module) -> None:
@@ -88,7 +100,7 @@ def test_attention_fixed_at_one_is_the_soup(finetune: bool, rank: int) -> None:
 def test_one_split_without_attention_and_second_stage_is_plain_finetuning_on_it() -> None:
     mixed, _ = finetuned("agwm", attention="fixed", attention_std=0.0, splits=1, finetune=False)
     fit = new_fit()
-    lower, _ = split_positions(SearchConfig(), N_TRAIN, fit.seed, 0)
+    lower, _ = split_positions(SplitConfig(), N_TRAIN, fit.seed, 0)
     assert len(lower) == 32
     recipe = replace(fit.recipe, steps=3 * 32 // BATCH, clip_norm=5.0)
     plain_fit = replace(fit, train=fit.train.select(lower), recipe=recipe, stage="search-0")
@@ -96,7 +108,7 @@ def test_one_split_without_attention_and_second_stage_is_plain_finetuning_on_it(
 
 
 def test_split_parts_are_disjoint_resamples_of_their_own_stream() -> None:
-    config = SearchConfig()
+    config = SplitConfig()
     splits = [split_positions(config, 100, 1017, number) for number in range(5)]
     for lower, held_out in splits:
         assert (len(lower), len(held_out)) == (80, 20)
@@ -161,30 +173,35 @@ def test_a_second_update_uses_the_rate_of_the_first(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("rule", ["bilevel", "joint", "random_walk", "as_run"])
-def test_every_rule_moves_the_attention_and_reports_it(rule: str) -> None:
+def test_every_rule_moves_the_attention_and_reports_it(rule: AttentionRule) -> None:
     _, fit = finetuned("agwm", attention=rule, splits=2, finetune=False)
-    means = numpy.stack(fit.diagnostics["search/attention_mean"])
+    notes = noted_by(fit)
+    means, lowest = notes[Noted.ATTENTION_MEAN], notes[Noted.ATTENTION_MIN]
     iterations = {"as_run": 15, "joint": 15}.get(rule, 12)
     assert means.shape == (2, iterations, 13)
     assert not numpy.array_equal(means[:, 0], means[:, -1])
-    assert len(fit.diagnostics["search/modules"]) == 13
-    lowest = numpy.stack(fit.diagnostics["search/attention_min"])
+    assert len(notes.modules) == 13
     assert ((lowest > 0) & (lowest < 1)).all()
-    at_end = {name: numpy.stack(fit.diagnostics[f"search/{name}"])[:, 0] for name in ("task_share", "pretrained_share")}
     # a1 and a2 are independent, so A averages to about the square of the factors' mean.
-    assert at_end["task_share"] == pytest.approx(means[:, -1] ** 2, abs=2e-3)
-    assert ((at_end["pretrained_share"] >= 0) & (at_end["pretrained_share"] < 0.01)).all()
-    deciles = numpy.stack(fit.diagnostics["search/attention_deciles"])[:, 0]
+    assert notes.at_end(Noted.TASK_SHARE) == pytest.approx(means[:, -1] ** 2, abs=2e-3)
+    remainder = notes.at_end(Noted.PRETRAINED_SHARE)
+    assert ((remainder >= 0) & (remainder < 0.01)).all()
+    deciles = notes.at_end(Noted.ATTENTION_DECILES)
     assert deciles.shape == (2, 13, 11)
     assert deciles[..., 0] == pytest.approx(lowest[:, -1])
+    assert notes.has(Noted.UPPER_LOSS) == RULES[rule].follows_upper_loss
+
+
+def test_fixed_attention_notes_nothing() -> None:
+    _, fit = finetuned("agwm", attention="fixed", splits=2, finetune=False)
+    assert not fit.diagnostics
 
 
 def test_joint_attention_follows_the_gradient_of_its_turn_alone() -> None:
     model, fit = new_model(), new_fit()
     mixup = WeightMixup(model)
-    method = stage_method(
-        make_config(find_method("agwm"), {"attention": "joint", "attention_every": 2}), mixup, fit.dev
-    )
+    config = AGWMConfig(attention="joint", attention_every=2)
+    method = config.rule(config, mixup, fit.dev)
     start(method, model, fit)
     batch = next(fit.batches(0))
     for turn in (True, False):
@@ -199,9 +216,10 @@ def test_joint_attention_follows_the_gradient_of_its_turn_alone() -> None:
 
 def test_bilevel_diagnostics() -> None:
     _, fit = finetuned("agwm", splits=2, finetune=False)
-    for name in ("lower_loss", "upper_loss", "direct_norm", "implicit_norm", "direct_implicit_cosine"):
-        values = numpy.stack(fit.diagnostics[f"search/{name}"])
-        assert values.shape == (2, 12), name
+    notes = noted_by(fit)
+    assert set(notes.arrays) == set(Noted)
+    for name, values in notes.arrays.items():
+        assert values.shape[:2] == (2, 1 if name in AT_END else 12), name
         assert numpy.isfinite(values).all(), name
 
 
@@ -245,11 +263,11 @@ def test_what_is_averaged_over_the_splits(average: str) -> None:
     cls, start = find_method("agwm"), new_model()
     method = cls(make_config(cls, settings))
     pretrained = {name: p.detach().clone() for name, p in start.named_parameters()}
-    parts = []
+    stages = []
     for number in range(2):
-        left = method.part(new_model(), replace(new_fit(), pretrained=pretrained), number)
-        parts.append({name: tensor.detach().clone() for name, tensor in left.items()})
-    means = {name: (parts[0][name] + parts[1][name]) / 2 for name in parts[0]}
+        left = method.run_stage(new_model(), replace(new_fit(), pretrained=pretrained), number)
+        stages.append({name: tensor.detach().clone() for name, tensor in left.items()})
+    means = {name: (stages[0][name] + stages[1][name]) / 2 for name in stages[0]}
     expected = WeightMixup(start, pretrained)
     with torch.no_grad():
         for name, tensor in {**expected.lower, **expected.named_attention()}.items():

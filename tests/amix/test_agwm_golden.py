@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from amix.agwm.method import stage_method
 from amix.agwm.presets import AsRunConfig
 from amix.agwm.released_code import AS_RUN, AsRun, leave_displaced, second_lower_step
 from amix.data.encoded import Encoded
@@ -203,7 +202,7 @@ def test_the_method_itself_follows_the_released_code(name: str, record_parity: P
         clip_norm=s["clip_norm_W"],
     )  # fmt: skip
     fit = Fit(find_task("sst2"), recipe, 1017, no_data(), no_data())
-    method = stage_method(config, mixup, no_data())
+    method = config.rule(config, mixup, no_data())
     assert isinstance(method, AsRun)
     start(method, model, fit)
     method.upper_batches = iter([case.batch("upper", t) for t in range(s["iterations"])])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from amix.agwm.method import AGWMConfig, stage_method
+from amix.agwm.method import AGWMConfig
 from amix.data.encoded import Encoded
 from amix.mixup.weight_mixup import WeightMixup
 from amix.models.loading import load_model, pretrained_weights
@@ -16,7 +16,6 @@ from amix.specs.tasks import find_task
 from amix.training.fit import Fit
 from amix.training.loop import start, train_step
 from amix.training.registry import find_method
-from amix.training.settings import make_config
 from amix.training.weight_averaging import kept_weights
 
 ITERATIONS = 500
@@ -58,7 +57,8 @@ def held() -> tuple[int, int]:
 def test_memory_stays_flat_over_many_iterations(settings: dict[str, str]) -> None:
     model, fit = tiny(), new_fit(ITERATIONS + 1)
     mixup = WeightMixup(model)
-    method = stage_method(make_config(find_method("agwm"), settings), mixup, fit.train)
+    config = AGWMConfig(**settings)
+    method = config.rule(config, mixup, fit.train)
     start(method, model, fit)
     batch = next(fit.batches(0))
     found = {}

@@ -25,10 +25,12 @@ TESTS = Path(__file__).parents[1]
 OWN_DECISIONS = '''
 import torch
 from amix.training.method import Method
+from amix.training.method_info import MethodInfo
 
 class OwnDecisions(Method):
     """Draws from the state that dropout draws from, which differs between processes."""
-    name, paper, year, kind = "own_decisions", "none", 2026, "test"
+    name = "own_decisions"
+    info = MethodInfo(paper="none", year=2026, kind="test")
 
     def after_step(self, model, fit):
         for parameter in model.parameters():
@@ -43,7 +45,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
 CASES = OTHERS + [
     (name, SEARCH if hasattr(method.Config(), "splits") else {})
     for name, method in built_in_methods().items()
-    if method.trains_by_steps and method.splits_batches
+    if method.info.trains_by_steps and method.info.splits_batches
 ]
 """Every method that can share its batches, and settings of theirs that take other ways."""
 

@@ -66,11 +66,11 @@ def test_the_file_has_every_case_within_its_tolerance() -> None:
 
 
 def test_every_case_belongs_to_a_method() -> None:
-    claimed = {pattern for method in built_in_methods().values() for pattern in method.cases}
+    claimed = {pattern for method in built_in_methods().values() for pattern in method.info.cases}
     assert measured() - set(cases(*claimed)) == set()
 
 
-@pytest.mark.parametrize("method", [name for name, one in built_in_methods().items() if one.cases])
+@pytest.mark.parametrize("method", [name for name, one in built_in_methods().items() if one.info.cases])
 def test_a_method_with_an_official_code_says_what_became_of_its_options(method: str) -> None:
     assert re.search(r"\b[Oo]ptions?\b|code named there", built_in_methods()[method].__doc__ or "")
 

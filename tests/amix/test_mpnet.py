@@ -27,7 +27,7 @@ def test_methods_learn_the_toy_task(bench: Bench, method: str) -> None:
     record, _ = bench.learnt(method, MPNET)
     assert record["status"] == "ok", record["error"]["traceback"]
     assert record["scores"]["last"]["test"]["accuracy"] > 0.9
-    if find_method(method).trains_by_steps:
+    if find_method(method).info.trains_by_steps:
         assert record["curve"][-1]["train_loss"] < math.log(2)
 
 
@@ -40,7 +40,7 @@ def test_methods_find_as_many_places_as_in_bert(bench: Bench, method: str) -> No
 
 @pytest.mark.parametrize("method", ["agwm", "mixout", "childtuning_d", "dps_dense", "r3f", "topk_layers"])
 def test_the_null_setting_is_plain_finetuning(bench: Bench, method: str) -> None:
-    null = find_method(method).null
+    null = find_method(method).info.null
     assert null is not None
     _, expected = bench.short("vanilla", MPNET)
     _, found = bench.execute(method, MPNET, settings=null)

@@ -1,4 +1,4 @@
-"""Parts of a run on other processes: the same run to the bit, its curve, diagnostics and cost included."""
+"""Independent stages of a run on other processes: the same run to the bit, its curve, diagnostics and cost included."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -17,19 +17,20 @@ from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec
 from amix.training.registry import find_method
 from amix.training.settings import full_settings
+from baselines.recipe.longer import Longer
 from helpers.toy_suite import save_encoder
 from runners.cli import app
 
 
 class Here(Executor):
-    """Does parts in this process, the last one first: nothing of a part may depend on those before it."""
+    """Does stages in this process, the last one first: nothing of a stage may depend on those before it."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = []
         self.done = 0
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hold a part back until somebody asks for the first result."""
+        """Hold a stage back until somebody asks for the first result."""
         here = self
 
         class Held(Future[Any]):
@@ -87,18 +88,19 @@ def assert_same(first: tuple[Record, Arrays], second: tuple[Record, Arrays]) -> 
         ("agwm", {"splits": 2, "search_epochs": 1, "average": "attention", "rank": 2}),
         ("agwm_official", {"splits": 2, "search_epochs": 1}),
         ("soup", {"splits": 2, "search_epochs": 1}),
+        ("ensemble", {"members": 2}),
     ],
 )
-def test_parts_done_apart_and_in_another_order_give_the_same_run(
+def test_stages_done_apart_and_in_another_order_give_the_same_run(
     encoder: Path, method: str, settings: dict[str, Any]
 ) -> None:
     executor = Here()
     one = spec(encoder, method, **settings)
     assert_same(done(one, encoder, executor), done(one, encoder))
-    assert executor.done == settings["splits"]
+    assert executor.done == settings.get("splits", settings.get("members"))
 
 
-def test_parts_on_other_processes_give_the_same_run_and_count_their_memory(encoder: Path) -> None:
+def test_stages_on_other_processes_give_the_same_run_and_count_their_memory(encoder: Path) -> None:
     torch.set_num_threads(1)
     one = spec(encoder, "agwm", "mini-stsb", splits=2, search_epochs=1)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
@@ -107,22 +109,23 @@ def test_parts_on_other_processes_give_the_same_run_and_count_their_memory(encod
     assert elsewhere[0]["cost"]["train_seconds"] > 0
 
 
-def test_an_error_in_a_part_is_the_run_s(encoder: Path) -> None:
+def test_an_error_in_a_stage_is_the_run_s(encoder: Path) -> None:
     one = spec(encoder, "agwm", splits=2, search_epochs=1, modules=["no such module"])
     record, _ = execute(one, RunContext(encoder=str(encoder), executor=Here()))
     assert record["status"] == "accident"
     assert "no nn.Linear" in record["error"]["message"]
 
 
-def test_a_method_without_parts_needs_no_executor(encoder: Path) -> None:
+def test_a_method_without_independent_stages_needs_no_executor(encoder: Path) -> None:
     executor = Here()
-    done(spec(encoder, "vanilla"), encoder, executor)
+    for method in ("vanilla", "longer"):
+        done(spec(encoder, method), encoder, executor)
     assert executor.done == 0
-    with pytest.raises(NotImplementedError, match="Vanilla has no parts"):
-        find_method("vanilla")().part(torch.nn.Linear(1, 1), None, 0)  # type: ignore[arg-type]
+    with pytest.raises(NotImplementedError, match="Longer has no independent stages"):
+        Longer().run_stage(torch.nn.Linear(1, 1), None, 0)  # type: ignore[arg-type]
 
 
-def test_the_command_line_does_a_run_s_parts_on_workers(encoder: Path, tmp_path: Path) -> None:
+def test_the_command_line_does_a_run_s_stages_on_workers(encoder: Path, tmp_path: Path) -> None:
     part = ("--task", "mini-cola", "--method", "agwm", "--seed", "1017", "--size", "24", "--encoder", str(encoder))
     settings = ("--set", "splits=2", "--set", "search_epochs=1", "--training", "epochs=1", "--training", "lr=5e-3")
     settings += ("--training", "max_length=24")

@@ -294,10 +294,10 @@ WENT_WRONG = [
 def test_only_what_a_method_can_do_wrong_is_its_failure(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str
 ) -> None:
-    def run(*arguments: object) -> None:
+    def loss(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(Vanilla, "run", run)
+    monkeypatch.setattr(Vanilla, "loss", loss)
     spec = RunSpec("mini-rte", 24, 1, "vanilla", "minilm-l2", full_settings(Vanilla, {}))
     record, _ = execute(replace(spec, method_source=source_hash(Vanilla)), RunContext())
     assert (record["status"], record["error"]["type"]) == (status, type(error).__name__)

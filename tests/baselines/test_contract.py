@@ -15,24 +15,23 @@ from amix.data.rows import load_rows
 from amix.specs.tasks import find_task
 from amix.training.registry import find_method, methods
 from amix.training.settings import make_config
-from helpers.toy_encoders import EPOCHS_ON_TINY_ENCODERS, FAMILIES, POOLED, ROWS, SHORT, Bench
+from helpers.toy_encoders import FAMILIES, POOLED, ROWS, SHORT, Bench
 
 METHODS = sorted(methods())
 ENCODERS = (*FAMILIES, POOLED)
 
 every_method = pytest.mark.parametrize("method", METHODS)
 every_encoder = pytest.mark.parametrize("family", ENCODERS)
-every_plain_method = pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).plain_checkpoint])
-
-
-LOSS_OF_ANOTHER_KIND = {"setfit"}
-"""What their gradient steps lower is not the task's loss, which they have at the end alone."""
+every_plain_method = pytest.mark.parametrize(
+    "method", [name for name in METHODS if find_method(name).info.plain_checkpoint]
+)
 
 
 def assert_the_loss_fell(record: dict[str, Any], method: str, before: float) -> None:
     """By the curve, or where it has one point of it against what knowing nothing of the texts would cost."""
     curve = record["curve"]
-    by_curve = find_method(method).trains_by_steps and method not in LOSS_OF_ANOTHER_KIND
+    info = find_method(method).info
+    by_curve = info.trains_by_steps and info.steps_on_task_loss
     first = curve[0]["train_loss"] if by_curve else 0.9 * before
     assert curve[-1]["train_loss"] < first
 
@@ -86,7 +85,7 @@ def test_the_export_of_a_mean_pooled_model_loads_with_ten_lines(bench: Bench, me
 
 
 @every_encoder
-@pytest.mark.parametrize("method", [name for name in METHODS if not find_method(name).plain_checkpoint])
+@pytest.mark.parametrize("method", [name for name in METHODS if not find_method(name).info.plain_checkpoint])
 def test_the_export_that_is_no_plain_checkpoint_loads_as_its_readme_says(
     bench: Bench, method: str, family: str
 ) -> None:
@@ -100,10 +99,10 @@ def test_the_export_that_is_no_plain_checkpoint_loads_as_its_readme_says(
 
 
 @every_encoder
-@pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).null is not None])
+@pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).info.null is not None])
 def test_the_null_setting_is_plain_finetuning(bench: Bench, method: str, family: str) -> None:
     _, expected = bench.short("vanilla", family)
-    record, found = bench.execute(method, family, settings=find_method(method).null)
+    record, found = bench.execute(method, family, settings=find_method(method).info.null)
     assert record["status"] == "ok", record["error"]["traceback"]
     numpy.testing.assert_allclose(found["test_logits"], expected["test_logits"], rtol=0, atol=1e-7)
 
@@ -123,9 +122,9 @@ def test_two_runs_are_equal_bit_for_bit(bench: Bench, method: str, family: str) 
 @pytest.mark.parametrize("family", ["bert", POOLED])
 def test_regression_works_or_is_refused(bench: Bench, method: str, family: str) -> None:
     # Methods that leave random matrices as they are need longer to get ahead of the noise of two epochs.
-    recipe = replace(SHORT, epochs=8, steps=48) if method in EPOCHS_ON_TINY_ENCODERS else SHORT
+    recipe = replace(SHORT, epochs=8, steps=48) if find_method(method).info.toy_epochs else SHORT
     record, arrays = bench.execute(method, family, "toy-score", recipe=recipe)
-    if find_method(method).regression:
+    if find_method(method).info.regression:
         assert record["status"] == "ok", record["error"]["traceback"]
         assert arrays["test_logits"].shape == (120, 1)
         assert_the_loss_fell(record, method, 1.0)  # The variance of labels on the standard scale.
@@ -138,7 +137,7 @@ def test_regression_works_or_is_refused(bench: Bench, method: str, family: str) 
 def test_the_cost_counts_what_trained(bench: Bench, method: str) -> None:
     record, _ = bench.short(method, "bert")
     cost = record["cost"]
-    if find_method(method).trains_by_steps:
+    if find_method(method).info.trains_by_steps:
         assert cost["forward_passes"] >= cost["optimizer_steps"] >= 12
         assert cost["backward_passes"] >= cost["optimizer_steps"]
     else:
@@ -147,20 +146,16 @@ def test_the_cost_counts_what_trained(bench: Bench, method: str) -> None:
     assert cost["train_seconds"] > 0
 
 
-PARTS_OF_PASSES = {"linear_probe", "lp_ft", "fish_mask"}
-"""Some of their passes end below the head, or hold one example: counted whole, foretold by what they cost."""
-
-
-@pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).trains_by_steps])
-def test_as_many_passes_are_counted_as_were_foretold(bench: Bench, method: str) -> None:
+@pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).info.trains_by_steps])
+def test_a_run_counts_the_passes_that_its_method_predicts(bench: Bench, method: str) -> None:
     (record, _), (plain, _) = bench.short(method, "bert"), bench.short("vanilla", "bert")
     counted, unit = (
         one["cost"]["forward_passes"] + 2 * one["cost"]["backward_passes"] for one in (record, plain)
     )  # A backward pass has twice the products of a forward pass.
     kind = find_method(method)
     config = make_config(kind, record["spec"]["method_config"])
-    foretold = kind(config).relative_passes(ROWS, SHORT)
-    if method in PARTS_OF_PASSES:
-        assert counted / unit > foretold
+    predicted = kind(config).relative_passes(ROWS, SHORT)
+    if kind.info.whole_passes:
+        assert counted / unit == pytest.approx(predicted)
     else:
-        assert counted / unit == pytest.approx(foretold)
+        assert counted / unit > predicted

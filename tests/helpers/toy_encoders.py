@@ -35,52 +35,6 @@ ROWS = 144
 RECIPE = Recipe(lr=8e-3, epochs=5, max_length=24)
 SHORT = Recipe(lr=8e-3, epochs=2, steps=12, max_length=24)
 """Long enough to tell two runs apart."""
-ON_TINY_ENCODERS: dict[str, dict[str, Any]] = {
-    "lora": {"lr": 2e-2, "rank": 8, "alpha": 16.0},
-    "dora": {"lr": 2e-2, "alpha": 16.0},
-    "rslora": {"lr": 2e-2},
-    "adalora": {"lr": 2e-2},
-    "vera": {"lr": 4e-2, "rank": 32},
-    "ia3": {"lr": 5e-2},
-    "ln_tuning": {"lr": 2e-2},
-    "oft": {"lr": 5e-2},
-    "adapter": {"lr": 1.5e-2, "bottleneck": 16},
-    "prompt": {"lr": 2e-2, "tokens": 8, "dropout": 0.0},
-    "p_tuning": {"lr": 2e-2, "tokens": 8, "dropout": 0.0},
-    "prefix": {"lr": 2e-2, "tokens": 8, "dropout": 0.0},
-    "wise_ft": {"alpha": 0.8},
-    "fish_mask": {"share": 0.3, "lr": None, "samples": 48},
-    "random_mask": {"share": 0.3, "lr": None},
-    "magnitude_mask": {"share": 0.3, "lr": None},
-    "diff_pruning": {"share": 0.3, "lr": None},
-    "bitfit": {"lr": 2e-2, "constant_lr": False},
-    "linear_probe": {"lr": 3e-2},
-    "match_tuning": {"temperature": 0.01, "cosine": True},
-    "centroid": {"shrinkage": 0.1},
-    "ensemble": {"members": 2},
-    "peft": {"tuner": "lora", "options": ("lora_alpha=16",), "lr": 2e-2},
-    "pissa": {"lr": 2e-2},
-    "loraplus": {"lr": 1e-2, "ratio": 2.0, "alpha": 16.0},
-    "beft": {
-        "lr": 5e-2,
-        "targets": ("intermediate.dense", "output.dense", "query", "value", "query_proj", "value_proj"),
-    },
-    "bidora": {"lr": 2e-2, "upper_lr": 2e-2},
-    "bilora": {"lr": 3e-2, "upper_lr": 0.1, "regulariser": 0.01},
-    "autolora": {"lr": 2e-2, "upper_lr": 0.1},
-    "setfit": {"iterations": 2, "lr": 4e-3},
-    "agwm": {"splits": 2},
-    "agwm_fast": {"splits": 2},
-    "agwm_official": {"splits": 1},
-    "soup": {"splits": 2},
-    "vanilla_matched": {"splits": 1},
-}
-"""Settings with which methods learn there and soon, where their defaults are meant for a pretrained encoder."""
-EPOCHS_ON_TINY_ENCODERS = {
-    "bitfit": 40, "linear_probe": 40, "vera": 15, "ia3": 15, "ln_tuning": 15, "adapter": 15,
-    "prompt": 40, "p_tuning": 40, "prefix": 40, "beft": 60,
-}  # fmt: skip
-"""Epochs of methods that leave the encoder's matrices as they are, which are random there."""
 FAMILIES = ("bert", "roberta", "deberta-v2")
 POOLED = "bert-mean"
 """The BERT again, pooled by the mean of its token states."""
@@ -116,7 +70,7 @@ def save_encoder(family: str, folder: Path) -> str:
 
 
 def save_encoders(folder: Path) -> dict[str, str]:
-    """Every family, and the mean-pooled ones under aliases of their own: name -> what Context.encoder takes."""
+    """Every family, and the mean-pooled ones under aliases of their own: name -> what RunContext.encoder takes."""
     names = {family: save_encoder(family, folder / family) for family in FAMILIES}
     ENCODERS[POOLED] = Encoder(POOLED, names["bert"], pooling="mean")
     ENCODERS[MPNET] = Encoder(MPNET, save_encoder("mpnet", folder / "mpnet"), pooling="mean")
@@ -171,9 +125,9 @@ class Bench:
         seed: int = 1,
         **context: Any,
     ) -> Run:
-        """One run; further keywords go to its Context."""
+        """One run; further keywords go to its RunContext."""
         gc.freeze()  # A run ends with a collection, which need not walk through torch's own objects every time.
-        chosen = ON_TINY_ENCODERS.get(method, {}) if settings is None else settings
+        chosen = find_method(method).info.toy_settings if settings is None else settings
         config = full_settings(find_method(method), chosen)
         spec = RunSpec(task, ROWS, seed, method, family, method_config=config, training=recipe.as_dict())
         return execute(
@@ -183,7 +137,7 @@ class Bench:
     def learnt(self, method: str, family: str) -> Run:
         """The run in which the method learns the toy task; its model is exported."""
         export = str(self.exported(method, family))
-        recipe = replace(RECIPE, epochs=EPOCHS_ON_TINY_ENCODERS.get(method, RECIPE.epochs))
+        recipe = replace(RECIPE, epochs=find_method(method).info.toy_epochs or RECIPE.epochs)
         return self.once(("learnt", method, family), lambda: self.execute(method, family, recipe=recipe, export=export))
 
     def short(self, method: str, family: str) -> Run:

@@ -10,7 +10,6 @@ from paper_figures.figures.one_search import NoSearch, make_one, search_of_run
 from paper_figures.style import style
 from results.loading.frame import load
 from results.loading.layout import Layout
-from results.loading.search_arrays import Search
 
 SUITE = synthetic_records.Suite(
     tasks=("rte",), methods=("vanilla", "agwm"), seeds=(1, 2), predictions=True, searching=("agwm",)
@@ -37,16 +36,6 @@ def test_one_run_is_drawn_with_its_own_numbers(layout: Layout) -> None:
     lower, upper = drawing.figure.axes[2].lines
     assert numpy.asarray(upper.get_xdata()).tolist() == [1, 3, 5, 7, 9, 11]
     assert lower.get_ydata() == pytest.approx(noted["diagnostics/search/lower_loss"].mean(axis=0))
-
-
-@pytest.mark.parametrize(("noted", "expected"), [(None, [1, 5, 9, 13]), ([[1, 6, 11, 15]], [1, 6, 11, 15])])
-def test_losses_stand_at_the_iterations_they_belong_to(noted: list[list[int]] | None, expected: list[int]) -> None:
-    arrays = {"lower_loss": numpy.ones((1, 15)), "upper_loss": numpy.ones((1, 4))}
-    if noted is not None:
-        arrays["attention_iteration"] = numpy.asarray(noted, float)
-    search = Search("fast", "rte", 1, ("dense",), arrays)
-    assert search.iterations("upper_loss").tolist() == expected
-    assert search.iterations("lower_loss").tolist() == list(range(1, 16))
 
 
 def test_its_files_are_named_after_the_run(layout: Layout) -> None:

@@ -44,7 +44,7 @@ def test_the_committed_table_is_what_the_command_writes(table: Table) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_parity_is_stated_in_one_of_three_forms(method: str) -> None:
-    assert re.match(r"matched: .+|departs: .+|no official code", METHODS[method].parity)
+    assert re.match(r"matched: .+|departs: .+|no official code", METHODS[method].info.parity)
 
 
 def test_what_is_trained_is_relative_to_the_plain_model() -> None:

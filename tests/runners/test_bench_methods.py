@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from amix.training.method import Method
-from amix.training.registry import find_method
+from amix.training.method_info import MethodInfo
+from amix.training.registry import built_in_methods, find_method
 from runners.benchmarks import methods
 from runners.benchmarks.methods import Overhead, measure
 from runners.benchmarks.workload import QUICK
@@ -37,16 +38,22 @@ def test_one_of_every_kind_is_measured() -> None:
         assert found[name].seconds > 0
 
 
-def test_the_limit_is_the_methods_own_or_its_passes_and_a_fifth() -> None:
+def test_the_limit_is_that_of_the_file_or_its_passes_and_a_fifth(monkeypatch: pytest.MonkeyPatch) -> None:
     class Promising(Method):
         name = "promising"
-        passes = 2.0
+        info = MethodInfo(paper="none", year=2026, kind="test", passes=2.0)
 
     assert Overhead(Promising, 2.3, 1.0).holds
     assert not Overhead(Promising, 2.5, 1.0).holds
-    Promising.overhead_limit = 2.1
+    monkeypatch.setattr(methods, "limits", lambda: {"promising": 2.1})
     assert not Overhead(Promising, 2.3, 1.0).holds
     assert "MISSED" in Overhead(Promising, 2.3, 1.0).text()
+
+
+def test_every_limit_is_one_of_a_method_that_makes_steps() -> None:
+    by_steps = {name for name, method in built_in_methods().items() if method.info.trains_by_steps}
+    assert set(methods.limits()) <= by_steps
+    assert min(methods.limits().values()) > 1
 
 
 def test_the_verb_writes_where_it_is_told(tmp_path: Path) -> None:

@@ -212,9 +212,11 @@ def test_a_method_from_outside_is_listed(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))  # No other test shall meet it.
     file = tmp_path / "mine.py"
     file.write_text(
-        "from amix.training.method import Method\nfrom amix.training.registry import register\n\n\n"
+        "from amix.training.method import Method\nfrom amix.training.method_info import MethodInfo\n"
+        "from amix.training.registry import register\n\n\n"
         "@register\nclass Mine(Method):\n"
-        '    """Nothing new."""\n\n    name, paper, year, kind = "mine", "nobody, 2026", 2026, "test"\n'
+        '    """Nothing new."""\n\n    name = "mine"\n'
+        '    info = MethodInfo(paper="nobody, 2026", year=2026, kind="test")\n'
     )
     result = call("methods", "--methods", f"{file}:Mine", "--encoder", "minilm-l2")
     assert result.exit_code == 0, result.output

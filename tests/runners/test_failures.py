@@ -17,12 +17,14 @@ from runners.sweeping.jobs import Outcome
 
 PLUGIN = '''
 from amix.training.method import Method
+from amix.training.method_info import MethodInfo
 
 
 class Breaking(Method):
     """Breaks (Nobody, Nowhere 2020)."""
 
-    name, kind, paper, year = "breaking", "plain", "Nobody, Nowhere", 2020
+    name = "breaking"
+    info = MethodInfo(paper="Nobody, Nowhere", year=2020, kind="plain")
 
     def prepare(self, model, fit):
         raise RuntimeError("no such\\n thing")

@@ -13,6 +13,7 @@ from amix.specs.recipe import Recipe
 from amix.specs.seed_presets import PRESETS
 from amix.specs.store import Store
 from amix.training.method import Method
+from amix.training.method_info import MethodInfo
 from amix.training.registry import built_in_methods, find_method
 from amix.training.settings import full_settings
 from helpers.synthetic_records import Suite as Records
@@ -63,7 +64,7 @@ def test_the_space_is_the_grid_times_the_factors_on_the_recipe() -> None:
 
 def test_a_setting_of_the_methods_own_takes_the_place_of_the_recipes() -> None:
     assert {tuple(training) for _, training in space("lora")} == {("epochs",)}, "lora has its own learning rate"
-    assert {name for settings, _ in space("lora") for name in settings} == set(find_method("lora").grid)
+    assert {name for settings, _ in space("lora") for name in settings} == set(find_method("lora").info.grid)
 
 
 def test_what_a_row_sets_is_not_searched() -> None:
@@ -79,8 +80,7 @@ def test_epochs_are_steps_where_the_recipe_counts_in_these() -> None:
 
 def test_a_method_without_gradient_steps_has_no_recipe_to_search() -> None:
     class ClosedForm(Method):
-        trains_by_steps = False
-        grid = {"strength": (1.0, 2.0)}
+        info = MethodInfo(paper="none", year=2026, kind="test", trains_by_steps=False, grid={"strength": (1.0, 2.0)})
 
     assert search_space(ClosedForm, Row("closed", "closed"), Recipe()) == [
         ({"strength": 1.0}, {}),
@@ -307,7 +307,7 @@ def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(
     found = entries["mixout"].found
     assert (found.tried, found.budget, found.n_train, found.seeds) == (3, 3, 24, (70001,))
     assert found.tasks == ("mini-cola",)
-    assert entries["mixout"].settings["p"] in find_method("mixout").grid["p"]
+    assert entries["mixout"].settings["p"] in find_method("mixout").info.grid["p"]
     assert (out / "figures" / "tiny" / "expected-validation-n24.svg").exists()
     assert "Expected best" in (out / "tables" / "tiny" / "tuning-n24.md").read_text()
 

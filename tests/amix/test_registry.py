@@ -1,0 +1,105 @@
+"""What the registry asks of a method, and how methods are found."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amix.training import registry
+from amix.training.method import Method, MethodError
+from amix.training.method_info import MethodInfo
+from amix.training.multi_stage import MultiStageMethod
+from amix.training.registry import find_method, load_external, methods, register
+
+INFO = MethodInfo(paper="nobody, 2026", year=2026, kind="test")
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone afterwards; the project's own, which modules register once, stays."""
+    methods()
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+
+
+@dataclass(frozen=True)
+class Strength:
+    """One setting."""
+
+    strength: float = 1.0
+
+
+class Changeable:
+    """A configuration that is not frozen."""
+
+
+def method(base: type[Method] = Method, **attributes: Any) -> type[Method]:
+    """A class that keeps the contract, but for what the test changes."""
+    kept = {"__doc__": "A method.", "name": "own", "info": INFO, "Config": Strength} | attributes
+    return type("Own", (base,), {name: value for name, value in kept.items() if value is not ...})
+
+
+def test_a_method_that_keeps_the_contract_is_found() -> None:
+    own = register(method())
+    assert find_method("own") is own
+
+
+PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
+    "no name": ({"name": ...}, "has no name$"),
+    "no info": ({"info": ...}, "has no info$"),
+    "an info of another kind": ({"info": {"year": 2026}}, r"its info is \{'year': 2026\}, not a MethodInfo"),
+    "one fact beside the info": ({"null": {}}, r": sets null in the class: write info = MethodInfo\(null=\.\.\.\)"),
+    "facts in place of the info": (
+        {"info": ..., "paper": "p", "year": 2026},
+        r"has no info; sets paper, year in the class: write info = MethodInfo\(paper=\.\.\., year=\.\.\.\)",
+    ),
+    "a run in one stage": ({"run": print}, r"has run: derive it from amix\.training\.multi_stage\.MultiStageMethod"),
+    "upper case": ({"name": "Own"}, "the name 'Own' is not lower_case_with_underscores"),
+    "no docstring": ({"__doc__": None}, "has no docstring"),
+    "the docstring of the base": ({"__doc__": Method.__doc__}, "has no docstring"),
+    "settings that change": ({"Config": Changeable}, "Config is not a frozen dataclass"),
+    "unknown null setting": ({"info": replace(INFO, null={"strenght": 0})}, "info.null: Config has no strenght"),
+    "unknown tuned setting": ({"info": replace(INFO, grid={"lr": (1.0,)})}, "info.grid: Config has no lr"),
+    "unknown toy setting": ({"info": replace(INFO, toy_settings={"a": 1})}, "info.toy_settings: Config has no a"),
+}
+
+
+@pytest.mark.parametrize(("attributes", "message"), PROBLEMS.values(), ids=list(PROBLEMS))
+def test_a_method_that_does_not_keep_the_contract_is_refused(attributes: dict[str, Any], message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        register(method(**attributes))
+    assert "own" not in registry._METHODS
+
+
+def test_a_method_of_several_stages_may_have_a_run() -> None:
+    register(method(MultiStageMethod, run=print))
+
+
+def test_a_name_is_given_once() -> None:
+    find_method("vanilla")
+    with pytest.raises(MethodError, match="the name 'vanilla' is taken by baselines.vanilla.Vanilla"):
+        register(method(name="vanilla"))
+
+
+def test_the_file_of_a_method_is_imported_again_without_complaint() -> None:
+    register(method())
+    again = register(method())
+    assert find_method("own") is again
+
+
+def test_an_unknown_name_brings_the_nearest() -> None:
+    with pytest.raises(MethodError, match="unknown method 'vanila'; did you mean vanilla"):
+        find_method("vanila")
+
+
+@pytest.mark.parametrize("reference", ["absent.py:Own", "absent", "own.txt:Own"])
+def test_an_external_method_is_a_file_and_a_class(tmp_path: Path, reference: str) -> None:
+    (tmp_path / "own.txt").write_text("")
+    with pytest.raises(MethodError, match=r"give an existing file and a class as path/to/file\.py:ClassName"):
+        load_external(str(tmp_path / reference))
+
+
+def test_an_external_class_that_is_no_method_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("class Own: ...")
+    with pytest.raises(MethodError, match="has no class Own that derives from"):
+        load_external(f"{tmp_path / 'own.py'}:Own")

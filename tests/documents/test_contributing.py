@@ -1,0 +1,75 @@
+"""The method that CONTRIBUTING adds is one file, and every command, table and contract test finds it."""
+
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from amix.training.method import Method
+from helpers.toy_suite import save_encoder, write_suite
+from results.loading.layout import ROOT
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PACKAGES = ("amix", "baselines", "runners", "results", "paper_figures", "tests")
+MADE = shutil.ignore_patterns("__pycache__", "records", "tables", "output", "golden")
+NAME = "gradient_noise"
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code with CONTRIBUTING's method in the file that it names."""
+    folder = tmp_path_factory.mktemp("scratch")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=MADE)
+    for file in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / file, folder / file)
+    (path,) = re.findall(rf"`(baselines/\w+/{NAME}\.py)`", TEXT)
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    (folder / path).write_text(code)
+    return folder
+
+
+def python(folder: Path, *arguments: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_method_is_in_lists_and_tables(scratch: Path, tmp_path: Path) -> None:
+    listed = python(scratch, "-c", "from amix.training.registry import built_in_methods as all; print(*all())")
+    assert NAME in listed.split()  # What `python -m runners methods` prints, without the minute that it takes.
+    suite = write_suite(tmp_path, save_encoder(tmp_path / "encoder"), tasks="mini-cola", methods=f"vanilla, {NAME}")
+    chosen = ("--suite", str(suite), "--out", str(tmp_path / "out"))
+    python(scratch, "-m", "runners", "sweep", *chosen, "--workers", "0")
+    python(scratch, "-m", "runners", "collect", *chosen)
+    assert NAME in (tmp_path / "out/tables/tiny/main-n24.md").read_text().replace("\\_", "_")
+
+
+def test_the_contract_tests_find_it_and_it_keeps_the_contract(scratch: Path) -> None:
+    # One family of encoders: the other three tell nothing about whether it is found.
+    chosen = f"{NAME} and not roberta and not deberta and not mean"
+    options = ("-q", "-p", "no:cacheprovider")
+    said = python(scratch, "-m", "pytest", "tests/baselines/test_contract.py", *options, "-k", chosen)
+    assert re.search(r"^[7-9] passed", said, flags=re.MULTILINE), said
+
+
+def test_it_passes_the_checks_of_style(scratch: Path) -> None:
+    for check in (("check",), ("format", "--check")):
+        python(scratch, "-m", "ruff", *check, "--no-cache", f"baselines/smoothness/{NAME}.py")
+
+
+def test_its_table_of_hooks_is_that_of_the_contract() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", TEXT, flags=re.MULTILINE)
+    public = [name for name, _ in inspect.getmembers(Method, inspect.isfunction) if not name.startswith("_")]
+    assert len(told) == 10
+    assert set(told) == set(public) - {"export", "relative_passes"}
+    listed = re.findall(r"\w+", inspect.getdoc(inspect.getmodule(Method)) or "")
+    assert sorted(told, key=listed.index) == told
