@@ -314,7 +314,7 @@ def test_no_dropout_control_is_deterministic_in_train_mode() -> None:
     [
         ({"splits": -1}, "splits must be at least 0"),
         ({"attention": "sometimes"}, "known: bilevel, joint, fixed, random_walk, as_run"),
-        ({"combination": "conves"}, "known: factored, convex"),
+        ({"combination": "conves"}, "combination: unknown 'conves'; did you mean convex"),
         ({"rank": 0}, "at least 1"),
         ({"attention": "as_run", "estimator": "first_order"}, "takes central differences"),
         ({"average": "some"}, "known: all, attention"),
