@@ -86,7 +86,8 @@ def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -
             made.append({"name": name, "title": drawing.title, "caption": caption})
     gc.unfreeze()
     manifest = folder / MANIFEST
-    manifest.write_text(json.dumps({"records": fingerprint(results), "figures": made}, indent=1) + "\n")
+    content = json.dumps({"records": fingerprint(results), "figures": made}, indent=1)
+    manifest.write_text(content + "\n", encoding="utf-8")
     return [*files, manifest]
 
 
@@ -107,7 +108,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Drawing]]:
 def made_before(results: Results, folder: Path) -> list[Made] | None:
     """The figures already there if they were drawn from exactly these results, else None."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if manifest.get("records") != fingerprint(results):

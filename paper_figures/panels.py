@@ -20,7 +20,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.transforms import IdentityTransform
 from numpy.typing import ArrayLike
 
-from amix.specs.run_plan import Plan
+from amix.specs.run_plan import RunPlan
 from paper_figures.style import Look, looks, plain
 
 ACROSS = 6
@@ -94,7 +94,7 @@ def text_width(texts: Iterable[str], size: float | str) -> float:
     return max(widths, default=0.0) / 72
 
 
-def legend(figure: Figure, labels: Iterable[str], plan: Plan, lines: bool = False) -> None:
+def legend(figure: Figure, labels: Iterable[str], plan: RunPlan, lines: bool = False) -> None:
     """One legend of methods below the panels."""
     look, style = looks(plan), {"linestyle": "-"} if lines else {}
     legend_of(figure, [Line2D([], [], label=plain(label), **look[label].point() | style) for label in labels])

@@ -11,7 +11,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from amix.specs.run_plan import Plan
+from amix.specs.run_plan import RunPlan
 from amix.specs.store import write_atomically
 from amix.specs.visible_text import visible
 
@@ -56,7 +56,7 @@ class Look:
         return {"color": self.colour, "marker": self.marker, "markersize": self.size, "linestyle": "none"}
 
 
-def looks(plan: Plan) -> dict[str, Look]:
+def looks(plan: RunPlan) -> dict[str, Look]:
     """Colour and marker of every label: the reference grey, the focus vermilion, the others in the plan's order."""
     others = [label for label in plan.labels if label not in (plan.protocol.reference, plan.protocol.focus)]
     table = {label: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(others)}
@@ -78,7 +78,8 @@ def save(drawing: Drawing, name: str, folder: Path, formats: Sequence[str] = FOR
         buffer = io.BytesIO()
         drawing.figure.savefig(buffer, format=path.suffix[1:], metadata=METADATA[path.suffix[1:]])
         write_atomically(path, buffer.getvalue())
-    files[-1].write_text(drawing.data.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    data = drawing.data.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    files[-1].write_text(data, encoding="utf-8")
     return files
 
 

@@ -5,8 +5,10 @@ that the labels leave undefined (all of them equal, a class that is not there) i
 still correlates 0: it ranks nothing, and leaving such runs out would flatter a method that collapses.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy
 from scipy.special import softmax
@@ -22,7 +24,8 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from amix.specs.tasks import CORRELATIONS, Task
+from amix.data.evaluate_metrics import evaluate_score
+from amix.specs.tasks import CORRELATIONS, EVALUATE, Task
 
 Array = numpy.ndarray
 Scores = dict[str, float | None]
@@ -136,11 +139,24 @@ def task_scores(task: Task, labels: Array, predictions: Array, logits: Array | N
 
     Raises:
         ValueError: lengths that differ, nothing to score, or logits that are needed and missing.
+        DataError: a metric of the library evaluate that cannot be computed.
     """
     if task.origin != "files":
         return dict(score(task.metrics, labels, predictions))
     one = _outcome(labels, predictions, logits, task.positive_class)
-    return {metric: None if _undefined(metric, one) else _SCORES[metric](one) for metric in task.metrics}
+    return {
+        metric: _evaluated(task, metric, one) if metric.startswith(EVALUATE) else _defined(metric, one)
+        for metric in task.metrics
+    }
+
+
+def _defined(metric: str, one: Outcome) -> float | None:
+    return None if _undefined(metric, one) else _SCORES[metric](one)
+
+
+def _evaluated(task: Task, metric: str, one: Outcome) -> float | None:
+    value = evaluate_score(metric, one.labels, one.predictions, Path(task.folder))
+    return None if math.isnan(value) else value
 
 
 def _outcome(labels: Array, predictions: Array, logits: Array | None = None, positive: int = 1) -> Outcome:

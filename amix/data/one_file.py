@@ -6,8 +6,8 @@ from pathlib import Path
 from amix.data.arrow_rows import HUB
 from amix.data.table_files import open_table, read_table
 from amix.specs.data_errors import DataError, no_column, quoted, shown
+from amix.specs.safe_names import is_safe_name
 from amix.specs.tasks import Task
-from amix.specs.yaml_files import is_safe_name
 
 LABEL = "label"
 LONGEST_LABEL = 60

@@ -11,6 +11,7 @@ import pandas
 
 from amix.data.data_checks import Finding, by_severity, cut_finding, look_at, subset_findings
 from amix.data.encoded import Encoded, Tokenizer, tokenize
+from amix.data.evaluate_metrics import check_evaluate_metrics
 from amix.data.rows import load_rows, source_name
 from amix.random_streams import array_generator
 from amix.specs.data_errors import DataError
@@ -139,6 +140,7 @@ def own_findings(
 ) -> list[Finding]:
     """What the checks find in the files of one's own task; with a tokenizer also how many texts are cut."""
     if (task, encoder, max_length) not in _FINDINGS:
+        check_evaluate_metrics(task)
         files = {"train": task.train, "test": task.test, "dev": task.validation}
         rows = {split: _rows(task, file, None) for split, file in files.items() if file}
         found = look_at(task, rows)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
-from amix.specs.tasks import LATER, Task, TaskError
+from amix.data.evaluate_metrics import module_file
+from amix.specs.tasks import EVALUATE, LATER, Task, TaskError
 
 STANDARDISED = b"labels are standardised for training"
 QUOTES_AS_TEXT = b"quotes that are never closed are text"
@@ -25,6 +26,10 @@ def task_source(task: Task) -> str:
             digest.update(content)
             if name.lower().endswith(".tsv") and b'"' in content:
                 digest.update(QUOTES_AS_TEXT)
+    for metric in task.metrics:
+        module = module_file(metric, Path(task.folder)) if metric.startswith(EVALUATE) else None
+        if module is not None and module.is_file():
+            digest.update(module.read_bytes())
     if task.regression:
         digest.update(STANDARDISED)
     return digest.hexdigest()

@@ -65,7 +65,8 @@ def save(model: nn.Module, tokenizer: Any, task: Task, folder: Path, scale: tupl
     labels = ", ".join(task.labels) if task.labels else "a number"
     if scale != (0.0, 1.0):
         labels += STANDARDISED.format(label=task.label, center=scale[0], spread=scale[1])
-    (folder / "README.md").write_text(CARD.format(title=task.title, labels=labels, loading=loading))
+    card = CARD.format(title=task.title, labels=labels, loading=loading)
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def _save_plain(model: PreTrainedModel, task: Task, folder: Path) -> str:

@@ -25,7 +25,7 @@ from amix.data.metrics import Scores, task_majority, task_scores
 from amix.data.rows import glue_folder
 from amix.data.splits import Splits, load_splits
 from amix.models.loading import load_model, load_tokenizer, pretrained_weights
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.environment import environment
 from amix.runs.out_of_domain_scores import Prepared, prepared_sets, score_sets
 from amix.specs.launch import processes, rank
@@ -77,7 +77,7 @@ def _at_work() -> Iterator[None]:
         raise _MethodFailed from error
 
 
-def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
+def execute(spec: RunSpec, context: RunContext) -> tuple[Record, Arrays]:
     """Run a spec and save its model where the context asks for it.
 
     Returns:
@@ -111,7 +111,7 @@ def execute(spec: RunSpec, context: Context) -> tuple[Record, Arrays]:
 
 
 def _export(
-    spec: RunSpec, context: Context, method: Method, model: nn.Module, fit: Fit, outcome: tuple[Record, Arrays]
+    spec: RunSpec, context: RunContext, method: Method, model: nn.Module, fit: Fit, outcome: tuple[Record, Arrays]
 ) -> None:
     from amix.models.export import save
 
@@ -123,7 +123,7 @@ def _export(
         raise ExportError(said, outcome) from error
 
 
-def accident_record(spec: RunSpec, context: Context, kind: str, message: str) -> Record:
+def accident_record(spec: RunSpec, context: RunContext, kind: str, message: str) -> Record:
     """The record of a run of which nothing came back (its worker died), with the reason."""
     error = {"type": kind, "message": message, "traceback": ""}
     return _empty_record(spec, context) | {"status": ACCIDENT, "error": error}
@@ -138,7 +138,7 @@ def out_of_memory(error: BaseException) -> bool:
     return allocator or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
-def _empty_record(spec: RunSpec, context: Context) -> Record:
+def _empty_record(spec: RunSpec, context: RunContext) -> Record:
     return {
         "schema": SCHEMA,
         "key": spec.key,
@@ -160,7 +160,7 @@ def _described(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__name__, "message": str(error)[:2000], "traceback": lines[-4000:]}
 
 
-def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
+def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
     """Method, data and an untouched finetuning of this spec."""
     for plugin in context.plugins:
         load_external(plugin)
@@ -173,7 +173,7 @@ def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
             f"{spec.method} looks at whole batches, or draws for each, which processes cannot share: "
             "run it in one process"
         )
-    task = find_task(context.task_file or spec.task)
+    task = find_task(context.task_files.get(spec.task, spec.task))
     if task.regression and not method.info.regression:
         with _at_work():
             raise MethodError(f"{spec.method} is not defined for regression, and {task.title} is one")
@@ -195,14 +195,14 @@ def _set_up(spec: RunSpec, context: Context) -> tuple[Method, Splits, Fit]:
     return method, splits, fit
 
 
-def _new_model(spec: RunSpec, context: Context, fit: Fit) -> nn.Module:
+def _new_model(spec: RunSpec, context: RunContext, fit: Fit) -> nn.Module:
     """The classifier before any training, its passes counted."""
     model = load_model(context.encoder or spec.encoder, fit.task, spec.seeds.head).to(fit.device)
     fit.cost.watch(model)
     return model
 
 
-def _finetune(spec: RunSpec, context: Context, record: Record) -> tuple[Arrays, Method, nn.Module, Fit]:
+def _finetune(spec: RunSpec, context: RunContext, record: Record) -> tuple[Arrays, Method, nn.Module, Fit]:
     """Fill the record block by block, so that a run that dies midway leaves what was known."""
     method, splits, fit = _set_up(spec, context)
     sets = _sets(spec, context, fit)
@@ -223,7 +223,7 @@ def _finetune(spec: RunSpec, context: Context, record: Record) -> tuple[Arrays, 
 
 
 @contextmanager
-def _stages_elsewhere(method: Method, spec: RunSpec, context: Context) -> Iterator[None]:
+def _stages_elsewhere(method: Method, spec: RunSpec, context: RunContext) -> Iterator[None]:
     """Have the method's independent stages done by the context's executor, where there are both."""
     if not isinstance(method, MultiStageMethod):
         yield
@@ -233,7 +233,7 @@ def _stages_elsewhere(method: Method, spec: RunSpec, context: Context) -> Iterat
         yield
 
 
-def do_stage(spec: RunSpec, context: Context, threads: int, number: int, path: Path) -> None:
+def do_stage(spec: RunSpec, context: RunContext, threads: int, number: int, path: Path) -> None:
     """One independent stage of a run, from nothing but its spec and number, into a file (see stage_workers).
 
     threads: as many as the run itself computes with, for the same sums.
@@ -246,7 +246,7 @@ def do_stage(spec: RunSpec, context: Context, threads: int, number: int, path: P
     save_stage(method.run_stage(model, fit, number), fit, path)
 
 
-def _sets(spec: RunSpec, context: Context, fit: Fit) -> tuple[Prepared, ...]:
+def _sets(spec: RunSpec, context: RunContext, fit: Fit) -> tuple[Prepared, ...]:
     """The out-of-domain sets that this run is scored on."""
     if context.dev_only:
         return ()

@@ -1,8 +1,9 @@
 """What goes wrong with data, as one sentence for the person whose data it is."""
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
+
+from amix.specs.suggestions import alike
 
 
 class DataError(ValueError):
@@ -28,9 +29,6 @@ def quoted(names: Iterable[object]) -> str:
 def no_column(where: str, missing: Iterable[str], there: Iterable[str], hint: str = "") -> DataError:
     """Columns that are asked for and not there, with those that are, and the nearest."""
     names, known = list(missing), [name for name in there if name]
-    lowered = {name.casefold().replace("_", " "): name for name in reversed(known)}
-    near = []
-    for name in names:
-        near += difflib.get_close_matches(name.casefold().replace("_", " "), lowered, n=1, cutoff=0.6)
-    guess = f"; did you mean {quoted(lowered[name] for name in dict.fromkeys(near))}?" if near else ""
+    near = dict.fromkeys(one for name in names for one in alike(name, known, most=1, least=0.6))
+    guess = f"; did you mean {quoted(near)}?" if near else ""
     return DataError(f"{where}: no column {quoted(names)}; columns there: {quoted(known) or 'none'}{guess}{hint}")

@@ -3,17 +3,19 @@
 Imports no torch, so that plans can read the table without it.
 """
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+
+from amix.specs.data_errors import shown
 from amix.specs.encoder_folder import EncoderFolderError, block_weights_of, pooling_of
 from amix.specs.recipe import Recipe
-
-POOLINGS = ("cls", "mean")
+from amix.specs.spec_model import Count, ItemsOf, Positive, SpecModel, problem
+from amix.specs.suggestions import nearest
 
 
 class EncoderError(ValueError):
@@ -167,15 +169,81 @@ def recipe_by_size(block_weights: float) -> Recipe:
     return MPNET.recipe if block_weights < LARGE else Recipe()
 
 
-_DESCRIBED = {one.name for one in fields(Encoder)} - {"package_folder", "parts", "brought"}
+def _hexadecimal(digits: int, what: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", text):
+            raise ValueError(f"{what} has {digits} hexadecimal digits, not {shown(text)}")
+        return text.lower()
+
+    return AfterValidator(check)
+
+
+class EncoderEntry(SpecModel):
+    """An encoder that a suite brings along, under `encoder:` in its file."""
+
+    name: str
+    """A name of its own, which stands in records and tables."""
+    source: Annotated[str, Field(min_length=1)]
+    """A folder, relative to the suite's file, or a Hub id."""
+    recipe: dict[str, Any] | None = None
+    """What differs from the published BERT recipe."""
+    layers: Count | None = None
+    """How many Transformer blocks are kept, from the first; all of them where nothing is said."""
+    pooling: Literal["cls", "mean"] | None = None
+    """`cls`: the architecture's own classifier; `mean`: the mean of the token states, dropout, a linear head.
+
+    As the folder says where nothing is said here, else `cls`.
+    """
+    seen: dict[str, str] | None = None
+    """Tasks whose data the encoder met in its own training, with the reason; a footnote in the tables."""
+    block_weights: Positive = 85e6
+    """How many weights the Transformer blocks hold; only estimates of time use it."""
+    chosen_with: ItemsOf[int] = ()
+    """Seeds that chose the recipe, which no suite with test scores may have."""
+    revision: Annotated[str, _hexadecimal(40, "the full id of a commit")] | None = None
+    """The commit of the Hub's repository."""
+    sha256: Annotated[str, _hexadecimal(64, "the hash of model.safetensors")] | None = None
+    """Of model.safetensors."""
+
+    @field_validator("name")
+    @classmethod
+    def _own_name(cls, name: str) -> str:
+        if name in ENCODERS or not re.fullmatch(r"\w[\w.-]{0,79}", name):
+            raise ValueError("a name of its own is needed, of letters, digits, '-', '_' and '.', and no alias")
+        return name
+
+    @field_validator("recipe")
+    @classmethod
+    def _possible_recipe(cls, changes: dict[str, Any] | None) -> dict[str, Any] | None:
+        Recipe().with_changes(changes or {})
+        return changes
+
+    def encoder(self, folder: Path) -> Encoder:
+        """The encoder, a relative source being sought in this folder; EncoderError where nothing pins its weights."""
+        beside = folder / Path(self.source).expanduser()
+        source = str(beside.resolve()) if beside.is_dir() else self.source
+        encoder = Encoder(
+            name=self.name,
+            source=source,
+            recipe=Recipe().with_changes(self.recipe or {}),
+            layers=self.layers,
+            pooling=self.pooling or _own_pooling(source),
+            seen=tuple((self.seen or {}).items()),
+            block_weights=float(self.block_weights),
+            chosen_with=self.chosen_with,
+            revision=self.revision or "",
+            sha256=self.sha256 or "",
+            brought=True,
+        )
+        _check_pinned(encoder)
+        return encoder
 
 
 def read_encoder(content: Any, folder: Path, tasks: Iterable[str]) -> str | Encoder:
-    """What stands under `encoder:` in a suite: a name, or a mapping with an Encoder's fields.
+    """What stands under `encoder:` in a suite: a name, or a mapping (see EncoderEntry).
 
     Args:
-        content: the name or the mapping; recipe holds what differs from the published BERT recipe, seen maps tasks to
-            reasons.
+        content: the name or the mapping.
         folder: where the suite's file lies; a relative source is sought there.
         tasks: names that may stand under seen.
 
@@ -186,115 +254,36 @@ def read_encoder(content: Any, folder: Path, tasks: Iterable[str]) -> str | Enco
         EncoderError: an unknown field or task (with the nearest name), a value that cannot be, or a Hub id whose
             weights nothing pins down.
     """
-    if not isinstance(content, Mapping):
-        return str(content)
-    _refuse_unknown("encoder", content, sorted(_DESCRIBED))
-    missing = [name for name in ("name", "source") if not content.get(name)]
-    if missing:
-        raise EncoderError(f"encoder: missing {', '.join(missing)}")
-    name, where = str(content["name"]), f"encoder {content['name']}"
-    if name in ENCODERS or not re.fullmatch(r"[\w][\w.-]*", name):
-        raise EncoderError(f"{where}: a name of its own is needed, of letters, digits, '-', '_' and '.', and no alias")
-    seen = _mapping(content.get("seen"), f"{where}, seen")
-    _refuse_unknown(f"{where}, seen", seen, tuple(tasks))
-    encoder = Encoder(
-        name=name,
-        source=_source(str(content["source"]), folder),
-        recipe=_recipe(content.get("recipe"), f"{where}, recipe"),
-        layers=_layers(content.get("layers"), where),
-        pooling=str(content.get("pooling") or _own_pooling(str(content["source"]), folder)),
-        seen=tuple((task, str(reason)) for task, reason in seen.items()),
-        block_weights=_positive(content.get("block_weights", 85e6), f"{where}, block_weights"),
-        chosen_with=_seeds(content.get("chosen_with", []), f"{where}, chosen_with"),
-        revision=_hexadecimal(content.get("revision"), 40, f"{where}, revision: the full id of a commit"),
-        sha256=_hexadecimal(content.get("sha256"), 64, f"{where}, sha256: the hash of model.safetensors"),
-        brought=True,
-    )
-    _check_pooling(encoder)
-    _check_pinned(encoder)
-    return encoder
+    if isinstance(content, str) and content:
+        return content
+    try:
+        entry = EncoderEntry.model_validate(content)
+    except ValidationError as error:
+        raise EncoderError(f"encoder: {problem(error)}") from error
+    known = sorted(tasks)
+    for task in entry.seen or {}:
+        if task not in known:
+            raise EncoderError(f"encoder: seen: unknown '{task}'; {nearest(task, known)}")
+    return entry.encoder(folder)
 
 
-def _own_pooling(source: str, folder: Path) -> str:
+def _own_pooling(source: str) -> str:
     """How a folder says that it pools; the architecture's own classifier where it does not."""
     try:
-        return pooling_of(_source(source, folder)) or "cls"
+        return pooling_of(source) or "cls"
     except EncoderFolderError as error:
         raise EncoderError(f"encoder: {error}; or say pooling: cls or mean") from error
-
-
-def _check_pooling(encoder: Encoder) -> None:
-    if encoder.pooling not in POOLINGS:
-        raise EncoderError(
-            f"encoder {encoder.name}, pooling: unknown '{encoder.pooling}'; {_nearest(encoder.pooling, POOLINGS)}"
-        )
 
 
 def _check_pinned(encoder: Encoder) -> None:
     if Path(encoder.source).is_dir():
         if encoder.revision:
-            raise EncoderError(f"encoder {encoder.name}, revision: {encoder.source} is a folder, which has none")
+            raise EncoderError(f"encoder: revision: {encoder.source} is a folder, which has none")
         return
     if encoder.source.startswith((".", "/", "~")) or encoder.source.count("/") > 1:
-        raise EncoderError(f"encoder {encoder.name}, source: there is no folder {encoder.source}")
+        raise EncoderError(f"encoder: source: there is no folder {encoder.source}")
     if not encoder.revision:
         raise EncoderError(
-            f"encoder {encoder.name}: '{encoder.source}' is no folder beside the suite, and as a Hub id it needs "
+            f"encoder: source: '{encoder.source}' is no folder beside the suite, and as a Hub id it needs "
             "revision: (the full id of a commit), so that its name stands for the same weights everywhere"
         )
-
-
-def _source(text: str, folder: Path) -> str:
-    beside = folder / Path(text).expanduser()
-    return str(beside.resolve()) if beside.is_dir() else text
-
-
-def _recipe(content: Any, where: str) -> Recipe:
-    try:
-        return Recipe().with_changes(_mapping(content, where))
-    except (TypeError, ValueError) as error:
-        raise EncoderError(str(error) if isinstance(error, EncoderError) else f"{where}: {error}") from error
-
-
-def _layers(value: Any, where: str) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise EncoderError(f"{where}, layers: the number of blocks to keep, at least 1, not {value!r}")
-    return value
-
-
-def _seeds(value: Any, where: str) -> tuple[int, ...]:
-    if not isinstance(value, list) or any(isinstance(seed, bool) or not isinstance(seed, int) for seed in value):
-        raise EncoderError(f"{where}: a list of whole numbers, not {value!r}")
-    return tuple(value)
-
-
-def _positive(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise EncoderError(f"{where}: a number above 0, not {value!r}")
-    return float(value)
-
-
-def _hexadecimal(value: Any, digits: int, what: str) -> str:
-    if value is None:
-        return ""
-    text = str(value).lower()
-    if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", text):
-        raise EncoderError(f"{what} has {digits} hexadecimal digits, not '{value}' (a number needs quotes in YAML)")
-    return text
-
-
-def _mapping(content: Any, where: str) -> dict[str, Any]:
-    if content is not None and not isinstance(content, Mapping):
-        raise EncoderError(f"{where}: expected 'name: value' pairs, found {content!r}")
-    return dict(content or {})
-
-
-def _refuse_unknown(where: str, content: Mapping[str, Any], known: Iterable[str]) -> None:
-    for name in content:
-        if name not in known:
-            raise EncoderError(f"{where}: unknown '{name}'; {_nearest(str(name), known)}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"

@@ -3,9 +3,9 @@
 A model finetuned on a task is scored on a set as it is, without further training. Imports no torch.
 """
 
-import difflib
 from dataclasses import dataclass, replace
 
+from amix.specs.suggestions import nearest
 from amix.specs.tasks import TASKS, Task, TaskError
 
 VARIABLE = "AMIX_OUT_OF_DOMAIN"
@@ -85,9 +85,7 @@ def find_set(name: str) -> OtherSet:
     """
     if name in SETS:
         return SETS[name]
-    near = difflib.get_close_matches(name, SETS, n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(SETS)}"
-    raise TaskError(f"unknown out-of-domain set '{name}'; {hint}")
+    raise TaskError(f"unknown out-of-domain set '{name}'; {nearest(name, SETS)}")
 
 
 def sets_for(task: str, names: tuple[str, ...]) -> tuple[OtherSet, ...]:

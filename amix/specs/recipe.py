@@ -2,51 +2,64 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from amix.specs.spec_model import Count, Positive
+from amix.specs.suggestions import nearest
+from amix.specs.typed_fields import check_fields
 
 BALANCED = "balanced"
+Share = Annotated[float, Field(ge=0, lt=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an encoder is finetuned; defaults are the ones published for BERT-large by AGWM, Child-Tuning and DPS.
+    """How an encoder is finetuned; defaults are the ones published for BERT-large by AGWM, Child-Tuning and DPS."""
 
-    lr is the peak learning rate of AdamW; warm-up takes warmup_ratio of all steps, then lr falls linearly to zero.
-    weight_decay leaves out biases and LayerNorms. clip_norm is the largest global gradient norm. max_length counts
-    tokens, special ones included. steps, where given, replaces epochs. processes: how many split each batch of a
-    data-parallel run (amix.training.data_parallel); it counts as a setting because every process has dropout masks of
-    its own. class_weights: `balanced` gives every class the same weight in the loss, however rare it is.
+    lr: Positive = 2e-5
+    """Peak learning rate of AdamW; after the warm-up it falls linearly to zero."""
+    epochs: Count = 3
+    """Passes over the training subset."""
+    steps: Count | None = None
+    """Updates, in place of epochs where it is given."""
+    batch_size: Count = 16
+    """Examples in an update."""
+    warmup_ratio: Share = 0.1
+    """Share of all steps in which the learning rate rises."""
+    weight_decay: NotNegative = 0.01
+    """Of AdamW; biases and LayerNorms have none."""
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    """The largest global gradient norm; infinity clips nothing."""
+    max_length: Count = 128
+    """Tokens of an example, special ones included; the rest is cut off."""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay rates of AdamW's two moments."""
+    adam_epsilon: NotNegative = 1e-8
+    """Added to the root of AdamW's second moment."""
+    processes: Count = 1
+    """How many processes split each batch of a data-parallel run (amix.training.data_parallel).
+
+    A setting, because every process has dropout masks of its own.
     """
-
-    lr: float = 2e-5
-    epochs: int = 3
-    steps: int | None = None
-    batch_size: int = 16
-    warmup_ratio: float = 0.1
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    max_length: int = 128
-    betas: tuple[float, float] = (0.9, 0.999)
-    adam_epsilon: float = 1e-8
-    processes: int = 1
-    class_weights: str = ""
+    class_weights: Literal["", "balanced"] = ""
+    """`balanced` gives every class the same weight in the loss, however rare it is."""
 
     def __post_init__(self) -> None:
-        positive = ("lr", "epochs", "batch_size", "max_length", "processes")
-        wrong = [f"{name}={getattr(self, name)}" for name in positive if getattr(self, name) <= 0]
-        if wrong:
-            raise ValueError(f"the recipe needs positive values: {', '.join(wrong)}")
-        if not 0 <= self.warmup_ratio < 1:
-            raise ValueError(f"warmup_ratio must lie in [0, 1): {self.warmup_ratio}")
-        if self.class_weights not in ("", BALANCED):
-            raise ValueError(f"class_weights is {BALANCED}, or left out: {self.class_weights!r}")
+        check_fields(Recipe, {field.name: getattr(self, field.name) for field in fields(self)})
 
     def with_changes(self, changes: Mapping[str, Any]) -> "Recipe":
-        """This recipe with some settings replaced; an unknown setting is a ValueError that lists the known ones."""
-        known = {field.name for field in fields(self)}
-        unknown = sorted(set(changes) - known)
+        """This recipe with some settings replaced.
+
+        Raises:
+            ValueError: an unknown setting, with the nearest ones, or a value that cannot be.
+        """
+        known = sorted(field.name for field in fields(self))
+        unknown = sorted(str(name) for name in changes if name not in known)
         if unknown:
-            raise ValueError(f"unknown training setting {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+            raise ValueError(f"unknown training setting {', '.join(unknown)}; {nearest(unknown[0], known)}")
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
         }

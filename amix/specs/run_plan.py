@@ -1,143 +1,111 @@
-"""A suite's plan as the results side reads it: what was to be run, and the protocol fixed before anyone looked."""
+"""A suite's plan: what is to be run, and the protocol fixed before anyone looked.
 
+One class for the sweep that writes it and for the tables and figures that read it. What is written is the dump of a
+plan, and what is read is validated. Imports no torch.
+"""
+
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+
+from amix.specs.protocol import Protocol, Tuning
 from amix.specs.seed_sources import Seeds
+from amix.specs.spec_model import ItemsOf, SpecModel, problem
 
 SCHEMA = 1
 FULL = "full"
 """The size of a run on the whole train split (n_train null)."""
-SPLITS = ("test", "dev")
-"""What a protocol can score."""
-ENDPOINTS = ("score", "log_loss", "brier", "ece")
-"""What a protocol can declare to be judged: the task's own score, and what is said of the probabilities."""
+Size = int | dict[str, int] | None
+"""How many examples train: one number for all tasks, one for each, or the whole train split."""
 
 
 class PlanError(ValueError):
     """The suite has no plan, or one that cannot be used; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """Decisions made before looking: reference and focus method, level, selection rule, margin in points.
-
-    split is what is scored: `test`, or `dev` in a suite that chooses settings and must leave the test split alone.
-    looks: after how many seeds results are looked at and may be decided, empty for once, at the end. endpoints: what is
-    judged, the primary one first (see ENDPOINTS).
-    """
-
-    reference: str
-    focus: str | None = None
-    alpha: float = 0.05
-    selection: str = "last"
-    margin: float = 1.0
-    split: str = "test"
-    looks: tuple[int, ...] = field(default=(), repr=False)
-    endpoints: tuple[str, ...] = field(default=ENDPOINTS[:1], repr=False)
-
-    def __post_init__(self) -> None:
-        whole = all(isinstance(look, int) and not isinstance(look, bool) and look > 0 for look in self.looks)
-        if not whole or any(later <= earlier for earlier, later in pairwise(self.looks)):
-            raise ValueError(f"looks are rising numbers of seeds such as [6, 8, 10], not {list(self.looks)}")
-        unknown = [name for name in self.endpoints if name not in ENDPOINTS]
-        if unknown or not self.endpoints or len(set(self.endpoints)) < len(self.endpoints):
-            raise ValueError(f"endpoints are some of {', '.join(ENDPOINTS)}, each once, not {list(self.endpoints)}")
+def _absent(value: object) -> bool:
+    """Whether a value says nothing, so that the plan is written without its field."""
+    return value is None or value is False or value in ((), {}, "")
 
 
-@dataclass(frozen=True)
-class Task:
-    """A column of the tables: the task's title, its metrics (the primary one apart) and a footnote for readers.
+def _second(class_id: int) -> bool:
+    return class_id == 1
 
-    official_rows: how many examples the official train and test splits have, None where there is no such thing.
-    positive, positive_class: name and id of the class that F1 is of, where people's own data name one.
-    """
 
-    name: str
+class PlannedTask(SpecModel):
+    """A column of the tables."""
+
+    name: str = Field(exclude=True)
+    n_train: int | None = Field(default=None, exclude=True)
+    """Its own number of training examples, in a suite whose sizes differ by task."""
     metric: str
-    title: str
-    metrics: tuple[str, ...] = ()
+    """The primary metric."""
+    metrics: ItemsOf[str] = ()
+    """All metrics, the primary one first."""
+    plain_title: str = Field(default="", alias="title")
     footnote: str = ""
-    official_rows: tuple[int, int] | None = None
-    positive: str = ""
-    positive_class: int = 1
+    """What readers must know of it."""
+    official_rows: Annotated[tuple[int, int], BeforeValidator(tuple)] | None = Field(default=None, exclude_if=_absent)
+    """How many examples the official train and test splits have, None where there is no such thing."""
+    positive: str = Field(default="", exclude_if=_absent)
+    """Name of the class that F1 is of, where people's own data name one."""
+    positive_class: int = Field(default=1, exclude_if=_second)
+    """Its id."""
+    higher_is_better: Literal[True] = True
+
+    @property
+    def title(self) -> str:
+        """The head of its column, with its number of training examples where that differs by task."""
+        title = self.plain_title or self.name
+        return title if self.n_train is None else f"{title} (N = {self.n_train})"
 
 
-@dataclass(frozen=True)
-class OtherSet:
+class PlannedSet(SpecModel):
     """An out-of-domain set: its title, its primary metric, and the tasks whose models are scored on it."""
 
     name: str
     title: str
     metric: str
-    tasks: tuple[str, ...]
+    tasks: ItemsOf[str]
 
 
-@dataclass(frozen=True)
-class MethodRow:
-    """A row of the tables: its label, the method behind it, and what the registry says of that.
-
-    exploratory: the row was added after looking; exploratory_seeds: these of its seeds were.
-    """
+class PlannedRow(SpecModel):
+    """A row of the tables: its label, the method behind it, and what the registry says of that."""
 
     label: str
     method: str
     paper: str = ""
+    year: int | None = None
     kind: str = ""
-    exploratory: bool = field(default=False, repr=False)
-    exploratory_seeds: tuple[int, ...] = field(default=(), repr=False)
+    passes: float | None = None
+    exploratory: bool = Field(default=False, exclude_if=_absent)
+    """The row was added after scores had been looked at."""
+    exploratory_seeds: ItemsOf[int] = Field(default=(), exclude_if=_absent)
+    """Those of its seeds that were."""
 
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run that the suite asks for: its size (see size_name) and its own number of training examples.
-
-    seed pairs it with the runs of other rows; seed_sources has the seeds of the sources that differ from it.
-    """
+class PlannedRun(SpecModel):
+    """One run that the suite asks for; seed pairs it with the runs of other rows."""
 
     key: str
     label: str
     task: str
-    size: str
-    seed: int
     n_train: int | None = None
-    seed_sources: dict[str, int] = field(default_factory=dict, repr=False, hash=False)
+    seed: int
+    seed_sources: dict[str, int] = Field(default_factory=dict, repr=False, exclude_if=_absent)
+    """The seeds of those sources of randomness that differ from it."""
+    size: str = Field(default="", exclude=True)
+    """Its size as text (see size_name), which is that of its suite where sizes differ by task."""
 
     @property
     def seeds(self) -> Seeds:
         """The seed of every source of randomness."""
         return Seeds.of(self.seed, self.seed_sources)
 
-
-@dataclass(frozen=True)
-class Plan:
-    """A suite: its title, note for readers, protocol, tasks, methods (in row order) and planned runs.
-
-    tuning_budget: of a suite that chooses settings, how many it tries of each method; its rows are these settings.
-    exploratory_seeds: those of the seeds that were added after looking.
-    """
-
-    suite: str
-    title: str
-    note: str
-    command: str
-    encoder: str
-    protocol: Protocol
-    tasks: dict[str, Task]
-    methods: tuple[MethodRow, ...]
-    sizes: tuple[str, ...]
-    seeds: tuple[int, ...]
-    runs: dict[str, PlannedRun] = field(repr=False)
-    out_of_domain: tuple[OtherSet, ...] = ()
-    tuning_budget: int | None = field(default=None, repr=False)
-    exploratory_seeds: tuple[int, ...] = field(default=(), repr=False)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels of the methods, in row order."""
-        return tuple(row.label for row in self.methods)
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 def size_name(size: int | None | Mapping[str, int]) -> str:
@@ -147,114 +115,118 @@ def size_name(size: int | None | Mapping[str, int]) -> str:
     return FULL if size is None else str(size)
 
 
-def read_plan(content: Any, suite: str) -> Plan:
-    """The plan in a plan.json; PlanError names what is wrong with it."""
+def _by_key(runs: Any) -> Any:
+    """Runs are a list in the file, and found by their keys here."""
+    if not isinstance(runs, list | tuple) or not all(isinstance(run, PlannedRun | Mapping) for run in runs):
+        return runs
+    return {str(run.key if isinstance(run, PlannedRun) else run.get("key")): run for run in runs}
+
+
+Runs = Annotated[dict[str, PlannedRun], BeforeValidator(_by_key), PlainSerializer(lambda runs: list(runs.values()))]
+
+
+class RunPlan(SpecModel):
+    """All runs of a suite, in the order task, size, seed, row, with everything that tables and figures say of it."""
+
+    tuning: Tuning | None = Field(default=None, exclude_if=_absent, repr=False)
+    """Of a suite that chooses settings: its search. The rows are then these settings."""
+    out_of_domain: ItemsOf[PlannedSet] = Field(default=(), exclude_if=_absent)
+    version: Literal[1] = Field(default=1, alias="schema")
+    suite: str
+    plain_title: str = Field(default="", alias="title")
+    note: str = ""
+    """What the numbers must not be taken for."""
+    command: str = ""
+    """What was typed to run it."""
+    protocol: Protocol
+    tasks: dict[str, PlannedTask]
+    methods: ItemsOf[PlannedRow]
+    encoder: str = ""
+    all_sizes: ItemsOf[Size] = Field(alias="sizes")
+    seeds: ItemsOf[int]
+    exploratory_seeds: ItemsOf[int] = Field(default=(), exclude_if=_absent)
+    """Those of the seeds that were added after scores had been looked at."""
+    runs: Runs = Field(repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_places(cls, content: Any) -> Any:
+        """Say to each task its name and size, and to each run its size, which the file says once for all."""
+        if not isinstance(content, Mapping) or not isinstance(content.get("sizes"), list | tuple):
+            return content
+        by_task = next((size for size in content["sizes"] if isinstance(size, Mapping)), None)
+        own: Mapping[str, int] = by_task or {}
+        tasks, runs = content.get("tasks"), content.get("runs")
+        more: dict[str, Any] = {}
+        if isinstance(tasks, Mapping):
+            more["tasks"] = {
+                name: {**task, "name": name, "n_train": own.get(name)} if isinstance(task, Mapping) else task
+                for name, task in tasks.items()
+            }
+        if isinstance(runs, list | tuple):
+            more["runs"] = [
+                {**run, "size": size_name(by_task or run.get("n_train"))} if isinstance(run, Mapping) else run
+                for run in runs
+            ]
+        return {**content, **more}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        reference, focus = self.protocol.reference, self.protocol.focus
+        if reference not in self.labels:
+            raise ValueError(f"the reference {reference!r} is none of {', '.join(self.labels)}")
+        if focus is not None and (focus not in self.labels or focus == reference):
+            # A focus that was not run, or is compared with itself, is none.
+            object.__setattr__(self, "protocol", self.protocol.model_copy(update={"focus": None}))
+        for run in self.runs.values():
+            if run.task not in self.tasks:
+                raise ValueError(f"the run {run.key} is of task {run.task!r}, which is none of {', '.join(self.tasks)}")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The suite's title, its name where it has none."""
+        return self.plain_title or self.suite
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the methods, in row order."""
+        return tuple(row.label for row in self.methods)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The sizes as text (see size_name)."""
+        return tuple(size_name(size) for size in self.all_sizes)
+
+    @property
+    def tuning_budget(self) -> int | None:
+        """Of a suite that chooses settings: how many it tries of each method."""
+        return None if self.tuning is None else self.tuning.budget
+
+    def selecting(self, rule: str) -> Self:
+        """The plan with this selection rule in place of the protocol's."""
+        return self.model_copy(update={"protocol": self.protocol.model_copy(update={"selection": rule})})
+
+    def as_json(self, indent: int | None = None) -> str:
+        """The plan as JSON, what plan.json and archives hold."""
+        return json.dumps(self.model_dump(mode="json"), indent=indent)
+
+
+def read_plan(content: Any, suite: str) -> RunPlan:
+    """The plan of a suite from the JSON values of its plan.json or its archive.
+
+    Raises:
+        PlanError: what is wrong with it and what to do.
+    """
+    again = "write it again with: python -m runners sweep"
+    if isinstance(content, Mapping) and content.get("schema") != SCHEMA:
+        raise PlanError(
+            f"the plan of suite {suite!r} has schema {content.get('schema')!r}; this version reads {SCHEMA}"
+        )
     try:
-        if content["schema"] != SCHEMA:
-            raise PlanError(
-                f"the plan of suite {suite!r} has schema {content['schema']!r}; this version reads {SCHEMA}"
-            )
-        plan = _plan(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, PlanError):
-            raise
-        what = f"misses {error}" if isinstance(error, KeyError) else f"cannot be used ({error})"
-        raise PlanError(f"the plan of suite {suite!r} {what}; write it again with: python -m runners sweep") from error
+        plan = RunPlan.model_validate(content)
+    except ValidationError as error:
+        raise PlanError(f"the plan of suite {suite!r} cannot be used: {problem(error)}; {again}") from error
     if plan.suite != suite:
         raise PlanError(f"the plan in the folder of suite {suite!r} belongs to suite {plan.suite!r}")
-    if plan.protocol.reference not in plan.labels:
-        raise PlanError(
-            f"suite {suite!r}: the reference {plan.protocol.reference!r} is none of {', '.join(plan.labels)}"
-        )
     return plan
-
-
-def _plan(content: dict[str, Any]) -> Plan:
-    protocol = content["protocol"]
-    by_task = next((size for size in content["sizes"] if isinstance(size, dict)), None)
-    runs = [
-        PlannedRun(
-            key=run["key"],
-            label=run["label"],
-            task=run["task"],
-            size=size_name(run["n_train"] if by_task is None else by_task),
-            seed=int(run["seed"]),
-            n_train=run["n_train"],
-            seed_sources={source: int(seed) for source, seed in run.get("seed_sources", {}).items()},
-        )
-        for run in content["runs"]
-    ]
-    focus = protocol.get("focus")
-    labels = [row["label"] for row in content["methods"]]
-    return Plan(
-        suite=content["suite"],
-        title=content.get("title") or content["suite"],
-        note=content.get("note") or "",
-        command=content.get("command") or "",
-        encoder=content.get("encoder") or "",
-        protocol=Protocol(
-            reference=protocol["reference"],
-            focus=focus if focus in labels and focus != protocol["reference"] else None,
-            alpha=float(protocol.get("alpha", Protocol.alpha)),
-            selection=protocol.get("selection", Protocol.selection),
-            margin=float(protocol.get("margin", Protocol.margin)),
-            split=_split(protocol.get("split", Protocol.split)),
-            looks=tuple(protocol.get("looks", Protocol.looks)),
-            endpoints=tuple(protocol.get("endpoints", Protocol.endpoints)),
-        ),
-        tasks={name: _sized(_task(name, task), by_task) for name, task in content["tasks"].items()},
-        methods=tuple(_method_row(row) for row in content["methods"]),
-        sizes=tuple(size_name(size) for size in content["sizes"]),
-        seeds=tuple(int(seed) for seed in content["seeds"]),
-        runs={run.key: run for run in runs},
-        out_of_domain=tuple(
-            OtherSet(one["name"], one["title"], one["metric"], tuple(one["tasks"]))
-            for one in content.get("out_of_domain", [])
-        ),
-        tuning_budget=int(content["tuning"]["budget"]) if "tuning" in content else None,
-        exploratory_seeds=_whole_numbers(content.get("exploratory_seeds", ())),
-    )
-
-
-def _method_row(row: dict[str, Any]) -> MethodRow:
-    return MethodRow(
-        label=row["label"],
-        method=row["method"],
-        paper=row.get("paper") or "",
-        kind=row.get("kind") or "",
-        exploratory=bool(row.get("exploratory", False)),
-        exploratory_seeds=_whole_numbers(row.get("exploratory_seeds", ())),
-    )
-
-
-def _whole_numbers(content: Any) -> tuple[int, ...]:
-    return tuple(int(number) for number in content)
-
-
-def _split(split: Any) -> str:
-    if split not in SPLITS:
-        raise ValueError(f"protocol: the split {split!r} is none of {', '.join(SPLITS)}")
-    return str(split)
-
-
-def _rows(content: Any) -> tuple[int, int]:
-    train, test = content
-    return int(train), int(test)
-
-
-def _sized(task: Task, by_task: dict[str, int] | None) -> Task:
-    """The task with its number of training examples in its title where that differs by task."""
-    return task if by_task is None else replace(task, title=f"{task.title} (N = {by_task[task.name]})")
-
-
-def _task(name: str, content: dict[str, Any]) -> Task:
-    return Task(
-        name=name,
-        metric=content["metric"],
-        title=content.get("title") or name,
-        metrics=tuple(content.get("metrics") or [content["metric"]]),
-        footnote=content.get("footnote") or "",
-        official_rows=_rows(content["official_rows"]) if "official_rows" in content else None,
-        positive=str(content.get("positive") or ""),
-        positive_class=int(content.get("positive_class", 1)),
-    )

@@ -98,7 +98,7 @@ class Store:
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of this key; None when there is none or it cannot be read."""
         try:
-            record = json.loads(self.path(key).read_text())
+            record = json.loads(self.path(key).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
         return record if isinstance(record, dict) and record.get("key") == key else None

@@ -3,9 +3,10 @@
 Imports no torch, so that plans and tables can be made without it.
 """
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
+
+from amix.specs.suggestions import nearest
 
 CORRELATIONS = ("spearman", "pearson")
 ERRORS = ("mae", "rmse")
@@ -15,6 +16,13 @@ CLASS_METRICS = ("accuracy", "matthews", "macro_f1", "weighted_f1", "balanced_ac
 POSITIVE_METRICS = ("f1",)
 """Metrics of one class: that of two classes which is meant, or one against all others."""
 METRICS = ("matthews", "accuracy", "f1", *CORRELATIONS, *CLASS_METRICS[2:], *ERRORS)
+EVALUATE = "evaluate:"
+"""Begins a metric of the library evaluate (amix.data.evaluate_metrics)."""
+LESS_IS_BETTER = (
+    *ERRORS,
+    *(EVALUATE + name for name in ("mae", "mse", "rmse", "mape", "smape", "mase", "brier_score")),
+)
+"""Metrics that cannot be the first one, which counts."""
 
 
 class TaskError(ValueError):
@@ -106,21 +114,21 @@ OFFICIAL_ROWS = {
 def find_task(name: str, folder: Path | None = None) -> Task:
     """The task of this name, or the one that a YAML file describes (name ends in .yaml; relative to folder).
 
-    Errors: TaskError with the nearest names for an unknown task, or with the file and field for a wrong description.
+    Raises:
+        TaskError: an unknown task, with the nearest names, or a wrong description, with its file and field.
     """
     if name.endswith((".yaml", ".yml")):
         return read_task((folder or Path()) / name)
     if name in TASKS:
         return TASKS[name]
-    near = difflib.get_close_matches(name, TASKS, n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(TASKS)}"
-    raise TaskError(f"unknown task '{name}'; {hint} A task of your own is a YAML file (see README).")
+    raise TaskError(f"unknown task '{name}'; {nearest(name, TASKS)} A task of your own is a YAML file (see README).")
 
 
 def read_task(path: Path) -> Task:
     """A task from a YAML file; amix.specs.task_file.TaskFile says which fields there are.
 
-    Errors: TaskError with the file and field.
+    Raises:
+        TaskError: what is wrong with it, in one line: file, field, what stands there.
     """
     from amix.specs.task_file import read_task_file  # Builds on this module.
 

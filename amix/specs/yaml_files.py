@@ -1,4 +1,7 @@
-"""What people write in YAML, read strictly: UTF-8 or its mark, every key once, errors that name file and line."""
+"""What people write in YAML, read strictly: UTF-8 or its mark, every key once, errors that name file and line.
+
+1e-4 is a number, and a date is a text.
+"""
 
 import re
 from pathlib import Path
@@ -6,74 +9,110 @@ from typing import Any
 
 import yaml
 
-from amix.specs.data_errors import shown
+from amix.specs.data_errors import DataError, shown
 from amix.specs.file_encoding import decoded, refuse_special
 
 LARGEST = 1 << 20
 """Bytes; a description that someone wrote is a thousandth of that."""
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+MERGE = "tag:yaml.org,2002:merge"
+FLOAT = "tag:yaml.org,2002:float"
 
 
 class YamlError(ValueError):
-    """A YAML file that cannot be read or says something twice."""
+    """YAML that cannot be read or says something twice; the message is one line and names the place."""
 
 
-def read_yaml(path: Path, loader: type[yaml.BaseLoader] | type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
+class _EveryKeyOnce:
+    """Refuses a mapping in which a key stands twice, of which YAML readers silently take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it is written, before any other is merged into it."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[misc]
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                continue
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in lines:
+                said = f"{shown(key.value)} stands there twice, in lines {lines[name]} and {line}: keep one"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
+            lines[name] = line
+        return node
+
+
+class _Values(_EveryKeyOnce, yaml.SafeLoader):
+    """Numbers, truth values and texts."""
+
+
+# YAML 1.1 reads 1e-4 as a text; people who write a learning rate mean the number.
+_Values.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Values.add_implicit_resolver(FLOAT, re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+
+
+class _Texts(_EveryKeyOnce, yaml.BaseLoader):
+    """Every value as it is written: labels such as no, yes, 01 would become truth values and numbers."""
+
+
+def read_yaml(path: Path, texts_only: bool = False) -> Any:
     """The content of a YAML file.
 
     Args:
         path: the file.
-        loader: what plain values become: texts as they are with BaseLoader, numbers and the like with SafeLoader.
+        texts_only: every value stays the text that is written.
 
     Returns:
         Lists, mappings and plain values; None for an empty file.
 
     Raises:
         YamlError: one line with the file, the line, and what to do.
-        DataError: the same, for a file that is none or not UTF-8.
     """
-    refuse_special(path)
     try:
+        refuse_special(path)
         if path.stat().st_size > LARGEST:
             raise YamlError(f"{path}: has more than {LARGEST >> 20} MiB, which is no description")
         text = decoded(path.read_bytes(), path)
     except OSError as error:
         raise YamlError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except DataError as error:
+        raise YamlError(str(error)) from error
+    return _content(text, str(path), texts_only)
+
+
+def yaml_value(text: str, texts_only: bool = False) -> Any:
+    """A YAML text as Python values.
+
+    Args:
+        text: the YAML.
+        texts_only: every value stays the text that is written.
+
+    Raises:
+        YamlError: one line with the line and what is wrong there.
+    """
+    return _content(text, "", texts_only)
+
+
+def _content(text: str, where: str, texts_only: bool) -> Any:
+    """The values of a text that stands in the file `where`, if it stands in one."""
     try:
-        return yaml.load(text, _strict(loader))
+        return yaml.load(text, _Texts if texts_only else _Values)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f", line {mark.line + 1}" if mark else ""
-        said = error.problem or error.context or str(error)
-        raise YamlError(f"{path}{place}: is not valid YAML ({said})") from error
+        said = " ".join((error.problem or error.context or str(error)).split())
+        raise YamlError(f"{_place(where, mark.line + 1 if mark else None)}is not valid YAML ({said})") from error
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise YamlError(f"{path}, line {line}: holds a character that YAML does not allow ({error.reason})") from error
+        place = _place(where, text.count("\n", 0, error.position) + 1)
+        raise YamlError(f"{place}holds a character that YAML does not allow ({error.reason})") from error
     except RecursionError as error:
-        raise YamlError(f"{path}: is nested too deeply") from error
-    except ValueError as error:  # Such as a date that is none.
-        raise YamlError(f"{path}: a value is not what it looks like ({error}); put it in quotes") from error
+        raise YamlError(f"{_place(where)}is nested too deeply") from error
+    except ValueError as error:  # Such as a number of too many digits.
+        said = " ".join(str(error).split())
+        raise YamlError(f"{_place(where)}a value is not what it looks like ({said}); put it in quotes") from error
 
 
-def _strict(loader: type[Any]) -> type[Any]:
-    """The loader, which also refuses a key that stands twice in a mapping."""
-
-    def construct_mapping(self: Any, node: yaml.MappingNode, deep: bool = False) -> Any:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            name, line = (key.value, key.start_mark.line + 1) if isinstance(key, yaml.ScalarNode) else ("<<", 0)
-            if name != "<<" and name in lines:  # YAML's own sign for a mapping that is put in here.
-                said = f"{shown(name)} stands there twice, in lines {lines[name]} and {line}: keep one"
-                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
-            lines[name] = line
-        return loader.construct_mapping(self, node, deep)
-
-    return type("Strict", (loader,), {"construct_mapping": construct_mapping})
-
-
-SAFE_NAME = re.compile(r"[^\W_][\w.+ -]{0,79}")
-"""Letters of any script, digits and . _ + - and blanks; becomes part of file names."""
-
-
-def is_safe_name(name: str) -> bool:
-    """Whether a name can become part of a file's name on every system."""
-    return SAFE_NAME.fullmatch(name) is not None and name == name.strip() and ".." not in name and name[-1] != "."
+def _place(where: str, line: int | None = None) -> str:
+    names = [where] * bool(where) + [f"line {line}"] * (line is not None)
+    return f"{', '.join(names)}: " if names else ""

@@ -1,7 +1,6 @@
 """Which methods there are: registering, finding, and loading them from files outside the project."""
 
 import dataclasses
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from amix.specs.suggestions import nearest
 from amix.training.method import Method, MethodError
 from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
@@ -109,9 +109,7 @@ def find_method(name: str) -> type[Method]:
     known = _METHODS if name in _METHODS else methods()
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
-    raise MethodError(f"unknown method '{name}'; {hint}")
+    raise MethodError(f"unknown method '{name}'; {nearest(name, known)}")
 
 
 def load_external(reference: str) -> type[Method]:
@@ -133,8 +131,10 @@ def load_external(reference: str) -> type[Method]:
         sys.modules[module_name] = module
         try:
             specification.loader.exec_module(module)
-        except BaseException:
+        except BaseException as error:
             del sys.modules[module_name]
+            if isinstance(error, TypeError) and MethodInfo.__name__ in str(error):  # A fact that is missing or unknown.
+                raise MethodError(f"{path}: {str(error).replace('.__init__()', '')}") from error
             raise
     method = getattr(sys.modules[module_name], class_name, None)
     if not (inspect.isclass(method) and issubclass(method, Method)):

@@ -1,23 +1,36 @@
 """A method's settings: its Config from what a suite gives, and in full for the run's key."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from amix.specs.suggestions import nearest
+from amix.specs.typed_fields import check_fields
 from amix.training.method import Method, MethodError
+
+NOT_FINITE = ("inf", "-inf")
+"""JSON has no infinity: a run's spec says it in words."""
 
 
 def make_config(method: type[Method], settings: Mapping[str, Any]) -> Any:
-    """The method's Config with these settings; MethodError with the nearest names for an unknown one."""
-    known = {field.name for field in dataclasses.fields(method.Config)}
+    """The method's Config with these settings.
+
+    Raises:
+        MethodError: an unknown setting (with the nearest ones), or a value of another type than the field's.
+    """
+    known = {field.name: field for field in dataclasses.fields(method.Config)}
     for name in settings:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
-            hint = f"nearest: {', '.join(near)}" if near else "it has none; learning rate, epochs ... are the recipe's"
+            hint = nearest(name, sorted(known)) if known else "it has none; learning rate, epochs ... are the recipe's"
             raise MethodError(f"{method.name} has no setting '{name}'; {hint}")
-    defaults = {field.name: field.default for field in dataclasses.fields(method.Config)}
-    return method.Config(**{name: _of_type(defaults[name], value) for name, value in settings.items()})
+    try:
+        values = {name: _of_type(known[name].default, value) for name, value in settings.items()}
+        check_fields(method.Config, values)
+        return method.Config(**values)
+    except MethodError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MethodError(f"{method.name}: {error}") from error
 
 
 def _of_type(default: Any, value: Any) -> Any:
@@ -26,7 +39,10 @@ def _of_type(default: Any, value: Any) -> Any:
         return tuple(value)
     if isinstance(default, tuple) and isinstance(value, str):  # One word alone; a tuple of it would be its letters.
         return (value,)
-    return float(value) if isinstance(default, float) and isinstance(value, int | str) else value
+    if value in NOT_FINITE and isinstance(value, str):
+        return float(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if isinstance(default, float) and whole else value
 
 
 def full_settings(method: type[Method], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,11 @@ REFUSED, STARTS_REFUSED.
 """
 
 import dataclasses
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from amix.specs.suggestions import nearest
+from amix.specs.yaml_files import yaml_value
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -92,15 +91,13 @@ class Peft(PeftMethod):
         configuration = configurations()
         tuner = self.config.tuner
         if tuner not in configuration:
-            near = ", ".join(difflib.get_close_matches(tuner, configuration, cutoff=0.4) or sorted(configuration))
-            raise MethodError(f"the installed peft has no tuner '{tuner}'; near: {near}")
+            raise MethodError(f"the installed peft has no tuner '{tuner}'; {nearest(tuner, sorted(configuration))}")
         fields = {field.name for field in dataclasses.fields(configuration[tuner])}
         given = parsed(self.config.options)
         self.refuse(given)
         for name in given:
             if name not in fields:
-                near = ", ".join(difflib.get_close_matches(name, fields, cutoff=0.4)) or "none"
-                raise MethodError(f"peft's tuner '{tuner}' has no option '{name}'; near: {near}")
+                raise MethodError(f"peft's tuner '{tuner}' has no option '{name}'; {nearest(name, sorted(fields))}")
         if "target_modules" in fields:
             targets = list(self.config.targets) or attention_targets(model)
             given = {"target_modules": targets} | given
@@ -129,4 +126,4 @@ def configurations() -> dict[str, Any]:
 def parsed(options: tuple[str, ...]) -> dict[str, Any]:
     """Options by name, with YAML's values."""
     pairs = (option.partition("=") for option in options)
-    return {name.strip(): yaml.safe_load(value) for name, _, value in pairs}
+    return {name.strip(): yaml_value(value) for name, _, value in pairs}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from amix.specs.run_plan import Task
+from amix.specs.run_plan import PlannedTask
 from paper_figures.panels import bars, bound, colours, grid
 from paper_figures.style import Drawing, Look, looks, plain
 from results.loading.frame import COUNTED, Results
@@ -87,7 +87,7 @@ def _heights(row: int, count: int) -> np.ndarray:
     return row + np.linspace(-SPREAD, SPREAD, count) if count > 1 else np.array([float(row)])
 
 
-def _dress(axes: Axes, task: Task, majority: float) -> None:
+def _dress(axes: Axes, task: PlannedTask, majority: float) -> None:
     axes.set_title(plain(task.title))
     axes.set_xlabel(f"{metric_words(task.metric, task.positive)} × 100")
     if not math.isnan(majority):

@@ -56,7 +56,7 @@ def write(suite: str, layout: Layout) -> Path:
 def page(results: Results, made: list[Made], folder: Path) -> str:
     """The page's HTML, with the figures' SVG files read from the folder."""
     plan = results.plan
-    script = (HERE / "sort.js").read_text()
+    script = (HERE / "sort.js").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -93,7 +93,7 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
 
 def inline_svg(folder: Path, figure: Made) -> str:
     """A figure's SVG for a page: no XML prolog, and ids that no other figure of the page has."""
-    text = (folder / f"{figure.name}.svg").read_text()
+    text = (folder / f"{figure.name}.svg").read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r'\bid="', f'id="{figure.name}-', text)
     text = re.sub(r"url\(#", f"url(#{figure.name}-", text)

@@ -4,7 +4,7 @@ from functools import cache
 
 import pandas as pd
 
-from amix.specs.run_plan import Plan
+from amix.specs.run_plan import RunPlan
 from results.analysis.cells import FEWEST_SEEDS, differences
 from results.loading.frame import Results, remembered
 from results.loading.preregistration import exploratory
@@ -118,7 +118,7 @@ def impossible(frame: pd.DataFrame, alpha: float) -> set[str]:
     return set(smallest.index[smallest > alpha])
 
 
-def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:
+def power_sentence(frame: pd.DataFrame, plan: RunPlan) -> str:
     """What the number of seeds allows: '' when a mark is possible in every column, else which columns allow none."""
     if frame.empty:
         return "No method shares two scored seeds with the one it is compared with, so nothing is tested."
@@ -142,7 +142,7 @@ def power_sentence(frame: pd.DataFrame, plan: Plan) -> str:
     )
 
 
-def power_notes(frame: pd.DataFrame, plan: Plan) -> tuple[str, ...]:
+def power_notes(frame: pd.DataFrame, plan: RunPlan) -> tuple[str, ...]:
     """The power sentence as the notes of a table; none where it has nothing to say."""
     sentence = power_sentence(frame, plan)
     return (sentence,) if sentence else ()

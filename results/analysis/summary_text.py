@@ -1,6 +1,6 @@
 """The answer to the suite's question in three sentences, computed from the statistics and honest when there is none."""
 
-from amix.specs.run_plan import Plan
+from amix.specs.run_plan import RunPlan
 from results.analysis.cells import seed_averages
 from results.analysis.claims import Claim, claims
 from results.analysis.comparisons import SCALE
@@ -76,7 +76,7 @@ def _estimate(results: Results, size: str, claim: Claim) -> str:
     )
 
 
-def _decision(claim: Claim, plan: Plan) -> str:
+def _decision(claim: Claim, plan: RunPlan) -> str:
     alpha, family = plan.protocol.alpha, claim.comparisons
     holm = f" after Holm over {family} comparisons with {plan.protocol.reference}" if family > 1 else ""
     if claim.floor * family > alpha:
@@ -126,6 +126,6 @@ def _others(subject: Claim, found: dict[str, Claim], results: Results, size: str
     )
 
 
-def _over_tasks(plan: Plan) -> str:
+def _over_tasks(plan: RunPlan) -> str:
     titles = [task.title for task in plan.tasks.values()]
     return f"on average over {len(titles)} tasks" if len(titles) > 1 else f"on {titles[0]}"

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
-from amix.specs.run_plan import PlanError
+from amix.specs.run_plan import PlanError, RunPlan
 from amix.specs.store import write_atomically
 from amix.specs.visible_text import visible
 from results.loading.layout import Layout
@@ -37,7 +37,7 @@ def stored_plan(suite: str, layout: Layout) -> Any:
     path = layout.plan(suite)
     try:
         if path.exists():
-            return json.loads(path.read_text())
+            return json.loads(path.read_text(encoding="utf-8"))
         if layout.archive(suite).exists():
             return json.loads((parquet.read_schema(layout.archive(suite)).metadata or {})[PLAN])
     except (OSError, ValueError, KeyError, RecursionError, pyarrow.ArrowException) as error:
@@ -78,7 +78,7 @@ def _text(path: Path) -> str:
         raise OSError("is no file")
     if path.stat().st_size > LARGEST:
         raise OSError(f"has more than {LARGEST >> 20} MiB, which no record has")
-    return path.read_text()
+    return path.read_text(encoding="utf-8")
 
 
 def _rows(archive: Path) -> list[Stored]:
@@ -91,7 +91,7 @@ def _rows(archive: Path) -> list[Stored]:
     ]
 
 
-def write_archive(suite: str, layout: Layout, plan: Any, records: list[Stored]) -> Path:
+def write_archive(suite: str, layout: Layout, plan: RunPlan, records: list[Stored]) -> Path:
     """Write records, sorted by key, and the plan to the suite's Parquet file: same content, same bytes."""
     rows = sorted(records, key=lambda record: record.key)
     table = pyarrow.table(
@@ -100,7 +100,7 @@ def write_archive(suite: str, layout: Layout, plan: Any, records: list[Stored]) 
             "record": [_compact(row.text) for row in rows],
             "predictions": [_bytes(row.predictions) for row in rows],
         },
-        schema=COLUMNS.with_metadata({PLAN: json.dumps(plan).encode()}),
+        schema=COLUMNS.with_metadata({PLAN: plan.as_json().encode()}),
     )
     buffer = pyarrow.BufferOutputStream()
     parquet.write_table(table, buffer, compression="zstd", compression_level=9)

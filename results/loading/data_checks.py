@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from amix.specs.run_plan import Plan, Task
+from amix.specs.run_plan import PlannedTask, RunPlan
 
 Place = tuple[str, int | None, int]
 Examples = tuple[str, int]
@@ -44,7 +43,7 @@ def _examples(record: dict[str, Any]) -> Examples | None:
     return (data["ids_sha256"], data["n_test"]) if {"ids_sha256", "n_test"} <= set(data) else None
 
 
-def with_data_notes(plan: Plan, records: Mapping[str, dict[str, Any]]) -> Plan:
+def with_data_notes(plan: RunPlan, records: Mapping[str, dict[str, Any]]) -> RunPlan:
     """The plan with a footnote at every task of which the runs had less than the official splits.
 
     Warnings about people's own data stand there too.
@@ -58,7 +57,8 @@ def with_data_notes(plan: Plan, records: Mapping[str, dict[str, Any]]) -> Plan:
         sizes[plan.runs[key].task] = (data.get("n_pool", pool), data.get("n_test", test) if tested else None)
         warned.setdefault(plan.runs[key].task, {}).update(dict.fromkeys(_warnings(data)))
     tasks = {name: _noted(task, *sizes.get(name, (None, None))) for name, task in plan.tasks.items()}
-    return replace(plan, tasks={name: _warned(task, list(warned.get(name, {}))) for name, task in tasks.items()})
+    noted = {name: _warned(task, list(warned.get(name, {}))) for name, task in tasks.items()}
+    return plan.model_copy(update={"tasks": noted})
 
 
 MOST_WARNINGS = 8
@@ -71,14 +71,15 @@ def _warnings(data: dict[str, Any]) -> list[str]:
     return [str(one.get("said")) for one in found if one.get("severity") == "warning"]
 
 
-def _warned(task: Task, warnings: list[str]) -> Task:
+def _warned(task: PlannedTask, warnings: list[str]) -> PlannedTask:
     if not warnings:
         return task
     more = [f"and {len(warnings) - MOST_WARNINGS} more warnings"] * (len(warnings) > MOST_WARNINGS)
-    return replace(task, footnote="; ".join([*filter(None, [task.footnote]), *warnings[:MOST_WARNINGS], *more]))
+    footnote = "; ".join([*filter(None, [task.footnote]), *warnings[:MOST_WARNINGS], *more])
+    return task.model_copy(update={"footnote": footnote})
 
 
-def _noted(task: Task, pool: int | None, test: int | None) -> Task:
+def _noted(task: PlannedTask, pool: int | None, test: int | None) -> PlannedTask:
     if task.official_rows is None:
         return task
     official_train, official_test = task.official_rows
@@ -87,4 +88,4 @@ def _noted(task: Task, pool: int | None, test: int | None) -> Task:
         notes.append(f"tested on {test:,} of the {official_test:,} official validation examples")
     if pool is not None and pool < official_train:
         notes.append(f"training subsets drawn from {pool:,} of the {official_train:,} official examples")
-    return replace(task, footnote="; ".join(notes))
+    return task.model_copy(update={"footnote": "; ".join(notes)})

@@ -3,19 +3,18 @@
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from amix.specs.run_plan import Plan, PlanError, read_plan
+from amix.specs.run_plan import PlanError, RunPlan, read_plan
 from results.loading.archive import Stored, stored_plan, stored_records, write_archive
 from results.loading.array_checks import arrays_complaint
 from results.loading.data_checks import other_data, usual_examples, with_data_notes
 from results.loading.layout import Layout
-from results.loading.preregistration import departures, protocol_sentence, seeds_sentence
 from results.loading.record_checks import Problem, complaint, parsed
 from results.loading.wording import SELECTIONS
 
@@ -45,7 +44,7 @@ COSTS = (
 class Results:
     """A suite's plan, its runs (one row each, see load), the usable records by key, and what was left out."""
 
-    plan: Plan
+    plan: RunPlan
     selection: str
     runs: pd.DataFrame
     records: dict[str, dict[str, Any]] = field(repr=False)
@@ -89,7 +88,7 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
         raise PlanError(f"--selection: {chosen!r} is none of {', '.join(SELECTIONS)}")
     stored, unreadable = stored_records(suite, layout)
     # By another rule than the protocol's, only runs that were scored by it count.
-    records, used, problems = _usable(stored, replace(plan, protocol=replace(plan.protocol, selection=chosen)))
+    records, used, problems = _usable(stored, plan.selecting(chosen))
     if stored and not records and chosen != plan.protocol.selection:
         raise PlanError(
             f"no record of suite {suite!r} holds {chosen!r} {plan.protocol.split} scores: its protocol selects by "
@@ -104,15 +103,15 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
 
 def pack(suite: str, layout: Layout) -> Path:
     """Keep the suite's usable records, predictions and plan in its archive; what was there already stays."""
-    content = stored_plan(suite, layout)
+    plan = read_plan(stored_plan(suite, layout), suite)
     stored, _ = stored_records(suite, layout)
-    _, used, _ = _usable(stored, read_plan(content, suite))
+    _, used, _ = _usable(stored, plan)
     packed = {item.key for item in used}
     kept = [item for item in stored if item.source == layout.archive(suite).name and item.key not in packed]
-    return write_archive(suite, layout, content, [*used, *kept])
+    return write_archive(suite, layout, plan, [*used, *kept])
 
 
-def _usable(stored: Sequence[Stored], plan: Plan) -> tuple[dict[str, dict[str, Any]], list[Stored], list[Problem]]:
+def _usable(stored: Sequence[Stored], plan: RunPlan) -> tuple[dict[str, dict[str, Any]], list[Stored], list[Problem]]:
     records: dict[str, dict[str, Any]] = {}
     used: list[Stored] = []
     problems: list[Problem] = []
@@ -134,7 +133,7 @@ def _usable(stored: Sequence[Stored], plan: Plan) -> tuple[dict[str, dict[str, A
     return records, used, problems
 
 
-def _read(item: Stored, plan: Plan) -> tuple[dict[str, Any], str | None]:
+def _read(item: Stored, plan: RunPlan) -> tuple[dict[str, Any], str | None]:
     record, reason = parsed(item.text)
     reason = reason or complaint(record, plan)
     if reason is None and record["key"] != item.key:
@@ -160,7 +159,7 @@ def _sound_arrays(
     return sound, damaged
 
 
-def _frame(plan: Plan, records: dict[str, dict[str, Any]], selection: str) -> pd.DataFrame:
+def _frame(plan: RunPlan, records: dict[str, dict[str, Any]], selection: str) -> pd.DataFrame:
     rows = [_row(plan, key, records.get(key), selection) for key in plan.runs]
     columns = [
         "key",
@@ -188,7 +187,7 @@ def _frame(plan: Plan, records: dict[str, dict[str, Any]], selection: str) -> pd
     return frame
 
 
-def _row(plan: Plan, key: str, record: dict[str, Any] | None, selection: str) -> dict[str, Any]:
+def _row(plan: RunPlan, key: str, record: dict[str, Any] | None, selection: str) -> dict[str, Any]:
     run = plan.runs[key]
     row = {"key": key, "label": run.label, "task": run.task, "size": run.size, "seed": run.seed}
     if record is None:
@@ -233,6 +232,5 @@ def metric_scores(results: Results) -> pd.DataFrame:
 
 def fingerprint(results: Results) -> str:
     """A sha256 over plan, selection rule and runs: equal results, and only they, share it."""
-    content = repr((results.plan, results.plan.runs, results.selection)) + results.runs.to_csv(index=False)
-    content += "".join((protocol_sentence(results.plan), seeds_sentence(results.plan), departures(results.plan)))
+    content = repr((results.plan.as_json(), results.selection)) + results.runs.to_csv(index=False)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
-from amix.specs.run_plan import Plan, Protocol
+from amix.specs.run_plan import RunPlan
 from results.loading.wording import endpoint_words, listed, selection_words
 
 MARK = "‡"
 """Stands beside a row that was added after looking, or some of whose seeds were."""
 
 
-def protocol_sentence(plan: Plan) -> str:
+def protocol_sentence(plan: RunPlan) -> str:
     """The protocol as it was declared, with its looks and endpoints; '' for one with a single look at the score."""
     protocol = plan.protocol
-    if (protocol.looks, protocol.endpoints) == (Protocol.looks, Protocol.endpoints):
+    if (protocol.looks, protocol.endpoints) == ((), ("score",)):
         return ""
     focus = f", above all {protocol.focus}" if protocol.focus else ""
     seeds = protocol.looks or (len(plan.seeds),)
@@ -26,14 +26,14 @@ def protocol_sentence(plan: Plan) -> str:
     )
 
 
-def seeds_sentence(plan: Plan) -> str:
+def seeds_sentence(plan: RunPlan) -> str:
     """Which of the suite's seeds were added after looking; '' for none."""
     places = _places(plan, plan.exploratory_seeds)
     were = "were" if len(plan.exploratory_seeds) > 1 else "was"
     return f"{places.capitalize()} of {len(plan.seeds)} {were} added after looking." if places else ""
 
 
-def departures(plan: Plan, labels: Iterable[str] | None = None) -> str:
+def departures(plan: RunPlan, labels: Iterable[str] | None = None) -> str:
     """Which rows, and seeds of single rows, were added after looking, among these labels; '' for none."""
     shown = set(plan.labels if labels is None else labels)
     rows = [row.label for row in plan.methods if row.exploratory and row.label in shown]
@@ -49,7 +49,7 @@ def departures(plan: Plan, labels: Iterable[str] | None = None) -> str:
     return f"{MARK} Added after looking: {'; '.join(parts)}.{apart}"
 
 
-def families(labels: Iterable[str], plan: Plan) -> list[list[str]]:
+def families(labels: Iterable[str], plan: RunPlan) -> list[list[str]]:
     """The labels whose tests are corrected together: the planned ones, then those added after looking."""
     added = exploratory(plan)
     planned = [label for label in labels if label not in added]
@@ -57,17 +57,17 @@ def families(labels: Iterable[str], plan: Plan) -> list[list[str]]:
     return [family for family in (planned, later) if family]
 
 
-def exploratory(plan: Plan) -> frozenset[str]:
+def exploratory(plan: RunPlan) -> frozenset[str]:
     """The labels of the rows that were added after looking."""
     return frozenset(row.label for row in plan.methods if row.exploratory)
 
 
-def named(label: str, plan: Plan) -> str:
+def named(label: str, plan: RunPlan) -> str:
     """A label in running text: with a word of warning where its row was added after looking."""
     return f"{label} (added after looking)" if label in exploratory(plan) else label
 
 
-def _places(plan: Plan, seeds: Sequence[int]) -> str:
+def _places(plan: RunPlan, seeds: Sequence[int]) -> str:
     """Seeds by their place in the plan, 'seeds 7 to 10' or 'seeds 2 and 5'; '' for none."""
     places = sorted(plan.seeds.index(seed) + 1 for seed in seeds if seed in plan.seeds)
     if not places:

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from amix.specs.run_plan import Plan, Protocol
+from amix.specs.protocol import Protocol
+from amix.specs.run_plan import RunPlan
 from amix.specs.run_spec import OUT_OF_DOMAIN, SCHEMA
 from amix.specs.store import STATUSES, digest
 from amix.specs.visible_text import visible
@@ -43,7 +44,7 @@ _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 _TOO_DEEP = "is nested too deeply for a record"
 
 
-def complaint(record: Any, plan: Plan) -> str | None:
+def complaint(record: Any, plan: RunPlan) -> str | None:
     """Why this record cannot stand in the plan's tables; None when it can."""
     try:
         return _complaint(record, plan)
@@ -51,7 +52,7 @@ def complaint(record: Any, plan: Plan) -> str | None:
         return _TOO_DEEP
 
 
-def _complaint(record: Any, plan: Plan) -> str | None:
+def _complaint(record: Any, plan: RunPlan) -> str | None:
     if not isinstance(record, dict):
         return "is not a record (a JSON object)"
     schema = record.get("schema")
@@ -107,7 +108,7 @@ def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) ->
     return None
 
 
-def _other_sets_complaint(record: dict[str, Any], plan: Plan) -> str | None:
+def _other_sets_complaint(record: dict[str, Any], plan: RunPlan) -> str | None:
     for one in plan.out_of_domain:
         for selection, splits in (record.get("scores") or {}).items():
             others = splits.get(OUT_OF_DOMAIN) or {}

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import PurePath
 
-from amix.specs.run_plan import FULL, Plan
+from amix.specs.run_plan import FULL, RunPlan
+from amix.specs.tasks import EVALUATE
 
 METRICS = {
     "matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson",
@@ -19,7 +21,7 @@ SELECTIONS = {"last": "the last step", "best_dev": "the epoch best on dev"}
 
 def metric_words(metric: str, positive: str = "") -> str:
     """The metric's name for readers; with the class it is of, where that is named."""
-    name = METRICS.get(metric, metric)
+    name = METRICS.get(metric) or PurePath(metric.removeprefix(EVALUATE)).stem
     return f"{name} ({positive})" if positive and metric in OF_ONE_CLASS else name
 
 
@@ -54,7 +56,7 @@ def size_words(size: str) -> str:
     return f"N = {smallest} {f'to {largest} ' if largest else ''}training examples"
 
 
-def titles(plan: Plan) -> str:
+def titles(plan: RunPlan) -> str:
     """The tasks' titles in a row."""
     return ", ".join(task.title for task in plan.tasks.values())
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amix.specs.run_plan import Plan
+from amix.specs.run_plan import RunPlan
 from results.analysis.cells import differences
 from results.analysis.claims import Claim, claims
 from results.analysis.comparisons import against, power_notes, significant
@@ -58,7 +58,7 @@ def ablation_table(results: Results, size: str) -> Table | None:
     )
 
 
-def _average(claim: Claim | None, plan: Plan) -> list[Cell]:
+def _average(claim: Claim | None, plan: RunPlan) -> list[Cell]:
     if claim is None:
         return [Cell(None)] * 3
     mark = "*" if claim.p_holm <= plan.protocol.alpha else ""

@@ -99,6 +99,6 @@ def write_tables(tables: Iterable[Table], folder: Path) -> list[Path]:
             ("html", render.html_table(table)),
         ):
             path = folder / f"{table.name}.{suffix}"
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
             files.append(path)
     return files

@@ -1,6 +1,6 @@
 """What the stars stand on: each method against one named method, over all tasks and task by task."""
 
-from amix.specs.run_plan import Plan
+from amix.specs.run_plan import RunPlan
 from results.analysis.cells import differences
 from results.analysis.claims import Claim, claims, planned_comparisons
 from results.analysis.comparisons import against, detectable_cell, power_notes
@@ -75,7 +75,7 @@ def across_name(other: str, size: str) -> str:
     return f"against-{_file_name(other)}-n{size}"
 
 
-def _notes(plan: Plan, other: str, found: dict[str, Claim]) -> tuple[str, ...]:
+def _notes(plan: RunPlan, other: str, found: dict[str, Claim]) -> tuple[str, ...]:
     notes = []
     left_out = [label for label in plan.labels if label != other and label not in found]
     if left_out:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from amix.specs.run_plan import Plan, PlanError
+from amix.specs.run_plan import PlanError, RunPlan
 from results.analysis.cells import seed_averages
 from results.analysis.claims import claims
 from results.loading.frame import Results, load
@@ -74,7 +74,7 @@ def _compared(results: Results) -> tuple[object, ...]:
     return tuple(plan.tasks), plan.protocol.reference, plan.protocol.alpha, results.selection, results.split
 
 
-def _banner(plans: Sequence[Plan]) -> str:
+def _banner(plans: Sequence[RunPlan]) -> str:
     return "; ".join(dict.fromkeys(plan.note for plan in plans if plan.note))
 
 

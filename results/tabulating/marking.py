@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from amix.specs.run_plan import Plan
+from amix.specs.run_plan import RunPlan
 from results.loading.preregistration import MARK, departures, seeds_sentence
 from results.tabulating.table import Cell, Table
 
 
-def marked(table: Table, plan: Plan) -> Table:
+def marked(table: Table, plan: RunPlan) -> Table:
     """The table with its added rows marked, a note that names them, and a caption that counts the added seeds."""
     added = {row.label for row in plan.methods if row.exploratory or row.exploratory_seeds}
     labels = [str(row[0].value) for row in table.rows if row[0].value in added]

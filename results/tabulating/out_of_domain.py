@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from amix.specs.run_plan import OtherSet
+from amix.specs.run_plan import PlannedSet
 from amix.specs.run_spec import OUT_OF_DOMAIN
 from results.analysis.cells import FEWEST_SEEDS, Scores
 from results.analysis.comparisons import detectable_cell
@@ -27,7 +27,7 @@ class Place:
     """One group of columns: models of a task on a set; scores has seeds down and labels across, in points."""
 
     task: str
-    other: OtherSet
+    other: PlannedSet
     scores: pd.DataFrame
     majority: float
     absent: dict[str, int]
@@ -83,7 +83,7 @@ def out_of_domain_table(results: Results, size: str) -> Table | None:
     )
 
 
-def _place(results: Results, size: str, task: str, other: OtherSet) -> Place:
+def _place(results: Results, size: str, task: str, other: PlannedSet) -> Place:
     runs = results.runs[(results.runs["size"] == size) & (results.runs["task"] == task)]
     blocks = [results.records.get(key) or {} for key in runs["key"]]
     majorities = pd.Series([_points(block.get("data"), other, "majority") for block in blocks], dtype=float)
@@ -102,7 +102,7 @@ def _place(results: Results, size: str, task: str, other: OtherSet) -> Place:
     return Place(task, other, table, majority, absent)
 
 
-def _points(block: Any, other: OtherSet, *names: str) -> float:
+def _points(block: Any, other: PlannedSet, *names: str) -> float:
     for name in (OUT_OF_DOMAIN, other.name, *names, other.metric):
         block = block.get(name) if isinstance(block, dict) else None
     return math.nan if block is None else POINTS * float(block)

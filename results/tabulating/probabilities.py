@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from amix.specs.run_plan import Plan
+from amix.specs.run_plan import RunPlan
 from results.analysis.cells import FEWEST_SEEDS, Scores, with_all_seeds
 from results.analysis.probabilities import LOG_LOSS, MEASURES, SCALED, run_probabilities
 from results.loading.frame import Results
@@ -78,7 +78,7 @@ def probabilities_table(results: Results, size: str) -> Table | None:
 
 
 def loss_differences(
-    frame: pd.DataFrame, tasks: list[str], plan: Plan, loss: str = LOG_LOSS
+    frame: pd.DataFrame, tasks: list[str], plan: RunPlan, loss: str = LOG_LOSS
 ) -> dict[str, LossDifference]:
     """Every method's loss less the reference's over the seeds that both have, by the tests of the main table.
 
@@ -137,7 +137,7 @@ _HEADS = {
 }
 
 
-def _columns(plan: Plan, shown: list[str], losses: tuple[str, ...], with_dev: bool) -> tuple[Column, ...]:
+def _columns(plan: RunPlan, shown: list[str], losses: tuple[str, ...], with_dev: bool) -> tuple[Column, ...]:
     columns = [Column("Method")]
     columns += [Column(*_HEADS[name], LOSS if name in (LOG_LOSS, SCALED) else SHARE) for name in shown]
     if with_dev:
@@ -154,7 +154,7 @@ def _columns(plan: Plan, shown: list[str], losses: tuple[str, ...], with_dev: bo
     return (*columns, Column("n", "seeds", ".0f"))
 
 
-def _caption(plan: Plan, tasks: list[str], with_dev: bool) -> str:
+def _caption(plan: RunPlan, tasks: list[str], with_dev: bool) -> str:
     named = ", ".join(plan.tasks[task].title for task in tasks)
     declared = LOG_LOSS in plan.protocol.endpoints
     role = "Log-loss is a declared endpoint of this suite. " if declared else "Not a declared endpoint: exploratory. "
@@ -176,7 +176,7 @@ def _caption(plan: Plan, tasks: list[str], with_dev: bool) -> str:
     )
 
 
-def _notes(plan: Plan, labels: list[str], tasks: list[str], with_dev: bool) -> tuple[str, ...]:
+def _notes(plan: RunPlan, labels: list[str], tasks: list[str], with_dev: bool) -> tuple[str, ...]:
     notes = []
     if not with_dev:
         notes.append(

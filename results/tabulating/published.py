@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from amix.specs.run_plan import FULL, Plan
+from amix.specs.run_plan import FULL, RunPlan
 from results.analysis.cells import seed_averages, summaries
 from results.loading.frame import Results
 from results.loading.wording import selection_words
@@ -134,7 +134,7 @@ def _ours(results: Results, score: Published, label: str) -> Summary | None:
     return None
 
 
-def _row(score: Published, ours: Summary, label: str, plan: Plan) -> tuple[Cell, ...]:
+def _row(score: Published, ours: Summary, label: str, plan: RunPlan) -> tuple[Cell, ...]:
     theirs = Summary(score.mean, score.std, score.n)
     compared = compare(ours, theirs, plan.protocol.margin, plan.protocol.alpha)
     return (

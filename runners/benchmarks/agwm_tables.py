@@ -43,7 +43,7 @@ def save(lines: Sequence[Line], workload: Workload, command: str, path: Path = T
             shown = [f"{value:.4g}" if isinstance(value, float) else value for value in values]
             writer.writerow([*shown, line.holds, *shared.values()])
     readable = path.with_suffix(".md")
-    readable.write_text("\n".join(markdown(table) for table in tables(lines, shared)))
+    readable.write_text("\n".join(markdown(table) for table in tables(lines, shared)), encoding="utf-8")
     return [path, readable]
 
 

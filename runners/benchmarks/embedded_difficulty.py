@@ -10,7 +10,7 @@ import statistics
 import torch
 from rich.progress import track
 
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import Record, execute
 from amix.specs.encoders import find_encoder
 from amix.specs.run_spec import RunSpec
@@ -27,7 +27,7 @@ N_TRAIN = 100
 def finetuned(task: Task, encoder: str, seed: int) -> Record:
     """The record of plain finetuning on a subset of N_TRAIN rows. Errors: RuntimeError when the run fails."""
     training = find_encoder(encoder).recipe.as_dict()
-    record, _ = execute(RunSpec(task.name, N_TRAIN, seed, Vanilla.name, encoder, training=training), Context())
+    record, _ = execute(RunSpec(task.name, N_TRAIN, seed, Vanilla.name, encoder, training=training), RunContext())
     if record["status"] != "ok":
         raise RuntimeError(f"{task.name}, {encoder}, seed {seed}: {record['error']}")
     return record
@@ -62,8 +62,8 @@ def main() -> None:
     torch.set_num_threads(1)
     measured = table()
     readme = FOLDER / "README.md"
-    before, _, rest = readme.read_text().partition(START)
-    readme.write_text(f"{before}{START}\n{measured}\n{END}{rest.partition(END)[2]}")
+    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
+    readme.write_text(f"{before}{START}\n{measured}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
     print(measured)
 
 

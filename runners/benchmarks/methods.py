@@ -168,5 +168,5 @@ def save(table: Table, path: Path = TABLE) -> list[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     writers: dict[Path, Callable[[Table], str]] = {path: csv_text, path.with_suffix(".md"): markdown}
     for file, text in writers.items():
-        file.write_text(text(table))
+        file.write_text(text(table), encoding="utf-8")
     return list(writers)

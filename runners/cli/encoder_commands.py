@@ -45,7 +45,7 @@ def get(
     """
     from amix.models.fetching import fetch
     from amix.specs.encoders import ENCODERS, EncoderError
-    from runners.planning.suite import nearest
+    from amix.specs.suggestions import nearest
 
     if name not in ENCODERS:
         raise EncoderError(f"unknown encoder '{name}'; {nearest(name, ENCODERS)}")

@@ -14,10 +14,10 @@ from results.tabulating.methods import Entry, measured_parity, registry_table
 from runners.benchmarks.trained_share import trainable_share
 from runners.cli.options import DEFAULT_ENCODER, PUBLISHED_SIZE
 from runners.cli.progress import duration
-from runners.planning.plan import Plan
+from runners.planning.plan import SuitePlan
 from runners.planning.suite import find_suite, suite_names
 from runners.planning.tuning_grid import expanded
-from runners.sweeping.state import Todo
+from runners.sweeping.todo import Todo
 
 
 def _table(title: str, headers: Iterable[str], numbers: Iterable[str] = ()) -> Table:
@@ -96,7 +96,7 @@ def suites_table() -> Table:
     return table
 
 
-def plan_table(plan: Plan, work: Todo) -> Table:
+def plan_table(plan: SuitePlan, work: Todo) -> Table:
     """The plan by rows of the suite: how many runs there are, how many are left, and what they will take."""
     suite = plan.suite
     tasks = ", ".join(task.name for task in suite.tasks)

@@ -8,9 +8,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from runners.planning.planned_run import PlannedRun
+from runners.planning.job import Job
 from runners.sweeping.jobs import Outcome
-from runners.sweeping.state import Todo
+from runners.sweeping.todo import Todo
 
 
 def duration(seconds: float) -> str:
@@ -31,7 +31,7 @@ class Remaining:
         self.finished = 0.0
         self.started = time.monotonic()
 
-    def count(self, run: PlannedRun) -> None:
+    def count(self, run: Job) -> None:
         """A run has ended."""
         self.finished += self.expected[run.spec.key]
 
@@ -50,7 +50,8 @@ class SweepProgress:
         self.console = console
         self.remaining = Remaining(work, workers)
         self.count, self.done = len(work.runs), 0
-        self.current: dict[str, tuple[PlannedRun, float]] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.current: dict[str, tuple[Job, float]] = {}
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -70,14 +71,15 @@ class SweepProgress:
     ) -> None:
         self.live.stop()
 
-    def started(self, run: PlannedRun) -> None:
+    def started(self, run: Job) -> None:
         """A run went to a worker."""
         self.current[run.spec.key] = (run, time.monotonic())
 
-    def finished(self, run: PlannedRun, outcome: Outcome) -> None:
+    def finished(self, run: Job, outcome: Outcome) -> None:
         """A run left its record; one that went wrong is always told."""
         _, began = self.current.pop(run.spec.key, (run, time.monotonic()))
         self.remaining.count(run)
+        self.outcomes[run.spec.key] = outcome
         self.done += 1
         line = f"{outcome.status} {run.name}, {duration(time.monotonic() - began)}"
         if outcome.status != "ok":
@@ -86,7 +88,7 @@ class SweepProgress:
             left = duration(self.remaining.seconds())
             self.console.print(f"{self.done}/{self.count} {line}, about {left} left")
 
-    def retried(self, run: PlannedRun) -> None:
+    def retried(self, run: Job) -> None:
         """A run's worker died, and the run waits for another one."""
         self.current.pop(run.spec.key, None)
         self.console.print(Text(f"the worker of {run.name} died; the run is tried once more", style="yellow"))

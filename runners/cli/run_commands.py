@@ -22,8 +22,8 @@ from runners.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from runners.planning.plan import Plan
-    from runners.planning.planned_run import PlannedRun
+    from runners.planning.job import Job
+    from runners.planning.plan import SuitePlan
     from runners.sweeping.jobs import Outcome
 
 app = typer.Typer()
@@ -77,7 +77,7 @@ def _one_run(
     settings: list[str] | None,
     training: list[str] | None,
     selection: str | None = None,
-) -> "Plan":
+) -> "SuitePlan":
     from runners.planning.single_run import one_run, settings_of
 
     chosen, trained = settings_of(settings or []), settings_of(training or [])
@@ -87,7 +87,7 @@ def _one_run(
 
 
 def _do(
-    plan: "Plan", out: Path | None, data: tuple[Path | None, Path | None], folder: Path | None, workers: int
+    plan: "SuitePlan", out: Path | None, data: tuple[Path | None, Path | None], folder: Path | None, workers: int
 ) -> None:
     """Do the plan's only run here, print its scores, and exit with 1 when it went wrong.
 
@@ -97,7 +97,7 @@ def _do(
     from runners.sweeping.carry_out import visible_gpus
     from runners.sweeping.local_pool import executor_of
     from runners.sweeping.preflight import check_inputs
-    from runners.sweeping.worker import Performer
+    from runners.sweeping.worker import Worker
 
     if processes() > 1 and workers:
         raise typer.BadParameter("the processes of a launch do a run together; they need no workers beside them")
@@ -106,11 +106,11 @@ def _do(
     for place in filter(None, (store.folder, folder)):
         check_writable(place)
     show_warnings(check_inputs(plan, plan.runs, *data))
-    performer = Performer.of(plan, store, recorded_command(), *data)
-    if folder is not None:
-        performer = dataclasses.replace(performer, export=str(folder.resolve()))
+    worker = Worker.of(plan, store, recorded_command(), *data)
+    export = str(folder.resolve()) if folder is not None else None
     with executor_of(min(workers, stages_of(run)), visible_gpus()) as executor:
-        outcome = dataclasses.replace(performer, executor=executor)(run)
+        context = dataclasses.replace(worker.context, export=export, executor=executor)
+        outcome = Worker(worker.store, context)(run)
     if processes() > 1:
         leave()
     if rank() == 0:
@@ -119,7 +119,7 @@ def _do(
         raise typer.Exit(1)
 
 
-def _show(run: "PlannedRun", store: Store, outcome: "Outcome") -> None:
+def _show(run: "Job", store: Store, outcome: "Outcome") -> None:
     record = store.get(run.spec.key) or {}
     console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip())
     if record.get("status") != outcome.status:
@@ -136,7 +136,7 @@ def _show(run: "PlannedRun", store: Store, outcome: "Outcome") -> None:
     console.print(f"record: {store.path(run.spec.key)}", soft_wrap=True)
 
 
-def stages_of(run: "PlannedRun") -> int:
+def stages_of(run: "Job") -> int:
     """How many stages of a run other processes can do."""
     from amix.training.multi_stage import MultiStageMethod
     from amix.training.registry import find_method

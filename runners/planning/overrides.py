@@ -2,8 +2,12 @@
 
 import dataclasses
 
-from runners.planning.suite import Row, Suite, SuiteError, chosen_seeds
+from runners.planning.seeds import chosen_seeds
+from runners.planning.suite import Row, Suite, SuiteError
 from runners.planning.tuning_grid import method_of
+
+LONGEST_SEED = 18
+"""Digits of a seed that fits into 64 bits."""
 
 
 def with_choices(suite: Suite, methods: str = "", seeds: str = "") -> Suite:
@@ -17,7 +21,7 @@ def with_choices(suite: Suite, methods: str = "", seeds: str = "") -> Suite:
         suite = dataclasses.replace(suite, methods=_chosen_rows(suite, methods))
         labels = [row.label for row in suite.methods]
         if suite.protocol.focus not in labels:
-            suite = dataclasses.replace(suite, protocol=dataclasses.replace(suite.protocol, focus=None))
+            suite = dataclasses.replace(suite, protocol=suite.protocol.model_copy(update={"focus": None}))
     if seeds:
         suite = dataclasses.replace(suite, seeds=_seeds_from_text(seeds))
     return suite
@@ -41,9 +45,18 @@ def _new_row(name: str) -> Row:
 
 def _seeds_from_text(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if all(part.isdigit() for part in parts):
-        return chosen_seeds([int(part) for part in parts])
-    preset, _, first = text.partition(":")
-    if first and not first.isdigit():
+    preset, colon, first = text.partition(":")
+    content: object = {"preset": preset.strip(), "first": int(first)} if _is_number(first) else preset.strip()
+    if parts and all(map(_is_number, parts)):
+        content = [int(part) for part in parts]
+    elif colon and not _is_number(first):
         raise SuiteError(f"seeds: '{text}' is neither numbers with commas nor a preset such as name:6")
-    return chosen_seeds({"preset": preset, **({"first": int(first)} if first else {})})
+    try:
+        return chosen_seeds(content)
+    except ValueError as error:
+        raise SuiteError(str(error)) from error
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a seed: some digits, and no more than any published list has."""
+    return text.isascii() and text.isdigit() and len(text) <= LONGEST_SEED

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from amix.specs.run_plan import Protocol
+from amix.specs.protocol import SELECTIONS, Protocol
+from amix.specs.suggestions import nearest
 from amix.specs.tasks import find_task
+from amix.specs.yaml_files import YamlError, yaml_value
 from runners.planning.overrides import with_choices
-from runners.planning.plan import Plan, make_plan
-from runners.planning.suite import SELECTIONS, Row, Suite, SuiteError, find_suite, nearest, yaml_value
+from runners.planning.plan import SuitePlan, make_plan
+from runners.planning.suite import Row, Suite, SuiteError, find_suite
 from runners.planning.tuning_grid import expanded
 
 SUITE = "single"
@@ -23,7 +25,10 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise SuiteError(f"'{pair}': settings are given as name=value")
-        settings[name.strip()] = yaml_value(value)
+        try:
+            settings[name.strip()] = yaml_value(value)
+        except YamlError as error:
+            raise SuiteError(f"'{pair}': what stands after = {error}") from error
     return settings
 
 
@@ -37,7 +42,7 @@ def one_run(
     settings: dict[str, Any],
     training: dict[str, Any],
     selection: str | None = None,
-) -> Plan:
+) -> SuitePlan:
     """A plan of one run: a suite's run when a suite is named, else one put together here.
 
     selection: the rule by which the test split is scored, `last` or `best_dev`; None is the suite's, else `last`.
@@ -50,7 +55,7 @@ def one_run(
         row = Row(method.rpartition(":")[2], method, settings)
         chosen = Suite(
             SUITE, encoder, (find_task(task),), (size,), (seed,), (row,),
-            Protocol(row.label, selection=selection or Protocol.selection), training=training,
+            _protocol(row.label, "test", selection or SELECTIONS[0]), training=training,
             task_files={name: str(Path(file).resolve()) for name, file in own.items()},
         )  # fmt: skip
         return make_plan(chosen)
@@ -68,8 +73,13 @@ def one_run(
             sizes=sizes,
             seeds=(seed,),
             methods=(row,),
-            protocol=Protocol(row.label, split=chosen.protocol.split, selection=selection or chosen.protocol.selection),
+            protocol=_protocol(row.label, chosen.protocol.split, selection or chosen.protocol.selection),
             tuning=None,
             training=chosen.training | training,
         )
     )
+
+
+def _protocol(label: str, split: str, selection: str) -> Protocol:
+    """That of a single run: it is compared with nothing but itself."""
+    return Protocol.model_validate({"reference": label, "split": split, "selection": selection})

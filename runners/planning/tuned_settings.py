@@ -6,17 +6,61 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import Field, ValidationError
 
 from amix.specs.encoder_files import public_name
 from amix.specs.encoders import Encoder
+from amix.specs.protocol import Tuning
+from amix.specs.run_plan import Size
+from amix.specs.spec_model import ItemsOf, SpecModel, problem
 from amix.specs.store import write_atomically
+from amix.specs.yaml_files import YamlError, read_yaml
 from results.analysis.tuning import Choice
 from results.loading.layout import Layout
-from runners.planning.suite import PAPER, TUNED, Row, Suite, SuiteError, Tuning, yaml_value
+from runners.planning.suite import Row, Suite, SuiteError
+from runners.planning.suite_file import PAPER, TUNED, RecipeChanges
 from runners.planning.tuning_grid import method_of
 
 FOLDER = Path(__file__).parent.parent / "hyperparameters"
 HEADER = "# Chosen on dev data by: python -m runners tune. Settings are absolute; the rest says how they were found.\n"
+
+
+class Found(SpecModel):
+    """How settings were chosen."""
+
+    suite: str = ""
+    """The tuning suite."""
+    dev_score: float | None = None
+    """Mean over its tasks and seeds, in points."""
+    tried: int | None = None
+    """How many settings were tried."""
+    budget: int | None = None
+    shuffle: int = 0
+    n_train: Size = None
+    seeds: ItemsOf[int]
+    """Seeds that chose them, with which no score is reported."""
+    tasks: ItemsOf[str] = ()
+    selection: str = ""
+    recipe: RecipeChanges = {}
+    """What the tuning suite changed in the encoder's recipe."""
+
+
+class TunedEntry(SpecModel):
+    """The settings chosen for one method."""
+
+    settings: dict[str, Any] = {}
+    """The method's own."""
+    training: RecipeChanges = {}
+    """What differs from the encoder's recipe."""
+    found: Found
+
+
+class TunedFile(SpecModel):
+    """The tuned settings for one encoder, by method."""
+
+    encoder: str = ""
+    """The encoder they hold for."""
+    methods: dict[str, TunedEntry] = Field(min_length=1)
 
 
 def file_of(encoder: str | Encoder, layout: Layout) -> Path:
@@ -38,7 +82,7 @@ def with_tuned(suite: Suite) -> tuple[Row, ...]:
     return tuple(_tuned(suite, row, path, entries) for row in suite.methods)
 
 
-def _tuned(suite: Suite, row: Row, path: Path, entries: Mapping[str, Any]) -> Row:
+def _tuned(suite: Suite, row: Row, path: Path, entries: Mapping[str, TunedEntry]) -> Row:
     name = method_of(row).name
     if name not in entries:
         raise SuiteError(
@@ -48,21 +92,26 @@ def _tuned(suite: Suite, row: Row, path: Path, entries: Mapping[str, Any]) -> Ro
             f"{PAPER}"
         )
     entry = entries[name]
-    shared = sorted(suite.used_seeds & set(entry["found"]["seeds"]))
+    shared = sorted(suite.used_seeds & set(entry.found.seeds))
     if shared:
         raise SuiteError(f"suite {suite.name}, seeds: {shared} chose the settings of '{name}' ({path})")
-    return dataclasses.replace(row, config=entry["settings"] | row.config, training=entry["training"] | row.training)
+    return dataclasses.replace(row, config=entry.settings | row.config, training=entry.training | row.training)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The entries of a file of tuned settings by method; none where there is no such file. Errors: SuiteError."""
+def read(path: Path) -> dict[str, TunedEntry]:
+    """The entries of a file of tuned settings by method; none where there is no such file.
+
+    Raises:
+        SuiteError: what is wrong with the file, in one line.
+    """
     if not path.exists():
         return {}
-    content = yaml_value(path.read_text())
-    if not isinstance(content, dict) or not isinstance(content.get("methods"), dict):
-        raise SuiteError(f"{path}: is no file of tuned settings")
-    entries: dict[str, Any] = content["methods"]
-    return entries
+    try:
+        return TunedFile.model_validate(read_yaml(path)).methods
+    except YamlError as error:
+        raise SuiteError(str(error)) from error
+    except ValidationError as error:
+        raise SuiteError(f"{path}: is no file of tuned settings: {problem(error)}") from error
 
 
 def write(suite: Suite, choices: Mapping[str, Choice], layout: Layout) -> Path:
@@ -73,30 +122,24 @@ def write(suite: Suite, choices: Mapping[str, Choice], layout: Layout) -> Path:
     entries = read(path) | {
         method: _entry(suite, suite.tuning, rows[choice.label], choice) for method, choice in choices.items()
     }
-    content = {"encoder": public_name(suite.encoder), "methods": dict(sorted(entries.items()))}
+    chosen = TunedFile(encoder=public_name(suite.encoder), methods=dict(sorted(entries.items())))
+    content = chosen.model_dump(mode="json")
     write_atomically(path, (HEADER + yaml.safe_dump(content, sort_keys=False, width=120)).encode())
     return path
 
 
-def _entry(suite: Suite, tuning: Tuning, row: Row, choice: Choice) -> dict[str, Any]:
+def _entry(suite: Suite, tuning: Tuning, row: Row, choice: Choice) -> TunedEntry:
     (size,) = suite.sizes
-    return {
-        "settings": _plain(row.config),
-        "training": _plain(row.training),
-        "found": {
-            "suite": suite.name,
-            "dev_score": round(choice.score, 4),
-            "tried": choice.tried,
-            "budget": tuning.budget,
-            "shuffle": tuning.shuffle,
-            "n_train": dict(size) if isinstance(size, Mapping) else size,
-            "seeds": sorted(suite.used_seeds) if suite.seed_sources else list(suite.seeds),
-            "tasks": [task.name for task in suite.tasks],
-            "selection": suite.protocol.selection,
-            "recipe": _plain(suite.training),
-        },
-    }
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    found = Found(
+        suite=suite.name,
+        dev_score=round(choice.score, 4),
+        tried=choice.tried,
+        budget=tuning.budget,
+        shuffle=tuning.shuffle,
+        n_train=size,
+        seeds=tuple(sorted(suite.used_seeds)) if suite.seed_sources else suite.seeds,
+        tasks=tuple(task.name for task in suite.tasks),
+        selection=suite.protocol.selection,
+        recipe=suite.training,
+    )
+    return TunedEntry(settings=row.config, training=row.training, found=found)

@@ -6,11 +6,12 @@ import random
 from typing import Any
 
 from amix.specs.encoders import find_encoder
+from amix.specs.protocol import Tuning
 from amix.specs.recipe import Recipe
 from amix.specs.seed_presets import PRESETS
 from amix.training.method import Method, MethodError
 from amix.training.registry import find_method, load_external
-from runners.planning.suite import Row, Suite, SuiteError, Tuning
+from runners.planning.suite import Row, Suite, SuiteError
 
 EXTERNAL = ".py:"
 TUNING_SEEDS = frozenset(PRESETS["tuning"])
@@ -66,7 +67,7 @@ def expanded(suite: Suite) -> Suite:
     return dataclasses.replace(
         suite,
         methods=tuple(itertools.chain.from_iterable(trials.values())),
-        protocol=dataclasses.replace(suite.protocol, reference=reference.label, focus=None),
+        protocol=suite.protocol.model_copy(update={"reference": reference.label, "focus": None}),
     )
 
 
@@ -87,7 +88,13 @@ def trial_rows(suite: Suite, row: Row, tuning: Tuning) -> list[Row]:
     # Seeded by the method too: otherwise two grids of one shape would be searched at the same places.
     random.Random(f"{tuning.shuffle} {method_of(row).name}").shuffle(settings)
     return [
-        Row(_label(row, config, training), row.method, row.config | config, row.training | training, row.seeds, True)
+        dataclasses.replace(
+            row,
+            label=_label(row, config, training),
+            config=row.config | config,
+            training=row.training | training,
+            trial=True,
+        )
         for config, training in settings[: tuning.budget]
     ]
 

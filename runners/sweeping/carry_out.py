@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 
 from amix.specs.store import Store
-from runners.planning.planned_run import PlannedRun
+from runners.planning.job import Job
 from runners.sweeping.jobs import Abandon, Listener, Perform
 
 
@@ -32,7 +32,7 @@ def default_workers() -> int:
 
 
 def carry_out(
-    runs: Sequence[PlannedRun], perform: Perform, abandon: Abandon, store: Store, workers: int, listener: Listener
+    runs: Sequence[Job], perform: Perform, abandon: Abandon, store: Store, workers: int, listener: Listener
 ) -> None:
     """Do all runs, started in the order given; workers 0 means one after the other in this process.
 

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from amix.specs.store import ACCIDENT
 from results.loading.archive import stored_records
 from results.loading.layout import Layout
-from runners.planning.plan import Plan
-from runners.planning.planned_run import PlannedRun
+from runners.planning.job import Job
+from runners.planning.plan import SuitePlan
 from runners.sweeping.jobs import Listener, Outcome
 
 UNFINISHED = ("failed", "oom", "cancelled", ACCIDENT)
@@ -32,15 +32,15 @@ class StopWhenAllFail:
         self.told, self.rows, self.any_ok = told, rows, any_ok
         self.failed: dict[str, list[str]] = defaultdict(list)
 
-    def started(self, run: PlannedRun) -> None:
+    def started(self, run: Job) -> None:
         """A run went to a worker."""
         self.told.started(run)
 
-    def retried(self, run: PlannedRun) -> None:
+    def retried(self, run: Job) -> None:
         """A run's worker died."""
         self.told.retried(run)
 
-    def finished(self, run: PlannedRun, outcome: Outcome) -> None:
+    def finished(self, run: Job, outcome: Outcome) -> None:
         """A run left its record.
 
         Raises:
@@ -56,7 +56,7 @@ class StopWhenAllFail:
             raise EveryRunFails(one_line(outcome.message))
 
 
-def causes(plan: Plan, layout: Layout) -> Counter[str]:
+def causes(plan: SuitePlan, layout: Layout) -> Counter[str]:
     """Why the plan's runs failed, with how many did so, from their records; files count before the archive."""
     wanted = {run.spec.key for run in plan.runs}
     errors: dict[str, str] = {}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from runners.planning.planned_run import PlannedRun
+from runners.planning.job import Job
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,17 @@ class Outcome:
 class Listener(Protocol):
     """Is told what happens; called in the driver only."""
 
-    def started(self, run: PlannedRun) -> None:
+    def started(self, run: Job) -> None:
         """A run went to a worker."""
 
-    def finished(self, run: PlannedRun, outcome: Outcome) -> None:
+    def finished(self, run: Job, outcome: Outcome) -> None:
         """A run left its record."""
 
-    def retried(self, run: PlannedRun) -> None:
+    def retried(self, run: Job) -> None:
         """A run's worker died, and the run waits for another one."""
 
 
-Perform = Callable[[PlannedRun], Outcome]
+Perform = Callable[[Job], Outcome]
 """Does one run, writes its record and never raises for a run that fails; must be picklable."""
-Abandon = Callable[[PlannedRun, str], Outcome]
+Abandon = Callable[[Job, str], Outcome]
 """Writes the record of a run that cannot be finished, with the reason."""

@@ -15,7 +15,7 @@ import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, wait
 
 from amix.specs.store import Store
-from runners.planning.planned_run import PlannedRun
+from runners.planning.job import Job
 from runners.sweeping import interrupts
 from runners.sweeping.jobs import Abandon, Listener, Outcome, Perform
 
@@ -103,7 +103,7 @@ def _close(cluster: LocalCluster, client: Client) -> None:
 class _Flight:
     """A run and how many times it has been given to a worker."""
 
-    run: PlannedRun
+    run: Job
     attempt: int = 1
 
 
@@ -121,7 +121,7 @@ class Sweep:
     in_flight: dict[Future, _Flight] = field(default_factory=dict)
     written_before: dict[str, int] = field(default_factory=dict)
 
-    def carry_out(self, runs: list[PlannedRun]) -> None:
+    def carry_out(self, runs: list[Job]) -> None:
         """Keep every living worker busy until all runs have their record, in the order given."""
         self.waiting = [_Flight(run) for run in runs]
         # A failed run that is tried again has a record already; only a newer one says how it went this time.
@@ -152,7 +152,7 @@ class Sweep:
         for future in [future for future in self.in_flight if future.done()]:
             self._settle(future, self.in_flight.pop(future))
 
-    def _written(self, run: PlannedRun) -> int:
+    def _written(self, run: Job) -> int:
         """When the run's record was written, 0 where there is none."""
         path = self.store.path(run.spec.key)
         return path.stat().st_mtime_ns if path.exists() else 0

@@ -12,15 +12,15 @@ from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import sets_for
 from amix.specs.tasks import Task
-from runners.planning.plan import Plan, examples_of
-from runners.planning.planned_run import PlannedRun
+from runners.planning.job import Job
+from runners.planning.plan import SuitePlan, examples_of
 
 PROVEN_ON = 200
 """Texts of a task on which it is seen that the encoder knows their words."""
 
 
 def check_inputs(
-    plan: Plan, runs: tuple[PlannedRun, ...], glue: Path | None, out_of_domain: Path | None = None
+    plan: SuitePlan, runs: tuple[Job, ...], glue: Path | None, out_of_domain: Path | None = None
 ) -> dict[str, list[Finding]]:
     """Find the encoder, prove it on each task's texts and read every split and out-of-domain set that these runs need.
 

@@ -1,21 +1,22 @@
 """Runs that another suite has done: the same key is the same run, so its record counts here too."""
 
 import io
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy
 
-from amix.specs.run_plan import read_plan
 from amix.specs.store import Store, digest
+from amix.specs.suggestions import nearest
 from results.loading.archive import Stored, stored_records
 from results.loading.array_checks import arrays_complaint
 from results.loading.layout import Layout
 from results.loading.record_checks import parsed
-from runners.planning.plan import Plan
-from runners.planning.suite import SuiteError, nearest, suite_names
-from runners.sweeping.state import Known, seconds_of, usable
+from runners.planning.plan import SuitePlan
+from runners.planning.suite import SuiteError, suite_names
+from runners.sweeping.finished import Finished, usable
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,19 @@ class Reusable:
     predictions: bytes | Path | None
 
     @property
-    def known(self) -> Known:
+    def finished(self) -> Finished:
         """What a sweep needs to know of it."""
-        return Known(self.record["status"], seconds_of(self.record))
+        return Finished.of(self.record)
 
 
-def reusable(plan: Plan, layout: Layout, known: dict[str, Known]) -> dict[str, Reusable]:
-    """The plan's runs, by key, that are not known here and that a suite named in its `reuse` has finished well.
+def reusable(plan: SuitePlan, layout: Layout, done: Container[str]) -> dict[str, Reusable]:
+    """The plan's runs, by key, that are not done here and that a suite named in its `reuse` has finished well.
 
-    Errors: SuiteError for a name that is neither a suite of the project nor one with records here.
+    Raises:
+        SuiteError: a name that is neither a suite of the project nor one with records here.
     """
     found: dict[str, Reusable] = {}
-    readable = read_plan(plan.as_dict(""), plan.suite.name)
-    labels = {run.spec.key: run.label for run in plan.runs if run.spec.key not in known}
+    labels = {run.spec.key: run.label for run in plan.runs if run.spec.key not in done}
     for name in plan.suite.reuse:
         there = {*suite_names(), *layout.suites()}
         if name not in there:
@@ -49,7 +50,7 @@ def reusable(plan: Plan, layout: Layout, known: dict[str, Known]) -> dict[str, R
             if stored.predictions is not None and arrays_complaint(stored.predictions, None):
                 continue  # Half of what the other suite's run left; done again, all of it is there.
             record = _as_own(stored, plan.suite.name, labels[stored.key], name)
-            if usable(record, stored.key, plan, readable):
+            if usable(record, stored.key, plan):
                 found[stored.key] = Reusable(record, stored.predictions)
     return found
 

@@ -202,9 +202,17 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("name: own\ntrain: a.csv\n", "missing: test, text"),
-        ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nlable: y\n", "unknown: lable"),
-        ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nmetrics: [rouge]\n", "unknown metric rouge; known: matthews"),
+        ("name: own\ntrain: a.csv\n", "missing test, text"),
+        ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nlable: y\n", "unknown field 'lable'; did you mean label"),
+        (
+            "name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nmetrics: [rouge]\n",
+            "unknown metric 'rouge'; did you mean roc_auc",
+        ),
+        (
+            "name: own\ntrain: a.csv\ntest: b.csv\ntext: x\nmetrics: [bleu]\n",
+            "metrics: unknown metric 'bleu'; known: matt",
+        ),
+        ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\ntitle: [a]\n", "title: a text is needed"),
         ("- a list\n", "a task file holds fields"),
         ("name: [\n", "not valid YAML"),
     ],

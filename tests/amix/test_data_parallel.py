@@ -12,7 +12,7 @@ import numpy
 import pytest
 from typer.testing import CliRunner
 
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import Arrays, Record, execute
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec
@@ -111,7 +111,7 @@ def together(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tu
 def test_two_processes_make_the_run_of_one(number: int, encoder: Path, together: list[tuple[Record, Arrays]]) -> None:
     record, arrays = together[number]
     assert record["status"] == "ok", record["error"]
-    alone, expected = execute(spec(encoder, *CASES[number]), Context(encoder=str(encoder), dev_only=True))
+    alone, expected = execute(spec(encoder, *CASES[number]), RunContext(encoder=str(encoder), dev_only=True))
     assert record["key"] != alone["key"]
     assert record["cost"]["optimizer_steps"] == alone["cost"]["optimizer_steps"]
     numpy.testing.assert_allclose(arrays["dev_predictions"], expected["dev_predictions"], atol=5e-6)
@@ -148,7 +148,7 @@ def test_one_run_from_the_command_line_leaves_one_record_and_says_how_many_made_
 def test_what_cannot_be_split_is_said(encoder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     one = spec(encoder, "vanilla", {})
     one = dataclasses.replace(one, training=one.training | {"processes": 2})
-    record, _ = execute(one, Context(encoder=str(encoder)))
+    record, _ = execute(one, RunContext(encoder=str(encoder)))
     assert "torchrun --nproc-per-node 2" in record["error"]["message"]
     monkeypatch.setenv("WORLD_SIZE", "2")
     done = CliRunner().invoke(app.app, ["sweep", "--suite", "quick", "--out", str(tmp_path)])

@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 from amix.data.rows import DataError
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import execute
 from amix.runs.out_of_domain_scores import prepared_sets, set_rows
 from amix.specs.out_of_domain import SETS, VARIABLE, common_classes, find_set, sets_for
@@ -27,8 +27,8 @@ from results.loading.record_checks import complaint
 from results.tabulating.collect import make_tables
 from runners.planning.plan import make_plan
 from runners.planning.suite import SuiteError, read_suite
-from runners.sweeping.state import known_runs
-from runners.sweeping.worker import Performer
+from runners.sweeping.state import SweepState
+from runners.sweeping.worker import Worker
 
 FOLDER = os.environ.get(VARIABLE)
 
@@ -115,8 +115,8 @@ def spec_of(task: str) -> RunSpec:
 
 
 def test_a_run_is_scored_on_the_sets_of_its_task_and_is_the_same_run(encoder: Path, folder: Path) -> None:
-    plain, _ = execute(spec_of("mini-rte"), Context(encoder=str(encoder), selection="best_dev"))
-    asked = Context(
+    plain, _ = execute(spec_of("mini-rte"), RunContext(encoder=str(encoder), selection="best_dev"))
+    asked = RunContext(
         encoder=str(encoder), selection="best_dev", out_of_domain=("snli", "paws_qqp"), out_of_domain_folder=str(folder)
     )
     record, arrays = execute(spec_of("mini-rte"), asked)
@@ -146,8 +146,8 @@ def test_a_suite_that_asks_for_sets_has_the_keys_that_it_had(encoder: Path, tmp_
     before = make_plan(read_suite(suite_file(tmp_path, encoder, "")))
     after = make_plan(read_suite(suite_file(tmp_path, encoder, "out_of_domain: [snli, scitail]\n")))
     assert [run.spec.key for run in before.runs] == [run.spec.key for run in after.runs]
-    assert OUT_OF_DOMAIN not in before.as_dict("")
-    assert [one.name for one in read_plan(after.as_dict(""), "tiny").out_of_domain] == ["snli", "scitail"]
+    assert before.run_plan.out_of_domain == ()
+    assert [one.name for one in after.run_plan.out_of_domain] == ["snli", "scitail"]
     with pytest.raises(SuiteError, match="no task of this suite is scored on paws_qqp; it is for qqp"):
         read_suite(suite_file(tmp_path, encoder, "out_of_domain: [paws_qqp]\n"))
 
@@ -157,12 +157,12 @@ def test_a_run_done_before_its_suite_asked_is_done_again(encoder: Path, folder: 
     layout = Layout(tmp_path / "out")
     before = make_plan(read_suite(suite_file(tmp_path, encoder, "")))
     store = Store(layout.records / "tiny")
-    assert Performer.of(before, store, "", None)(before.runs[0]).status == "ok"
-    assert set(known_runs(before, layout)) == {before.runs[0].spec.key}
+    assert Worker.of(before, store, "", None)(before.runs[0]).status == "ok"
+    assert set(SweepState.read(before, layout).done) == {before.runs[0].spec.key}
     after = make_plan(read_suite(suite_file(tmp_path, encoder, "out_of_domain: [snli]\n")))
-    assert known_runs(after, layout) == {}
-    assert Performer.of(after, store, "", None, folder)(after.runs[0]).status == "ok"
-    assert set(known_runs(after, layout)) == {after.runs[0].spec.key}
+    assert SweepState.read(after, layout).done == {}
+    assert Worker.of(after, store, "", None, folder)(after.runs[0]).status == "ok"
+    assert set(SweepState.read(after, layout).done) == {after.runs[0].spec.key}
 
 
 SYNTHETIC = synthetic_records.Suite(

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from amix.data.splits import drawn_findings, load_splits, own_findings
 from amix.models.loading import load_tokenizer
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import Record, execute
 from amix.specs.data_errors import DataError
 from amix.specs.recipe import Recipe
@@ -62,7 +62,8 @@ def run(
         training=recipe.as_dict(),
     )  # fmt: skip
     folder = str(export) if export else None
-    record, arrays = execute(spec, Context(encoder=str(encoder), task_file=str(task_file), export=folder))
+    context = RunContext(encoder=str(encoder), task_files={spec.task: str(task_file)}, export=folder)
+    record, arrays = execute(spec, context)
     assert record["status"] == "ok", record["error"]
     return record, arrays
 
@@ -124,7 +125,7 @@ def test_balanced_weights_are_those_of_scikit_learn_and_change_the_run(tmp_path:
         assert plain["key"] != balanced["key"]
         assert plain["curve"][-1]["train_loss"] != balanced["curve"][-1]["train_loss"]
     assert "class_weights" not in Recipe().as_dict()
-    with pytest.raises(ValueError, match="class_weights is balanced, or left out: 'some'"):
+    with pytest.raises(ValueError, match="class_weights: unknown .some.; known: balanced"):
         Recipe(class_weights="some")
 
 

@@ -18,7 +18,7 @@ import amix.training.loop
 from amix import random_streams
 from amix.data.encoded import Batch
 from amix.models.loading import load_model
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import _new_model, _set_up, execute
 from amix.specs.recipe import Recipe
 from amix.specs.run_plan import read_plan
@@ -31,8 +31,9 @@ from amix.training.settings import full_settings, make_config
 from helpers.toy_suite import save_encoder, write_suite
 from results.loading.archive import stored_records
 from results.loading.layout import Layout
+from runners.planning.described import SHARED_SEEDS_NOTE
 from runners.planning.overrides import with_choices
-from runners.planning.plan import SHARED_SEEDS_NOTE, make_plan
+from runners.planning.plan import make_plan
 from runners.planning.suite import Suite, SuiteError, read_suite
 from tests.amix.test_stage_workers import Here
 
@@ -102,7 +103,7 @@ def streams(one: RunSpec, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> dic
         patched.setattr(amix.training.loop, "seed_dropout", noting_dropout)
         patched.setattr("baselines.subnetwork.childtuning.seed_dropout", noting_dropout)
         patched.setattr(random_streams, "derive", noting_derive)
-        record, arrays = execute(one, Context(encoder=str(encoder)))
+        record, arrays = execute(one, RunContext(encoder=str(encoder)))
     assert record["status"] == "ok", record["error"]
     found["subset"] = record["data"]["ids_sha256"]
     found["logits"] = arrays["test_logits"].tobytes()
@@ -136,7 +137,7 @@ def test_a_source_s_seed_moves_this_source_and_no_other(
 
 def test_order_is_the_same_permutation_for_texts_of_equal_lengths(encoder: Path) -> None:
     """The batches themselves: with one length for all texts nothing of the subset enters them."""
-    _, _, fit = _set_up(spec(encoder, "vanilla"), Context(encoder=str(encoder)))
+    _, _, fit = _set_up(spec(encoder, "vanilla"), RunContext(encoder=str(encoder)))
     fit = replace(fit, train=replace(fit.train, lengths=torch.full_like(fit.train.lengths, 3)))
     seen = []
     for sources in (dict[str, int](), {"subset": 5, "head": 6, "dropout": 7}, {"order": 8}):
@@ -148,9 +149,9 @@ def test_order_is_the_same_permutation_for_texts_of_equal_lengths(encoder: Path)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_all_sources_named_with_one_seed_is_the_run_of_this_seed(encoder: Path, method: str) -> None:
-    plain = execute(spec(encoder, method), Context(encoder=str(encoder)))
+    plain = execute(spec(encoder, method), RunContext(encoder=str(encoder)))
     named = replace(spec(encoder, method, dict.fromkeys(SOURCES, 7)), seed=99)
-    record, arrays = execute(named, Context(encoder=str(encoder)))
+    record, arrays = execute(named, RunContext(encoder=str(encoder)))
     assert record["scores"] == plain[0]["scores"]
     assert record["curve"] == plain[0]["curve"]
     assert arrays.keys() == plain[1].keys()
@@ -160,16 +161,16 @@ def test_all_sources_named_with_one_seed_is_the_run_of_this_seed(encoder: Path, 
 def test_parts_on_other_processes_have_the_run_s_seeds(encoder: Path) -> None:
     one = spec(encoder, "agwm", dict(zip(SOURCES, (1, 2, 3, 4, 5), strict=True)))
     executor = Here()
-    apart, arrays = execute(one, Context(encoder=str(encoder), executor=executor))
+    apart, arrays = execute(one, RunContext(encoder=str(encoder), executor=executor))
     assert apart["status"] == "ok", apart["error"]
     assert executor.done == 2
-    together, expected = execute(one, Context(encoder=str(encoder)))
+    together, expected = execute(one, RunContext(encoder=str(encoder)))
     assert apart["curve"] == together["curve"]
     assert all(numpy.array_equal(arrays[name], expected[name]) for name in expected)
 
 
 def test_a_fit_made_by_hand_has_one_seed_for_all(encoder: Path) -> None:
-    context = Context(encoder=str(encoder))
+    context = RunContext(encoder=str(encoder))
     method, _, fit = _set_up(spec(encoder, "vanilla", {"order": 3}), context)
     assert isinstance(method, Method)
     assert fit.seeds == Seeds(7, 7, 3, 7, 7)
@@ -210,7 +211,7 @@ def suite_of(folder: Path, content: str) -> Suite:
 def test_a_crossed_suite_runs_every_combination_and_its_plan_says_which(tmp_path: Path) -> None:
     suite = suite_of(tmp_path, "{crossed: {subset: [1, 2, 3, 4], rest: [11, 12, 3]}}")
     plan = make_plan(suite)
-    read = read_plan(plan.as_dict(""), "tiny")
+    read = read_plan(json.loads(plan.run_plan.as_json()), "tiny")
     of_one_row = [run.seeds for run in read.runs.values() if (run.label, run.task) == ("mixout", "mini-cola")]
     assert [(one.subset, one.head) for one in of_one_row] == [(a, b) for a in (1, 2, 3, 4) for b in (11, 12, 3)]
     assert all(len({one.head, one.order, one.dropout, one.method}) == 1 for one in of_one_row)

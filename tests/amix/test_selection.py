@@ -29,8 +29,8 @@ from runners.cli.app import app
 from runners.planning.plan import make_plan
 from runners.planning.suite import read_suite
 from runners.sweeping.reuse import reusable
-from runners.sweeping.state import known_runs
-from runners.sweeping.worker import Performer
+from runners.sweeping.state import SweepState
+from runners.sweeping.worker import Worker
 
 METHODS = ["vanilla", "mixout", "agwm", "lora", "frozen_logistic"]
 
@@ -175,7 +175,7 @@ def test_a_record_without_the_score_that_is_selected_says_why(tmp_path: Path) ->
     path = next(path for path in (layout.records / "toy").glob("*.json") if path.name != "plan.json")
     record = json.loads(path.read_text())
     assert complaint(record, plan) is None
-    said = complaint(record, replace(plan, protocol=replace(plan.protocol, selection="best_dev")))
+    said = complaint(record, plan.selecting("best_dev"))
     assert said is not None
     assert "it holds no best_dev test score" in said
     assert "only last (made under another selection rule); a sweep does the run again" in said
@@ -191,19 +191,19 @@ def test_a_suite_that_selects_by_best_dev_does_the_run_again(encoder: Path, tmp_
     layout = Layout(tmp_path / "out")
     plan = make_plan(read_suite(path))
     store = Store(layout.records / "tiny")
-    assert Performer.of(plan, store, "", None)(plan.runs[0]).status == "ok"
+    assert Worker.of(plan, store, "", None)(plan.runs[0]).status == "ok"
     key = plan.runs[0].spec.key
-    assert set(known_runs(plan, layout)) == {key}
+    assert set(SweepState.read(plan, layout).done) == {key}
     path.write_text(path.read_text() + "protocol: {selection: best_dev}\n")
     again = make_plan(read_suite(path))
     assert again.runs[0].spec.key == key
     assert again.runs[0].work > plan.runs[0].work
-    assert known_runs(again, layout) == {}
+    assert SweepState.read(again, layout).done == {}
     path.write_text(path.read_text().replace("name: tiny", "name: other") + "reuse: [tiny]\n")
     plan.write(layout, "")
     assert reusable(make_plan(read_suite(path)), layout, {}) == {}
-    assert Performer.of(again, store, "", None)(again.runs[0]).status == "ok"
-    assert set(known_runs(again, layout)) == {key} == set(known_runs(plan, layout))
+    assert Worker.of(again, store, "", None)(again.runs[0]).status == "ok"
+    assert set(SweepState.read(again, layout).done) == {key} == set(SweepState.read(plan, layout).done)
 
 
 @pytest.mark.parametrize(

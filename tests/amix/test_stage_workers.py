@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import Arrays, Record, execute
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec
@@ -66,7 +66,7 @@ def spec(encoder: Path, method: str, task: str = "mini-cola", **settings: Any) -
 
 
 def done(one: RunSpec, encoder: Path, executor: Executor | None = None) -> tuple[Record, Arrays]:
-    record, arrays = execute(one, Context(encoder=str(encoder), executor=executor))
+    record, arrays = execute(one, RunContext(encoder=str(encoder), executor=executor))
     assert record["status"] == "ok", record["error"]
     return record, arrays
 
@@ -111,7 +111,7 @@ def test_stages_on_other_processes_give_the_same_run_and_count_their_memory(enco
 
 def test_an_error_in_a_stage_is_the_run_s(encoder: Path) -> None:
     one = spec(encoder, "agwm", splits=2, search_epochs=1, modules=["no such module"])
-    record, _ = execute(one, Context(encoder=str(encoder), executor=Here()))
+    record, _ = execute(one, RunContext(encoder=str(encoder), executor=Here()))
     assert record["status"] == "accident"
     assert "no nn.Linear" in record["error"]["message"]
 

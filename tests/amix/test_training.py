@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from amix.data.splits import load_splits
 from amix.models.architecture import head_names, set_dropout
 from amix.models.loading import load_model, load_tokenizer
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import execute, out_of_memory
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec
@@ -256,7 +256,7 @@ def test_too_little_memory_is_an_accident_of_the_machine_on_the_cpu_too(monkeypa
 
     monkeypatch.setattr("amix.runs.execute.load_splits", load)
     spec = RunSpec("mini-rte", 24, 1, "vanilla", "minilm-l2", full_settings(Vanilla, {}))
-    record, _ = execute(spec, Context())
+    record, _ = execute(spec, RunContext())
     assert record["error"]["type"] == "RuntimeError"
     assert "can't allocate memory" in record["error"]["message"]
     assert record["status"] == "oom"
@@ -299,7 +299,7 @@ def test_only_what_a_method_can_do_wrong_is_its_failure(
 
     monkeypatch.setattr(Vanilla, "loss", loss)
     spec = RunSpec("mini-rte", 24, 1, "vanilla", "minilm-l2", full_settings(Vanilla, {}))
-    record, _ = execute(replace(spec, method_source=source_hash(Vanilla)), Context())
+    record, _ = execute(replace(spec, method_source=source_hash(Vanilla)), RunContext())
     assert (record["status"], record["error"]["type"]) == (status, type(error).__name__)
 
 
@@ -309,7 +309,7 @@ def test_arithmetic_outside_of_the_method_is_not_its_failure(monkeypatch: pytest
 
     monkeypatch.setattr("amix.runs.execute.load_splits", load)
     spec = RunSpec("mini-rte", 24, 1, "vanilla", "minilm-l2", full_settings(Vanilla, {}))
-    record, _ = execute(replace(spec, method_source=source_hash(Vanilla)), Context())
+    record, _ = execute(replace(spec, method_source=source_hash(Vanilla)), RunContext())
     assert (record["status"], record["error"]["type"]) == ("accident", "ZeroDivisionError")
 
 

@@ -87,8 +87,8 @@ def test_what_is_not_possible_is_refused_with_the_reason(tuner: str) -> None:
     [
         *(({"options": (f"init_lora_weights={start}",)}, f"{start} is not possible") for start in STARTS_REFUSED),
         ({"tuner": "adamss", "options": ("use_asa=true",)}, "told of every update"),
-        ({"tuner": "loar"}, "no tuner 'loar'; near: lora"),
-        ({"options": ("lora_alhpa=3",)}, "no option 'lora_alhpa'; near: lora_alpha"),
+        ({"tuner": "loar"}, "no tuner 'loar'; did you mean lora"),
+        ({"options": ("lora_alhpa=3",)}, "no option 'lora_alhpa'; did you mean lora_alpha"),
     ],
 )
 def test_what_would_go_wrong_in_silence_is_an_error(bench: Bench, settings: dict[str, Any], words: str) -> None:

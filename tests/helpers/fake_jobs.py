@@ -8,15 +8,15 @@ from pathlib import Path
 
 from amix.specs.run_spec import SCHEMA, RunSpec
 from amix.specs.store import Store
-from runners.planning.planned_run import PlannedRun
+from runners.planning.job import Job
 from runners.sweeping.jobs import Outcome
 
 
-def planned(seed: int) -> PlannedRun:
-    return PlannedRun("fake", RunSpec("task", 10, seed, "fake", "encoder"), work=1.0)
+def planned(seed: int) -> Job:
+    return Job("fake", RunSpec("task", 10, seed, "fake", "encoder"), work=1.0)
 
 
-def record(run: PlannedRun, status: str = "ok") -> dict[str, object]:
+def record(run: Job, status: str = "ok") -> dict[str, object]:
     return {"schema": SCHEMA, "key": run.spec.key, "status": status, "spec": run.spec.as_dict(), "cost": {}}
 
 
@@ -34,7 +34,7 @@ class FakePerformer:
     def store(self) -> Store:
         return Store(self.folder / "records")
 
-    def __call__(self, run: PlannedRun) -> Outcome:
+    def __call__(self, run: Job) -> Outcome:
         attempts = self.attempts(run.spec.seed)
         (self.folder / f"{run.spec.seed}.{attempts + 1}").write_text(str(os.getpid()))
         if run.spec.seed == self.victim and attempts < self.kills_itself:
@@ -44,7 +44,7 @@ class FakePerformer:
         self.store.put(record(run))
         return Outcome("ok")
 
-    def abandon(self, run: PlannedRun, reason: str) -> Outcome:
+    def abandon(self, run: Job, reason: str) -> Outcome:
         self.store.put(record(run, "accident"))
         return Outcome("accident", reason)
 
@@ -60,11 +60,11 @@ class Listening:
     finished_runs: dict[int, Outcome] = field(default_factory=dict)
     retried_seeds: list[int] = field(default_factory=list)
 
-    def started(self, run: PlannedRun) -> None:
+    def started(self, run: Job) -> None:
         self.started_seeds.append(run.spec.seed)
 
-    def finished(self, run: PlannedRun, outcome: Outcome) -> None:
+    def finished(self, run: Job, outcome: Outcome) -> None:
         self.finished_runs[run.spec.seed] = outcome
 
-    def retried(self, run: PlannedRun) -> None:
+    def retried(self, run: Job) -> None:
         self.retried_seeds.append(run.spec.seed)

@@ -20,7 +20,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import execute
 from amix.specs.encoders import ENCODERS, Encoder
 from amix.specs.recipe import Recipe
@@ -130,7 +130,9 @@ class Bench:
         chosen = find_method(method).info.toy_settings if settings is None else settings
         config = full_settings(find_method(method), chosen)
         spec = RunSpec(task, ROWS, seed, method, family, method_config=config, training=recipe.as_dict())
-        return execute(spec, Context(encoder=self.encoders[family], task_file=self.tasks[task], **context))
+        return execute(
+            spec, RunContext(encoder=self.encoders[family], task_files={spec.task: self.tasks[task]}, **context)
+        )
 
     def learnt(self, method: str, family: str) -> Run:
         """The run in which the method learns the toy task; its model is exported."""

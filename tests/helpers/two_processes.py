@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from amix.runs.context import Context
+from amix.runs.context import RunContext
 from amix.runs.execute import execute
 from amix.specs.launch import rank
 from amix.specs.run_spec import RunSpec
@@ -18,7 +18,7 @@ def main(specs: Path, encoder: str, folder: Path) -> None:
     torch.set_num_threads(1)
     for number, content in enumerate(json.loads(specs.read_text())):
         plugins = tuple(content.pop("plugins", ()))
-        record, arrays = execute(RunSpec(**content), Context(encoder=encoder, plugins=plugins, dev_only=True))
+        record, arrays = execute(RunSpec(**content), RunContext(encoder=encoder, plugins=plugins, dev_only=True))
         if rank() == 0:
             (folder / f"{number}.json").write_text(json.dumps(record))
             numpy.savez(folder / f"{number}.npz", **arrays)

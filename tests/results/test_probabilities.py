@@ -117,7 +117,7 @@ def test_no_table_and_no_figure_without_logits_of_the_scored_split(tmp_path: Pat
 
 
 def test_an_unknown_endpoint_is_refused() -> None:
-    with pytest.raises(PlanError, match=r"endpoints are some of .* not \['loss'\]"):
+    with pytest.raises(PlanError, match="protocol: endpoints: unknown 'loss'; did you mean log_loss"):
         read_plan(synthetic_records.plan(Suite(endpoints=("loss",))), "toy")
 
 

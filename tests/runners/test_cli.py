@@ -23,10 +23,11 @@ from helpers.fake_jobs import planned
 from helpers.toy_suite import write_suite
 from results.loading.layout import Layout
 from runners.cli import app
+from runners.cli.options import recorded_command, typed_command
 from runners.cli.progress import Remaining, duration
 from runners.planning.suite import SuiteError, suite_names
 from runners.sweeping import interrupts
-from runners.sweeping.state import Todo
+from runners.sweeping.todo import Todo
 
 ROOT = Path(__file__).parents[2]
 VERBS = (
@@ -42,6 +43,11 @@ VERBS = (
     "tasks",
     "encoders",
     "check",
+    "tune",
+    "archive",
+    "suites",
+    "publish",
+    "schema",
 )
 
 
@@ -135,16 +141,16 @@ def test_tables_figures_and_page_are_made_without_torch(tmp_path: Path) -> None:
 
 def test_the_command_is_what_the_user_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["x", "all", "--suite", "my suite.yaml"])
-    assert app.typed_command() == "python -m runners all --suite 'my suite.yaml'"
+    assert typed_command() == "python -m runners all --suite 'my suite.yaml'"
     monkeypatch.setitem(os.environ, "AMIX_STARTED_BY", "all.sh")
-    assert app.typed_command() == "bash runners/all.sh --suite 'my suite.yaml'"
+    assert typed_command() == "bash runners/all.sh --suite 'my suite.yaml'"
 
 
 def test_a_recorded_command_keeps_folders_of_the_machine_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["x", "sweep", "--glue=/secret/glue", "--out", str(Path.cwd() / "out"), "/secret/own.yaml", "../mine/x"]
     monkeypatch.setattr(sys, "argv", arguments)
-    assert app.recorded_command() == "python -m runners sweep --glue=glue --out out own.yaml x"
-    assert app.typed_command() == shlex.join(["python", "-m", "runners", *arguments[1:]])
+    assert recorded_command() == "python -m runners sweep --glue=glue --out out own.yaml x"
+    assert typed_command() == shlex.join(["python", "-m", "runners", *arguments[1:]])
 
 
 def test_the_remaining_time_weighs_runs_by_what_is_expected_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

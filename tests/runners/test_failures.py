@@ -9,8 +9,8 @@ from helpers import toy_suite
 from helpers.fake_jobs import Listening
 from results.loading.layout import Layout
 from runners.cli.app import app
+from runners.planning.job import Job
 from runners.planning.plan import make_plan
-from runners.planning.planned_run import PlannedRun
 from runners.planning.suite import find_suite
 from runners.sweeping.failures import EveryRunFails, StopWhenAllFail, causes, one_line
 from runners.sweeping.jobs import Outcome
@@ -31,27 +31,27 @@ class Breaking(Method):
 '''
 
 
-def tell(stopper: StopWhenAllFail, runs: list[PlannedRun], *outcomes: tuple[int, str, str]) -> None:
+def tell(stopper: StopWhenAllFail, runs: list[Job], *outcomes: tuple[int, str, str]) -> None:
     for number, status, message in outcomes:
         stopper.started(runs[number])
         stopper.finished(runs[number], Outcome(status, message))
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> list[PlannedRun]:
+def runs(tmp_path: Path) -> list[Job]:
     """Of two rows, one run each on two seeds."""
     suite = toy_suite.write_suite(tmp_path, "minilm-l2", tasks="mini-cola", methods="vanilla, mixout")
     return sorted(make_plan(find_suite(str(suite))).runs, key=lambda run: run.spec.seed)
 
 
-def test_the_second_row_that_fails_alike_stops_a_sweep(runs: list[PlannedRun]) -> None:
+def test_the_second_row_that_fails_alike_stops_a_sweep(runs: list[Job]) -> None:
     with pytest.raises(EveryRunFails, match="^no disk$"):
         tell(StopWhenAllFail(Listening(), 2, any_ok=False), runs, (0, "failed", "no disk"), (1, "failed", "no disk"))
     with pytest.raises(EveryRunFails):
         tell(StopWhenAllFail(Listening(), 1, any_ok=False), runs, (0, "failed", "no disk"), (2, "failed", "no disk"))
 
 
-def test_other_failures_do_not(runs: list[PlannedRun]) -> None:
+def test_other_failures_do_not(runs: list[Job]) -> None:
     for any_ok, outcomes in (
         (True, [(0, "failed", "same"), (1, "failed", "same")]),
         (False, [(0, "failed", "one"), (1, "failed", "another")]),

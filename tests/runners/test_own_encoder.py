@@ -14,9 +14,10 @@ from helpers.toy_suite import save_encoder
 from results.loading.layout import Layout
 from runners.planning.plan import make_plan
 from runners.planning.suite import Suite, SuiteError, find_suite
+from runners.sweeping.carry_out import carry_out
 from runners.sweeping.preflight import check_inputs
-from runners.sweeping.state import known_runs, sweep, todo
-from runners.sweeping.worker import Performer
+from runners.sweeping.state import SweepState
+from runners.sweeping.worker import Worker
 
 OWN = {
     "name": "my-encoder", "source": "encoder", "pooling": "mean", "recipe": {"lr": 5e-3, "epochs": 2, "max_length": 32},
@@ -49,8 +50,8 @@ def test_the_description_becomes_an_entry(folder: Path) -> None:
     assert (encoder.name, encoder.source, encoder.layers) == ("my-encoder", str(folder / "encoder"), 1)
     assert (encoder.recipe.lr, encoder.recipe.epochs, encoder.recipe.batch_size) == (5e-3, 2, 16)
     plan = make_plan(suite_with(folder, OWN))
-    assert plan.as_dict("")["encoder"] == "my-encoder"
-    assert "its card says so" in plan.as_dict("")["tasks"]["mini-rte"]["footnote"]
+    assert plan.run_plan.encoder == "my-encoder"
+    assert "its card says so" in plan.run_plan.tasks["mini-rte"].footnote
 
 
 def test_its_name_and_a_hash_of_what_decides_the_weights_enter_the_key(folder: Path) -> None:
@@ -88,18 +89,23 @@ def test_a_folder_of_an_aliass_name_does_not_take_its_place(folder: Path, monkey
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"poling": "mean"}, "encoder: unknown 'poling'; did you mean pooling"),
-        ({"parts": ["a"]}, "encoder: unknown 'parts'"),
+        ({"poling": "mean"}, "encoder: unknown field 'poling'; did you mean pooling"),
+        ({"parts": ["a"]}, "encoder: unknown field 'parts'"),
         ({"pooling": "maen"}, "pooling: unknown 'maen'; did you mean mean"),
         ({"name": "minilm-l6"}, "a name of its own"),
         ({"name": "../up"}, "a name of its own"),
-        ({"name": ""}, "missing name"),
+        ({"name": ""}, "a name of its own"),
+        ({"name": 5}, "name: a text is needed"),
+        ({"recipe": {"lr": float("nan")}}, "encoder: recipe: lr: a finite number is needed, found nan"),
+        ({"recipe": {"betas": []}}, "recipe: betas: has the wrong number of values"),
+        ({"seen": {"mini-rte": 5}}, "seen: mini-rte: a text is needed"),
         ({"recipe": {"learning_rate": 1}}, "recipe: unknown training setting learning_rate"),
         ({"recipe": 3}, "recipe: expected 'name: value' pairs"),
         ({"seen": {"mini-rt": "x"}}, "seen: unknown 'mini-rt'; did you mean mini-rte"),
-        ({"layers": 0}, "layers: the number of blocks"),
-        ({"block_weights": "many"}, "block_weights: a number above 0"),
-        ({"chosen_with": 7}, "chosen_with: a list of whole numbers"),
+        ({"layers": 0}, "layers: at least 1 is needed, found 0"),
+        ({"layers": True}, "layers: a whole number is needed, found True"),
+        ({"block_weights": "many"}, "block_weights: a number is needed, found 'many'"),
+        ({"chosen_with": 7}, "chosen_with: a list is needed, found 7"),
         ({"sha256": "abc"}, "sha256: the hash of model.safetensors has 64 hexadecimal digits, not 'abc'"),
         ({"source": "./nowhere"}, "there is no folder ./nowhere"),
         ({"source": "some/model"}, "needs revision"),
@@ -128,12 +134,13 @@ def test_seeds_that_chose_its_recipe_are_not_reported(folder: Path) -> None:
 def test_a_worker_loads_it_and_its_runs_are_done_once(folder: Path) -> None:
     plan, layout = make_plan(suite_with(folder, OWN)), Layout(folder / "out")
     store = Store(layout.records / plan.suite.name)
-    sweep(Performer.of(plan, store, "", None), todo(plan, {}), 1, Listening())
+    worker = Worker.of(plan, store, "", None)
+    carry_out(plan.runs, worker, worker.abandon, store, 1, Listening())
     record = store.get(plan.runs[0].spec.key)
     assert record is not None
     assert record["status"] == "ok", record["error"]
     assert record["spec"]["encoder"] == "my-encoder"
-    assert not todo(plan, known_runs(plan, layout)).runs
+    assert not SweepState.read(plan, layout).todo.runs
 
 
 def test_it_is_found_where_it_is_said_to_lie(folder: Path) -> None:

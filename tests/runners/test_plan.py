@@ -14,13 +14,20 @@ from amix.specs.store import Store
 from amix.training.registry import find_method, methods
 from amix.training.settings import full_settings
 from helpers.toy_suite import write_suite
+from results.loading.archive import stored_records
 from results.loading.layout import Layout
 from results.loading.wording import size_words
+from runners.planning.chosen import chosen_plan
 from runners.planning.overrides import with_choices
-from runners.planning.plan import Plan, make_plan
-from runners.planning.suite import TUNED, SuiteError, chosen_seeds, find_suite, method_rows, read_suite, suite_names
+from runners.planning.plan import SuitePlan, make_plan
+from runners.planning.seeds import chosen_seeds
+from runners.planning.suite import SuiteError, find_suite, method_rows, read_suite, suite_names
+from runners.planning.suite_file import TUNED
 from runners.planning.tuned_settings import file_of
-from runners.sweeping.state import SECONDS_PER_WEIGHT, known_runs, todo
+from runners.sweeping import state
+from runners.sweeping.jobs import Outcome
+from runners.sweeping.state import SweepState
+from runners.sweeping.todo import SECONDS_PER_WEIGHT, todo
 
 MAIN_SUITES = ("quick", "lowres-cpu", "lowres-gpu")
 OWN_METHOD = '''
@@ -38,7 +45,7 @@ class Mine(Method):
 '''
 
 
-def plan_of(folder: Path, **changes: str) -> Plan:
+def plan_of(folder: Path, **changes: str) -> SuitePlan:
     return make_plan(read_suite(write_suite(folder, "minilm-l3", **changes)))  # type: ignore[arg-type]
 
 
@@ -47,7 +54,9 @@ def test_every_suite_of_the_project_becomes_a_plan_that_results_can_read(name: s
     if find_suite(name).hyperparameters == TUNED and not file_of(find_suite(name).encoder, Layout()).exists():
         pytest.skip("its settings have not been chosen yet")
     plan = make_plan(find_suite(name))
-    read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), name)
+    read = read_plan(json.loads(plan.run_plan.as_json()), name)
+    assert read == plan.run_plan, "what is written is what is used"
+    assert read.as_json() == plan.run_plan.as_json()
     assert len(read.runs) == len(plan.runs) > 0
     assert read.labels == tuple(row.label for row in plan.suite.methods)
     if plan.suite.protocol.split == "test":
@@ -67,7 +76,7 @@ def test_a_plan_pairs_every_row_with_every_task_and_seed(tmp_path: Path) -> None
 def test_each_task_can_have_a_size_of_its_own(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, sizes="{mini-cola: 24, mini-stsb: 30}")
     assert {(run.spec.task, run.spec.n_train) for run in plan.runs} == {("mini-cola", 24), ("mini-stsb", 30)}
-    read = read_plan(json.loads(json.dumps(plan.as_dict("command"))), plan.suite.name)
+    read = read_plan(json.loads(plan.run_plan.as_json()), plan.suite.name)
     assert read.sizes == ("24-30",)
     assert {run.size for run in read.runs.values()} == {"24-30"}
     assert [task.title[-8:] for task in read.tasks.values()] == ["(N = 24)", "(N = 30)"]
@@ -78,7 +87,7 @@ def test_each_task_can_have_a_size_of_its_own(tmp_path: Path) -> None:
     ("sizes", "message"),
     [
         ("{mini-cola: 24}", "missing mini-stsb"),
-        ("{mini-cola: 24, mini-stsb: 0}", "at least one"),
+        ("{mini-cola: 24, mini-stsb: 0}", "sizes: mini-stsb: at least 1 is needed, found 0"),
         ("{mini-cola: 24, mini-stsb: full}", "whole number"),
         ("{mini-cola: 24, mini-stsb: 30}, 40", "whole number"),
     ],
@@ -102,14 +111,18 @@ def test_a_method_that_is_not_for_regression_has_no_run_on_such_a_task(tmp_path:
         ("vanilla, mixout", "vanila, mixout", "did you mean vanilla"),
         ("vanilla, mixout, topk_layers", "vanilla, {m: {method: mixout, q: 0.1}}", "no setting 'q'"),
         ("vanilla, mixout, topk_layers", "vanilla, {plain: {method: vanilla}}", "have the same settings"),
-        ("vanilla, mixout", "vanilla, vanilla", "vanilla stands there more than once"),
+        ("vanilla, mixout", "vanilla, vanilla", "'vanilla' stands there more than once"),
         ("lr: 5e-3", "learning_rate: 5e-3", "unknown training setting learning_rate"),
         ("[1, 2]", "{preset: agwn}", "did you mean agwm"),
         ("[1, 2]", "{preset: agwm, first: 11}", "between 1 and 10"),
         ("[1, 2]", "[1, one]", "a whole number is needed, found 'one'"),
-        ("sizes: [24]", "sizes: [0]", "at least one example"),
+        ("sizes: [24]", "sizes: [0]", "sizes: at least 1 is needed, found 0"),
         ("note: for tests", "protocol: {reference: mixin}", "did you mean mixout"),
-        ("note: for tests", "protocol: {selection: best}", "unknown 'best'"),
+        (
+            "note: for tests",
+            "protocol: {selection: best}",
+            "protocol: selection: unknown 'best'; did you mean best_dev",
+        ),
         ("note: for tests", "subset: balanced", "known: uniform, stratified"),
         ("encoder: minilm-l3", "", "missing encoder"),
         ("tasks:", "tasks: [", "is not valid YAML"),
@@ -141,11 +154,14 @@ def test_seeds_that_chose_the_recipe_are_not_reported(tmp_path: Path) -> None:
         make_plan(suite)
 
 
-@pytest.mark.parametrize(("name", "value"), [("alpha", 5), ("alpha", "x"), ("margin", 0), ("margin", True)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("alpha", 5), ("alpha", "x"), ("alpha", ".nan"), ("margin", 0), ("margin", True), ("margin", ".inf")],
+)
 def test_a_protocol_of_impossible_numbers_is_refused(tmp_path: Path, name: str, value: object) -> None:
     path = write_suite(tmp_path, "minilm-l3")
     path.write_text(path.read_text() + f"protocol: {{{name}: {str(value).lower()}}}\n")
-    with pytest.raises(SuiteError, match=f"protocol: {name} is a number"):
+    with pytest.raises(SuiteError, match=f"protocol: {name}: a .*number.* is needed, found"):
         read_suite(path)
 
 
@@ -191,10 +207,28 @@ def test_a_method_from_outside_is_planned_under_its_files_hash(tmp_path: Path, m
     suite = with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), f"{file}:Mine")
     plan = make_plan(suite)
     assert plan.external == (f"{file}:Mine",)
-    assert [entry["label"] for entry in plan.as_dict("")["methods"]] == ["vanilla", "mine"]
+    assert [entry["label"] for entry in json.loads(plan.run_plan.as_json())["methods"]] == ["vanilla", "mine"]
     mine = next(run.spec for run in plan.runs if run.label == "mine")
     assert len(mine.method_source) == 64
-    assert str(tmp_path) not in json.dumps(plan.as_dict("command")), "no path of this machine enters a plan"
+    assert str(tmp_path) not in plan.run_plan.as_json(), "no path of this machine enters a plan"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("info = MethodInfo(paper=None, year=2026, kind='test')", "paper: a text is needed .*, found None"),
+        ("info = MethodInfo(paper='nobody', year='2020', kind='test')", "year: a whole number is needed, found '2020'"),
+    ],
+)
+def test_a_method_from_outside_that_describes_itself_wrongly_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str
+) -> None:
+    monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))
+    file = tmp_path / "mine.py"
+    file.write_text(f"{OWN_METHOD.rstrip()}\n    {said}\n")
+    plan = make_plan(with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), f"{file}:Mine"))
+    with pytest.raises(SuiteError, match=f"methods: mine: the class Mine says {message}"):
+        plan.write(Layout(tmp_path), "")
 
 
 def test_a_task_of_ones_own_is_found_beside_the_suite(tmp_path: Path) -> None:
@@ -209,7 +243,7 @@ def test_a_task_of_ones_own_is_found_beside_the_suite(tmp_path: Path) -> None:
     assert {run.spec.key for run in plan.runs}.isdisjoint(run.spec.key for run in edited.runs), "edited data runs again"
 
 
-def put(plan: Plan, layout: Layout, place: int, status: str, seconds: float) -> None:
+def put(plan: SuitePlan, layout: Layout, place: int, status: str, seconds: float) -> None:
     run = plan.runs[place]
     score = {"matthews": 0.5, "spearman": 0.5}
     record = {
@@ -225,10 +259,10 @@ def test_what_is_left_is_the_plan_minus_the_finished_runs(tmp_path: Path) -> Non
         put(plan, layout, place, status, 1.0)
     damaged = Store(layout.records / "tiny").path(plan.runs[5].spec.key)
     damaged.write_text('{"schema": 1, "key"')
-    left = todo(plan, known_runs(plan, layout))
+    left = SweepState.read(plan, layout).todo
     assert left.done == 3
     assert {run.spec.key for run in left.runs} == {run.spec.key for run in plan.runs[3:]}
-    again = todo(plan, known_runs(plan, layout), retry_failed=True)
+    again = SweepState.read(plan, layout, retry_failed=True).todo
     assert {run.spec.key for run in again.runs} == {run.spec.key for run in (plan.runs[2], *plan.runs[3:])}
 
 
@@ -239,7 +273,7 @@ def test_the_expected_time_follows_the_runs_that_finished(tmp_path: Path) -> Non
     assert guessed.seconds(1) == pytest.approx(guess * sum(run.work for run in plan.runs))
     first = plan.runs[0]
     put(plan, layout, 0, "ok", 100.0)
-    measured = todo(plan, known_runs(plan, layout))
+    measured = SweepState.read(plan, layout).todo
     same_row = [run for run in measured.runs if run.label == first.label and run.spec.n_train == 48]
     assert measured.expected[same_row[0].spec.key] == pytest.approx(100 * same_row[0].work / first.work)
     assert measured.seconds(2) == pytest.approx(sum(measured.expected.values()) / 2)
@@ -253,6 +287,52 @@ def test_a_sweep_goes_seed_by_seed_and_within_a_seed_row_by_row(tmp_path: Path) 
     assert order == sorted(order), "the suite's seeds are 1 and 2"
     last = max(range(len(plan.runs)), key=lambda place: plan.runs[place].spec.seed)
     put(plan, layout, last, "ok", 1000.0)  # A row known to be slow moves nowhere.
-    left = [(run.spec.seed, rows.index(run.label)) for run in todo(plan, known_runs(plan, layout)).runs]
+    left = [(run.spec.seed, rows.index(run.label)) for run in SweepState.read(plan, layout).todo.runs]
     assert left == sorted(left)
     assert len(left) == len(order) - 1
+
+
+def test_a_plan_says_what_was_declared_and_added_and_nothing_where_nothing_was(tmp_path: Path) -> None:
+    plain = json.loads(plan_of(tmp_path).run_plan.as_json())
+    assert {"tuning", "out_of_domain", "exploratory_seeds"}.isdisjoint(plain)
+    assert list(plain["protocol"]) == ["reference", "focus", "alpha", "selection", "margin", "split"]
+    path = write_suite(tmp_path, "minilm-l3", methods="vanilla, {mixout: {exploratory: true}}")
+    more = "exploratory_seeds: [2]\nprotocol: {looks: [1, 2], endpoints: [score, log_loss]}\n"
+    path.write_text(path.read_text() + more)
+    plan = make_plan(read_suite(path)).run_plan
+    assert (plan.protocol.looks, plan.protocol.endpoints) == ((1, 2), ("score", "log_loss"))
+    assert plan.exploratory_seeds == (2,)
+    assert [row.exploratory for row in plan.methods] == [False, True]
+    assert read_plan(json.loads(plan.as_json()), "tiny") == plan
+
+
+@pytest.mark.parametrize(
+    ("methods", "seeds"), [("", ""), ("mixout", ""), ("topk_layers,r3f", "2"), ("+r3f", "2,7"), ("", "7")]
+)
+def test_a_part_of_a_plan_is_the_plan_of_that_part(tmp_path: Path, methods: str, seeds: str) -> None:
+    suite = read_suite(write_suite(tmp_path, "minilm-l3", sizes="24, 48"))
+    chosen = chosen_plan(suite, methods, seeds)
+    assert chosen.part == make_plan(with_choices(suite, methods, seeds))
+    everything = chosen.with_recorded({run.spec.key for run in chosen.whole.runs})
+    assert {run.spec.key for run in everything.runs} == {run.spec.key for run in chosen.whole.runs}
+    shown = chosen.with_recorded(set())
+    assert {run.spec.key for run in shown.runs} == {run.spec.key for run in chosen.part.runs}
+
+
+def test_records_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, layout = plan_of(tmp_path), Layout(tmp_path)
+    put(plan, layout, 0, "ok", 1.0)
+    put(plan, layout, 1, "oom", 1.0)
+    reads = []
+
+    def counted(suite: str, layout: Layout) -> object:
+        reads.append(suite)
+        return stored_records(suite, layout)
+
+    monkeypatch.setattr(state, "stored_records", counted)
+    found = SweepState.read(plan, layout)
+    outcomes = {plan.runs[1].spec.key: Outcome("ok"), plan.runs[2].spec.key: Outcome("oom")}
+    assert found.count_done(outcomes) == 2
+    assert found.statuses(outcomes) == {"ok": 2, "oom": 1, "missing": len(plan.runs) - 3}
+    assert found.recorded == {plan.runs[0].spec.key, plan.runs[1].spec.key}
+    assert reads == ["tiny"]

@@ -15,7 +15,7 @@ from runners.cli.app import app
 from runners.planning.plan import make_plan
 from runners.planning.suite import SuiteError, read_suite
 from runners.sweeping.reuse import reusable
-from runners.sweeping.state import known_runs, todo
+from runners.sweeping.state import SweepState
 
 
 def sweep(suite: Path, out: Path) -> str:
@@ -77,9 +77,11 @@ def test_a_plan_counts_what_can_be_taken_over_from_an_archive(first: Path, tmp_p
     for path in (tmp_path / "records" / "tiny").iterdir():
         path.unlink()
     plan = make_plan(read_suite(second(first, "[vanilla, mixout]")))
-    found = reusable(plan, layout, known_runs(plan, layout))
-    assert {one.record["label"] for one in found.values()} == {"vanilla"}
-    assert todo(plan, {key: one.known for key, one in found.items()}).done == len(found) == 2
+    state = SweepState.read(plan, layout)
+    assert {one.record["label"] for one in state.reusable.values()} == {"vanilla"}
+    assert state.done == {}
+    assert state.todo.done == len(state.reusable) == 2
+    assert state.statuses({}) == {"ok": 2, "missing": 2}
 
 
 def test_an_edited_or_failed_record_is_not_taken_over(first: Path, tmp_path: Path) -> None:

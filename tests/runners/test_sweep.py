@@ -30,7 +30,7 @@ from runners.cli.app import app
 from runners.planning.plan import make_plan
 from runners.planning.suite import read_suite
 from runners.sweeping.carry_out import carry_out
-from runners.sweeping.worker import Performer
+from runners.sweeping.worker import Worker
 
 ROOT = Path(__file__).parents[2]
 OF_THE_MACHINE = ("Training", "Run", "Time", "Memory")
@@ -150,8 +150,8 @@ def test_scores_are_the_same_in_one_process_and_in_two_workers(undisturbed: Path
 
 def test_scores_are_the_same_in_the_reverse_order_in_one_worker(suite: Path, undisturbed: Path, tmp_path: Path) -> None:
     plan, store = make_plan(read_suite(suite)), records(tmp_path)
-    performer = Performer.of(plan, store, "", None)
-    carry_out(plan.runs[::-1], performer, performer.abandon, store, 1, Listening())
+    worker = Worker.of(plan, store, "", None)
+    carry_out(plan.runs[::-1], worker, worker.abandon, store, 1, Listening())
     keys = list(store.keys())
     assert keys == list(records(undisturbed).keys())
     for key in keys:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from amix.specs.protocol import Tuning
 from amix.specs.recipe import Recipe
 from amix.specs.seed_presets import PRESETS
 from amix.specs.store import Store
@@ -25,8 +26,8 @@ from results.tabulating.collect import collect
 from runners.cli import app
 from runners.planning import tuned_settings
 from runners.planning.overrides import with_choices
-from runners.planning.plan import Plan, make_plan
-from runners.planning.suite import Row, SuiteError, Tuning, find_suite, read_suite, suite_names
+from runners.planning.plan import SuitePlan, make_plan
+from runners.planning.suite import Row, SuiteError, find_suite, read_suite, suite_names
 from runners.planning.tuned_settings import read
 from runners.planning.tuning_grid import expanded, search_space, trial_rows
 
@@ -108,10 +109,10 @@ def test_every_method_gets_the_budget_and_a_larger_one_adds_to_it() -> None:
     assert len(count) >= 8
     assert set(count.values()) == {suite.tuning.budget}
     row = next(row for row in suite.methods if row.method == "mixout")
-    few, many = (trial_rows(suite, row, Tuning(budget)) for budget in (2, 5))
+    few, many = (trial_rows(suite, row, Tuning(budget=budget)) for budget in (2, 5))
     assert few == many[:2]
-    assert trial_rows(suite, row, Tuning(5, shuffle=1)) != many
-    assert len(trial_rows(suite, row, Tuning(10_000))) == len(space("mixout"))
+    assert trial_rows(suite, row, Tuning(budget=5, shuffle=1)) != many
+    assert len(trial_rows(suite, row, Tuning(budget=10_000))) == len(space("mixout"))
 
 
 def test_every_grid_holds_settings_that_the_method_has() -> None:
@@ -127,7 +128,7 @@ def test_labels_and_keys_of_all_trials_differ(tmp_path: Path) -> None:
     assert len({run.spec.key for run in plan.runs}) == len(plan.runs) == 3 * 3 * 2
     assert plan.suite.protocol.reference == plan.suite.methods[0].label
     assert expanded(plan.suite) is plan.suite
-    assert plan.as_dict("")["tuning"] == {"budget": 3, "shuffle": 0}
+    assert plan.run_plan.tuning == Tuning(budget=3)
 
 
 def test_choosing_methods_chooses_their_searches(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_seeds_of_the_tuning_are_never_reported() -> None:
         ("protocol: {split: dev}", "", "settings are chosen on dev data; say protocol"),
         ("sizes: [24]", "sizes: [24, 48]", "settings are chosen at one size"),
         ("topk_layers]", "topk_layers, other: {method: mixout, p: 0.2}]", "one search per method; mixout"),
-        ("budget: 3", "budget: 0", "at least 1: 0"),
+        ("budget: 3", "budget: 0", "tuning: budget: at least 1 is needed, found 0"),
         ("budget: 3", "budgets: 3", "unknown field 'budgets'; did you mean budget"),
     ],
 )
@@ -184,7 +185,7 @@ ENTRY = {
 }
 
 
-def tuned_plan(folder: Path, methods: str = "mixout", seeds: str = "") -> Plan:
+def tuned_plan(folder: Path, methods: str = "mixout", seeds: str = "") -> SuitePlan:
     content = {"encoder": "minilm-l3", "methods": {"mixout": ENTRY}}
     (folder / "found.yaml").write_text(yaml.safe_dump(content))
     path = write_suite(folder, "minilm-l3", methods=methods)
@@ -291,7 +292,9 @@ def call(*arguments: str | Path) -> str:
     return result.output
 
 
-def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(tmp_path: Path) -> None:
+def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder = save_encoder(tmp_path / "tiny-bert")
     suite = tuning_suite(tmp_path, encoder, tasks="mini-cola", methods="vanilla, mixout", epochs=1)
     out = tmp_path / "out"
@@ -301,10 +304,10 @@ def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(tmp_path
     file = out / "hyperparameters" / "tiny-bert.yaml"
     written, entries = file.read_text(), read(file)
     assert set(entries) == {"vanilla", "mixout"}
-    found = entries["mixout"]["found"]
-    assert (found["tried"], found["budget"], found["n_train"], found["seeds"]) == (3, 3, 24, [70001])
-    assert found["tasks"] == ["mini-cola"]
-    assert entries["mixout"]["settings"]["p"] in find_method("mixout").info.grid["p"]
+    found = entries["mixout"].found
+    assert (found.tried, found.budget, found.n_train, found.seeds) == (3, 3, 24, (70001,))
+    assert found.tasks == ("mini-cola",)
+    assert entries["mixout"].settings["p"] in find_method("mixout").info.grid["p"]
     assert (out / "figures" / "tiny" / "expected-validation-n24.svg").exists()
     assert "Expected best" in (out / "tables" / "tiny" / "tuning-n24.md").read_text()
 
@@ -325,8 +328,15 @@ def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(tmp_path
     shutil.rmtree(store.folder)
     assert "0 to do" in call(*tune, "--dry-run")
 
+    file.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr("results.analysis.tuning.choices", lambda *_: {})
+        assert "settings: none" in call(*tune)
+    assert not file.exists(), "a file of no settings cannot be read"
+    file.write_text(written)
+
     reported = write_suite(tmp_path, encoder, tasks="mini-cola", methods="vanilla, mixout", epochs=1)
     reported.write_text(reported.read_text() + f"hyperparameters: {file}\n")
     specs = {run.label: run.spec for run in make_plan(read_suite(reported)).runs}
-    assert specs["mixout"].method_config["p"] == entries["mixout"]["settings"]["p"]
-    assert specs["mixout"].training["lr"] == entries["mixout"]["training"]["lr"]
+    assert specs["mixout"].method_config["p"] == entries["mixout"].settings["p"]
+    assert specs["mixout"].training["lr"] == entries["mixout"].training["lr"]

@@ -1,4 +1,4 @@
-"""One run of a plan."""
+"""One run as a sweep does it."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,11 @@ from amix.specs.run_spec import RunSpec
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """One run, the row it belongs to, and its work in training examples x passes, to which seconds are proportional."""
+class Job:
+    """One run to do, the row it belongs to, and its work, to which its seconds are proportional.
+
+    work counts training examples x passes.
+    """
 
     label: str
     spec: RunSpec

@@ -1,0 +1,114 @@
+"""The commands that make tables, figures, page and archive from records. They need no torch."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from results.loading.layout import Layout
+from runners.cli.options import OutOption, SelectionOption, SuiteOption, console
+
+if TYPE_CHECKING:
+    from results.loading.frame import Results
+    from results.tabulating.collect import Collected
+
+MOST_PROBLEMS = 5
+app = typer.Typer()
+
+
+@app.command()
+def collect(suite: SuiteOption = "quick", out: OutOption = None, selection: SelectionOption = None) -> None:
+    """Make a suite's tables from its records and print them. Needs no torch."""
+    from results.tabulating.collect import collect as make_tables
+
+    name, layout = _suite_name(suite), Layout(out)
+    collected = make_tables(name, layout, selection)
+    _show_tables(collected)
+    console.print(f"tables: {layout.tables(name)}", soft_wrap=True)
+
+
+@app.command()
+def archive(suite: SuiteOption = "quick", out: OutOption = None) -> None:
+    """Put a suite's plan, records and predictions into one Parquet file, which is enough to remake everything."""
+    from results.loading.frame import pack
+
+    console.print(f"archive: {pack(_suite_name(suite), Layout(out))}", soft_wrap=True)
+
+
+@app.command()
+def figures(
+    suite: SuiteOption = "quick",
+    out: OutOption = None,
+    run: Annotated[
+        str,
+        typer.Option("--run", help="Only the search of one run, as label/task/seed; with /size after it if need be."),
+    ] = "",
+) -> None:
+    """Draw a suite's figures from its records. Needs no torch."""
+    from paper_figures.figures.one_search import make_one
+    from paper_figures.make import make
+
+    name, layout = _suite_name(suite), Layout(out)
+    for path in make_one(name, layout, run) if run else make(name, layout):
+        console.print(str(path), soft_wrap=True)
+
+
+@app.command()
+def report(suite: SuiteOption = "quick", out: OutOption = None) -> None:
+    """Write a suite's page: tables, figures, environment and the command, in one HTML file. Needs no torch."""
+    from paper_figures.page.report import write
+
+    console.print(str(write(_suite_name(suite), Layout(out))), soft_wrap=True)
+
+
+def make_everything(name: str, layout: Layout) -> None:
+    """Tables, figures and the page of a suite that has run; says where they are."""
+    from paper_figures.make import make_unless_made
+    from paper_figures.page.report import write
+    from results.loading.frame import load
+    from results.tabulating.collect import collect as make_tables
+
+    collected = make_tables(name, layout)
+    make_unless_made(name, layout)
+    page = write(name, layout)
+    _show_end(load(name, layout), collected)
+    console.print(f"tables: {layout.tables(name)}", soft_wrap=True)
+    console.print(f"page:   {page}", soft_wrap=True)
+
+
+def _show_end(results: "Results", collected: "Collected") -> None:
+    """The main table of the largest size, then the answer in sentences; all other tables are files."""
+    from results.analysis.summary_text import answer
+    from results.tabulating.render.terminal import brief
+
+    size = results.plan.sizes[-1]
+    shown = [table for table in collected.tables if table.name.endswith(f"n{size}")] or list(collected.tables)
+    for table in shown[:1]:
+        console.print(brief(table, console))
+    for problem in collected.problems[:MOST_PROBLEMS]:
+        console.print(Text.assemble(("left out: ", "yellow"), str(problem)))
+    if len(collected.problems) > MOST_PROBLEMS:
+        more = len(collected.problems) - MOST_PROBLEMS
+        console.print(f"and {more} more records, which python -m runners collect names")
+    for sentence in answer(results, size):
+        console.print(sentence, soft_wrap=not console.is_terminal)
+
+
+def _show_tables(collected: "Collected") -> None:
+    """The tables that answer the question; those for looking things up are on the page. Then what was left out."""
+    from results.tabulating.render.terminal import terminal
+
+    for table in collected.tables:
+        if not table.detail:
+            console.print(terminal(table))
+    for problem in collected.problems:
+        console.print(Text.assemble(("left out: ", "yellow"), str(problem)))
+
+
+def _suite_name(suite: str) -> str:
+    """The name of a suite given as name or file."""
+    if not suite.endswith((".yaml", ".yml")):
+        return suite
+    from runners.planning.suite import find_suite
+
+    return find_suite(suite).name

@@ -1,0 +1,35 @@
+"""The verb that prints the JSON schema of a file, so that an editor completes it and marks mistakes."""
+
+import json
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+class Kind(Enum):
+    """The kinds of files that people write or read."""
+
+    SUITE = "suite"
+    TASK = "task"
+    TUNED = "tuned"
+
+
+@app.command()
+def schema(
+    kind: Annotated[Kind, typer.Argument(help="suite, task or tuned (settings that tune has chosen).")] = Kind.SUITE,
+) -> None:
+    """Print the JSON schema of a suite's file, a task's or one of tuned settings, for an editor that completes YAML."""
+    from amix.specs.spec_model import SpecModel
+    from amix.specs.task_file import TaskFile
+    from runners.planning.suite_file import SuiteFile
+    from runners.planning.tuned_settings import TunedFile
+
+    models: dict[Kind, type[SpecModel]] = {Kind.SUITE: SuiteFile, Kind.TASK: TaskFile, Kind.TUNED: TunedFile}
+    content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **models[kind].model_json_schema()}
+    if kind is Kind.SUITE:  # A file's own name stands in for it.
+        content["required"] = [name for name in content["required"] if name != "name"]
+    # A value that fits two forms, such as {preset: agwm}, is no mistake.
+    typer.echo(json.dumps(content, indent=1).replace('"oneOf"', '"anyOf"'))

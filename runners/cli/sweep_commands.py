@@ -1,0 +1,113 @@
+"""The commands that do a suite's runs: plan, sweep, all, tune."""
+
+import typer
+
+from results.loading.layout import Layout
+from runners.cli.options import (
+    DryOption,
+    GlueOption,
+    MethodsOption,
+    OutOfDomainOption,
+    OutOption,
+    RetryOption,
+    SeedsOption,
+    SuiteOption,
+    WorkersOption,
+    console,
+)
+from runners.cli.results_commands import make_everything
+from runners.cli.sweep_steps import do_sweep, leave_if_runs_failed, plan_of, show_plan
+
+app = typer.Typer()
+
+
+@app.command("plan")
+def plan_verb(
+    suite: SuiteOption = "quick",
+    methods: MethodsOption = "",
+    seeds: SeedsOption = "",
+    workers: WorkersOption = None,
+    out: OutOption = None,
+) -> None:
+    """Show what a suite asks for: runs, how many are left, expected time. Runs nothing."""
+    show_plan(plan_of(suite, methods, seeds).part, Layout(out), workers, retry_failed=False)
+
+
+@app.command()
+def sweep(
+    suite: SuiteOption = "quick",
+    methods: MethodsOption = "",
+    seeds: SeedsOption = "",
+    glue: GlueOption = None,
+    workers: WorkersOption = None,
+    out: OutOption = None,
+    dry_run: DryOption = False,
+    retry_failed: RetryOption = False,
+    out_of_domain: OutOfDomainOption = None,
+) -> None:
+    """Do a suite's runs that have no record yet. Can be stopped at any time; the same command goes on."""
+    plan, layout = plan_of(suite, methods, seeds), Layout(out)
+    if dry_run:
+        show_plan(plan.part, layout, workers, retry_failed)
+        return
+    leave_if_runs_failed(do_sweep(plan, layout, glue, workers, retry_failed, out_of_domain), layout)
+
+
+@app.command("all")
+def all_verb(
+    suite: SuiteOption = "quick",
+    methods: MethodsOption = "",
+    seeds: SeedsOption = "",
+    glue: GlueOption = None,
+    workers: WorkersOption = None,
+    out: OutOption = None,
+    dry_run: DryOption = False,
+    retry_failed: RetryOption = False,
+    out_of_domain: OutOfDomainOption = None,
+) -> None:
+    """Sweep, then tables, figures and the page, then the table here: what bash runners/all.sh runs."""
+    plan, layout = plan_of(suite, methods, seeds), Layout(out)
+    if dry_run:
+        show_plan(plan.part, layout, workers, retry_failed)
+        return
+    shown = do_sweep(plan, layout, glue, workers, retry_failed, out_of_domain)
+    make_everything(shown.suite.name, layout)
+    leave_if_runs_failed(shown, layout)
+
+
+@app.command()
+def tune(
+    suite: SuiteOption = "tune-embedded",
+    methods: MethodsOption = "",
+    glue: GlueOption = None,
+    workers: WorkersOption = None,
+    out: OutOption = None,
+    dry_run: DryOption = False,
+    retry_failed: RetryOption = False,
+) -> None:
+    """Search every method's grid on dev data, the same number of settings each, and write the best ones to a file.
+
+    Can be stopped at any time; the same command goes on. Suites use the file with `hyperparameters: tuned`.
+    """
+    from results.analysis.tuning import choices
+    from results.loading.frame import load
+    from runners.planning.suite import SuiteError
+    from runners.planning.tuned_settings import write
+
+    plan, layout = plan_of(suite, methods, ""), Layout(out)
+    if plan.suite.tuning is None:
+        raise SuiteError(f"suite {plan.suite.name} chooses no settings: it has no 'tuning: {{budget: ...}}'")
+    if dry_run:
+        show_plan(plan.part, layout, workers, retry_failed)
+        return
+    shown = do_sweep(plan, layout, glue, workers, retry_failed)
+    make_everything(plan.suite.name, layout)
+    (size,) = (results := load(plan.suite.name, layout)).plan.sizes
+    if chosen := choices(results, size):
+        path = write(shown.suite, chosen, layout)
+        console.print(f"settings: {path}", soft_wrap=True)
+        if out is not None:
+            console.print(f"a suite takes them with 'hyperparameters: {path}'", soft_wrap=True)
+    else:
+        console.print("settings: none, because of every method some runs have no score")
+    leave_if_runs_failed(shown, layout)

@@ -1,0 +1,105 @@
+"""Metrics of the library evaluate, by a module of one's own, which needs no connection."""
+
+from pathlib import Path
+
+import numpy
+import pytest
+from sklearn.metrics import cohen_kappa_score
+
+from amix.data.evaluate_metrics import evaluate_score
+from amix.data.metrics import task_scores
+from amix.data.splits import own_findings
+from amix.data.task_source import task_source
+from amix.specs.data_errors import DataError
+from amix.specs.tasks import Task, TaskError, find_task
+from results.loading.wording import metric_words
+
+MODULE = """
+import datasets
+import evaluate
+from sklearn.metrics import cohen_kappa_score
+
+
+class Kappa(evaluate.Metric):
+    def _info(self):
+        whole = datasets.Value("int64")
+        return evaluate.MetricInfo(
+            description="", citation="", inputs_description="",
+            features=datasets.Features({"predictions": whole, "references": whole}),
+        )
+
+    def _compute(self, predictions, references):
+        value = float(cohen_kappa_score(references, predictions))
+        return RETURNED
+"""
+ROWS = "text,label\n" + "".join(f"text number {row},{'yes' if row % 2 else 'no'}\n" for row in range(40))
+LABELS, PREDICTIONS = numpy.array([0, 1, 1, 0, 1]), numpy.array([0, 1, 0, 0, 0])
+
+
+def write(folder: Path, returned: str = '{"kappa": value}', metrics: str = "evaluate:kappa, accuracy") -> Path:
+    """A task file with its rows and a module beside it."""
+    (folder / "kappa").mkdir(exist_ok=True)
+    (folder / "kappa" / "kappa.py").write_text(MODULE.replace("RETURNED", returned))
+    for name in ("train", "test"):
+        (folder / f"{name}.csv").write_text(ROWS)
+    file = folder / "task.yaml"
+    file.write_text(
+        f"name: own\ntrain: train.csv\ntest: test.csv\ntext: text\nlabels: [no, yes]\nmetrics: [{metrics}]\n"
+    )
+    return file
+
+
+def task(folder: Path, **given: str) -> Task:
+    return find_task(str(write(folder, **given)))
+
+
+@pytest.mark.parametrize("name", ["kappa", "kappa/kappa.py"])
+def test_a_module_beside_the_task_file_gives_the_score(tmp_path: Path, name: str) -> None:
+    own = task(tmp_path, metrics=f"evaluate:{name}, accuracy")
+    expected = cohen_kappa_score(LABELS, PREDICTIONS)
+    assert 0 < expected < 1
+    assert task_scores(own, LABELS, PREDICTIONS) == {f"evaluate:{name}": pytest.approx(expected), "accuracy": 0.6}
+    assert metric_words(f"evaluate:{name}") == "kappa"
+
+
+def test_the_number_under_the_modules_name_counts_where_there_are_several(tmp_path: Path) -> None:
+    own = task(tmp_path, returned='{"support": len(references), "kappa": value}')
+    assert task_scores(own, LABELS, PREDICTIONS)["evaluate:kappa"] == pytest.approx(
+        cohen_kappa_score(LABELS, PREDICTIONS)
+    )
+
+
+def test_what_the_labels_leave_undefined_is_none(tmp_path: Path) -> None:
+    own = task(tmp_path, returned='{"kappa": float("nan")}')
+    assert task_scores(own, LABELS, PREDICTIONS)["evaluate:kappa"] is None
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ('{"a": value, "b": value}', "it gives a, b; one number is needed, or one named kappa"),
+        ('{"kappa": 100 * value + 5}', "100 times a number between -1 and 1; this one gave 105"),
+        ("1 / 0", "it cannot be computed from predictions and labels alone .ZeroDivisionError: division by zero"),
+        ("syntax error", "evaluate cannot load it"),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_said_before_anything_runs(tmp_path: Path, returned: str, said: str) -> None:
+    with pytest.raises(DataError, match=f"metric 'evaluate:kappa': .*{said}"):
+        own_findings(task(tmp_path, returned=returned))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="metric 'evaluate:gone.py': there is no file .*gone.py"):
+        evaluate_score("evaluate:gone.py", LABELS, PREDICTIONS, tmp_path)
+
+
+def test_an_edited_module_makes_other_runs(tmp_path: Path) -> None:
+    before = task_source(task(tmp_path))
+    assert task_source(task(tmp_path)) == before
+    assert task_source(task(tmp_path, returned='{"kappa": value / 2}')) != before
+
+
+@pytest.mark.parametrize("metrics", ["evaluate:mse, accuracy", "'evaluate:'", "kappa"])
+def test_metrics_that_cannot_count_are_refused_in_the_file(tmp_path: Path, metrics: str) -> None:
+    with pytest.raises(TaskError, match=r"metrics: (the first metric counts|unknown metric)"):
+        task(tmp_path, metrics=metrics)
