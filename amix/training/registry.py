@@ -131,8 +131,10 @@ def load_external(reference: str) -> type[Method]:
         sys.modules[module_name] = module
         try:
             specification.loader.exec_module(module)
-        except BaseException:
+        except BaseException as error:
             del sys.modules[module_name]
+            if isinstance(error, TypeError) and MethodInfo.__name__ in str(error):  # A fact that is missing or unknown.
+                raise MethodError(f"{path}: {str(error).replace('.__init__()', '')}") from error
             raise
     method = getattr(sys.modules[module_name], class_name, None)
     if not (inspect.isclass(method) and issubclass(method, Method)):

@@ -99,6 +99,19 @@ def test_an_external_method_is_a_file_and_a_class(tmp_path: Path, reference: str
         load_external(str(tmp_path / reference))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ('paper="p", kind="test"', "own.py: MethodInfo missing 1 required keyword-only argument: 'year'"),
+        ('paper="p", kind="test", yaer=2026', "own.py: MethodInfo got an unexpected keyword argument 'yaer'"),
+    ],
+)
+def test_a_fact_that_is_missing_or_unknown_is_one_line(tmp_path: Path, given: str, message: str) -> None:
+    (tmp_path / "own.py").write_text(f"from amix.training.method_info import MethodInfo\nMethodInfo({given})\n")
+    with pytest.raises(MethodError, match=message):
+        load_external(f"{tmp_path / 'own.py'}:Own")
+
+
 def test_an_external_class_that_is_no_method_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("class Own: ...")
     with pytest.raises(MethodError, match="has no class Own that derives from"):

@@ -216,8 +216,8 @@ def test_a_method_from_outside_is_planned_under_its_files_hash(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ("paper=None", "paper: a text is needed .*, found None"),
-        ("year='2020'", "year: a whole number is needed, found '2020'"),
+        ("info = MethodInfo(paper=None, year=2026, kind='test')", "paper: a text is needed .*, found None"),
+        ("info = MethodInfo(paper='nobody', year='2020', kind='test')", "year: a whole number is needed, found '2020'"),
     ],
 )
 def test_a_method_from_outside_that_describes_itself_wrongly_is_one_line(
@@ -225,8 +225,7 @@ def test_a_method_from_outside_that_describes_itself_wrongly_is_one_line(
 ) -> None:
     monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))
     file = tmp_path / "mine.py"
-    wrong = f"    info = __import__('dataclasses').replace(info, {said})"
-    file.write_text(f"{OWN_METHOD.rstrip()}\n{wrong}\n")
+    file.write_text(f"{OWN_METHOD.rstrip()}\n    {said}\n")
     plan = make_plan(with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), f"{file}:Mine"))
     with pytest.raises(SuiteError, match=f"methods: mine: the class Mine says {message}"):
         plan.write(Layout(tmp_path), "")
