@@ -1,6 +1,8 @@
 """What a sweep shows while it works: one bar with an honest remaining time, and the runs under way."""
 
 import time
+from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -22,32 +24,46 @@ def duration(seconds: float) -> str:
 
 
 class Remaining:
-    """The time left of a sweep: each run weighs what is expected of it, and the pace is the one seen so far."""
+    """The time left of a sweep: each run weighs what is expected of it, and the pace is the one seen so far.
+
+    The first run of each worker carries its start, the imports and the loading of the encoder, and does not count.
+    """
 
     def __init__(self, work: Todo, workers: int) -> None:
         self.expected = dict(work.expected)
         self.total = sum(self.expected.values())
         self.workers = max(workers, 1)
-        self.finished = 0.0
-        self.started = time.monotonic()
+        self.ended, self.finished = 0, 0.0
+        self.began = time.monotonic()
+        self.warm: tuple[float, float] | None = None
+        """When every worker had done a run, and what was finished then."""
 
     def count(self, run: Job) -> None:
         """A run has ended."""
+        self.ended += 1
         self.finished += self.expected[run.spec.key]
+        if self.ended == self.workers:
+            self.warm = time.monotonic(), self.finished
 
     def seconds(self) -> float:
-        """Seconds to go; before the first run ends, the expectation itself."""
-        passed = time.monotonic() - self.started
-        pace = self.finished / passed if self.finished and passed else float(self.workers)
-        at_work = passed if not self.finished else 0.0
-        return max(0.0, (self.total - self.finished) / pace - at_work)
+        """Seconds to go; the expectation itself until the workers have shown how fast they are."""
+        left, now = self.total - self.finished, time.monotonic()
+        if self.warm is None or self.finished == self.warm[1]:
+            at_work = 0.0 if self.ended else now - self.began
+            return max(0.0, left / self.workers - at_work)
+        since, finished = self.warm
+        return left * (now - since) / (self.finished - finished)
 
 
 class SweepProgress:
-    """A listener that draws on a terminal, and prints a line per finished run where there is none."""
+    """A listener that draws on a terminal, and prints a line per finished run where there is none.
 
-    def __init__(self, work: Todo, workers: int, console: Console) -> None:
-        self.console = console
+    on_seed is called on a terminal when all runs of a seed have ended and others go on.
+    """
+
+    def __init__(self, work: Todo, workers: int, console: Console, on_seed: Callable[[], None]) -> None:
+        self.console, self.on_seed = console, on_seed
+        self.left_of_seed = Counter(run.spec.seed for run in work.runs)
         self.remaining = Remaining(work, workers)
         self.count, self.done = len(work.runs), 0
         self.outcomes: dict[str, Outcome] = {}
@@ -87,6 +103,9 @@ class SweepProgress:
         elif not self.console.is_terminal:
             left = duration(self.remaining.seconds())
             self.console.print(f"{self.done}/{self.count} {line}, about {left} left")
+        self.left_of_seed[run.spec.seed] -= 1
+        if self.console.is_terminal and not self.left_of_seed[run.spec.seed] and self.done < self.count:
+            self.on_seed()
 
     def retried(self, run: Job) -> None:
         """A run's worker died, and the run waits for another one."""

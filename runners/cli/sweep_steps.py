@@ -12,6 +12,7 @@ from amix.specs.launch import processes
 from results.loading.layout import Layout
 from runners.cli import check_commands, encoder_commands
 from runners.cli.exit_codes import INTERRUPTED, RUNS_FAILED
+from runners.cli.interim import show_complete_seeds
 from runners.cli.options import console, recorded_command, typed_command
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def do_sweep(
     count = default_workers() if workers is None else workers
     _say_what_is_done(state, count)
     _say_nothing_is_left(state, layout)
-    progress = SweepProgress(state.todo, count, console)
-    _carry_out(state, Worker.of(plan, store, command, glue, out_of_domain), count, progress)
+    progress = SweepProgress(state.todo, count, console, lambda: show_complete_seeds(name, layout))
+    _carry_out(state, Worker.of(plan, store, command, glue, out_of_domain), count, progress, layout)
     if not layout.plan(name).exists():  # Somebody took the folder away; the records that came since lie in a new one.
         shown.write(layout, command)
     counts = state.statuses(progress.outcomes)
@@ -120,7 +121,7 @@ def _say_nothing_is_left(state: "SweepState", layout: Layout) -> None:
         console.print(words, soft_wrap=True)
 
 
-def _carry_out(state: "SweepState", worker: "Worker", workers: int, progress: "SweepProgress") -> None:
+def _carry_out(state: "SweepState", worker: "Worker", workers: int, progress: "SweepProgress", layout: Layout) -> None:
     """Do the runs, alone in their folder, until they are done, all fail for one cause, or somebody stops them."""
     from runners.sweeping.alone import alone_in
     from runners.sweeping.carry_out import carry_out
@@ -137,6 +138,8 @@ def _carry_out(state: "SweepState", worker: "Worker", workers: int, progress: "S
         console.print("Nothing would come of the others. When the cause is gone, the same command goes on.")
         raise typer.Exit(RUNS_FAILED) from error
     except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            show_complete_seeds(state.plan.suite.name, layout)
         _say_how_to_go_on(state, store, progress)
         _leave_at_once()
 

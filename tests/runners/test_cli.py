@@ -156,12 +156,15 @@ def test_a_recorded_command_keeps_folders_of_the_machine_to_itself(monkeypatch: 
 def test_the_remaining_time_weighs_runs_by_what_is_expected_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("runners.cli.progress.time.monotonic", lambda: now[0])
-    long, short = planned(1), planned(2)
-    remaining = Remaining(Todo((long, short), {long.spec.key: 90.0, short.spec.key: 10.0}, 0), workers=1)
-    assert remaining.seconds() == 100
+    first, long, short = planned(1), planned(2), planned(3)
+    expected = {first.spec.key: 10.0, long.spec.key: 90.0, short.spec.key: 10.0}
+    remaining = Remaining(Todo((first, long, short), expected, 0), workers=1)
+    assert remaining.seconds() == 110
     now[0] = 30.0
-    assert remaining.seconds() == 70, "before anything ended the expectation counts"
-    now[0] = 180.0
+    assert remaining.seconds() == 80, "before anything ended the expectation counts"
+    remaining.count(first)
+    assert remaining.seconds() == 100, "the first run also paid for the start of its worker"
+    now[0] = 210.0
     remaining.count(long)
     assert remaining.seconds() == pytest.approx(20), "runs take twice as long as expected here"
 

@@ -1,0 +1,49 @@
+"""What is shown of a sweep that goes on: the seeds that every row has."""
+
+from pathlib import Path
+
+import pytest
+
+from helpers import synthetic_records
+from results.loading.complete_seeds import complete_seeds, of_seeds
+from results.loading.frame import load
+from results.loading.layout import Layout
+from results.tabulating.main import main_table
+from runners.cli.interim import show_complete_seeds
+
+METHODS, TASKS, SEEDS = ("vanilla", "agwm"), ("cola", "rte"), (1, 2, 3, 4)
+
+
+def written(folder: Path, *left_out: tuple[str, str, int], **more: object) -> Layout:
+    suite = synthetic_records.Suite(methods=METHODS, tasks=TASKS, seeds=SEEDS, left_out=left_out, **more)  # type: ignore[arg-type]
+    return synthetic_records.write(suite, folder)
+
+
+def test_a_seed_is_complete_when_every_run_of_it_has_a_record(tmp_path: Path) -> None:
+    layout = written(tmp_path, ("agwm", "rte", 3), ("vanilla", "cola", 4), outcomes={("agwm", "cola", 2): "failed"})
+    assert complete_seeds(load("toy", layout)) == (1, 2), "a failed run is a result"
+
+
+def test_the_table_is_that_of_a_suite_with_these_seeds(tmp_path: Path) -> None:
+    part = of_seeds(load("toy", written(tmp_path / "part", ("agwm", "rte", 4))), (1, 2, 3))
+    whole = synthetic_records.Suite(methods=METHODS, tasks=TASKS, seeds=(1, 2, 3))
+    expected = main_table(load("toy", synthetic_records.write(whole, tmp_path / "whole")), "100")
+    found = main_table(part, "100")
+    assert found.rows[:3] == expected.rows[:3]
+    assert "n = 3 seeds" in found.caption
+
+
+def test_it_is_printed_while_some_seeds_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_complete_seeds("toy", written(tmp_path, ("agwm", "rte", 4)))
+    said = capsys.readouterr().out
+    assert "3 of 4 seeds" in said
+    assert "agwm" in said
+
+
+@pytest.mark.parametrize("left_out", [[], [("agwm", "rte", seed) for seed in SEEDS]])
+def test_nothing_is_printed_of_no_seed_or_of_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], left_out: list[tuple[str, str, int]]
+) -> None:
+    show_complete_seeds("toy", written(tmp_path, *left_out))
+    show_complete_seeds("gone", Layout(tmp_path / "elsewhere"))
+    assert capsys.readouterr().out == ""
