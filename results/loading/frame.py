@@ -216,20 +216,6 @@ def _points(scores: Any, metric: str) -> float:
     return math.nan if value is None else POINTS * float(value)
 
 
-def metric_scores(results: Results) -> pd.DataFrame:
-    """Every metric of every scored run: key, label, task, size, seed, selection, split, metric, score (points)."""
-    rows = []
-    for key, record in results.records.items():
-        run = results.plan.runs[key]
-        for selection, splits in (record.get("scores") or {}).items():
-            for split in ("dev", "test"):
-                for metric in splits.get(split) or {}:
-                    points = _points(splits[split], metric)
-                    rows.append((key, run.label, run.task, run.size, run.seed, selection, split, metric, points))
-    columns = ["key", "label", "task", "size", "seed", "selection", "split", "metric", "score"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def fingerprint(results: Results) -> str:
     """A sha256 over plan, selection rule and runs: equal results, and only they, share it."""
     content = repr((results.plan.as_json(), results.selection)) + results.runs.to_csv(index=False)

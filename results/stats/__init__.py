@@ -14,30 +14,22 @@ from results.stats.across_tasks import (
 )
 from results.stats.aggregates import (
     interquartile_mean,
-    interquartile_mean_difference_interval,
     interquartile_mean_interval,
     performance_profile,
-    probability_of_improvement,
 )
-from results.stats.aso import minimum_epsilon, violation_ratio
 from results.stats.budget import expected_best_with_replacement, expected_best_without_replacement
 from results.stats.effects import (
     Effect,
-    Practical,
     Winning,
-    bayesian_signed_rank,
     effect,
     hedges_correction,
-    probability_of_practical_difference,
     probability_of_winning,
 )
 from results.stats.equivalence import equivalence_p
-from results.stats.examples import TwoWay, two_way_bootstrap
 from results.stats.instability import (
     McNemar,
     Spread,
     VarianceRatio,
-    brown_forsythe,
     failed,
     mcnemar,
     spread,
@@ -46,14 +38,13 @@ from results.stats.instability import (
 )
 from results.stats.multiplicity import benjamini_hochberg, holm, smallest_sample
 from results.stats.paired import SignFlip, Wilcoxon, sign_flip, t_interval, t_test, wilcoxon
-from results.stats.power import detection_power, minimum_detectable_effect, noether_sample_size
+from results.stats.power import detection_power, minimum_detectable_effect
 from results.stats.ranks import (
     Friedman,
     cliques,
     critical_difference,
     friedman,
     mean_ranks,
-    nemenyi,
     pairwise_holm,
     rank_table,
 )
@@ -64,18 +55,14 @@ __all__ = [
     "Effect",
     "Friedman",
     "McNemar",
-    "Practical",
     "SignFlip",
     "Spread",
     "Summary",
-    "TwoWay",
     "VarianceRatio",
     "WelchSatterthwaite",
     "Wilcoxon",
     "Winning",
-    "bayesian_signed_rank",
     "benjamini_hochberg",
-    "brown_forsythe",
     "cliques",
     "compare",
     "critical_difference",
@@ -89,18 +76,12 @@ __all__ = [
     "hedges_correction",
     "holm",
     "interquartile_mean",
-    "interquartile_mean_difference_interval",
     "interquartile_mean_interval",
     "mcnemar",
     "mean_ranks",
     "minimum_detectable_effect",
-    "minimum_epsilon",
-    "nemenyi",
-    "noether_sample_size",
     "pairwise_holm",
     "performance_profile",
-    "probability_of_improvement",
-    "probability_of_practical_difference",
     "probability_of_winning",
     "rank_table",
     "sample_sd",
@@ -111,9 +92,7 @@ __all__ = [
     "t_interval",
     "t_test",
     "task_means",
-    "two_way_bootstrap",
     "variance_permutation",
-    "violation_ratio",
     "welch_satterthwaite",
     "wilcoxon",
     "wilson",

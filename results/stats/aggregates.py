@@ -35,26 +35,6 @@ def interquartile_mean_interval(
     return _quantiles(_resampled(per_task(scores, "scores"), draws, seed, widened), level)
 
 
-def interquartile_mean_difference_interval(
-    method: Sequence[ArrayLike],
-    reference: Sequence[ArrayLike],
-    level: float = 0.95,
-    draws: int = DRAWS,
-    seed: int = 0,
-    widened: bool = True,
-) -> tuple[float, float]:
-    """Paired bootstrap interval of IQM(method) - IQM(reference): a drawn seed is drawn for both.
-
-    method, reference: one (n_t,) array per task, entry i of both from the same seed. Otherwise as
-    interquartile_mean_interval. ValueError also if the two do not match in shape.
-    """
-    left, right = per_task(method, "method"), per_task(reference, "reference")
-    _require_same_shape(left, right)
-    # Equal seeds draw equal runs, which is the pairing.
-    differences = _resampled(left, draws, seed, widened) - _resampled(right, draws, seed, widened)
-    return _quantiles(differences, level)
-
-
 def performance_profile(scores: Sequence[ArrayLike], thresholds: ArrayLike) -> Vector:
     """Share of runs above each threshold, averaged over tasks: (thresholds,). Agarwal et al. 2021.
 
@@ -62,22 +42,6 @@ def performance_profile(scores: Sequence[ArrayLike], thresholds: ArrayLike) -> V
     """
     tasks, levels = per_task(scores, "scores"), vector(thresholds, "thresholds")
     return numpy.mean([(task[:, None] > levels).mean(axis=0) for task in tasks], axis=0)
-
-
-def probability_of_improvement(method: Sequence[ArrayLike], reference: Sequence[ArrayLike]) -> float:
-    """P(a run of the method beats a run of the reference), ties half, averaged over tasks.
-
-    Any two runs of a task are compared, so the numbers of runs may differ; effects.probability_of_winning is the
-    paired version. Source: Agarwal et al. 2021. ValueError for unequal numbers of tasks, or an empty or not finite one.
-    """
-    left, right = per_task(method, "method"), per_task(reference, "reference")
-    if len(left) != len(right):
-        raise ValueError(f"method and reference must have the same tasks, got {len(left)} and {len(right)}")
-    shares = [
-        ((one[:, None] > other).mean() + (one[:, None] == other).mean() / 2)
-        for one, other in zip(left, right, strict=True)
-    ]
-    return float(numpy.mean(shares))
 
 
 def _resampled(tasks: list[Vector], draws: int, seed: int, widened: bool) -> Vector:
@@ -108,8 +72,3 @@ def _quantiles(values: Vector, level: float) -> tuple[float, float]:
     tail = (1 - proportion(level, "level")) / 2
     low, high = numpy.quantile(values, (tail, 1 - tail))
     return float(low), float(high)
-
-
-def _require_same_shape(left: list[Vector], right: list[Vector]) -> None:
-    if [task.size for task in left] != [task.size for task in right]:
-        raise ValueError("method and reference must have the same tasks and, in each, the same seeds")

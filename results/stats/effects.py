@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from results.stats.across_tasks import wins_ties_losses
-from results.stats.inputs import Matrix, vector
+from results.stats.inputs import vector
 from results.stats.instability import wilson
 
 
@@ -31,15 +31,6 @@ class Winning:
     def meaningful(self) -> bool:
         """Bouthillier et al. 2021: surely above 1/2, and possibly above 3/4."""
         return self.low > 0.5 and self.high > 0.75
-
-
-@dataclass(frozen=True)
-class Practical:
-    """Posterior probabilities that the mean difference is above the margin, inside +-margin, and below -margin."""
-
-    better: float
-    equal: float
-    worse: float
 
 
 def effect(differences: ArrayLike) -> Effect:
@@ -74,51 +65,3 @@ def probability_of_winning(differences: ArrayLike, level: float = 0.95) -> Winni
     wins, ties, losses = wins_ties_losses(differences)
     n = wins + ties + losses
     return Winning((wins + ties / 2) / n, *wilson(wins + ties / 2, n, level))
-
-
-def probability_of_practical_difference(differences: ArrayLike, margin: float) -> Practical:
-    """Posterior of the mean difference under the flat prior, split at +-margin.
-
-    The posterior is t(n - 1) at the mean with scale sd / sqrt(n): Benavoli et al. 2017, without the
-    correlation of cross-validation folds. margin: the largest difference that does not matter, in the unit of the
-    differences, >= 0. One difference: nan. ValueError if empty, not finite, or for a negative margin.
-    """
-    values = vector(differences, "differences")
-    if margin < 0:
-        raise ValueError(f"margin: expected a number of at least 0, got {margin}")
-    if values.size == 1:
-        return Practical(float("nan"), float("nan"), float("nan"))
-    mean, scale = float(values.mean()), float(values.std(ddof=1) / numpy.sqrt(values.size))
-    if scale == 0:
-        return Practical(float(mean > margin), float(abs(mean) <= margin), float(mean < -margin))
-    better = float(special.stdtr(values.size - 1, (mean - margin) / scale))
-    worse = float(special.stdtr(values.size - 1, (-margin - mean) / scale))
-    return Practical(better, max(0.0, 1 - better - worse), worse)
-
-
-def bayesian_signed_rank(
-    differences: ArrayLike, margin: float, prior: float = 0.5, draws: int = 50_000, seed: int = 0
-) -> Practical:
-    """Bayesian signed-rank test over tasks: how often each of better, equal, worse is the most probable of the three.
-
-    differences: (N,), one per task. Dirichlet weights over the tasks and one pseudo-task of weight `prior` with
-    difference zero; a pair of tasks votes by its Walsh average against +-margin. Source: Benavoli et al. 2017, as in
-    baycomp 1.0.3, which rounds nothing: choose a margin that no difference equals. ValueError if empty, not
-    finite, or for a negative margin.
-    """
-    values = numpy.concatenate((numpy.zeros(1), vector(differences, "differences")))
-    if margin < 0 or prior <= 0:
-        raise ValueError(f"margin must be at least 0 and prior above 0, got {margin} and {prior}")
-    concentration = numpy.concatenate(([prior], numpy.ones(values.size - 1)))
-    weights = numpy.random.default_rng(seed).dirichlet(concentration, draws)
-    sums = values[:, None] + values
-    better = ((weights @ _above(sums, 2 * margin)) * weights).sum(axis=1)
-    worse = ((weights @ _above(-sums, 2 * margin)) * weights).sum(axis=1)
-    shares = numpy.stack((better, 1 - better - worse, worse), axis=1)
-    most_probable = numpy.bincount(shares.argmax(axis=1), minlength=3) / draws
-    return Practical(*map(float, most_probable))
-
-
-def _above(values: Matrix, threshold: float) -> Matrix:
-    # A value at the threshold votes half for either side.
-    return (values > threshold) + (values == threshold) / 2

@@ -115,24 +115,6 @@ def variance_permutation(first: ArrayLike, second: ArrayLike, seed: int = 0) -> 
     return VarianceRatio(float(observed), float(p))
 
 
-def brown_forsythe(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
-    """(F, p) of the one-way analysis of absolute deviations from each method's median: Levene's test about medians.
-
-    Ignores the pairing. (n,) and (m,), at least two each. No deviation at all: F = 0 and p = 1. ValueError otherwise.
-    Source: Brown and Forsythe 1974.
-    """
-    groups = [vector(values, "scores", smallest=2) for values in (first, second)]
-    deviations = [numpy.abs(group - numpy.median(group)) for group in groups]
-    total = numpy.concatenate(deviations)
-    between = sum(d.size * (d.mean() - total.mean()) ** 2 for d in deviations)
-    within = sum(((d - d.mean()) ** 2).sum() for d in deviations)
-    freedom = total.size - 2
-    if within == 0:
-        return (0.0, 1.0) if between == 0 else (float("inf"), 0.0)
-    f = float(between / (within / freedom))
-    return f, float(special.fdtrc(1, freedom, f))
-
-
 def _log_ratio(first: Vector, second: Vector) -> Vector:
     with numpy.errstate(divide="ignore", invalid="ignore"):
         ratio: Vector = numpy.log(first) - numpy.log(second)

@@ -19,10 +19,6 @@ class SignFlip:
     n: int
     mean: float
 
-    def star_possible(self, alpha: float = 0.05, comparisons: int = 1) -> bool:
-        """Whether n is large enough for p <= alpha after Holm over so many comparisons."""
-        return self.floor * comparisons <= alpha
-
 
 @dataclass(frozen=True)
 class Wilcoxon:

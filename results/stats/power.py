@@ -39,14 +39,3 @@ def minimum_detectable_effect(n: int, alpha: float = 0.05, power: float = 0.8) -
         middle = (low + high) / 2
         low, high = (middle, high) if detection_power(middle, n, alpha) < power else (low, middle)
     return high
-
-
-def noether_sample_size(probability: float = 0.75, alpha: float = 0.05, beta: float = 0.05) -> int:
-    """Seeds needed to show P(method > reference) = probability at one-sided alpha with power 1 - beta. Noether 1987.
-
-    29 for 0.75 (Bouthillier et al. 2021). ValueError for a probability of 1/2 or numbers outside (0, 1).
-    """
-    if proportion(probability, "probability") == 0.5:
-        raise ValueError("probability: 0.5 is no difference, which no number of seeds can show")
-    z = special.ndtri(1 - proportion(alpha, "alpha")) + special.ndtri(1 - proportion(beta, "beta"))
-    return math.ceil((z / (math.sqrt(6) * (probability - 0.5))) ** 2)

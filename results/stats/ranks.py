@@ -80,18 +80,6 @@ def critical_difference(methods: int, tasks: int, alpha: float = 0.05) -> float:
     return float(quantile * _rank_error(methods, tasks))
 
 
-def nemenyi(scores: ArrayLike) -> Matrix:
-    """(methods, methods) p values of Nemenyi's test on mean ranks: studentized range of sqrt(2) |R_i - R_j| / error."""
-    from scipy.stats import studentized_range
-
-    ranks = rank_table(scores)
-    tasks, methods = ranks.shape
-    means = ranks.mean(axis=0)
-    first, second = numpy.triu_indices(methods, 1)
-    distances = numpy.abs(means[first] - means[second]) / _rank_error(methods, tasks)
-    return _symmetric(methods, studentized_range.sf(numpy.sqrt(2) * distances, methods, numpy.inf))
-
-
 def pairwise_holm(scores: Sequence[ArrayLike], seed: int = 0) -> Matrix:
     """(methods, methods) p values of the stratified sign flip, Holm-adjusted over all k (k - 1) / 2 pairs; diagonal 1.
 

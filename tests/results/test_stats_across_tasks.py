@@ -8,6 +8,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, recall_score
 
 from results import stats as statistics
+from results.stats.examples import drawn_scores
 from results.stats.weighted_metrics import METRICS
 
 UNEQUAL = [[1.0, 2.0, -0.5], [0.3, 0.1], [0.2, 0.4, 0.6, -0.1]]
@@ -117,33 +118,19 @@ def test_few_tasks_can_tell_hardly_any_of_eight_methods_apart() -> None:
         statistics.critical_difference(1, 4)
 
 
-def test_widened_interval_is_wider_and_its_paired_form_knows_the_seeds() -> None:
+def test_widened_interval_is_wider() -> None:
     generator = numpy.random.default_rng(0)
     run = generator.normal(size=(4, 5))
     scores = 70 + run + 0.1 * generator.normal(size=(4, 5))
-    reference = 69 + run + 0.1 * generator.normal(size=(4, 5))
     plain = statistics.interquartile_mean_interval(scores, draws=4000, widened=False)
     wide = statistics.interquartile_mean_interval(scores, draws=4000)
     assert wide[1] - wide[0] == pytest.approx((plain[1] - plain[0]) * numpy.sqrt(5 / 4), rel=0.1)
     assert statistics.interquartile_mean_interval(scores, draws=4000) == wide
-    low, high = statistics.interquartile_mean_difference_interval(scores, reference, draws=4000)
-    assert low < 1 < high
-    assert high - low < (wide[1] - wide[0]) / 2
-    assert statistics.interquartile_mean_difference_interval(scores, scores, draws=100) == (0.0, 0.0)
-    with pytest.raises(ValueError, match="same seeds"):
-        statistics.interquartile_mean_difference_interval(scores, reference[:, :4])
 
 
 def test_profile_falls_and_counts_runs_above() -> None:
     profile = statistics.performance_profile([[0.2, 0.6], [0.4, 0.8, 0.9, 0.9]], [0.0, 0.5, 0.8, 0.95])
     assert profile.tolist() == [1.0, 0.625, 0.25, 0.0]
-
-
-def test_probability_of_improvement_counts_ties_half() -> None:
-    assert statistics.probability_of_improvement([[1.0, 2.0]], [[1.0, 2.0]]) == 0.5
-    assert statistics.probability_of_improvement([[2.0], [1.0]], [[1.0], [1.0, 1.0]]) == 0.75
-    with pytest.raises(ValueError, match="same tasks"):
-        statistics.probability_of_improvement([[1.0]], [[1.0], [1.0]])
 
 
 SCORERS = {
@@ -186,35 +173,21 @@ def predictions_of(labels: numpy.ndarray, right: float, generator: numpy.random.
     return numpy.where(generator.random((6, labels.size)) < right, labels, 1 - labels)
 
 
-def test_two_way_interval_is_wider_than_that_of_seeds_and_that_of_examples() -> None:
-    generator = numpy.random.default_rng(1)
-    labels = generator.integers(0, 2, 200)
-    ours, theirs = (predictions_of(labels, right, generator) for right in (0.9, 0.8))
-    found = statistics.two_way_bootstrap(ours, theirs, labels, "accuracy")
-    correct = (ours == labels).astype(float) - (theirs == labels)
-    assert found.difference == pytest.approx(correct.mean())
-    of_seeds = correct.mean(axis=1).std(ddof=1) / numpy.sqrt(6)
-    of_examples = correct.mean(axis=0).std(ddof=1) / numpy.sqrt(200)
-    assert found.standard_error > max(of_seeds, of_examples)
-    assert found.standard_error < 2 * numpy.hypot(of_seeds, of_examples)
-    assert found.low < found.difference < found.high
-    assert statistics.two_way_bootstrap(ours, theirs, labels, "accuracy") == found
+def test_drawn_scores_of_one_seed_spread_as_the_examples_do() -> None:
+    labels, right = numpy.zeros(400), numpy.arange(400) % 4 > 0
+    predictions = numpy.where(right, 0.0, 1.0)[None, None]
+    drawn = drawn_scores(predictions, labels, "accuracy", 4000)[:, 0]
+    assert drawn.mean() == pytest.approx(0.75, abs=0.002)
+    assert drawn.std() == pytest.approx(numpy.sqrt(0.75 * 0.25 / 400), rel=0.05)
 
 
-def test_two_way_bootstrap_of_one_seed_resamples_the_examples() -> None:
-    generator = numpy.random.default_rng(2)
-    labels = generator.integers(0, 2, 300)
-    ours, theirs = (predictions_of(labels, right, generator)[:1] for right in (0.9, 0.7))
-    found = statistics.two_way_bootstrap(ours, theirs, labels, "accuracy")
-    correct = (ours == labels).astype(float) - (theirs == labels)
-    assert found.standard_error == pytest.approx(correct.std() / numpy.sqrt(300), rel=0.1)
-
-
-def test_two_way_bootstrap_refuses_what_does_not_fit() -> None:
-    table, labels = numpy.zeros((2, 4)), numpy.zeros(4)
-    with pytest.raises(ValueError, match="do not match"):
-        statistics.two_way_bootstrap(table, table[:1], labels, "accuracy")
-    with pytest.raises(ValueError, match="do not match"):
-        statistics.two_way_bootstrap(table, table, labels[:3], "accuracy")
-    with pytest.raises(ValueError, match="accuracy, balanced_accuracy, f1, "):
-        statistics.two_way_bootstrap(table, table, labels, "bleu")
+def test_drawn_scores_of_seeds_spread_as_their_mean_does_and_are_paired() -> None:
+    labels = numpy.zeros(200)
+    shares = numpy.array([0.5, 0.6, 0.9])  # Of right examples, the same ones as far as they go.
+    seeds = (numpy.arange(200) / 200 >= shares[:, None]).astype(float)
+    drawn = drawn_scores(numpy.stack([seeds, seeds]), labels, "accuracy", 6000)
+    assert (drawn[:, 0] == drawn[:, 1]).all()
+    assert drawn[:, 0].mean() == pytest.approx(shares.mean(), abs=0.005)
+    of_seeds = shares.var(ddof=1) / 3
+    assert drawn[:, 0].var() > of_seeds
+    assert drawn[:, 0].var() == pytest.approx(of_seeds, rel=0.15)

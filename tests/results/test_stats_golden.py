@@ -51,8 +51,6 @@ def test_paired(case: dict[str, Any]) -> None:
     assert list(stats.wins_ties_losses(differences)) == expected["wins_ties_losses"]
     winning = stats.probability_of_winning(differences).probability
     assert winning == exactly(expected["paired_prob_outperform_ties_half"])
-    improvement = stats.probability_of_improvement([a], [b])
-    assert improvement == exactly(expected["unpaired_prob_improvement_A12"])
 
 
 @cases("paired")
@@ -86,12 +84,6 @@ def test_minimum_detectable_effect(case: dict[str, Any]) -> None:
     assert 1.5 * found == pytest.approx(case["output"]["mde_points_if_sd_diff_is_1_5"], abs=5e-7)
 
 
-def test_noether_sample_size() -> None:
-    case = next(case for case in CONTENT["cases"]["power"] if case["id"].startswith("noether"))
-    found = stats.noether_sample_size(case["input"]["gamma"], case["input"]["alpha"], case["input"]["beta"])
-    assert found == case["output"]["n_ceil"]
-
-
 @cases("expected_max_performance")
 def test_expected_best(case: dict[str, Any]) -> None:
     scores = case["input"]["scores"]
@@ -122,7 +114,6 @@ def test_instability(case: dict[str, Any]) -> None:
         assert count == reference["failed"]
         assert stats.wilson(count, len(scores)) == exactly(reference["failed_rate_wilson95"])
 
-    assert stats.brown_forsythe(first, second) == exactly((expected["brown_forsythe_W"], expected["brown_forsythe_p"]))
     mcnemar = stats.mcnemar(*failures)
     assert [mcnemar.only_first, mcnemar.only_second] == expected["discordant_failures"]
     assert mcnemar.p == exactly(expected["mcnemar_exact_p_two_sided"])
@@ -131,14 +122,6 @@ def test_instability(case: dict[str, Any]) -> None:
     permutation = "paired_swap_permutation_p_log_variance_ratio_median_centred"
     if permutation in expected:
         assert ratio.p == exactly(expected[permutation])
-
-
-@cases("bayes")
-def test_bayesian_signed_rank(case: dict[str, Any]) -> None:
-    differences = numpy.array(case["input"]["x"]) - case["input"]["y"]
-    found = stats.bayesian_signed_rank(differences, case["input"]["rope"])
-    expected = case["output"]["p_x_better_p_rope_p_y_better_mean5"]
-    assert (found.better, found.equal, found.worse) == close(0.01)(expected)
 
 
 @cases("published_comparison")
