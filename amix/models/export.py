@@ -99,7 +99,7 @@ def _save_with_code(model: nn.Module, task: Task, folder: Path) -> str:
     """Write weights, configuration and the class that reads them; returns how to load it."""
     classifier = model.classifier if isinstance(model, Extended) else model
     assert classifier is None or isinstance(classifier, PreTrainedModel)
-    addition = model.addition if isinstance(model, Extended) else None
+    addition: Any = model.addition if isinstance(model, Extended) else None
     pooling = "none" if classifier is None else "mean" if isinstance(classifier, MeanPooledClassifier) else "own"
     config = folder_code.FinetunedConfig(
         encoder={} if classifier is None else _configuration(classifier, task),

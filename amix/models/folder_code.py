@@ -53,6 +53,7 @@ class FinetunedClassifier(PreTrainedModel):
     _supports_sdpa = True  # The encoder chooses and checks its attention itself.
     _supports_flash_attn = True
     _supports_attention_backend = True
+    addition: Any
 
     def __init__(self, config: FinetunedConfig) -> None:
         super().__init__(config)
@@ -60,7 +61,7 @@ class FinetunedClassifier(PreTrainedModel):
             self.encoder = AutoModel.from_config(AutoConfig.for_model(**config.encoder))
             if hasattr(self.encoder, "pooler"):
                 self.encoder.pooler = None
-            self.head = nn.Linear(int(self.encoder.config.hidden_size), config.num_labels)
+            self.head = nn.Linear(int(self.encoder.config.hidden_size), int(config.num_labels or 1))
         elif config.pooling == "own":
             self.classifier = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(**config.encoder))
         if config.addition:

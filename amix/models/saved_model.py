@@ -109,10 +109,10 @@ def _weights(folder: Path, description: Description) -> tuple[Any, dict[str, Any
     options: dict[str, Any] = {"dtype": torch.float32, "output_loading_info": True}
     if own:
         _register(description)
-        model, info = folder_code.FinetunedClassifier.from_pretrained(folder, **options)
+        loaded: Any = folder_code.FinetunedClassifier.from_pretrained(folder, **options)
     else:
-        options["trust_remote_code"] = False
-        model, info = AutoModelForSequenceClassification.from_pretrained(folder, **options)
+        loaded = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False, **options)
+    model, info = loaded
     return model, info
 
 

@@ -21,6 +21,7 @@ from runners.cli import (
     check_commands,
     encoder_commands,
     list_commands,
+    own_data_commands,
     publish_command,
     run_commands,
 )
@@ -64,6 +65,7 @@ app.add_typer(run_commands.app)
 app.add_typer(list_commands.app)
 app.add_typer(publish_command.app)
 app.add_typer(check_commands.app)
+app.add_typer(own_data_commands.app)
 app.add_typer(encoder_commands.app, name="encoders")
 app.add_typer(bench_commands.app, name="bench")
 
