@@ -31,7 +31,7 @@ MOST_PLACES = 5
 class Listener(Protocol):
     """Is told how many rows are done."""
 
-    def __call__(self, rows: int) -> None: ...
+    def __call__(self, rows: int) -> None: ...  # noqa: D102
 
 
 @dataclass
