@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from amix.specs.tasks import Task
-from results.loading.wording import OWN_UNIT, metric_words, p_text, signed
+from results.loading.wording import listed, metric_words, p_text, signed
 from results.stats.cross_validation import Resampled
 from runners.own_data.curves import MORE, Curves
 from runners.own_data.standings import ALPHA, Standing, Standings
+
+SHOWN_CURVES = 2
 
 
 def points(value: float) -> str:
@@ -38,48 +40,48 @@ def answer(task: Task, found: Standings, curves: Curves | None, frozen: str, kin
             "not follow from the text. Do not rely on the model."
         )
     if curves is not None:
-        said += [
-            sentence
-            for sentence in (_more_labels(found, curves), _overtaking(found, curves, frozen, kinds))
-            if sentence
-        ]
-    return said
+        finetuned = finetuned_row(found, kinds)
+        said += [_more_labels(found, curves), curves.overtakes(finetuned, frozen) if finetuned else ""]
+    return [sentence for sentence in said if sentence]
 
 
 def _best(task: Task, found: Standings) -> str:
     best = found.best
     metric = metric_words(task.metrics[0], task.labels[task.positive_class] if task.labels else "")
-    floor = f"; {found.majority.label}: {points(found.majority.score.mean)}"
-    return f"On your texts {best.label} scores highest: {metric} {points(best.score.mean)} ({interval(best.score)}{floor})."
+    floor = f"; {found.majority.label} {points(found.majority.score.mean)}"
+    return (
+        f"On your texts {best.label} scores highest: {metric} {points(best.score.mean)}, {interval(best.score)}{floor}."
+    )
 
 
 def _choice(found: Standings) -> str:
     best, chosen = found.best, found.chosen
-    models = [row for row in found.rows if row.label != found.majority.label]
-    if chosen is not best:
+    if chosen is not best and chosen.as_good:
         assert chosen.difference is not None
         times = f"{best.seconds / chosen.seconds:.0f} times the time" if chosen.seconds > 0 else "more time"
         return (
-            f"The cheapest row that is as good is {chosen.label}, {points(chosen.score.mean)} ({interval(chosen.score)}): "
-            f"{best.label} is {signed(-100 * chosen.difference.mean)} points above it "
-            f"({_reversed(chosen.difference)}), {_chance(chosen, found)}, and takes {times} "
+            f"{chosen.label} is as good and cheaper, with {points(chosen.score.mean)} ({interval(chosen.score)}): "
+            f"{best.label} is {_above(chosen.difference)} it, {_chance(chosen, found)}, and takes {times} "
             f"({minutes(best.seconds)} against {minutes(chosen.seconds)} a training). So {chosen.label} is chosen."
         )
-    cheaper = [row for row in models if row.work < best.work]
+    if chosen is not best:
+        assert chosen.difference is not None
+        return f"{chosen.label} is trained, as you asked: {best.label} is {_above(chosen.difference)} it."
+    cheaper = [row for row in found.rows if row.seconds < best.seconds and row.label != found.majority.label]
     if not cheaper:
         return f"No row is cheaper, so {best.label} is chosen ({minutes(best.seconds)} a training)."
     nearest = max(cheaper, key=lambda row: row.score.mean)
     assert nearest.difference is not None
     return (
-        f"No cheaper row is as good: the best of them, {nearest.label}, is {signed(-100 * nearest.difference.mean)} points "
-        f"below ({_reversed(nearest.difference)}), {_chance(nearest, found)}. So {best.label} is chosen "
-        f"({minutes(best.seconds)} a training)."
-    ).replace("is +", "is ")
+        f"No cheaper row is as good: {best.label} is {_above(nearest.difference)} {nearest.label}, the best of them, "
+        f"{_chance(nearest, found)}. So {best.label} is chosen ({minutes(best.seconds)} a training)."
+    )
 
 
-def _reversed(found: Resampled) -> str:
-    """The interval of the best row minus the other, of that of the other minus the best."""
-    return f"{signed(-100 * found.high)} to {signed(-100 * found.low)}"
+def _above(found: Resampled) -> str:
+    """How far the best row is above another one, of whose difference from the best this is the test."""
+    ends = f"{signed(-100 * found.high)} to {signed(-100 * found.low)}"
+    return f"{points(-found.mean)} points ({ends}) above"
 
 
 def _chance(row: Standing, found: Standings) -> str:
@@ -92,28 +94,19 @@ def _chance(row: Standing, found: Standings) -> str:
 
 
 def _more_labels(found: Standings, curves: Curves) -> str:
-    parts = []
+    parts: list[str] = []
     for label in dict.fromkeys((found.chosen.label, found.best.label, *curves.curves)):
         gain = curves.gain(label)
-        if gain is not None and len(parts) < 2:
+        if gain is not None and len(parts) < SHOWN_CURVES:
             parts.append(f"about {signed(100 * gain.mean)} points for {label} ({between(gain)})")
     if not parts:
         return ""
-    sizes = ", ".join(map(str, curves.sizes))
     return (
-        f"{MORE} more labels: {', '.join(parts)}, by a power law through {sizes} training rows, which cannot see where a "
-        "curve levels off."
+        f"{MORE} more labels: {', '.join(parts)}, by a power law through {listed(curves.sizes)} training rows, which "
+        "cannot see where a curve levels off."
     )
-
-
-def _overtaking(found: Standings, curves: Curves, frozen: str, kinds: Mapping[str, str]) -> str:
-    finetuned = finetuned_row(found, kinds)
-    return curves.overtakes(finetuned, frozen) if finetuned else ""
 
 
 def finetuned_row(found: Standings, kinds: Mapping[str, str]) -> str:
     """The best row that changes the encoder; "" where there is none."""
     return next((row.label for row in found.trained if kinds.get(row.label) != "classical"), "")
-
-
-__all__ = ["OWN_UNIT", "answer", "between", "finetuned_row", "interval", "minutes", "points"]

@@ -28,11 +28,12 @@ from runners.own_data.budget import Choice, choose
 from runners.own_data.curves import Curves, curves_of, sizes_of
 from runners.own_data.engine import MAJORITY, Engine, Outcome, Told, default_rows, rows_of, seconds_per_example
 from runners.own_data.final_model import train_final, write_card
-from runners.own_data.folds import Unit, cross_validation, test_file_units, whole_unit
+from runners.own_data.folds import Unit, cross_validation, units_on_test_file, whole_unit
 from runners.own_data.out_of_fold import OutOfFold, out_of_fold
 from runners.own_data.page import curve_figure, score_table, write_page
 from runners.own_data.request import Request, one_of
-from runners.own_data.standings import Comparer, Folds, Standings, TestFile, standings
+from runners.own_data.standings import Comparer, Folds, OnTestFile, Standings, standings
+from runners.planning.plan import Plan
 
 PROVEN_ON = 200
 TIMED_ON = 32
@@ -92,22 +93,21 @@ def compare(request: Request, shown: Shown) -> Compared:
     choice = _choose(request, engine, units, rate, shown)
     units = [unit for unit in units if unit.repeat < choice.repeats]
     plan = engine.plan(units, choice.labels)
-    shown.say(
-        f"{len(plan.runs)} trainings of {len(choice.labels)} rows, then learning curves and the model: "
-        f"about {minutes(choice.seconds)} with {max(1, engine.workers)} workers"
-    )
+    left = len(engine.work(plan, rate).runs)
+    if left:
+        shown.say(
+            f"{left} of {len(plan.runs)} trainings to do, then learning curves and the model: "
+            f"about {minutes(choice.seconds)} with {max(1, engine.workers)} worker{'s' * (engine.workers > 1)}"
+        )
     engine.do(plan, rate)
     outcomes = _outcomes(engine, plan, units)
-    found = _standings(data, units, outcomes, _work(plan), request.row)
+    found = _standings(data, units, outcomes, request.row)
     kinds, frozen = engine.kinds(plan), default_rows()[1]
     curves = _curves(engine, data, units, outcomes, found, (frozen, finetuned_row(found, kinds)), rate)
     predictions = _out_of_fold(engine, request, data, units, outcomes, found.chosen.label, rate)
     sentences = answer(data.task, found, curves, frozen, kinds)
-    shown.say(f"training {found.chosen.label} on all {len(data.rows)} rows")
-    folder = request.out / MODEL
-    train_final(
-        engine, found.chosen.label, whole_unit(data.task, data.rows, _folder(request)), data.task, predictions, folder
-    )
+    unit = whole_unit(data.task, data.rows, _folder(request))
+    train_final(engine, found.chosen.label, unit, data.task, predictions, request.out / MODEL, shown.say)
     return _write(request, data, engine, units, outcomes, found, curves, predictions, sentences)
 
 
@@ -137,7 +137,7 @@ def _prove(request: Request, data: Data) -> float:
 
 def _units(request: Request, data: Data) -> list[Unit]:
     if data.test is not None:
-        return test_file_units(data.task, data.rows, data.test, _folder(request))
+        return units_on_test_file(data.task, data.rows, data.test, _folder(request))
     return cross_validation(data.task, data.rows, request.folds, request.repeats, _folder(request))
 
 
@@ -171,16 +171,12 @@ Outcomes = Mapping[str, Sequence[Outcome]]
 """By row, in the order of the units."""
 
 
-def _outcomes(engine: Engine, plan: object, units: Sequence[Unit]) -> dict[str, list[Outcome]]:
+def _outcomes(engine: Engine, plan: Plan, units: Sequence[Unit]) -> dict[str, list[Outcome]]:
     found: dict[str, list[Outcome]] = {}
-    for run in plan.runs:  # type: ignore[attr-defined]
+    for run in plan.runs:
         found.setdefault(run.label, []).append(engine.outcome(run))
     assert all(len(outcomes) == len(units) for outcomes in found.values())
     return found
-
-
-def _work(plan: object) -> dict[str, float]:
-    return {run.label: run.work for run in plan.runs}  # type: ignore[attr-defined]
 
 
 def values_of(outcomes: Sequence[Outcome], metric: str) -> NDArray[numpy.float64]:
@@ -188,7 +184,7 @@ def values_of(outcomes: Sequence[Outcome], metric: str) -> NDArray[numpy.float64
     return numpy.array([numpy.nan if (value := one.scores.get(metric)) is None else value for one in outcomes], float)
 
 
-def _standings(data: Data, units: Sequence[Unit], outcomes: Outcomes, work: Mapping[str, float], row: str) -> Standings:
+def _standings(data: Data, units: Sequence[Unit], outcomes: Outcomes, row: str) -> Standings:
     metric = data.task.metrics[0]
     first = next(iter(outcomes.values()))
     majority = [dataclasses.replace(one, scores=one.majority, logits=None) for one in first]
@@ -201,11 +197,11 @@ def _standings(data: Data, units: Sequence[Unit], outcomes: Outcomes, work: Mapp
         comparer = _on_test_file(data, everything)
     seconds = {label: median(one.seconds for one in found) for label, found in outcomes.items()}
     failed = {label: sum(one.status != "ok" for one in found) for label, found in outcomes.items()}
-    found = standings(comparer, seconds, work, failed, MAJORITY)
+    found = standings(comparer, seconds, failed, MAJORITY)
     return dataclasses.replace(found, chosen=found.of(row)) if row else found
 
 
-def _on_test_file(data: Data, everything: Outcomes) -> TestFile:
+def _on_test_file(data: Data, everything: Outcomes) -> OnTestFile:
     """The comparer of predictions on one test file; a failed run predicts as the majority class does."""
     assert data.test is not None
     labels = data.test["label"].to_numpy()
@@ -218,7 +214,7 @@ def _on_test_file(data: Data, everything: Outcomes) -> TestFile:
     }
     predictions = {label: numpy.stack([one for one, _ in found]) for label, found in pairs.items()}
     logits = {label: numpy.stack([one for _, one in found]) for label, found in pairs.items()}
-    return TestFile(data.task, labels, predictions, logits)
+    return OnTestFile(data.task, labels, predictions, logits)
 
 
 def _curves(
@@ -274,7 +270,10 @@ def _write(
     }
     table = score_table(task, found, others, how)
     recipe = find_encoder(request.encoder).recipe
-    settings = f"Encoder {request.encoder}, {recipe.epochs} epochs, learning rate {recipe.lr:g}, batches of {recipe.batch_size}"
+    settings = (
+        f"Encoder {request.encoder}, {recipe.epochs} epochs, learning rate {recipe.lr:g}, "
+        f"batches of {recipe.batch_size}"
+    )
     files = {
         "scores": out / "scores.csv", "out of fold": out / "out-of-fold.csv", "doubtful": out / "doubtful-labels.csv",
         "uncertain": out / "uncertain-rows.csv", "page": out / PAGE, MODEL: out / MODEL,

@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from runners.own_data.out_of_fold import OutOfFold
 
 PACKAGES = ("torch", "transformers", "scikit-learn")
 KEY_FILE = "training-key.txt"
+LOADING = "## Loading"
 
 
-def train_final(engine: Engine, label: str, unit: Unit, own: Task, out_of_fold: OutOfFold, folder: Path) -> str:
+def train_final(
+    engine: Engine, label: str, unit: Unit, own: Task, out_of_fold: OutOfFold, folder: Path, say: Callable[[str], None]
+) -> str:
     """Train a row on all rows of a unit and save its model; a folder that holds this very model stays.
 
     Returns:
@@ -32,6 +35,7 @@ def train_final(engine: Engine, label: str, unit: Unit, own: Task, out_of_fold: 
     key_file = engine.layout.out / KEY_FILE if engine.layout.out else Path(KEY_FILE)
     made = key_file.read_text() if key_file.is_file() and (folder / "prediction.json").is_file() else ""
     if made != run.spec.key:
+        say(f"training {label} on all {unit.train_rows} rows")
         new = folder.with_name(f"{folder.name}.new")
         shutil.rmtree(new, ignore_errors=True)
         engine.train(plan, new)
@@ -54,7 +58,9 @@ def write_card(
 ) -> None:  # fmt: skip
     """Put what a user must know before what export wrote on loading: data, scores, settings, versions, limits."""
     card = folder / "README.md"
-    loading = card.read_text(encoding="utf-8").partition("\nLabels: ")[2].partition("\n\n")[2]
+    written = card.read_text(encoding="utf-8")
+    before, heading, after = written.partition(LOADING)
+    loading = after if heading else before.partition("\nLabels: ")[2].partition("\n\n")[2]
     labels = ", ".join(own.labels) if own.labels else f"a number ({own.label})"
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     lines = [
@@ -72,7 +78,7 @@ def write_card(
         f"- It gives every text one of its labels, also where none fits, and reads the first "
         f"{read_description(folder).max_length} tokens.",
         "- Errors and prejudices of the given labels are learnt like everything else.", "",
-        "## Loading", "", loading.strip(), "",
+        LOADING, "", loading.strip(), "",
     ]  # fmt: skip
     write_atomically(card, "\n".join(lines).encode())
 

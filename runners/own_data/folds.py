@@ -2,9 +2,10 @@
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pandas
@@ -77,7 +78,7 @@ def cross_validation(task: Task, rows: pandas.DataFrame, folds: int, repeats: in
     return units
 
 
-def test_file_units(task: Task, rows: pandas.DataFrame, test: pandas.DataFrame, folder: Path) -> list[Unit]:
+def units_on_test_file(task: Task, rows: pandas.DataFrame, test: pandas.DataFrame, folder: Path) -> list[Unit]:
     """The whole file and a test file, with several seeds."""
     file = write_task(task, "whole", {"train": rows, "test": test}, folder)
     whole = read_task_file(file)
@@ -110,8 +111,8 @@ def write_task(task: Task, name: str, splits: dict[str, pandas.DataFrame], folde
     return path
 
 
-def _line(task: Task, row: dict[str, object], columns: tuple[str, ...]) -> str:
-    label = float(str(row["label"])) if task.labels is None else task.labels[int(str(row["label"]))]
+def _line(task: Task, row: dict[Hashable, Any], columns: tuple[str, ...]) -> str:
+    label = float(row["label"]) if task.labels is None else task.labels[int(row["label"])]
     texts = {column: row[name] for column, name in zip(columns, task.text, strict=True)}
     return json.dumps({**texts, LABEL: label}, ensure_ascii=False) + "\n"
 

@@ -36,7 +36,7 @@ class OutOfFold:
     loss_after: float
 
     def doubtful(self) -> pandas.DataFrame:
-        """The rows whose given label the models doubt most: another class is predicted, and the given one is improbable.
+        """The rows whose given label the models doubt most: they predict another one, and the given one is improbable.
 
         Of numbers those furthest from their prediction. Northcutt et al. 2021 find label errors in the same way, by
         out-of-fold probability of the given label.
@@ -76,7 +76,7 @@ def out_of_fold(task: Task, rows: pandas.DataFrame, units: Sequence[Unit], outco
     truth = labels[places]
     temperature = fit_temperature(logits, truth)
     shares = _means(softmax(logits / temperature, axis=1), places, len(rows))
-    known = numpy.isfinite(shares).all(axis=1)
+    known = numpy.asarray(numpy.isfinite(shares).all(axis=1))
     chosen = numpy.where(known[:, None], shares, 0.0).argmax(axis=1)
     names = numpy.array(task.labels, dtype=object)
     table[GIVEN] = names[labels]

@@ -62,7 +62,7 @@ def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, 
         more = [Cell(_scaled(name, others.get(row.label, {}).get(name))) for name in task.metrics[1:]]
         rows.append(
             (
-                Cell(row.label, marks=" ←" if row is found.chosen else ""), score,
+                Cell(row.label + " ←" * (row.label == found.chosen.label)), score,
                 Cell(100 * row.score.low), Cell(min(100.0, 100 * row.score.high)), *map(Cell, ends), Cell(row.p), *more,
                 Cell(row.seconds or None), Cell(float(row.failed)),
             )
@@ -84,7 +84,7 @@ def _scaled(metric: str, value: float | None) -> float | None:
 
 def curve_figure(task: Task, curves: Curves) -> tuple[str, pandas.DataFrame]:
     """The curves as SVG, and the numbers in them."""
-    numbers = pd_curves(curves)
+    numbers = curve_numbers(curves)
     with style():
         figure = Figure(figsize=(5.2, 3.2), layout="constrained")
         axes = figure.subplots()
@@ -112,7 +112,7 @@ def curve_figure(task: Task, curves: Curves) -> tuple[str, pandas.DataFrame]:
     return text[text.index("<svg") :], numbers
 
 
-def pd_curves(curves: Curves) -> pandas.DataFrame:
+def curve_numbers(curves: Curves) -> pandas.DataFrame:
     """Mean scores by row and size."""
     return pandas.DataFrame(
         [

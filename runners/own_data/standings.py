@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy
 from numpy.typing import NDArray
@@ -17,13 +17,19 @@ ALPHA = 0.05
 MARGIN = 0.01
 """Scores that differ by no more than a point are as good as equal, where the test finds no difference."""
 DRAWS = 400
+Values = NDArray[Any]
 
 
 class Comparer(Protocol):
     """What is known of the scores of the rows, by a test that fits how they came about."""
 
-    labels: tuple[str, ...]
-    words: str
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The rows."""
+
+    @property
+    def words(self) -> str:
+        """The test, for readers."""
 
     def score(self, label: str) -> Resampled:
         """Mean score with its interval."""
@@ -38,7 +44,11 @@ class Folds:
 
     scores: Mapping[str, NDArray[numpy.float64]]
     test_share: float
-    words: str = "corrected resampled t-test over the folds"
+
+    @property
+    def words(self) -> str:
+        """The test, for readers."""
+        return "corrected resampled t-test over the folds"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -56,16 +66,14 @@ class Folds:
         return corrected_t(values[numpy.isfinite(values)], self.test_share)
 
 
-class TestFile:
+class OnTestFile:
     """Predictions of several seeds on one test file: a bootstrap of seeds and test rows together (Owen 2007)."""
 
-    words = "two-way bootstrap over seeds and test rows"
-
     def __init__(
-        self, task: Task, labels: NDArray[numpy.float64], predictions: Mapping[str, NDArray[numpy.float64]],
-        logits: Mapping[str, NDArray[numpy.float64]],
+        self, task: Task, labels: Values, predictions: Mapping[str, Values],
+        logits: Mapping[str, Values],
     ) -> None:  # fmt: skip
-        self.labels = tuple(predictions)
+        self._labels = tuple(predictions)
         self.observed = {name: self._mean(task, labels, predictions[name], logits[name]) for name in self.labels}
         self.drawn: dict[str, list[float]] = {name: [] for name in self.labels}
         generator = numpy.random.default_rng(0)
@@ -78,8 +86,18 @@ class TestFile:
                     self._mean(task, labels[rows], predictions[name][chosen][:, rows], logits[name][chosen][:, rows])
                 )
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The rows."""
+        return self._labels
+
+    @property
+    def words(self) -> str:
+        """The test, for readers."""
+        return "two-way bootstrap over seeds and test rows"
+
     @staticmethod
-    def _mean(task: Task, labels: NDArray, predictions: NDArray, logits: NDArray) -> float:  # type: ignore[type-arg]
+    def _mean(task: Task, labels: Values, predictions: Values, logits: Values) -> float:
         metric = task.metrics[0]
         found = [
             task_scores(task, labels, one, outputs)[metric] for one, outputs in zip(predictions, logits, strict=True)
@@ -105,7 +123,7 @@ class TestFile:
 
 @dataclass(frozen=True)
 class Standing:
-    """One row: its score, its difference from the best row, the corrected p of that, and what a run costs.
+    """One row: its score, its difference from the best row, the corrected p of that, and median seconds of a training.
 
     difference and p are None for the best row itself.
     """
@@ -115,7 +133,6 @@ class Standing:
     difference: Resampled | None
     p: float | None
     seconds: float
-    work: float
     failed: int = 0
 
     @property
@@ -150,23 +167,19 @@ class Standings:
         return self.best is not self.majority and self.majority.p is not None and self.majority.p <= ALPHA
 
 
-def standings(
-    comparer: Comparer, seconds: Mapping[str, float], work: Mapping[str, float], failed: Mapping[str, int],
-    majority: str,
-) -> Standings:  # fmt: skip
+def standings(comparer: Comparer, seconds: Mapping[str, float], failed: Mapping[str, int], majority: str) -> Standings:
     """Compare every row with the best one, Holm-corrected, and choose.
 
     Args:
         comparer: the scores.
-        seconds: median seconds of a run of each row.
-        work: planned work of a run of each row, by which the cheaper of two is known.
+        seconds: median seconds of a training of each row, by which the cheaper of two is known.
         failed: failed and diverged runs of each row.
         majority: label of the majority class, whose cost is nothing.
 
     Returns:
-        The standings; the majority class is never chosen, because it is no model.
+        The standings; the majority class is never the best row or the chosen one, because it is no model.
     """
-    labels: Sequence[str] = sorted(comparer.labels, key=lambda label: work.get(label, 0.0))
+    labels: Sequence[str] = sorted(comparer.labels, key=lambda label: seconds.get(label, 0.0))
     scores = {label: comparer.score(label) for label in labels}
     models = [label for label in labels if label != majority]
     best = max(models, key=lambda label: scores[label].mean)
@@ -178,7 +191,7 @@ def standings(
         Standing(
             label, scores[label], differences.get(label),
             float(corrected[label]) if label in corrected else None,
-            seconds.get(label, 0.0), work.get(label, 0.0), failed.get(label, 0),
+            seconds.get(label, 0.0), failed.get(label, 0),
         )
         for label in labels
     )  # fmt: skip
