@@ -26,7 +26,7 @@ from results.tabulating.table import Table
 from runners.own_data.answer import answer, finetuned_row, minutes
 from runners.own_data.budget import Choice, choose
 from runners.own_data.curves import Curves, curves_of, sizes_of
-from runners.own_data.engine import MAJORITY, Engine, Outcome, Told, default_rows, rows_of, seconds_per_example
+from runners.own_data.engine import MAJORITY, MEAN, Engine, Outcome, Told, default_rows, rows_of, seconds_per_example
 from runners.own_data.final_model import train_final, write_card
 from runners.own_data.folds import Unit, cross_validation, units_on_test_file, whole_unit
 from runners.own_data.out_of_fold import OutOfFold, out_of_fold
@@ -36,7 +36,8 @@ from runners.own_data.standings import Comparer, Folds, OnTestFile, Standings, s
 from runners.planning.plan import Plan
 
 PROVEN_ON = 200
-TIMED_ON = 32
+TIMED_ON = 16
+"""Texts of middle length: runs put texts of one length together."""
 MODEL, PAGE = "model", "report.html"
 
 
@@ -132,7 +133,9 @@ def _prove(request: Request, data: Data) -> float:
     """Seconds per example and pass, of an encoder that does its work on these texts."""
     length = request.max_length or find_encoder(request.encoder).recipe.max_length
     prove_encoder(request.encoder, data.task, length, data.texts[:PROVEN_ON])
-    return seconds_per_example(request.encoder, data.task, data.texts[:TIMED_ON], length)
+    by_length = sorted(data.texts, key=lambda text: sum(map(len, text)))
+    begin = max(0, (len(by_length) - TIMED_ON) // 2)
+    return seconds_per_example(request.encoder, data.task, by_length[begin : begin + TIMED_ON], length)
 
 
 def _units(request: Request, data: Data) -> list[Unit]:
@@ -188,7 +191,8 @@ def _standings(data: Data, units: Sequence[Unit], outcomes: Outcomes, row: str) 
     metric = data.task.metrics[0]
     first = next(iter(outcomes.values()))
     majority = [dataclasses.replace(one, scores=one.majority, logits=None) for one in first]
-    everything = {MAJORITY: majority, **outcomes}
+    floor = MEAN if data.task.regression else MAJORITY
+    everything = {floor: majority, **outcomes}
     comparer: Comparer
     if data.test is None:
         share = len(units[0].test) / units[0].train_rows if units[0].test is not None else 0.25
@@ -197,7 +201,7 @@ def _standings(data: Data, units: Sequence[Unit], outcomes: Outcomes, row: str) 
         comparer = _on_test_file(data, everything)
     seconds = {label: median(one.seconds for one in found) for label, found in outcomes.items()}
     failed = {label: sum(one.status != "ok" for one in found) for label, found in outcomes.items()}
-    found = standings(comparer, seconds, failed, MAJORITY)
+    found = standings(comparer, seconds, failed, floor)
     return dataclasses.replace(found, chosen=found.of(row)) if row else found
 
 

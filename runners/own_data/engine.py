@@ -30,7 +30,9 @@ from runners.sweeping.worker import Performer
 
 SUITE = "compare"
 ROWS_FILE = Path(__file__).with_name("rows.yaml")
-MAJORITY = "majority class"
+MAJORITY, MEAN = "majority class", "mean of the labels"
+"""What is called the row that gives every text the same answer."""
+PASSES_TIMED = 3
 OVERHEAD = 1.0
 """Seconds of a run beside its passes: data, the model's loading, the record."""
 Told = Callable[[Todo, int], AbstractContextManager[Listener]]
@@ -104,7 +106,7 @@ class Engine:
             CompareError: If none of the rows is defined for this kind of label.
         """
         rows = tuple(row for row in self.rows if row.label in labels)
-        plans = [make_plan(self._suite(unit, rows, sizes)) for unit in units]
+        plans = [self._timed(unit, make_plan(self._suite(unit, rows, sizes)), rows) for unit in units]
         first = plans[0]
         runs = tuple(run for plan in plans for run in plan.runs)
         if not runs:
@@ -117,6 +119,15 @@ class Engine:
             task_files={name: file for name, (_, file) in tasks.items()},
         )
         return Plan(whole, runs, first.methods)
+
+    def _timed(self, unit: Unit, plan: Plan, rows: tuple[Row, ...]) -> Plan:
+        """The plan, the work of runs on all of a unit's rows being that on so many, which a plan cannot know."""
+        twin = make_plan(self._suite(unit, rows, (unit.train_rows,)))
+        work = {run.label: run.work for run in twin.runs}
+        runs = tuple(
+            run if run.spec.n_train is not None else dataclasses.replace(run, work=work[run.label]) for run in plan.runs
+        )
+        return dataclasses.replace(plan, runs=runs)
 
     def _suite(self, unit: Unit, rows: tuple[Row, ...], sizes: Sequence[int | None]) -> Suite:
         training = {"max_length": self.request.max_length} if self.request.max_length else {}
@@ -196,7 +207,7 @@ def seconds_per_example(encoder: str, task: Task, texts: Sequence[tuple[str, ...
     Args:
         encoder: alias, Hub id or folder.
         task: for which it classifies.
-        texts: about two batches.
+        texts: about a batch.
         max_length: tokens that are kept.
     """
     import torch
@@ -204,16 +215,16 @@ def seconds_per_example(encoder: str, task: Task, texts: Sequence[tuple[str, ...
     from amix.models.loading import fresh_classifier, load_tokenizer
 
     model, tokenizer = fresh_classifier(encoder, task).train(), load_tokenizer(encoder)
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    tokens = tokenizer(*columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        half, spent = max(1, len(texts) // 2), 0.0
-        for batch in (texts[:half], texts[half:] or texts[:half]):  # The first one warms up.
-            columns = [list(column) for column in zip(*batch, strict=True)]
-            tokens = tokenizer(*columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+        spent = []
+        for _ in range(PASSES_TIMED):
             started = time.perf_counter()
             model(**tokens).logits.square().sum().backward()
-            spent = (time.perf_counter() - started) / len(batch)
-        return spent
+            spent.append((time.perf_counter() - started) / len(texts))
+        return min(spent)  # The first one warms up, and others may have been interrupted.
     finally:
         torch.set_num_threads(threads)
