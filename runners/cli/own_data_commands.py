@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runners.cli.check_commands import show
+from runners.cli.onnx_option import OnnxOption, check_onnx, write_onnx
 from runners.cli.options import DEFAULT_ENCODER, WorkersOption, console, recorded_command
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def compare(
     ] = None,
     row: Annotated[str, typer.Option("--row", help="Train the model with this row instead of the one found.")] = "",
     workers: WorkersOption = None,
+    onnx: OnnxOption = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for model, page and lists.")] = None,
 ) -> None:
     """Find which way of training works best on your texts, whether that is more than chance, and train the model.
@@ -62,6 +64,7 @@ def compare(
 
     if bool(source) == bool(data):
         raise typer.BadParameter("give one file of labelled rows, as an argument or with --data")
+    check_onnx(onnx)
     source = source or data
     name = Path(source).stem if not source.startswith("hub:") else source.split(":")[1].rpartition("/")[2]
     request = Request(
@@ -76,7 +79,10 @@ def compare(
         told=lambda work, count: SweepProgress(work, count, console),
     )
     try:
-        _show(compare(request, shown), request.out)
+        found = compare(request, shown)
+        if onnx:
+            write_onnx(found.files["model"])
+        _show(found)
     except EveryRunFails as error:
         console.print(f"Stopped: every run so far failed, and for one cause: {error}", soft_wrap=True)
         console.print("When the cause is gone, the same command goes on.")
@@ -89,7 +95,7 @@ def _show_findings(findings: "Sequence[Finding]") -> None:
     show([*notes, *(one for one in findings if one.severity != "note")])
 
 
-def _show(found: "Compared", out: Path) -> None:
+def _show(found: "Compared") -> None:
     """The table, where everything lies, and the answer last."""
     from results.tabulating.render.terminal import brief
 

@@ -61,27 +61,26 @@ def _choice(found: Standings) -> str:
         times = f"{best.seconds / chosen.seconds:.0f} times the time" if chosen.seconds > 0 else "more time"
         return (
             f"{chosen.label} is as good and cheaper, with {points(chosen.score.mean)} ({interval(chosen.score)}): "
-            f"{best.label} is {_above(chosen.difference)} it, {_chance(chosen, found)}, and takes {times} "
+            f"{best.label} is {_apart(chosen.difference)} above it, {_chance(chosen, found)}, and takes {times} "
             f"({minutes(best.seconds)} against {minutes(chosen.seconds)} a training). So {chosen.label} is chosen."
         )
     if chosen is not best:
         assert chosen.difference is not None
-        return f"{chosen.label} is trained, as you asked: {best.label} is {_above(chosen.difference)} it."
+        return f"{chosen.label} is trained, as you asked: {best.label} is {_apart(chosen.difference)} above it."
     cheaper = [row for row in found.rows if row.seconds < best.seconds and row.label != found.majority.label]
     if not cheaper:
         return f"No row is cheaper, so {best.label} is chosen ({minutes(best.seconds)} a training)."
     nearest = max(cheaper, key=lambda row: row.score.mean)
     assert nearest.difference is not None
     return (
-        f"No cheaper row is as good: {best.label} is {_above(nearest.difference)} {nearest.label}, the best of them, "
+        f"The best of the cheaper rows, {nearest.label}, is {_apart(nearest.difference)} below it, "
         f"{_chance(nearest, found)}. So {best.label} is chosen ({minutes(best.seconds)} a training)."
     )
 
 
-def _above(found: Resampled) -> str:
+def _apart(found: Resampled) -> str:
     """How far the best row is above another one, of whose difference from the best this is the test."""
-    ends = f"{signed(-100 * found.high)} to {signed(-100 * found.low)}"
-    return f"{points(-found.mean)} points ({ends}) above"
+    return f"{points(-found.mean)} points ({signed(-100 * found.high)} to {signed(-100 * found.low)})"
 
 
 def _chance(row: Standing, found: Standings) -> str:
@@ -89,7 +88,7 @@ def _chance(row: Standing, found: Standings) -> str:
         return "which cannot be tested"
     compared = sum(one.difference is not None for one in found.rows)
     corrected = f" after Holm over {compared} comparisons" if compared > 1 else ""
-    more = "more than chance" if row.p <= ALPHA else "no more than chance can give"
+    more = "which is more than chance" if row.p <= ALPHA else "which chance alone can give"
     return f"{more} ({p_text(row.p)}{corrected}, {found.words})"
 
 
