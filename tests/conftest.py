@@ -17,7 +17,8 @@ SLOW = {
     "processes": (
         "test_carry_out", "test_cli", "test_data_parallel", "test_fetch_encoder", "test_own_encoder", "test_reuse",
         "test_stage_workers", "test_sweep", "test_tuning", "test_agwm_memory", "test_bench_agwm", "test_bench_methods",
-        "test_own_data", "test_any_table", "test_stats_simulations", "test_sequential_simulations", "test_contributing",
+        "test_own_data", "test_any_table", "test_compare", "test_stats_simulations", "test_sequential_simulations",
+        "test_contributing",
     ),
 }  # fmt: skip
 """What `tests/run.sh --fast` leaves out: every method's trainings, remaking what is committed, other processes."""

@@ -1,101 +1,155 @@
 """A finished run as a folder that loads without this project: weights with the trained head, tokenizer, label names."""
 
+import copy
 import inspect
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from amix.models import mean_pooling
+from amix.models import folder_code
 from amix.models.loading import label_settings
+from amix.models.mean_pooling import MeanPooledClassifier
+from amix.models.model_folder import Description
 from amix.models.with_addition import Extended
 from amix.specs.tasks import Task
 
-ADDITION_FILE = "addition.safetensors"
+CODE_FILE = "modeling_finetuned.py"
 CARD = """# Finetuned on {title}
 
-Labels: {labels}. {loading}
+Labels: {labels}.
+
+{loading}
+
+`python -m runners predict` of the project that made this folder labels a whole table of texts with it.
 """
 STANDARDISED = ", learnt on a standard scale: {label} = output * {spread!r} + {center!r}"
-CODE = "{introduction}\n\n```python\n{lines}\n```"
-PLAIN = "Load with `AutoModelForSequenceClassification.from_pretrained(folder)`."
-MEAN_POOLED = "This encoder is pooled by the mean of its token states; load it so:"
-EXTENDED = "A plain checkpoint is only a part of this model; load it so, with `texts` a list of strings:"
+PLAIN = (
+    "Load with `AutoModelForSequenceClassification.from_pretrained(folder)`, or with "
+    "`pipeline('text-classification', model=folder, truncation=True)`."
+)
+OWN_CODE = """transformers has no class for this model: the lines that make it are in `{file}`, and without
+`trust_remote_code=True` it is refused. Load it with
+`pipeline("text-classification", model=folder, trust_remote_code=True, truncation=True)`, or, `texts` a list of strings:
 
-CLASSIFIER_LINES = """import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-encoder = model.base_model
-tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-logits = model.eval()(**tokens).logits"""
-ALONE_LINES = """import torch
-from transformers import AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained(folder)
-tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-logits = addition(**tokens)"""
-ADDITION_IMPORTS = """from typing import Any
-
-import torch
-from safetensors.torch import load_file
-from torch import nn
-from torch.nn import functional
-"""
-ADDITION_LINES = """addition = {name}(**{arguments})
-addition.load_state_dict(load_file(f"{{folder}}/{file}"))"""
+```python
+{lines}
+```"""
 
 
 def loading_lines() -> str:
-    """The lines that load a mean-pooled model without this project, as amix.models.mean_pooling documents them."""
-    return "\n".join(line.strip() for line in str(mean_pooling.__doc__).splitlines() if line.startswith("    "))
+    """The lines that load a model whose class lies in its folder, as amix.models.folder_code documents them."""
+    return "\n".join(line.strip() for line in str(folder_code.__doc__).splitlines() if line.startswith("    "))
 
 
-def save(model: nn.Module, tokenizer: Any, task: Task, folder: Path, scale: tuple[float, float] = (0.0, 1.0)) -> None:
-    """Write model, tokenizer and a README that shows how to load them.
+def save(
+    model: nn.Module,
+    tokenizer: Any,
+    task: Task,
+    folder: Path,
+    scale: tuple[float, float] = (0.0, 1.0),
+    max_length: int | None = None,
+) -> None:
+    """Write model, tokenizer, a README that shows how to load them, and what `predict` needs to know.
 
-    scale: center and spread of the labels that the model was trained on standardised (amix.data.encoded.Encoded).
-    Errors: TypeError when a method's export is neither a plain Hugging Face model nor an Extended.
+    A model that transformers has a class for becomes a plain checkpoint; any other one brings its class along, and is
+    refused by whoever does not load that, instead of being loaded with parts missing.
+
+    Args:
+        model: a plain Hugging Face classifier, one that is pooled by the mean, or an Extended.
+        tokenizer: the encoder's.
+        task: names columns and labels.
+        folder: made where it is not there.
+        scale: center and spread of the labels that the model was trained on standardised (amix.data.encoded.Encoded).
+        max_length: tokens that were kept of a text; None for as many as the tokenizer takes.
+
+    Raises:
+        TypeError: If a method's export is neither a plain Hugging Face model nor an Extended.
     """
     if not isinstance(model, PreTrainedModel | Extended):
         raise TypeError(f"export gave a {type(model).__name__}, not a Hugging Face model")
     folder.mkdir(parents=True, exist_ok=True)
-    loading = _save_extended(model, task, folder) if isinstance(model, Extended) else _save_plain(model, task, folder)
+    own = isinstance(model, Extended | MeanPooledClassifier)
+    loading = _save_with_code(model, task, folder) if own else _save_plain(model, task, folder)
+    tokenizer = copy.deepcopy(tokenizer)
+    if max_length is not None:
+        tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)
     labels = ", ".join(task.labels) if task.labels else "a number"
     if scale != (0.0, 1.0):
         labels += STANDARDISED.format(label=task.label, center=scale[0], spread=scale[1])
-    card = CARD.format(title=task.title, labels=labels, loading=loading)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    (folder / "README.md").write_text(CARD.format(title=task.title, labels=labels, loading=loading), encoding="utf-8")
+    addition = type(model.addition).__module__ if isinstance(model, Extended) else ""
+    Description.of(task, max_length or int(tokenizer.model_max_length), scale, addition).write(folder)
 
 
-def _save_plain(model: PreTrainedModel, task: Task, folder: Path) -> str:
+def _save_plain(model: nn.Module, task: Task, folder: Path) -> str:
     """Write the checkpoint; returns how to load it."""
+    assert isinstance(model, PreTrainedModel)
     for name, value in label_settings(task).items():
         setattr(model.config, name, value)
-    if isinstance(model, mean_pooling.MeanPooledClassifier):
-        model.save(folder)
-        return CODE.format(introduction=MEAN_POOLED, lines=loading_lines())
     model.save_pretrained(folder)
     return PLAIN
 
 
-def _save_extended(model: Extended, task: Task, folder: Path) -> str:
-    """Write the checkpoint, where there is one, and the addition; returns how to put them together."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.addition.state_dict().items()}
-    save_file(state, folder / ADDITION_FILE)
-    arguments = model.addition.arguments
-    lines = ADDITION_LINES.format(name=type(model.addition).__name__, arguments=arguments, file=ADDITION_FILE)
-    if model.classifier is None:
-        around = ALONE_LINES
-    else:
-        _save_plain(model.classifier, task, folder)
-        around = (
-            loading_lines() if isinstance(model.classifier, mean_pooling.MeanPooledClassifier) else CLASSIFIER_LINES
-        )
-        lines += "\naddition.attach(encoder)"
-    before, tokens, after = around.partition("tokens = ")
-    lineage = reversed(type(model.addition).__mro__)
+def _save_with_code(model: nn.Module, task: Task, folder: Path) -> str:
+    """Write weights, configuration and the class that reads them; returns how to load it."""
+    classifier = model.classifier if isinstance(model, Extended) else model
+    assert classifier is None or isinstance(classifier, PreTrainedModel)
+    addition: Any = model.addition if isinstance(model, Extended) else None
+    pooling = "none" if classifier is None else "mean" if isinstance(classifier, MeanPooledClassifier) else "own"
+    config = folder_code.FinetunedConfig(
+        encoder={} if classifier is None else _configuration(classifier, task),
+        pooling=pooling,
+        addition="" if addition is None else type(addition).__name__,
+        arguments={} if addition is None else dict(addition.arguments),
+        **label_settings(task),
+    )
+    name = Path(CODE_FILE).stem
+    config.auto_map = {
+        "AutoConfig": f"{name}.FinetunedConfig", "AutoModelForSequenceClassification": f"{name}.FinetunedClassifier"
+    }  # fmt: skip
+    config.architectures = ["FinetunedClassifier"]
+    config.save_pretrained(folder)
+    save_file(_state(classifier, addition), folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / CODE_FILE).write_text(_code(addition), encoding="utf-8")
+    return OWN_CODE.format(file=CODE_FILE, lines=loading_lines())
+
+
+def _configuration(classifier: PreTrainedModel, task: Task) -> dict[str, Any]:
+    """That of the encoder, or of the architecture's own classifier, without traces of the machine."""
+    content = {**classifier.config.to_dict(), **label_settings(task)}
+    return {
+        name: value for name, value in content.items() if not name.startswith("_") and name != "transformers_version"
+    }
+
+
+def _state(classifier: PreTrainedModel | None, addition: nn.Module | None) -> dict[str, torch.Tensor]:
+    """The weights under the names that FinetunedClassifier gives them."""
+    parts: dict[str, nn.Module] = {}
+    if isinstance(classifier, MeanPooledClassifier):
+        parts |= {"encoder": classifier.encoder, "head": classifier.classifier}
+    elif classifier is not None:
+        parts["classifier"] = classifier
+    if addition is not None:
+        parts["addition"] = addition
+    named = {f"{part}.{name}": tensor for part, module in parts.items() for name, tensor in module.state_dict().items()}
+    return {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in named.items()
+        if not name.startswith("encoder.pooler.")
+    }
+
+
+def _code(addition: nn.Module | None) -> str:
+    """The source of the class, and of what stands inside it."""
+    source = inspect.getsource(folder_code)
+    if addition is None:
+        return source
+    lineage = reversed(type(addition).__mro__)
     classes = [kind for kind in lineage if kind.__module__.split(".")[0] not in ("torch", "builtins")]
-    source = "\n\n".join([ADDITION_IMPORTS, *map(inspect.getsource, classes)])
-    return CODE.format(introduction=EXTENDED, lines=f"{source}\n\n{before}{lines}\n{tokens}{after}")
+    name = type(addition).__name__
+    return "\n\n".join([source, *map(inspect.getsource, classes), f'ADDITIONS["{name}"] = {name}\n'])

@@ -1,29 +1,11 @@
-"""A classifier on the mean of the token states, for encoders that were pretrained so, and how it is saved.
+"""A classifier on the mean of the token states, for encoders that were pretrained so; amix.models.export saves it."""
 
-`save` writes the body as a plain checkpoint and the head beside it; ten lines load both without this project:
-
-    import torch
-    from safetensors.torch import load_file
-    from transformers import AutoModel, AutoTokenizer
-    encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    head = load_file(f"{folder}/head.safetensors")
-    tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-    states = encoder.eval()(**tokens).last_hidden_state
-    mask = tokens["attention_mask"].unsqueeze(-1)
-    mean = (states * mask).sum(1) / mask.sum(1)
-    logits = mean @ head["weight"].T + head["bias"]
-"""
-
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
-
-HEAD_FILE = "head.safetensors"
 
 
 class MeanPooledClassifier(PreTrainedModel):
@@ -54,9 +36,3 @@ class MeanPooledClassifier(PreTrainedModel):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
-
-    def save(self, folder: Path) -> None:
-        """Body as a plain checkpoint for AutoModel, head as head.safetensors (weight [labels, hidden], bias)."""
-        self.encoder.save_pretrained(folder)
-        head = {name: tensor.contiguous() for name, tensor in self.classifier.state_dict().items()}
-        save_file(head, folder / HEAD_FILE)

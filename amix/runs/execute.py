@@ -117,7 +117,8 @@ def _export(
 
     try:
         tokenizer, scale = load_tokenizer(context.encoder or spec.encoder), (fit.train.center, fit.train.spread)
-        save(method.export(model, fit), tokenizer, fit.task, Path(str(context.export)), scale)
+        folder = Path(str(context.export))
+        save(method.export(model, fit), tokenizer, fit.task, folder, scale, fit.recipe.max_length)
     except Exception as error:
         said = f"the run went well, but its model cannot be saved in {context.export}: {type(error).__name__}: {error}"
         raise ExportError(said, outcome) from error

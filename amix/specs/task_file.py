@@ -121,8 +121,8 @@ def _check_metrics(metrics: tuple[str, ...], labels: tuple[str, ...] | None, pos
     """Refuse metrics that this kind of label does not have, or one first of which less is better."""
     for metric in metrics:
         if metric not in METRICS and not (metric.startswith(EVALUATE) and metric != EVALUATE):
-            hint = f"or {EVALUATE}NAME for one of the library evaluate"
-            raise ValueError(f"metrics: unknown metric {shown(metric)}; {nearest(metric, METRICS)}; {hint}")
+            hint = f"({EVALUATE}NAME is one of the library evaluate)"
+            raise ValueError(f"metrics: unknown metric {shown(metric)}; {nearest(metric, METRICS)} {hint}")
     if labels is None:
         kind, fitting = "a number as label", NUMBER_METRICS
     else:

@@ -14,6 +14,7 @@ from runners.cli import (
     check_commands,
     encoder_commands,
     list_commands,
+    own_data_commands,
     publish_command,
     results_commands,
     run_commands,
@@ -40,6 +41,7 @@ app.add_typer(list_commands.app)
 app.add_typer(publish_command.app)
 app.add_typer(check_commands.app)
 app.add_typer(schema_command.app)
+app.add_typer(own_data_commands.app)
 app.add_typer(encoder_commands.app, name="encoders")
 app.add_typer(bench_commands.app, name="bench")
 

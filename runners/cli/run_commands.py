@@ -12,6 +12,7 @@ from amix.specs.store import Store, check_writable
 from results.loading.layout import Layout
 from results.loading.wording import score_words
 from runners.cli.check_commands import show_warnings
+from runners.cli.onnx_option import OnnxOption, check_onnx, write_onnx
 from runners.cli.options import (
     DEFAULT_ENCODER,
     GlueOption,
@@ -183,10 +184,14 @@ def export(
     out: OutOption = None,
     workers: StageWorkersOption = 0,
     out_of_domain: OutOfDomainOption = None,
+    onnx: OnnxOption = False,
 ) -> None:
-    """Do one run again and save its model as a plain Hugging Face folder. The same run gives the same weights."""
+    """Do one run again and save its model as a folder that transformers loads. The same run gives the same weights."""
+    check_onnx(onnx)
     plan = _one_run(suite, encoder, task, method, seed, size, settings, training)
     _do(plan, out, (glue, out_of_domain), folder, workers)
+    if onnx:
+        write_onnx(folder)
     console.print(f"model: {folder}", soft_wrap=True)
 
 

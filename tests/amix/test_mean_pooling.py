@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from amix.models import export, mean_pooling
+from amix.models import export, folder_code
 from amix.models.architecture import backbone, head_names
 from amix.models.loading import load_model, load_tokenizer
 from amix.models.mean_pooling import MeanPooledClassifier
@@ -52,7 +52,7 @@ def test_dropout_before_the_head_acts_in_training_only(model: MeanPooledClassifi
 
 
 def indented(text: str) -> str:
-    """The ten lines of code of the module's docstring."""
+    """The lines of code of the module's docstring."""
     return "\n".join(re.findall(r"^    (.*)$", text, flags=re.MULTILINE))
 
 
@@ -66,7 +66,7 @@ def test_the_documented_lines_load_a_saved_model(bench: Bench, tmp_path: Path, d
     model = load_model(bench.encoders[POOLED], find_task("mini-rte"), 1).eval()
     export.save(model, load_tokenizer(bench.encoders[POOLED]), find_task("mini-rte"), tmp_path)
     page = (tmp_path / "README.md").read_text()
-    code = indented(str(mean_pooling.__doc__)) if documented == "docstring" else fenced(page)
+    code = indented(str(folder_code.__doc__)) if documented == "docstring" else fenced(page)
     found = {"folder": str(tmp_path), "texts": ["the cat sings", "one lovely tree over the house"]}
     exec(compile(code, documented, "exec"), found)
     tokens = found["tokens"]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 from transformers import (
@@ -29,7 +28,7 @@ from amix.mixup.hypergradient import HypergradientOptions
 from amix.mixup.in_place import RandomState, exchange
 from amix.mixup.linears import block_linears
 from amix.mixup.weight_mixup import Combination, WeightMixup
-from amix.models.mean_pooling import HEAD_FILE, MeanPooledClassifier
+from amix.models.mean_pooling import MeanPooledClassifier
 from amix.training.weight_averaging import RunningMean
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -105,9 +104,9 @@ def saved_and_loaded(model: nn.Module, folder: Path) -> nn.Module:
         if not isinstance(model, MeanPooledClassifier):
             model.save_pretrained(folder)  # type: ignore[operator]
             return AutoModelForSequenceClassification.from_pretrained(folder)  # type: ignore[no-any-return]
-        model.save(folder)
+        model.encoder.save_pretrained(folder)
     loaded = MeanPooledClassifier(AutoModel.from_pretrained(folder, add_pooling_layer=False))
-    loaded.classifier.load_state_dict(load_file(folder / HEAD_FILE))
+    loaded.classifier.load_state_dict(model.classifier.state_dict())
     return loaded
 
 

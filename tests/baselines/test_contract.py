@@ -7,11 +7,11 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from amix.data.rows import load_rows
+from amix.models.saved_model import load_saved
 from amix.specs.tasks import find_task
 from amix.training.registry import find_method, methods
 from amix.training.settings import make_config
@@ -71,17 +71,25 @@ def linears(bench: Bench, family: str) -> set[str]:
 
 
 @every_plain_method
-def test_the_export_of_a_mean_pooled_model_loads_with_ten_lines(bench: Bench, method: str) -> None:
+def test_the_export_of_a_mean_pooled_model_brings_its_class_and_is_refused_without(bench: Bench, method: str) -> None:
     _, arrays = bench.learnt(method, POOLED)
     folder = bench.exported(method, POOLED)
-    encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    head = load_file(f"{folder}/head.safetensors")
-    tokens = tokenizer(texts(bench), padding=True, truncation=True, return_tensors="pt")
-    states = encoder.eval()(**tokens).last_hidden_state
-    mask = tokens["attention_mask"].unsqueeze(-1)
-    mean = (states * mask).sum(1) / mask.sum(1)
-    logits = mean @ head["weight"].T + head["bias"]
-    numpy.testing.assert_allclose(logits.detach().numpy(), arrays["test_logits"], atol=1e-5)
+    found = pipeline("text-classification", model=str(folder), trust_remote_code=True, truncation=True)(
+        texts(bench), top_k=None, function_to_apply="none"
+    )
+    logits = [[{one["label"]: one["score"] for one in row}[name] for name in ("negative", "positive")] for row in found]
+    numpy.testing.assert_allclose(logits, arrays["test_logits"], atol=1e-5)
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
+
+
+@every_encoder
+@every_method
+def test_a_saved_model_predicts_what_the_run_did(bench: Bench, method: str, family: str) -> None:
+    _, arrays = bench.learnt(method, family)
+    saved = load_saved(bench.exported(method, family))
+    numpy.testing.assert_allclose(saved.logits([(text,) for text in texts(bench)]), arrays["test_logits"], atol=1e-5)
+    assert saved.description.labels == ["negative", "positive"]
 
 
 @every_encoder

@@ -1,0 +1,85 @@
+"""What a folder with a finetuned model says of itself beside its weights: enough to predict for a table of texts."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from amix.specs.store import write_atomically
+from amix.specs.tasks import Task
+
+FILE = "prediction.json"
+VERSION = 1
+
+
+class ModelFolderError(ValueError):
+    """A folder that is no model of this project, or a damaged one."""
+
+
+class Description(BaseModel):
+    """How texts become labels.
+
+    Attributes:
+        text: one text column, or two for pairs.
+        label: the column that the model was trained to predict.
+        labels: names of the classes in the order of the outputs; None for a number.
+        max_length: tokens that are kept of a text.
+        own_texts: whether names of special tokens in a text are text like any other.
+        center: added to an output times spread, where the label is a number.
+        spread: see center.
+        temperature: what logits are divided by before they become probabilities.
+        addition: module of the class that stands inside the encoder or in its place, empty for none.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    version: int = VERSION
+    task: str
+    text: list[str] = Field(min_length=1, max_length=2)
+    label: str
+    labels: list[str] | None
+    max_length: int = Field(ge=1)
+    own_texts: bool
+    center: float = 0.0
+    spread: float = 1.0
+    temperature: float = Field(default=1.0, gt=0)
+    addition: str = ""
+
+    @classmethod
+    def of(
+        cls, task: Task, max_length: int, scale: tuple[float, float] = (0.0, 1.0), addition: str = ""
+    ) -> "Description":
+        """That of a model of this task; scale is center and spread."""
+        return cls(
+            task=task.name, text=list(task.text), label=task.label, labels=list(task.labels) if task.labels else None,
+            max_length=max_length, own_texts=task.origin == "files", center=scale[0], spread=scale[1],
+            addition=addition,
+        )  # fmt: skip
+
+    def write(self, folder: Path) -> None:
+        """Write it beside the weights."""
+        write_atomically(folder / FILE, self.model_dump_json(indent=1).encode())
+
+
+def read_description(folder: Path) -> Description:
+    """That of a folder.
+
+    Raises:
+        ModelFolderError: one line with the folder and what to do.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        what = "is no folder" if not folder.is_dir() else f"has no {FILE}"
+        raise ModelFolderError(
+            f"{folder} {what}: give a folder that `python -m runners compare` or `python -m runners export` wrote"
+        )
+    try:
+        found = Description.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelFolderError(f"{path}: {where}: {first['msg']}; save the model again") from error
+    if found.version != VERSION:
+        raise ModelFolderError(
+            f"{path} is of version {found.version}; this program reads {VERSION}: save the model again"
+        )
+    return found

@@ -1,0 +1,299 @@
+"""From one file to an answer, a model, and what to look at: the steps of `compare` in their order."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy
+import pandas
+from numpy.typing import NDArray
+
+from amix.data.data_checks import NOTE, WARNING, Finding, refuse_errors
+from amix.data.rows import load_rows
+from amix.data.splits import own_findings
+from amix.models.loading import load_tokenizer
+from amix.models.proof import prove_encoder
+from amix.specs.encoder_files import locate
+from amix.specs.encoders import find_encoder
+from amix.specs.store import check_writable, write_atomically
+from amix.specs.tasks import Task
+from results.tabulating.render.csv import csv_text
+from results.tabulating.render.markdown import markdown
+from results.tabulating.table import Table
+from runners.own_data.answer import answer, finetuned_row, minutes
+from runners.own_data.budget import Choice, choose
+from runners.own_data.curves import Curves, curves_of, sizes_of
+from runners.own_data.engine import MAJORITY, MEAN, Engine, Outcome, Told, default_rows, rows_of, seconds_per_example
+from runners.own_data.final_model import train_final, write_card
+from runners.own_data.folds import Unit, cross_validation, units_on_test_file, whole_unit
+from runners.own_data.out_of_fold import OutOfFold, out_of_fold
+from runners.own_data.page import curve_figure, score_table, write_page
+from runners.own_data.request import Request, one_of
+from runners.own_data.standings import Comparer, Folds, OnTestFile, Standings, standings
+from runners.planning.plan import SuitePlan
+
+PROVEN_ON = 200
+TIMED_ON = 16
+"""Texts of middle length: runs put texts of one length together."""
+MODEL, PAGE = "model", "report.html"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a comparison shows while it works: a sentence, the findings of the check, the progress of runs."""
+
+    say: Callable[[str], None]
+    findings: Callable[[Sequence[Finding]], None]
+    told: Told
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came out: the table, the sentences, and where everything lies."""
+
+    table: Table
+    sentences: tuple[str, ...]
+    standings: Standings
+    curves: Curves | None
+    predictions: OutOfFold
+    files: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The file, read and looked at."""
+
+    task: Task
+    rows: pandas.DataFrame
+    test: pandas.DataFrame | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def texts(self) -> list[tuple[str, ...]]:
+        """The texts, a tuple of one or two for each row."""
+        return list(self.rows[list(self.task.text)].itertuples(index=False, name=None))
+
+
+def compare(request: Request, shown: Shown) -> Compared:
+    """Answer the request; what was done before is not done again.
+
+    Raises:
+        CompareError, DataError, TaskError, EncoderError, SuiteError: one line that says what to change.
+        EveryRunFails: If one cause fails every run.
+    """
+    check_writable(request.out)
+    data = _read(request, shown)
+    rate = _prove(request, data)
+    engine = Engine(request, rows_of(request.methods), shown.told)
+    if request.row:
+        one_of(request.row, tuple(row.label for row in engine.rows), "--row")
+    units = _units(request, data)
+    choice = _choose(request, engine, units, rate, shown)
+    units = [unit for unit in units if unit.repeat < choice.repeats]
+    plan = engine.plan(units, choice.labels)
+    left = len(engine.work(plan, rate).runs)
+    if left:
+        shown.say(
+            f"{left} of {len(plan.runs)} trainings to do, then learning curves and the model: "
+            f"about {minutes(choice.seconds)} with {max(1, engine.workers)} worker{'s' * (engine.workers > 1)}"
+        )
+    engine.do(plan, rate)
+    outcomes = _outcomes(engine, plan, units)
+    found = _standings(data, units, outcomes, request.row)
+    kinds, frozen = engine.kinds(plan), default_rows()[1]
+    curves = _curves(engine, data, units, outcomes, found, (frozen, finetuned_row(found, kinds)), rate)
+    predictions = _out_of_fold(engine, request, data, units, outcomes, found.chosen.label, rate)
+    sentences = answer(data.task, found, curves, frozen, kinds)
+    unit = whole_unit(data.task, data.rows, _folder(request))
+    train_final(engine, found.chosen.label, unit, data.task, predictions, request.out / MODEL, shown.say)
+    return _write(request, data, engine, units, outcomes, found, curves, predictions, sentences)
+
+
+def _folder(request: Request) -> Path:
+    return request.out / "work" / "data"
+
+
+def _read(request: Request, shown: Shown) -> Data:
+    task = request.task()
+    rows = load_rows(task, task.train)
+    test = load_rows(task, task.test) if task.test else None
+    encoder = find_encoder(request.encoder)
+    length = request.max_length or encoder.recipe.max_length
+    locate(encoder)
+    findings = tuple(own_findings(task, load_tokenizer(request.encoder), request.encoder, length))
+    shown.findings(findings)
+    refuse_errors(task, list(findings))
+    return Data(task, rows, test, findings)
+
+
+def _prove(request: Request, data: Data) -> float:
+    """Seconds per example and pass, of an encoder that does its work on these texts."""
+    length = request.max_length or find_encoder(request.encoder).recipe.max_length
+    prove_encoder(request.encoder, data.task, length, data.texts[:PROVEN_ON])
+    by_length = sorted(data.texts, key=lambda text: sum(map(len, text)))
+    begin = max(0, (len(by_length) - TIMED_ON) // 2)
+    return seconds_per_example(request.encoder, data.task, by_length[begin : begin + TIMED_ON], length)
+
+
+def _units(request: Request, data: Data) -> list[Unit]:
+    if data.test is not None:
+        return units_on_test_file(data.task, data.rows, data.test, _folder(request))
+    return cross_validation(data.task, data.rows, request.folds, request.repeats, _folder(request))
+
+
+def _choose(request: Request, engine: Engine, units: Sequence[Unit], rate: float, shown: Shown) -> Choice:
+    """Rows and repeats; what a first call chose counts for the calls that go on with it."""
+    plan = engine.plan(units[:1], [row.label for row in engine.rows])
+    labels = tuple(dict.fromkeys(run.label for run in plan.runs))
+    missing = [row.label for row in engine.rows if row.label not in labels]
+    file = request.out / "work" / "choice.json"
+    asked = {"rows": list(labels), "minutes": request.minutes, "folds": request.folds, "repeats": request.repeats,
+             "data": plan.runs[0].spec.task_source}  # fmt: skip
+    per_unit = engine.work(plan, rate).expected
+    seconds = {run.label: per_unit.get(run.spec.key, 0.0) for run in plan.runs}
+    repeats = max(unit.repeat for unit in units) + 1
+    choice = choose(seconds, len(units) // repeats, repeats, engine.workers, request.minutes)
+    if file.is_file() and (kept := json.loads(file.read_text()))["asked"] == asked:
+        choice = Choice(tuple(kept["labels"]), kept["chosen_repeats"], choice.seconds, tuple(kept["left_out"]))
+    write_atomically(file, json.dumps({
+        "asked": asked, "labels": choice.labels, "chosen_repeats": choice.repeats, "left_out": choice.left_out
+    }).encode())  # fmt: skip
+    if missing:
+        shown.say(f"not defined for numbers as labels, left out: {', '.join(missing)}")
+    if choice.left_out:
+        shown.say(f"left out to fit {request.minutes:g} minutes: {'; '.join(choice.left_out)}")
+    if request.minutes is not None and choice.seconds > 60 * request.minutes:
+        shown.say(f"even so it takes about {minutes(choice.seconds)}")
+    return choice
+
+
+Outcomes = Mapping[str, Sequence[Outcome]]
+"""By row, in the order of the units."""
+
+
+def _outcomes(engine: Engine, plan: SuitePlan, units: Sequence[Unit]) -> dict[str, list[Outcome]]:
+    found: dict[str, list[Outcome]] = {}
+    for run in plan.runs:
+        found.setdefault(run.label, []).append(engine.outcome(run))
+    assert all(len(outcomes) == len(units) for outcomes in found.values())
+    return found
+
+
+def values_of(outcomes: Sequence[Outcome], metric: str) -> NDArray[numpy.float64]:
+    """Scores (units,), nan where undefined."""
+    return numpy.array([numpy.nan if (value := one.scores.get(metric)) is None else value for one in outcomes], float)
+
+
+def _standings(data: Data, units: Sequence[Unit], outcomes: Outcomes, row: str) -> Standings:
+    metric = data.task.metrics[0]
+    first = next(iter(outcomes.values()))
+    majority = [dataclasses.replace(one, scores=one.majority, logits=None) for one in first]
+    floor = MEAN if data.task.regression else MAJORITY
+    everything = {floor: majority, **outcomes}
+    comparer: Comparer
+    if data.test is None:
+        share = len(units[0].test) / units[0].train_rows if units[0].test is not None else 0.25
+        comparer = Folds({label: values_of(found, metric) for label, found in everything.items()}, share)
+    else:
+        comparer = _on_test_file(data, everything)
+    seconds = {label: median(one.seconds for one in found) for label, found in outcomes.items()}
+    failed = {label: sum(one.status != "ok" for one in found) for label, found in outcomes.items()}
+    found = standings(comparer, seconds, failed, floor)
+    return dataclasses.replace(found, chosen=found.of(row)) if row else found
+
+
+def _on_test_file(data: Data, everything: Outcomes) -> OnTestFile:
+    """The comparer of predictions on one test file; a failed run predicts as the majority class does."""
+    assert data.test is not None
+    labels = data.test["label"].to_numpy()
+    train = data.rows["label"].to_numpy()
+    constant = train.mean() if data.task.regression else numpy.bincount(train).argmax()
+    fallback = numpy.full(len(labels), constant, dtype=float), numpy.zeros((len(labels), data.task.outputs))
+    pairs = {
+        label: [fallback if one.logits is None else (numpy.asarray(one.predictions), one.logits) for one in found]
+        for label, found in everything.items()
+    }
+    predictions = {label: numpy.stack([one for one, _ in found]) for label, found in pairs.items()}
+    logits = {label: numpy.stack([one for _, one in found]) for label, found in pairs.items()}
+    return OnTestFile(data.task, labels, predictions, logits)
+
+
+def _curves(
+    engine: Engine, data: Data, units: Sequence[Unit], outcomes: Outcomes, found: Standings, more: Sequence[str],
+    rate: float,
+) -> Curves | None:  # fmt: skip
+    """Curves of the two best rows, the frozen encoder and the best finetuning; None for too few rows."""
+    sizes = sizes_of([unit.train_rows for unit in units])
+    best = [row.label for row in found.trained[:2]]
+    labels = [label for label in dict.fromkeys((*best, *more)) if label in outcomes]
+    if len(sizes) < 1:
+        return None
+    plan = engine.plan(units, labels, sizes)
+    engine.do(plan, rate)
+    metric = data.task.metrics[0]
+    scores: dict[str, list[NDArray[numpy.float64]]] = {label: [] for label in labels}
+    for size in sizes:
+        for label in labels:
+            runs = [run for run in plan.runs if run.label == label and run.spec.n_train == size]
+            scores[label].append(values_of([engine.outcome(run) for run in runs], metric))
+    whole = min(unit.train_rows for unit in units)
+    table = {label: numpy.column_stack([*scores[label], values_of(outcomes[label], metric)]) for label in labels}
+    share = len(units[0].test) / units[0].train_rows if units[0].test is not None else 1e-9
+    return curves_of((*sizes, whole), table, len(data.rows), share)
+
+
+def _out_of_fold(
+    engine: Engine, request: Request, data: Data, units: Sequence[Unit], outcomes: Outcomes, label: str, rate: float
+) -> OutOfFold:
+    """Predictions for all labelled rows; where a test file was used, folds are trained for them now."""
+    if data.test is None:
+        return out_of_fold(data.task, data.rows, units, outcomes[label])
+    folds = cross_validation(data.task, data.rows, request.folds, 1, _folder(request))
+    plan = engine.plan(folds, [label])
+    engine.do(plan, rate)
+    return out_of_fold(data.task, data.rows, folds, [engine.outcome(run) for run in plan.runs])
+
+
+def _write(
+    request: Request, data: Data, engine: Engine, units: Sequence[Unit], outcomes: Outcomes, found: Standings,
+    curves: Curves | None, predictions: OutOfFold, sentences: Sequence[str],
+) -> Compared:  # fmt: skip
+    out, task = request.out, data.task
+    repeats = max(unit.repeat for unit in units) + 1
+    how = (
+        f"Mean over {len(units) // repeats} folds x {repeats} of models trained on about {units[0].train_rows} rows."
+        if data.test is None
+        else f"Mean over {len(units)} trainings on {len(data.rows)} rows, tested on {len(data.test)} rows."
+    )
+    others = {
+        label: {name: float(numpy.nanmean(values_of(one, name))) for name in task.metrics[1:]}
+        for label, one in outcomes.items()
+    }
+    table = score_table(task, found, others, how)
+    recipe = find_encoder(request.encoder).recipe
+    settings = (
+        f"Encoder {request.encoder}, {recipe.epochs} epochs, learning rate {recipe.lr:g}, "
+        f"batches of {recipe.batch_size}"
+    )
+    files = {
+        "scores": out / "scores.csv", "out of fold": out / "out-of-fold.csv", "doubtful": out / "doubtful-labels.csv",
+        "uncertain": out / "uncertain-rows.csv", "page": out / PAGE, MODEL: out / MODEL,
+    }  # fmt: skip
+    write_atomically(files["scores"], csv_text(table).encode())
+    write_atomically(out / "scores.md", markdown(table).encode())
+    for name, rows in (("out of fold", predictions.table), ("doubtful", predictions.doubtful()),
+                       ("uncertain", predictions.uncertain())):  # fmt: skip
+        write_atomically(files[name], rows.to_csv(index=False, float_format="%.6g").encode())
+    if curves is not None:
+        write_atomically(out / "learning-curves.csv", curve_figure(task, curves)[1].to_csv(index=False).encode())
+    predict = f"python -m runners predict {out / MODEL} new.csv --out predictions.csv"
+    said = [f"{one.severity}: {one.said}" for one in data.findings if one.severity == NOTE]
+    warned = [f"{one.severity}: {one.said}" for one in data.findings if one.severity == WARNING]
+    write_page(
+        files["page"], task, sentences, warned, said, table, curves, predictions, (request.command, predict), settings
+    )
+    write_card(files[MODEL], task, found.chosen.label, request.encoder, sentences, data.findings, predictions, settings)
+    return Compared(table, tuple(sentences), found, curves, predictions, files)

@@ -1,0 +1,233 @@
+"""Runs on the units: planned, timed, carried out and read back, by the machinery that suites use."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import yaml
+from numpy.typing import NDArray
+
+from amix.specs.protocol import Protocol
+from amix.specs.store import ACCIDENT, FINISHED, Store
+from amix.specs.tasks import Task
+from results.loading.archive import stored_records
+from results.loading.layout import Layout
+from runners.own_data.folds import Unit
+from runners.own_data.request import CompareError, Request
+from runners.planning.job import Job
+from runners.planning.plan import SuitePlan, make_plan
+from runners.planning.suite import Row, Suite, method_rows
+from runners.sweeping.alone import alone_in
+from runners.sweeping.carry_out import carry_out, default_workers
+from runners.sweeping.failures import StopWhenAllFail, causes
+from runners.sweeping.finished import finished_runs
+from runners.sweeping.jobs import Listener
+from runners.sweeping.todo import Todo, todo
+from runners.sweeping.worker import Worker
+
+SUITE = "compare"
+ROWS_FILE = Path(__file__).with_name("rows.yaml")
+MAJORITY, MEAN = "majority class", "mean of the labels"
+"""What is called the row that gives every text the same answer."""
+PASSES_TIMED = 3
+OVERHEAD = 1.0
+"""Seconds of a run beside its passes: data, the model's loading, the record."""
+Told = Callable[[Todo, int], AbstractContextManager[Listener]]
+"""Makes what shows a sweep's progress."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run left.
+
+    Attributes:
+        scores: by metric; those of the majority class where the run failed or diverged, None where undefined.
+        logits: (test rows, outputs); None where there is no model.
+        predictions: (test rows,) class ids or numbers.
+        seconds: of the run.
+        status: ok, failed or diverged.
+        majority: scores of the majority class on the same rows.
+    """
+
+    scores: dict[str, float | None]
+    logits: NDArray[numpy.float32] | None
+    predictions: NDArray[Any] | None
+    seconds: float
+    status: str
+    majority: dict[str, float | None]
+
+
+def default_rows() -> tuple[tuple[Row, ...], str]:
+    """The rows of ROWS_FILE, and the one that leaves the encoder as it is."""
+    content = yaml.safe_load(ROWS_FILE.read_text(encoding="utf-8"))
+    return method_rows(content["methods"]), str(content["frozen"])
+
+
+def rows_of(methods: str) -> tuple[Row, ...]:
+    """The rows asked for; those of the file where none is named or the text begins with a plus."""
+    given = [name.strip() for name in methods.removeprefix("+").split(",") if name.strip()]
+    added = method_rows(given) if given else ()
+    if given and not methods.startswith("+"):
+        return added
+    return tuple({row.label: row for row in (*default_rows()[0], *added)}.values())
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Plans and does runs for one request."""
+
+    request: Request
+    rows: tuple[Row, ...]
+    told: Told
+
+    @property
+    def layout(self) -> Layout:
+        """Where plans and records lie."""
+        return Layout(self.request.out / "work")
+
+    @property
+    def store(self) -> Store:
+        """The records."""
+        return Store(self.layout.records / SUITE)
+
+    @property
+    def workers(self) -> int:
+        """How many processes work."""
+        return default_workers() if self.request.workers is None else self.request.workers
+
+    def plan(self, units: Sequence[Unit], labels: Sequence[str], sizes: Sequence[int | None] = (None,)) -> SuitePlan:
+        """The runs of these rows on these units, at these training sizes (None: all rows of the unit).
+
+        Raises:
+            SuiteError: For an unknown method.
+            CompareError: If none of the rows is defined for this kind of label.
+        """
+        rows = tuple(row for row in self.rows if row.label in labels)
+        plans = [self._timed(unit, make_plan(self._suite(unit, rows, sizes)), rows) for unit in units]
+        first = plans[0]
+        runs = tuple(run for plan in plans for run in plan.runs)
+        if not runs:
+            raise CompareError(f"{', '.join(labels)}: not defined for numbers as labels; name others with --methods")
+        tasks = {unit.task.name: (unit.task, str(unit.file)) for unit in units}
+        whole = dataclasses.replace(
+            first.suite,
+            tasks=tuple(task for task, _ in tasks.values()),
+            seeds=tuple(dict.fromkeys(unit.seed for unit in units)),
+            task_files={name: file for name, (_, file) in tasks.items()},
+        )
+        return SuitePlan(whole, runs, first.methods)
+
+    def _timed(self, unit: Unit, plan: SuitePlan, rows: tuple[Row, ...]) -> SuitePlan:
+        """The plan, the work of runs on all of a unit's rows being that on so many, which a plan cannot know."""
+        twin = make_plan(self._suite(unit, rows, (unit.train_rows,)))
+        work = {run.label: run.work for run in twin.runs}
+        runs = tuple(
+            run if run.spec.n_train is not None else dataclasses.replace(run, work=work[run.label]) for run in plan.runs
+        )
+        return dataclasses.replace(plan, runs=runs)
+
+    def _suite(self, unit: Unit, rows: tuple[Row, ...], sizes: Sequence[int | None]) -> Suite:
+        training = {"max_length": self.request.max_length} if self.request.max_length else {}
+        kind = "uniform" if unit.task.regression else "stratified"
+        return Suite(
+            SUITE, self.request.encoder, (unit.task,), tuple(sizes), (unit.seed,), rows,
+            Protocol(reference=rows[0].label), training=training, subset=kind if sizes != (None,) else "uniform",
+            task_files={unit.task.name: str(unit.file)},
+        )  # fmt: skip
+
+    def kinds(self, plan: SuitePlan) -> dict[str, str]:
+        """The family of every row."""
+        return {row.label: row.kind for row in plan.run_plan.methods}
+
+    def work(self, plan: SuitePlan, rate: float) -> Todo:
+        """What is left to do; rate: seconds per example and pass, which counts until a row has been timed."""
+        known = finished_runs(plan, stored_records(SUITE, self.layout)[0])
+        left = todo(plan, known)
+        timed = {run.label for run in plan.runs if run.spec.key in known}
+        expected = {
+            run.spec.key: left.expected[run.spec.key] if run.label in timed else run.work * rate + OVERHEAD
+            for run in left.runs
+        }
+        return dataclasses.replace(left, expected=expected)
+
+    def do(self, plan: SuitePlan, rate: float) -> None:
+        """Do what has no record yet.
+
+        Raises:
+            CompareError: If a run could not be done, with the cause.
+            EveryRunFails: If one cause fails every run.
+        """
+        left = self.work(plan, rate)
+        plan.write(self.layout, self.request.command)
+        if left.runs:
+            worker = Worker.of(plan, self.store, self.request.command, None)
+            with alone_in(self.store.folder), self.told(left, self.workers) as progress:
+                stop = StopWhenAllFail(progress, len({run.label for run in left.runs}), left.done > 0)
+                carry_out(left.runs, worker, worker.abandon, self.store, self.workers, stop)
+        undone = [run for run in plan.runs if not self.store.finished(run.spec.key)]
+        if undone:
+            cause = next(iter(causes(plan, self.layout)), "no record was written")
+            raise CompareError(f"{len(undone)} of {len(plan.runs)} runs could not be done ({cause}); the same command")
+
+    def outcome(self, run: Job) -> Outcome:
+        """What a finished run left."""
+        record = self.store.get(run.spec.key)
+        assert record is not None
+        assert record["status"] in FINISHED
+        assert record["status"] != ACCIDENT
+        majority = record["data"].get("majority") or {}
+        seconds = float((record.get("cost") or {}).get("total_seconds") or 0.0)
+        if record["status"] != "ok":
+            return Outcome(majority, None, None, seconds, record["status"], majority)
+        with numpy.load(self.store.path(run.spec.key).with_suffix(".npz"), allow_pickle=False) as arrays:
+            logits, predictions = arrays["test_logits"], arrays["test_predictions"]
+        return Outcome(record["scores"]["last"]["test"], logits, predictions, seconds, "ok", majority)
+
+    def train(self, plan: SuitePlan, folder: Path) -> dict[str, Any]:
+        """Do the plan's only run here, save its model in a folder, and return its record.
+
+        Raises:
+            CompareError: If it fails.
+        """
+        (run,) = plan.runs
+        plan.write(self.layout, self.request.command)
+        worker = Worker.of(plan, self.store, self.request.command, None)
+        context = dataclasses.replace(worker.context, export=str(folder.resolve()), dev_only=True)
+        outcome = Worker(worker.store, context)(run)
+        if outcome.status != "ok":
+            raise CompareError(f"training {run.label} on all rows ended as {outcome.status}: {outcome.message}")
+        return self.store.get(run.spec.key) or {}
+
+
+def seconds_per_example(encoder: str, task: Task, texts: Sequence[tuple[str, ...]], max_length: int) -> float:
+    """Seconds of one forward and backward pass per example on one thread, measured on some of the texts.
+
+    Args:
+        encoder: alias, Hub id or folder.
+        task: for which it classifies.
+        texts: about a batch.
+        max_length: tokens that are kept.
+    """
+    import torch
+
+    from amix.models.loading import fresh_classifier, load_tokenizer
+
+    model, tokenizer = fresh_classifier(encoder, task).train(), load_tokenizer(encoder)
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    tokens = tokenizer(*columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        spent = []
+        for _ in range(PASSES_TIMED):
+            started = time.perf_counter()
+            model(**tokens).logits.square().sum().backward()
+            spent.append((time.perf_counter() - started) / len(texts))
+        return min(spent)  # The first one warms up, and others may have been interrupted.
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,122 @@
+"""What every row is trained and tested on: folds of the file, or the file and a test file with several seeds."""
+
+import json
+import warnings
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import yaml
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from amix.data.data_checks import normalised
+from amix.specs.store import write_atomically
+from amix.specs.task_file import read_task_file
+from amix.specs.tasks import Task
+
+Positions = NDArray[numpy.int64]
+FIRST_SEED = 1
+TEST_SEEDS = 6
+"""Trainings where a test file is given."""
+STRATA = 5
+"""Parts into which numbers are divided, so that every fold has small and large ones."""
+TEXTS, LABEL = ("text", "pair"), "label"
+"""Names of the columns of what is written for the runs."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One training and test set, and the seed of what is random in a run on it.
+
+    Attributes:
+        task: read from its own file.
+        file: that file.
+        seed: of head, batches and dropout; every unit has its own.
+        test: positions of the test rows in the data file; None where the test rows are another file's.
+        train_rows: how many rows train.
+        repeat: number of the repeat, from 0.
+    """
+
+    task: Task
+    file: Path
+    seed: int
+    test: Positions | None
+    train_rows: int
+    repeat: int = 0
+
+
+def fold_positions(rows: pandas.DataFrame, task: Task, folds: int, repeats: int) -> Iterator[tuple[int, Positions]]:
+    """The test positions of every fold of every repeat, stratified by class or by the size of the number.
+
+    Rows of one text (but for case, blanks and punctuation) are in one fold, so that none is tested on what was trained
+    on.
+    """
+    texts = list(rows[list(task.text)].itertuples(index=False, name=None))
+    groups = pandas.factorize(pandas.Series([" | ".join(normalised(text)) for text in texts]))[0]
+    labels = rows["label"].to_numpy()
+    strata = labels if task.labels is not None else pandas.qcut(labels, STRATA, labels=False, duplicates="drop")
+    for repeat in range(repeats):
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=repeat)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Of rare classes, of which the check has told.
+            for _, test in splitter.split(numpy.zeros(len(rows)), strata, groups):
+                yield repeat, numpy.asarray(test, dtype=numpy.int64)
+
+
+def cross_validation(task: Task, rows: pandas.DataFrame, folds: int, repeats: int, folder: Path) -> list[Unit]:
+    """Write every fold's train and test rows, with a description, and return them."""
+    units = []
+    for number, (repeat, test) in enumerate(fold_positions(rows, task, folds, repeats)):
+        train = numpy.setdiff1d(numpy.arange(len(rows)), test)
+        name = f"r{repeat + 1}f{number % folds + 1}"
+        file = write_task(task, name, {"train": rows.iloc[train], "test": rows.iloc[test]}, folder)
+        units.append(Unit(read_task_file(file), file, FIRST_SEED + number, test, len(train), repeat))
+    return units
+
+
+def units_on_test_file(task: Task, rows: pandas.DataFrame, test: pandas.DataFrame, folder: Path) -> list[Unit]:
+    """The whole file and a test file, with several seeds."""
+    file = write_task(task, "whole", {"train": rows, "test": test}, folder)
+    whole = read_task_file(file)
+    return [Unit(whole, file, FIRST_SEED + seed, None, len(rows)) for seed in range(TEST_SEEDS)]
+
+
+def whole_unit(task: Task, rows: pandas.DataFrame, folder: Path) -> Unit:
+    """All rows, for the model at the end; its test rows are a few of them, which nobody scores."""
+    few = numpy.unique(rows["label"].to_numpy(), return_index=True)[1][:2]
+    file = write_task(task, "all", {"train": rows, "test": rows.iloc[few]}, folder)
+    return Unit(read_task_file(file), file, FIRST_SEED, None, len(rows))
+
+
+def write_task(task: Task, name: str, splits: dict[str, pandas.DataFrame], folder: Path) -> Path:
+    """Rows as JSON Lines, exact and with class names, beside a task file."""
+    columns = TEXTS[: len(task.text)]
+    for split, rows in splits.items():
+        lines = [_line(task, row, columns) for row in rows.to_dict("records")]
+        write_atomically(folder / f"{name}-{split}.jsonl", "".join(lines).encode())
+    content = {
+        "name": name, "train": f"{name}-train.jsonl", "test": f"{name}-test.jsonl", "text": list(columns),
+        "label": LABEL, "metrics": list(task.metrics), "title": task.title,
+    }  # fmt: skip
+    if task.labels is not None:
+        content["labels"] = list(task.labels)
+    if task.positive:
+        content["positive"] = task.positive
+    path = folder / f"{name}.yaml"
+    write_atomically(path, yaml.safe_dump(content, allow_unicode=True, sort_keys=False).encode())
+    return path
+
+
+def _line(task: Task, row: dict[Hashable, Any], columns: tuple[str, ...]) -> str:
+    label = float(row["label"]) if task.labels is None else task.labels[int(row["label"])]
+    texts = {column: row[name] for column, name in zip(columns, task.text, strict=True)}
+    return json.dumps({**texts, LABEL: label}, ensure_ascii=False) + "\n"
+
+
+def as_asked(task: Task, own: Task) -> Task:
+    """A unit's task with the columns' names of the file that it was made of."""
+    return replace(task, text=own.text, label=own.label)

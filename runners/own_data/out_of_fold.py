@@ -1,0 +1,96 @@
+"""Predictions for every row by models that were not trained on it, and the rows that they say something about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+import pandas
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from amix.data.table_files import PLACE
+from amix.specs.tasks import Task
+from results.stats.calibration import fit_temperature, log_loss
+from runners.own_data.engine import Outcome
+from runners.own_data.folds import Unit
+
+LISTED = 20
+GIVEN, PREDICTED, PROBABILITY, OF_GIVEN = "given", "predicted", "probability", "probability of given"
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions of all rows, each by the models of the folds that held it out (one per repeat).
+
+    Attributes:
+        table: the row's place, its texts, given and predicted label, and of classes the calibrated probability of both
+            (means over the repeats).
+        temperature: what divides logits before they become probabilities, fitted on these predictions; 1 for numbers.
+        loss_before: log-loss without it; nan for numbers.
+        loss_after: with it, on the same predictions, which is a little too low.
+    """
+
+    table: pandas.DataFrame
+    temperature: float
+    loss_before: float
+    loss_after: float
+
+    def doubtful(self) -> pandas.DataFrame:
+        """The rows whose given label the models doubt most: they predict another one, and the given one is improbable.
+
+        Of numbers those furthest from their prediction. Northcutt et al. 2021 find label errors in the same way, by
+        out-of-fold probability of the given label.
+        """
+        if OF_GIVEN in self.table:
+            other = self.table[self.table[GIVEN] != self.table[PREDICTED]]
+            return other.sort_values(OF_GIVEN, kind="stable").head(LISTED)
+        distance = (self.table[GIVEN] - self.table[PREDICTED]).abs()
+        return self.table.loc[distance.sort_values(ascending=False, kind="stable").index].head(LISTED)
+
+    def uncertain(self) -> pandas.DataFrame:
+        """The rows of classes whose predicted label is least probable; none of numbers."""
+        if PROBABILITY not in self.table:
+            return self.table.head(0)
+        return self.table.sort_values(PROBABILITY, kind="stable").head(LISTED)
+
+
+def out_of_fold(task: Task, rows: pandas.DataFrame, units: Sequence[Unit], outcomes: Sequence[Outcome]) -> OutOfFold:
+    """Put the predictions of one row's runs on all folds together.
+
+    Args:
+        task: whose labels these are.
+        rows: of the file, in its order.
+        units: folds that cover every row, once per repeat.
+        outcomes: of the runs on them; a run without a model predicts nothing, and its rows then lack a prediction.
+    """
+    pairs = [(unit.test, one) for unit, one in zip(units, outcomes, strict=True) if one.logits is not None]
+    places = numpy.concatenate([test for test, _ in pairs if test is not None])
+    labels = rows["label"].to_numpy()
+    table = pandas.DataFrame({"place": rows[PLACE].to_numpy()} | {name: rows[name].to_numpy() for name in task.text})
+    if task.labels is None:
+        found = numpy.concatenate([numpy.asarray(one.predictions, dtype=float) for _, one in pairs])
+        predicted = _means(found[:, None], places, len(rows))[:, 0]
+        table[GIVEN], table[PREDICTED] = labels, predicted
+        return OutOfFold(table, 1.0, float("nan"), float("nan"))
+    logits = numpy.concatenate([one.logits for _, one in pairs if one.logits is not None]).astype(float)
+    truth = labels[places]
+    temperature = fit_temperature(logits, truth)
+    shares = _means(softmax(logits / temperature, axis=1), places, len(rows))
+    known = numpy.asarray(numpy.isfinite(shares).all(axis=1))
+    chosen = numpy.where(known[:, None], shares, 0.0).argmax(axis=1)
+    names = numpy.array(task.labels, dtype=object)
+    table[GIVEN] = names[labels]
+    table[PREDICTED] = numpy.where(known, names[chosen], "")
+    table[PROBABILITY] = shares[numpy.arange(len(rows)), chosen]
+    table[OF_GIVEN] = shares[numpy.arange(len(rows)), labels]
+    return OutOfFold(table, temperature, log_loss(logits, truth), log_loss(logits, truth, temperature))
+
+
+def _means(values: NDArray[numpy.float64], places: NDArray[numpy.int64], count: int) -> NDArray[numpy.float64]:
+    """Mean of the values (predictions, k) of each row (count, k); nan where a row has none."""
+    sums, counts = numpy.zeros((count, values.shape[1])), numpy.zeros((count, 1))
+    numpy.add.at(sums, places, values)
+    numpy.add.at(counts, places, 1.0)
+    with numpy.errstate(invalid="ignore"):
+        means: NDArray[numpy.float64] = sums / counts
+    return means

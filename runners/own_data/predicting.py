@@ -1,0 +1,190 @@
+"""Labels for a whole table of texts, row by row and in constant memory."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy
+
+from amix.data.table_files import TableFile, as_text, open_table
+from amix.models.model_folder import Description
+from amix.models.saved_model import SavedModel
+from amix.specs.data_errors import DataError
+from amix.specs.store import check_writable
+
+CHUNK = 1024
+"""Rows that are predicted together."""
+PROBABILITY = "probability"
+PREDICTED = "predicted_{}"
+DIGITS = 6
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+LINES = (".jsonl", ".ndjson")
+MOST_PLACES = 5
+
+
+class Listener(Protocol):
+    """Is told how many rows are done."""
+
+    def __call__(self, rows: int) -> None: ...  # noqa: D102
+
+
+@dataclass
+class Predicted:
+    """What became of a table: how many rows were labelled, how many of each class, and where texts were empty."""
+
+    rows: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    empty: int = 0
+    places: list[str] = field(default_factory=list)
+
+
+def predict_file(
+    model: SavedModel, source: str | Path, out: Path, encoding: str = "", every_class: bool = False,
+    told: Listener = lambda rows: None,
+) -> Predicted:  # fmt: skip
+    """Write a table's rows, in their order and with their columns, and what the model says of each.
+
+    Added are the predicted label and its calibrated probability; of a number the prediction alone. A row whose text is
+    empty gets none. The file appears when it is whole.
+
+    Args:
+        model: the model.
+        source: a table as amix.data.table_files reads it, with the text columns that the model was trained on.
+        out: a .csv, .tsv or .jsonl file.
+        encoding: of a text file that is neither UTF-8 nor begins with a mark.
+        every_class: also write the probability of every class.
+        told: is told how many rows are done.
+
+    Returns:
+        Counts.
+
+    Raises:
+        DataError: one line with the file, the place in it and what to do.
+    """
+    description = model.description
+    kind = out.suffix.lower()
+    if kind not in (*DELIMITERS, *LINES):
+        raise DataError(f"{out}: predictions are written as {', '.join((*DELIMITERS, *LINES))}")
+    if out.is_dir() or (Path(source).exists() and out.exists() and out.samefile(source)):
+        raise DataError(f"{out}: is {'a folder' if out.is_dir() else 'the file that is read'}; name another file")
+    table = _table(source, description, encoding)
+    check_writable(out.parent)
+    added = _added(description, every_class)
+    kept = [place for place, name in enumerate(table.columns) if name]
+    columns = [table.columns[place] for place in kept]
+    names = [_free(name, columns) for name in added]
+    done = Predicted()
+    with _whole(out) as file:
+        writer = _Rows(file, kind, [*columns, *names])
+        rows = iter(table.records())
+        while chunk := list(islice(rows, CHUNK)):
+            found = _predict(model, source, table, chunk, every_class, done)
+            for (_, values), more in zip(chunk, found, strict=True):
+                writer.write([*(values[place] for place in kept), *more])
+            told(done.rows)
+    return done
+
+
+def _table(source: str | Path, description: Description, encoding: str) -> TableFile:
+    try:
+        return open_table(source, description.text, encoding)
+    except DataError as error:
+        if "no column" not in str(error):
+            raise
+        wanted = " and ".join(f"'{name}'" for name in description.text)
+        raise DataError(f"{error} (the model was trained on the column {wanted})") from error
+
+
+def _added(description: Description, every_class: bool) -> list[str]:
+    predicted = PREDICTED.format(description.label)
+    if description.labels is None:
+        return [predicted]
+    more = [f"{PROBABILITY}_{name}" for name in description.labels] if every_class else []
+    return [predicted, PROBABILITY, *more]
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    """The name, or with a number behind it where the table has such a column already."""
+    number = 2
+    free = name
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free
+
+
+def _predict(
+    model: SavedModel, source: str | Path, table: TableFile, chunk: list[tuple[int, Sequence[Any]]], every_class: bool,
+    done: Predicted,
+) -> list[list[Any]]:  # fmt: skip
+    """What is added to each of these rows."""
+    places = [table.columns.index(name) for name in model.description.text]
+    texts = [
+        tuple(
+            "" if values[place] is None else as_text(source, row, table.unit, table.columns[place], values[place])
+            for place in places
+        )
+        for row, values in chunk
+    ]
+    full = [number for number, text in enumerate(texts) if all(part.strip() for part in text)]
+    width = len(_added(model.description, every_class))
+    found: list[list[Any]] = [[None] * width for _ in chunk]
+    if full:
+        outputs = model.logits([texts[number] for number in full])
+        for number, one in zip(full, _said(model, outputs, every_class), strict=True):
+            found[number] = one
+            if model.description.labels is not None:
+                done.counts[one[0]] = done.counts.get(one[0], 0) + 1
+    done.rows += len(chunk)
+    done.empty += len(chunk) - len(full)
+    missing = [f"{table.unit} {row}" for number, (row, _) in enumerate(chunk) if number not in set(full)]
+    done.places += missing[: MOST_PLACES - len(done.places)]
+    return found
+
+
+def _said(model: SavedModel, outputs: numpy.ndarray, every_class: bool) -> Iterator[list[Any]]:
+    labels = model.description.labels
+    if labels is None:
+        for number in model.numbers(outputs):
+            yield [float(f"{number:.{DIGITS}g}")]
+        return
+    # The class of the largest output, as the run itself predicts; probabilities may be equal where outputs are not.
+    chosen, shares = outputs.argmax(axis=1), model.probabilities(outputs)
+    for one, row in zip(chosen, shares, strict=True):
+        more = [round(float(share), DIGITS) for share in row] if every_class else []
+        yield [labels[one], round(float(row[one]), DIGITS), *more]
+
+
+class _Rows:
+    """A file of rows of one kind."""
+
+    def __init__(self, file: IO[str], kind: str, columns: list[str]) -> None:
+        self.file, self.columns = file, columns
+        self.csv = csv.writer(file, delimiter=DELIMITERS[kind], lineterminator="\n") if kind in DELIMITERS else None
+        if self.csv:
+            self.csv.writerow(columns)
+
+    def write(self, values: list[Any]) -> None:
+        """One row."""
+        if self.csv:
+            self.csv.writerow(["" if value is None else value for value in values])
+        else:
+            row = dict(zip(self.columns, values, strict=True))
+            self.file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[str]]:
+    """A file that takes its name when everything is written."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,200 @@
+"""How the rows stand: scores with intervals, differences with tests, and which row is chosen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy
+from numpy.typing import NDArray
+from scipy import special
+
+from amix.data.metrics import task_scores
+from amix.specs.tasks import Task
+from results.stats import holm
+from results.stats.cross_validation import Resampled, corrected_t
+
+ALPHA = 0.05
+MARGIN = 0.01
+"""Scores that differ by no more than a point are as good as equal, where the test finds no difference."""
+DRAWS = 400
+Values = NDArray[Any]
+
+
+class Comparer(Protocol):
+    """What is known of the scores of the rows, by a test that fits how they came about."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The rows."""
+
+    @property
+    def words(self) -> str:
+        """The test, for readers."""
+
+    def score(self, label: str) -> Resampled:
+        """Mean score with its interval."""
+
+    def difference(self, label: str, other: str) -> Resampled:
+        """Mean of label minus other, interval and p."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Scores over the folds of cross-validation, (folds,) for every row; test_share is n_test / n_train."""
+
+    scores: Mapping[str, NDArray[numpy.float64]]
+    test_share: float
+
+    @property
+    def words(self) -> str:
+        """The test, for readers."""
+        return "corrected resampled t-test over the folds"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The rows."""
+        return tuple(self.scores)
+
+    def score(self, label: str) -> Resampled:
+        """Mean over the folds that have a score, with its interval."""
+        values = self.scores[label]
+        return corrected_t(values[numpy.isfinite(values)], self.test_share)
+
+    def difference(self, label: str, other: str) -> Resampled:
+        """Over the folds in which both have a score."""
+        values = self.scores[label] - self.scores[other]
+        return corrected_t(values[numpy.isfinite(values)], self.test_share)
+
+
+class OnTestFile:
+    """Predictions of several seeds on one test file: a bootstrap of seeds and test rows together (Owen 2007)."""
+
+    def __init__(
+        self, task: Task, labels: Values, predictions: Mapping[str, Values],
+        logits: Mapping[str, Values],
+    ) -> None:  # fmt: skip
+        self._labels = tuple(predictions)
+        self.observed = {name: self._mean(task, labels, predictions[name], logits[name]) for name in self.labels}
+        self.drawn: dict[str, list[float]] = {name: [] for name in self.labels}
+        generator = numpy.random.default_rng(0)
+        for _ in range(DRAWS):
+            rows = generator.integers(0, len(labels), len(labels))
+            count = len(predictions[self.labels[0]])
+            chosen = generator.integers(0, count, count)
+            for name in self.labels:
+                self.drawn[name].append(
+                    self._mean(task, labels[rows], predictions[name][chosen][:, rows], logits[name][chosen][:, rows])
+                )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The rows."""
+        return self._labels
+
+    @property
+    def words(self) -> str:
+        """The test, for readers."""
+        return "two-way bootstrap over seeds and test rows"
+
+    @staticmethod
+    def _mean(task: Task, labels: Values, predictions: Values, logits: Values) -> float:
+        metric = task.metrics[0]
+        found = [
+            task_scores(task, labels, one, outputs)[metric] for one, outputs in zip(predictions, logits, strict=True)
+        ]
+        return float(numpy.mean([numpy.nan if value is None else value for value in found]))
+
+    def score(self, label: str) -> Resampled:
+        """Mean over the seeds, with an interval for other seeds and other test rows."""
+        return self._resampled(self.observed[label], numpy.array(self.drawn[label]))
+
+    def difference(self, label: str, other: str) -> Resampled:
+        """The same of a difference, the same seeds and rows drawn for both."""
+        drawn = numpy.array(self.drawn[label]) - numpy.array(self.drawn[other])
+        return self._resampled(self.observed[label] - self.observed[other], drawn)
+
+    def _resampled(self, observed: float, drawn: NDArray[numpy.float64]) -> Resampled:
+        finite = drawn[numpy.isfinite(drawn)]
+        error = float(finite.std(ddof=1)) if finite.size > 1 else float("nan")
+        half = float(special.ndtri(0.975)) * error
+        p = float(2 * special.ndtr(-abs(observed) / error)) if error > 0 else float(observed == 0)
+        return Resampled(observed, error, observed - half, observed + half, p, int(finite.size))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One row: its score, its difference from the best row, the corrected p of that, and median seconds of a training.
+
+    difference and p are None for the best row itself.
+    """
+
+    label: str
+    score: Resampled
+    difference: Resampled | None
+    p: float | None
+    seconds: float
+    failed: int = 0
+
+    @property
+    def as_good(self) -> bool:
+        """Whether it is no worse than the best row, by the test and by MARGIN."""
+        return self.difference is None or (self.difference.mean >= -MARGIN and (self.p is None or self.p > ALPHA))
+
+
+@dataclass(frozen=True)
+class Standings:
+    """All rows in order of cost, the best one, and the one chosen: the cheapest that is as good."""
+
+    rows: tuple[Standing, ...]
+    best: Standing
+    chosen: Standing
+    majority: Standing
+    words: str
+
+    def of(self, label: str) -> Standing:
+        """The row of this label."""
+        return next(row for row in self.rows if row.label == label)
+
+    @property
+    def trained(self) -> tuple[Standing, ...]:
+        """The rows that are models, best first."""
+        rows = [row for row in self.rows if row.label != self.majority.label]
+        return tuple(sorted(rows, key=lambda row: -row.score.mean))
+
+    @property
+    def learnt(self) -> bool:
+        """Whether the best row is surely better than the majority class."""
+        return self.best is not self.majority and self.majority.p is not None and self.majority.p <= ALPHA
+
+
+def standings(comparer: Comparer, seconds: Mapping[str, float], failed: Mapping[str, int], majority: str) -> Standings:
+    """Compare every row with the best one, Holm-corrected, and choose.
+
+    Args:
+        comparer: the scores.
+        seconds: median seconds of a training of each row, by which the cheaper of two is known.
+        failed: failed and diverged runs of each row.
+        majority: label of the majority class, whose cost is nothing.
+
+    Returns:
+        The standings; the majority class is never the best row or the chosen one, because it is no model.
+    """
+    labels: Sequence[str] = sorted(comparer.labels, key=lambda label: seconds.get(label, 0.0))
+    scores = {label: comparer.score(label) for label in labels}
+    models = [label for label in labels if label != majority]
+    best = max(models, key=lambda label: scores[label].mean)
+    others = [label for label in labels if label != best]
+    differences = {label: comparer.difference(label, best) for label in others}
+    known = [label for label in others if numpy.isfinite(differences[label].p)]
+    corrected = dict(zip(known, holm([differences[label].p for label in known]), strict=True)) if known else {}
+    rows = tuple(
+        Standing(
+            label, scores[label], differences.get(label),
+            float(corrected[label]) if label in corrected else None,
+            seconds.get(label, 0.0), failed.get(label, 0),
+        )
+        for label in labels
+    )  # fmt: skip
+    of = {row.label: row for row in rows}
+    chosen = next(row for row in rows if row.label != majority and row.as_good)
+    return Standings(rows, of[best], chosen, of[majority], comparer.words)

@@ -1,0 +1,395 @@
+"""From one file to an answer, a model and predictions: what `compare` and `predict` promise."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import pytest
+from typer.testing import CliRunner, Result
+
+from amix.data.one_file import task_of_file
+from amix.data.rows import load_rows
+from amix.models.model_folder import ModelFolderError, read_description
+from amix.models.saved_model import load_saved
+from amix.specs.data_errors import DataError
+from amix.specs.tasks import TaskError, find_task
+from helpers.toy_suite import save_encoder
+from runners.cli import app
+from runners.own_data.answer import answer
+from runners.own_data.budget import choose, expected_seconds
+from runners.own_data.curves import curves_of
+from runners.own_data.engine import default_rows, rows_of
+from runners.own_data.folds import cross_validation, fold_positions
+from runners.own_data.request import CompareError
+from runners.own_data.standings import Folds, standings
+from runners.planning.suite import SuiteError
+
+WORDS = {"good": ("lovely", "splendid", "great"), "bad": ("awful", "broken", "useless")}
+MAJORITY = "majority class"
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app.app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+
+
+def write_rows(path: Path, count: int, seed: int) -> Path:
+    """Messages that a few words decide, one in twelve labelled wrongly; a number that follows the words; an id."""
+    generator = numpy.random.default_rng(seed)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "message", "label", "price"])
+        for row in range(count):
+            label = ("good", "bad")[int(generator.integers(2))]
+            word = WORDS[label][int(generator.integers(3))]
+            price = 50_000 + 300_000 * (label == "good") + int(generator.integers(20_000))
+            given = label if row % 12 else ("good", "bad")[label == "good"]
+            writer.writerow([f"a{row:03d}", f"the {word} thing, no. {seed}{row}", given, price])
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("own")
+    save_encoder(made / "tiny")
+    write_rows(made / "data.csv", 48, 1)
+    write_rows(made / "new.csv", 30, 2)
+    return made
+
+
+COMMON = ("--text", "message", "--max-length", "24", "--workers", "0", "--folds", "3", "--repeats", "1")
+
+
+@pytest.fixture(scope="module")
+def compared(folder: Path) -> Result:
+    """A comparison by cross-validation."""
+    return call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", folder / "out",
+                "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
+
+
+def test_it_ends_with_the_answer_and_says_where_everything_lies(folder: Path, compared: Result) -> None:
+    assert compared.exit_code == 0, compared.output
+    assert "trainings to do" in compared.output
+    last = compared.output.strip().splitlines()[-4:]
+    assert any(line.startswith("On your texts tfidf_logistic scores highest: accuracy") for line in last)
+    assert any("100 more labels: about" in line for line in last)
+    for name in ("scores.csv", "scores.md", "out-of-fold.csv", "doubtful-labels.csv", "uncertain-rows.csv",
+                 "learning-curves.csv", "report.html", "model/prediction.json"):  # fmt: skip
+        assert (folder / "out" / name).is_file(), name
+
+
+def test_every_row_is_predicted_once_by_a_model_that_did_not_see_it(folder: Path, compared: Result) -> None:
+    table = pandas.read_csv(folder / "out" / "out-of-fold.csv")
+    rows = pandas.read_csv(folder / "data.csv")
+    assert table["message"].tolist() == rows["message"].tolist()
+    assert table["given"].tolist() == rows["label"].tolist()
+    assert table["place"].tolist() == [f"line {number}" for number in range(2, 50)]
+    assert table["probability"].between(0.5, 1).all()
+    accuracy = (table["given"] == table["predicted"]).mean()
+    scores = pandas.read_csv(folder / "out" / "scores.csv", comment="#")
+    assert any(abs(value - 100 * accuracy) < 0.06 for value in scores.select_dtypes("number").to_numpy().ravel())
+
+
+def test_wrong_labels_are_among_the_doubtful_ones(folder: Path, compared: Result) -> None:
+    doubtful = pandas.read_csv(folder / "out" / "doubtful-labels.csv")
+    wrong = {f"line {row + 2}" for row in range(0, 48, 12)}
+    assert len(wrong & set(doubtful["place"])) >= 3
+    assert doubtful["probability of given"].is_monotonic_increasing
+    assert pandas.read_csv(folder / "out" / "uncertain-rows.csv")["probability"].is_monotonic_increasing
+
+
+def test_the_same_command_does_nothing_again(folder: Path, compared: Result) -> None:
+    model, records = folder / "out" / "model" / "model.safetensors", folder / "out" / "work" / "records" / "compare"
+    weights = folder / "out" / "model"
+    before = {path: path.stat().st_mtime_ns for path in (*records.glob("*.npz"), *weights.glob("*.safetensors"))}
+    assert before
+    again = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", folder / "out",
+                 "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
+    assert again.exit_code == 0, again.output
+    assert "trainings to do" not in again.output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert again.output.strip().splitlines()[-1] == compared.output.strip().splitlines()[-1]
+    card = (folder / "out" / "model" / "README.md").read_text()
+    assert "trust_remote_code=True" in card.partition("## Loading")[2]
+    assert not model.with_suffix(".new").exists()
+
+
+def test_the_card_says_what_a_user_must_know(folder: Path, compared: Result) -> None:
+    card = (folder / "out" / "model" / "README.md").read_text()
+    for words in (
+        "On your texts tfidf_logistic",
+        "48 rows",
+        "temperature",
+        "transformers 5",
+        "Limits",
+        "first 24 tokens",
+    ):
+        assert words in card
+    description = read_description(folder / "out" / "model")
+    assert (description.text, description.label, description.labels) == (["message"], "label", ["bad", "good"])
+    assert description.temperature != 1.0
+    page = (folder / "out" / "report.html").read_text()
+    assert "On your texts tfidf_logistic" in page
+    assert "<svg" in page
+    assert "://" not in page.partition("<svg")[0]
+
+
+def test_predictions_keep_order_and_columns_and_are_calibrated(folder: Path, compared: Result) -> None:
+    result = call("predict", folder / "out" / "model", folder / "new.csv", "--out", folder / "p.csv", "--all-classes")
+    assert result.exit_code == 0, result.output
+    assert "30 rows" in result.output
+    rows, given = pandas.read_csv(folder / "p.csv"), pandas.read_csv(folder / "new.csv")
+    assert list(rows.columns) == [
+        *given.columns,
+        "predicted_label",
+        "probability",
+        "probability_bad",
+        "probability_good",
+    ]
+    assert rows[list(given.columns)].equals(given)
+    saved = load_saved(folder / "out" / "model")
+    logits = saved.logits([(text,) for text in given["message"]])
+    shares = numpy.exp(logits / saved.description.temperature)
+    shares /= shares.sum(axis=1, keepdims=True)
+    numpy.testing.assert_allclose(rows[["probability_bad", "probability_good"]], shares, atol=2e-6)
+    assert rows["predicted_label"].tolist() == [["bad", "good"][one] for one in logits.argmax(axis=1)]
+    assert (rows["predicted_label"] == given["label"]).mean() > 0.7
+
+
+def test_with_a_test_file_the_model_predicts_what_the_run_did(folder: Path) -> None:
+    out = folder / "tested"
+    result = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", out, "--test",
+                  folder / "new.csv", "--methods", "frozen_logistic,vanilla", "--row", "vanilla")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "vanilla is trained, as you asked" in result.output or "vanilla is chosen" in result.output
+    records = {
+        path: json.loads(path.read_text()) for path in (out / "work" / "records" / "compare").glob("?" * 64 + ".json")
+    }
+    wanted = {"method": "vanilla", "task": "whole", "seed": 1, "n_train": None}
+    (path,) = [path for path, one in records.items() if wanted.items() <= one["spec"].items()]
+    with numpy.load(path.with_suffix(".npz")) as arrays:
+        expected = arrays["test_logits"]
+    texts = [(text,) for text in pandas.read_csv(folder / "new.csv")["message"]]
+    numpy.testing.assert_allclose(load_saved(out / "model").logits(texts), expected, atol=1e-5)
+
+
+def test_a_numeric_label_makes_a_regression_on_its_own_scale(folder: Path) -> None:
+    out = folder / "prices"
+    result = call("compare", folder / "data.csv", *COMMON, "--label", "price", "--encoder", folder / "tiny",
+                  "--out", out, "--methods", "tfidf_logistic")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Spearman" in result.output
+    assert "mean of the labels" in result.output
+    call("predict", out / "model", folder / "new.csv", "--out", out / "p.jsonl")
+    rows = [json.loads(line) for line in (out / "p.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == [f"a{number:03d}" for number in range(30)]
+    found = numpy.array([row["predicted_price"] for row in rows])
+    assert numpy.corrcoef(found, [float(row["price"]) for row in rows])[0, 1] > 0.8
+    assert 40_000 < found.min() < found.max() < 400_000
+
+
+def predicted(folder: Path, rows: list[dict[str, Any]], name: str = "odd.csv") -> Result:
+    pandas.DataFrame(rows).to_csv(folder / name, index=False)
+    return call("predict", folder / "out" / "model", folder / name, "--out", folder / "odd-p.csv")
+
+
+def test_rows_without_text_get_no_prediction_and_are_told(folder: Path, compared: Result) -> None:
+    result = predicted(folder, [{"message": "the lovely thing"}, {"message": "  "}, {"message": "the awful thing"}])
+    assert result.exit_code == 0, result.output
+    assert "1 rows have no text and got no prediction (line 3)" in result.output
+    assert pandas.read_csv(folder / "odd-p.csv")["predicted_label"].isna().tolist() == [False, True, False]
+
+
+def test_a_column_that_is_there_already_is_not_written_over(folder: Path, compared: Result) -> None:
+    assert predicted(folder, [{"message": "the lovely thing", "probability": 7}]).exit_code == 0
+    assert list(pandas.read_csv(folder / "odd-p.csv").columns) == [
+        "message", "probability", "predicted_label", "probability_2"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("{model}", "{other}", "--out", "{out}.csv"), r"no column 'message'.*trained on the column 'message'"),
+        (("{model}", "{data}", "--out", "{out}.xlsx"), r"written as \.csv, \.tsv, \.jsonl"),
+        (("{model}", "{data}", "--out", "{data}"), "is the file that is read"),
+        (("{model}", "missing.csv", "--out", "{out}.csv"), r"missing\.csv: cannot be read"),
+        (("{tiny}", "{data}", "--out", "{out}.csv"), r"has no prediction\.json: give a folder that"),
+        (("nowhere", "{data}", "--out", "{out}.csv"), "nowhere is no folder"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_predicted_is_one_line(
+    folder: Path, compared: Result, arguments: tuple[str, ...], said: str
+) -> None:
+    (folder / "other.csv").write_text("massage,label\nhello there,good\n")
+    names = {"model": folder / "out" / "model", "other": folder / "other.csv", "data": folder / "data.csv",
+             "out": folder / "none", "tiny": folder / "tiny"}  # fmt: skip
+    result = call("predict", *(argument.format(**names) for argument in arguments))
+    assert result.exit_code != 0
+    with pytest.raises((DataError, ModelFolderError), match=said):
+        raise result.exception or AssertionError
+    assert "\n" not in str(result.exception)
+    assert not list(folder.glob("none*"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "prediction.json").write_text("{"), "save the model again"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"cut"), "cannot be loaded"),
+        (lambda folder: (folder / "prediction.json").write_text(
+            read_description(folder).model_copy(update={"addition": "evil.module"}).model_dump_json()),
+         "from outside this project"),
+    ],
+)  # fmt: skip
+def test_a_damaged_model_is_one_line(folder: Path, compared: Result, tmp_path: Path, damage: Any, said: str) -> None:
+    for path in (folder / "out" / "model").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    damage(tmp_path)
+    with pytest.raises(ModelFolderError, match=said):
+        load_saved(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        (("--methods", "vanila"), SuiteError, "did you mean vanilla"),
+        (("--metric", "f2"), TaskError, "unknown metric 'f2'"),
+        (("--metric", "spearman"), TaskError, "not defined for 2 labels"),
+        (("--label", "lable"), DataError, "no column 'lable'"),
+        (("--row", "mixout"), CompareError, "--row: 'mixout' is none of"),
+        (("--folds", "40"), CompareError, "--folds is 2 to 24"),
+        (("--test", "missing.csv"), DataError, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line_before_anything_trains(
+    folder: Path, tmp_path: Path, options: tuple[str, ...], error: type[Exception], said: str
+) -> None:
+    result = call("compare", folder / "data.csv", "--text", "message", "--max-length", "24", "--encoder",
+                  folder / "tiny", "--out", tmp_path / "out", *options)  # fmt: skip
+    assert isinstance(result.exception, error), result.exception
+    assert said in str(result.exception)
+    assert not list(tmp_path.glob("out/**/*.json"))
+
+
+def test_one_file_is_asked_for(folder: Path) -> None:
+    assert "give one file of labelled rows" in call("compare").output
+    (folder / "few.csv").write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10)))
+    assert "needs 30 or more" in str(call("compare", "--data", folder / "few.csv").exception)
+
+
+def test_folds_are_stratified_cover_every_row_and_keep_equal_texts_together(folder: Path) -> None:
+    task = task_of_file(folder / "data.csv", ("message",))
+    rows = load_rows(task, task.train)
+    rows = pandas.concat([rows, rows.iloc[:6].assign(message=rows["message"].iloc[:6].str.upper())], ignore_index=True)
+    found = list(fold_positions(rows, task, 5, 2))
+    assert [repeat for repeat, _ in found] == [0] * 5 + [1] * 5
+    for repeat in (0, 1):
+        tests = [test for number, test in found if number == repeat]
+        assert sorted(numpy.concatenate(tests).tolist()) == list(range(len(rows)))
+        for test in tests:
+            assert all((row in test) == (row + 48 in test) for row in range(6))
+            assert 0.25 < rows["label"].to_numpy()[test].mean() < 0.75
+    assert any(not numpy.array_equal(one, other) for (_, one), (_, other) in zip(found[:5], found[5:], strict=True))
+
+
+def test_folds_hold_the_very_rows_of_the_file(folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.csv"
+    texts = ['a "quoted" text', "two\nlines", "NA", "1e5", "; and ,", "ÄÖ €", "null", "#x"] * 5
+    with odd.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(
+            [("text", "label"), *((f"{text} {n}", ("no", "1")[n % 2]) for n, text in enumerate(texts))]
+        )
+    task = replace(task_of_file(odd), metrics=("accuracy",))
+    rows = load_rows(task, task.train)
+    for unit in cross_validation(task, rows, 3, 1, tmp_path / "work"):
+        assert unit.test is not None
+        test, train = load_rows(unit.task, unit.task.test), load_rows(unit.task, unit.task.train)
+        assert test["text"].tolist() == rows["text"].iloc[unit.test].tolist()
+        assert test["label"].tolist() == rows["label"].iloc[unit.test].tolist()
+        assert sorted([*test["text"], *train["text"]]) == sorted(rows["text"])
+        assert unit.train_rows == len(train)
+
+
+def test_minutes_take_the_costliest_rows_away_first_and_say_so() -> None:
+    seconds = {"cheap": 1.0, "middle": 10.0, "dear": 100.0}
+    everything = choose(seconds, 5, 2, 2, None)
+    assert (everything.labels, everything.repeats, everything.left_out) == (tuple(seconds), 2, ())
+    for minutes in (0.1, 0.8, 1.5, 5.0, 15.0, 60.0):
+        found = choose(seconds, 5, 2, 2, minutes)
+        assert found.seconds <= 60 * minutes or (found.labels, found.repeats) == (("cheap",), 1)
+        assert found.labels == tuple(seconds)[: len(found.labels)]
+        assert len(found.left_out) == 3 - len(found.labels) + (found.repeats < 2)
+        if found.labels != tuple(seconds):
+            more = expected_seconds(seconds, tuple(seconds)[: len(found.labels) + 1], 5, 2)
+            assert more > 60 * minutes, "another row would have fitted"
+
+
+def folds(**scores: list[float]) -> Folds:
+    return Folds({name: numpy.array(values) for name, values in scores.items()}, 0.25)
+
+
+TASK = replace(find_task("mini-rte"), metrics=("accuracy",))
+BASE = [0.5, 0.52, 0.48, 0.5, 0.5]
+HIGH = [0.80, 0.84, 0.78, 0.82, 0.81]
+
+
+def test_the_cheapest_row_that_is_as_good_is_chosen() -> None:
+    near = [value - 0.004 + 0.01 * (-1) ** place for place, value in enumerate(HIGH)]
+    found = standings(folds(**{MAJORITY: BASE}, dear=HIGH, cheap=near), {"dear": 50.0, "cheap": 2.0}, {}, MAJORITY)
+    assert (found.best.label, found.chosen.label, found.learnt) == ("dear", "cheap", True)
+    said = answer(TASK, found, None, "", {})
+    assert said[0].startswith("On your texts dear scores highest: accuracy 81.0, 95 % interval")
+    assert "takes 25 times the time (50 s against 2 s a training). So cheap is chosen." in said[1]
+    assert "which chance alone can give" in said[1]
+
+
+def test_a_row_that_is_worse_is_not_chosen_for_being_cheap() -> None:
+    worse = [value - 0.1 for value in HIGH]
+    found = standings(folds(**{MAJORITY: BASE}, dear=HIGH, cheap=worse), {"dear": 50.0, "cheap": 2.0}, {}, MAJORITY)
+    assert found.chosen.label == found.best.label == "dear"
+    assert "The best of the cheaper rows, cheap, is 10.0 points" in answer(TASK, found, None, "", {})[1]
+    unsure = [value - 0.1 * (place % 2) for place, value in enumerate(HIGH)]
+    found = standings(folds(**{MAJORITY: BASE}, dear=HIGH, cheap=unsure), {"dear": 50.0, "cheap": 2.0}, {}, MAJORITY)
+    assert found.of("cheap").p is not None
+    assert found.of("cheap").p > 0.05  # type: ignore[operator]
+    assert found.chosen.label == "dear", "four points less are not as good, though a test cannot show them"
+
+
+def test_nothing_learnt_is_said() -> None:
+    found = standings(folds(**{MAJORITY: BASE}, only=[0.5, 0.55, 0.46, 0.49, 0.52]), {"only": 1.0}, {}, MAJORITY)
+    assert not found.learnt
+    assert any("Do not rely on the model" in one for one in answer(TASK, found, None, "", {}))
+
+
+def test_what_more_labels_do_and_where_finetuning_overtakes() -> None:
+    sizes = (50, 100, 200)
+    frozen = numpy.tile([0.70, 0.74, 0.77], (5, 1))
+    tuned = numpy.tile([0.60, 0.72, 0.85], (5, 1))
+    curves = curves_of(sizes, {"frozen": frozen, "tuned": tuned}, 250, 0.25)
+    assert curves.overtakes("tuned", "frozen") == (
+        "Between 100 and 200 training rows finetuning (tuned) overtakes the frozen encoder (frozen)."
+    )
+    gain = curves.gain("tuned")
+    assert gain is not None
+    assert 0 < gain.mean < 0.15
+    behind = curves_of(sizes, {"frozen": frozen, "tuned": tuned - 0.1}, 250, 0.25)
+    assert "stays behind the frozen encoder (frozen); by the fits it would overtake at about" in behind.overtakes(
+        "tuned", "frozen"
+    )
+    ahead = curves_of(sizes, {"frozen": frozen, "tuned": frozen + 0.1}, 250, 0.25)
+    assert "throughout" in ahead.overtakes("tuned", "frozen")
+    undefined = curves_of(sizes, {"frozen": numpy.full((5, 3), numpy.nan)}, 250, 0.25)
+    assert undefined.gain("frozen") is None
+
+
+def test_the_usual_rows_exist_and_a_plus_adds_to_them() -> None:
+    rows, frozen = default_rows()
+    labels = [row.label for row in rows]
+    assert frozen in labels
+    assert [row.label for row in rows_of("")] == labels
+    assert [row.label for row in rows_of("+mixout")] == [*labels, "mixout"]
+    assert [row.label for row in rows_of("vanilla, mixout")] == ["vanilla", "mixout"]
