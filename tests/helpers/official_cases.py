@@ -1,8 +1,8 @@
 """The cases of reference numbers, and how far the implementations are from them.
 
-`pytest --golden FOLDER` takes the cases of another folder: each an <name>.npz of arrays, its description an entry of
-cases.json. Tests choose their cases by patterns of names (`cases`), and read every
-setting, shape and tolerance from the description.
+A folder describes its cases in cases.json and holds their arrays in cases.npz, as <case>/<array>, or in a <case>.npz
+each. `pytest --golden FOLDER` takes those of another folder. Tests choose their cases by patterns of names (`cases`),
+and read every setting, shape and tolerance from the description.
 """
 
 import json
@@ -19,7 +19,7 @@ import torch
 TESTS = Path(__file__).parents[1]
 OWN = (TESTS / "amix" / "golden", TESTS / "baselines" / "parity" / "golden")
 """The cases that belong to the project: those of the mixup, and those of the other methods."""
-LIST = "cases.json"
+LIST, ARRAYS = "cases.json", "cases.npz"
 HELD_BY_THEIR_TESTS = ("spd_*", "vibert_*", "bidora_*", "setfit_*")
 """Cases whose tests compare with the tolerance of the case but note nothing."""
 
@@ -69,8 +69,7 @@ class Case:
         entry = json.loads(json.dumps(descriptions(folders or CHOSEN.folders)[name]))  # A test may change its copy.
         self.hyperparameters: dict[str, Any] = entry["hyperparameters"]
         self.tolerance: dict[str, Any] = entry["tolerance"]
-        with numpy.load(Path(entry["folder"]) / f"{name}.npz", allow_pickle=False) as arrays:
-            self.arrays = {key: arrays[key] for key in arrays.files}
+        self.arrays = _arrays(Path(entry["folder"]), name)
 
     def tensor(self, key: str) -> torch.Tensor:
         return torch.from_numpy(self.arrays[key].copy())
@@ -93,6 +92,13 @@ class Case:
         words = re.fullmatch(r"exact(?: \((\w+): ([\d.e-]+)\))?", value)
         assert words, f"{self.name}: the tolerance of {kind} is {value!r}"
         return float(words[2]) if words[1] and words[1] in self.name else 0.0
+
+
+def _arrays(folder: Path, name: str) -> dict[str, numpy.ndarray]:
+    together = (folder / ARRAYS).is_file()
+    start = f"{name}/" if together else ""
+    with numpy.load(folder / (ARRAYS if together else f"{name}.npz"), allow_pickle=False) as arrays:
+        return {key.removeprefix(start): arrays[key] for key in arrays.files if key.startswith(start)}
 
 
 def own_case(name: str) -> Case:

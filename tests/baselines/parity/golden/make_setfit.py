@@ -24,7 +24,7 @@ from setfit.sampler import ContrastiveDataset
 from transformers import BertConfig, BertModel, BertTokenizer
 
 FOLDER = Path(__file__).parent
-LIST = FOLDER / "cases.json"
+LIST, ARRAYS = FOLDER / "cases.json", FOLDER / "cases.npz"
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(20)))
 MODEL: dict[str, Any] = {
     "vocab_size": len(WORDS), "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -106,7 +106,9 @@ def make(name: str) -> None:
         arrays[f"batch/{column}"] = rows
     arrays["loss"] = numpy.array([kept[3] for kept in Recording.kept])
     arrays["embeddings"] = embeddings
-    numpy.savez_compressed(FOLDER / f"{name}.npz", **arrays)
+    with numpy.load(ARRAYS, allow_pickle=False) as kept:
+        others = {key: kept[key] for key in kept.files if not key.startswith(f"{name}/")}
+    numpy.savez_compressed(ARRAYS, **others, **{f"{name}/{key}": values for key, values in arrays.items()})
     listed = {entry["name"]: entry for entry in json.loads(LIST.read_text(encoding="utf-8"))}
     listed[name] = described(name, steps)
     text = json.dumps([listed[key] for key in sorted(listed)], indent=1, ensure_ascii=False)
