@@ -393,3 +393,25 @@ def test_the_usual_rows_exist_and_a_plus_adds_to_them() -> None:
     assert [row.label for row in rows_of("")] == labels
     assert [row.label for row in rows_of("+mixout")] == [*labels, "mixout"]
     assert [row.label for row in rows_of("vanilla, mixout")] == ["vanilla", "mixout"]
+
+
+def test_the_study_of_what_compare_promises(folder: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "many.csv", 140, 5)
+    frame = pandas.read_csv(tmp_path / "many.csv")[["message", "label"]]
+    frame.to_csv(tmp_path / "many.csv", index=False)
+    result = call("bench", "own-data", tmp_path / "many.csv", "--out", tmp_path / "study", "--rows", "40",
+                  "--draws", "1", "--methods", "tfidf_logistic", "--encoder", folder / "tiny",
+                  "--max-length", "24", "--workers", "0")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (kept,) = csv.DictReader((tmp_path / "study" / "kept.csv").read_text().splitlines())
+    assert (kept["rows"], kept["doubled_rows"], kept["chosen"]) == ("40", "80", "tfidf_logistic")
+    assert float(kept["low"]) <= float(kept["score"]) <= float(kept["high"])
+    drawn, others = (
+        pandas.read_json(tmp_path / "study" / "draw-1" / f"drawn-{split}.jsonl", lines=True)
+        for split in ("train", "test")
+    )
+    assert len(others) == 60
+    assert not set(others["text"]) & set(drawn["text"])
+    logits = load_saved(tmp_path / "study" / "draw-1" / "model").logits([(text,) for text in others["text"]])
+    accuracy = (numpy.array(["bad", "good"])[logits.argmax(axis=1)] == others["label"]).mean()
+    assert float(kept["score_elsewhere"]) == pytest.approx(accuracy, abs=1e-4)
