@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runners.cli import bench_commands
 from runners.cli.check_commands import show
 from runners.cli.onnx_option import OnnxOption, check_onnx, write_onnx
 from runners.cli.options import DEFAULT_ENCODER, WorkersOption, console, recorded_command
@@ -134,3 +135,47 @@ def predict(
         where = ", ".join(done.places) + ", ..." * (done.empty > len(done.places))
         console.print(f"warning: {done.empty:,} rows have no text and got no prediction ({where})", soft_wrap=True)
     console.print(f"predictions: {out}", soft_wrap=True)
+
+
+@bench_commands.app.command("own-data")
+def own_data(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="File of many labelled rows.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the draws, and of kept.csv.")],
+    rows: Annotated[int, typer.Option("--rows", min=30, help="Rows that are drawn.")] = 200,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="How often.")] = 10,
+    methods: Annotated[str, typer.Option("--methods", help="Rows to compare.")] = "",
+    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = DEFAULT_ENCODER,
+    max_length: Annotated[int | None, typer.Option("--max-length", min=3, help="Tokens that are kept.")] = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Whether compare's intervals, temperature and learning curves keep their promise on rows that were not drawn."""
+    from runners.benchmarks.own_data import study, write
+    from runners.cli.progress import SweepProgress
+    from runners.own_data.compare import Shown
+    from runners.own_data.request import Request
+
+    request = Request(
+        source=source, out=out, encoder=encoder, methods=methods, workers=workers, max_length=max_length,
+        command=recorded_command(),
+    )  # fmt: skip
+    quiet = Shown(
+        say=lambda words: None,
+        findings=lambda findings: None,
+        told=lambda work, count: SweepProgress(work, count, console),
+    )
+    found = study(
+        request, rows, draws, quiet,
+        lambda one: console.print(
+            f"draw {one.draw}: {one.chosen} {100 * one.score:.1f} ({100 * one.low:.1f} to {100 * one.high:.1f}), "
+            f"elsewhere {100 * one.score_elsewhere:.1f}; with {one.doubled_rows} rows {100 * one.promised:.1f} "
+            f"({100 * one.promised_low:.1f} to {100 * one.promised_high:.1f}), found {100 * one.score_doubled:.1f}"
+        ),
+    )  # fmt: skip
+    write(found, out / "kept.csv")
+    better = sum(one.loss_with_temperature < one.loss_without_temperature for one in found)
+    console.print(
+        f"of {len(found)} draws the interval held the score elsewhere in {sum(one.score_kept for one in found)}, the "
+        f"learning curve's in {sum(one.curve_kept for one in found)}, and the temperature lowered log-loss in "
+        f"{better}: {out / 'kept.csv'}",
+        soft_wrap=True,
+    )

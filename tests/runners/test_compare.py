@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from amix.models.saved_model import load_saved
 from amix.specs.data_errors import DataError
 from amix.specs.tasks import TaskError, find_task
 from helpers.toy_suite import save_encoder
+from results.loading.layout import ROOT
 from runners.cli import app
 from runners.own_data.answer import answer
 from runners.own_data.budget import choose, expected_seconds
@@ -393,3 +396,47 @@ def test_the_usual_rows_exist_and_a_plus_adds_to_them() -> None:
     assert [row.label for row in rows_of("")] == labels
     assert [row.label for row in rows_of("+mixout")] == [*labels, "mixout"]
     assert [row.label for row in rows_of("vanilla, mixout")] == ["vanilla", "mixout"]
+
+
+def test_the_study_of_what_compare_promises(folder: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "many.csv", 140, 5)
+    frame = pandas.read_csv(tmp_path / "many.csv")[["message", "label"]]
+    frame.to_csv(tmp_path / "many.csv", index=False)
+    result = call("bench", "own-data", tmp_path / "many.csv", "--out", tmp_path / "study", "--rows", "40",
+                  "--draws", "1", "--methods", "tfidf_logistic", "--encoder", folder / "tiny",
+                  "--max-length", "24", "--workers", "0")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (kept,) = csv.DictReader((tmp_path / "study" / "kept.csv").read_text().splitlines())
+    assert (kept["rows"], kept["doubled_rows"], kept["chosen"]) == ("40", "80", "tfidf_logistic")
+    assert float(kept["low"]) <= float(kept["score"]) <= float(kept["high"])
+    drawn, others = (
+        pandas.read_json(tmp_path / "study" / "draw-1" / f"drawn-{split}.jsonl", lines=True)
+        for split in ("train", "test")
+    )
+    assert len(others) == 60
+    assert not set(others["text"]) & set(drawn["text"])
+    logits = load_saved(tmp_path / "study" / "draw-1" / "model").logits([(text,) for text in others["text"]])
+    accuracy = (numpy.array(["bad", "good"])[logits.argmax(axis=1)] == others["label"]).mean()
+    assert float(kept["score_elsewhere"]) == pytest.approx(accuracy, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--data", "my texts.csv", "--minutes", "5"), "-P -m runners compare --data my texts.csv --minutes 5"),
+        (("--minutes", "5", "--data=x.csv"), "-P -m runners compare --minutes 5 --data=x.csv"),
+        (("--suite", "quick"), "-P -m runners all --suite quick"),
+        ((), "-P -m runners all"),
+    ],
+)
+def test_all_sh_compares_where_data_is_given(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] || echo "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "requirements-installed.txt").write_bytes((ROOT / "requirements.txt").read_bytes())
+    done = subprocess.run(
+        ["bash", str(ROOT / "runners" / "all.sh"), *arguments], env=os.environ | {"AMIX_VENV": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == expected

@@ -1,0 +1,138 @@
+"""Whether `compare` keeps what it promises: on many draws of rows from one file, tried on the rows that were not drawn.
+
+Of every draw: the interval of the chosen row's score against the score of its model on the other rows; log-loss there
+before and after the temperature; and the score that the learning curve promises for twice as many rows against that of
+a model trained on so many.
+"""
+
+import csv
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import pandas
+
+from amix.data.metrics import task_scores
+from amix.data.rows import load_rows
+from amix.models.saved_model import SavedModel, load_saved
+from amix.random_streams import array_generator
+from amix.specs.tasks import Task
+from results.stats.calibration import log_loss
+from runners.own_data.compare import MODEL, Shown, compare
+from runners.own_data.engine import Engine, rows_of
+from runners.own_data.final_model import train_final
+from runners.own_data.folds import whole_unit, write_task
+from runners.own_data.request import Request
+
+MOST_TESTED = 2000
+"""Of the rows that were not drawn."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One draw: what was promised and what came. Scores are of the task's first metric; low and high are 95 % ends."""
+
+    file: str
+    rows: int
+    draw: int
+    chosen: str
+    score: float
+    low: float
+    high: float
+    score_elsewhere: float
+    loss_without_temperature: float
+    loss_with_temperature: float
+    doubled_rows: int
+    promised: float
+    promised_low: float
+    promised_high: float
+    score_doubled: float
+
+    @property
+    def score_kept(self) -> bool:
+        """Whether the score on other rows lies in the interval."""
+        return self.low <= self.score_elsewhere <= self.high
+
+    @property
+    def curve_kept(self) -> bool:
+        """Whether the score with twice the rows lies in the interval of the learning curve."""
+        return self.promised_low <= self.score_doubled <= self.promised_high
+
+
+def study(request: Request, rows: int, draws: int, shown: Shown, told: Callable[[Kept], None]) -> list[Kept]:
+    """Do all draws; each has a folder of its own under the request's, and what was done is not done again."""
+    task = request.task()
+    table = load_rows(task, task.train)
+    found = []
+    for draw in range(draws):
+        order = array_generator(draw, "study").permutation(len(table))
+        found.append(_one(request, task, table.iloc[order], rows, draw, shown))
+        told(found[-1])
+    return found
+
+
+def _one(request: Request, task: Task, table: pandas.DataFrame, rows: int, draw: int, shown: Shown) -> Kept:
+    out = request.out / f"draw-{draw + 1}"
+    rest = table.iloc[2 * rows :][:MOST_TESTED]
+    drawn = dataclasses.replace(
+        request, source=str(out / "drawn-train.jsonl"), out=out, text=("text", "pair")[: len(task.text)], label="label"
+    )
+    write_task(task, "drawn", {"train": table.iloc[:rows], "test": rest}, out)
+    compared = compare(drawn, shown)
+    chosen = compared.standings.chosen
+    saved = load_saved(out / MODEL)
+    logits, labels = _logits(saved, task, rest), rest["label"].to_numpy()
+    nan = float("nan")
+    before, after = nan, nan
+    if not task.regression:
+        before, after = log_loss(logits, labels), log_loss(logits, labels, saved.description.temperature)
+    engine = Engine(drawn, rows_of(drawn.methods), shown.told)
+    unit = whole_unit(task, table.iloc[: 2 * rows], out / "doubled")
+    doubled = dataclasses.replace(engine, request=dataclasses.replace(drawn, out=out / "doubled"))
+    train_final(doubled, chosen.label, unit, task, compared.predictions, out / "doubled" / MODEL, shown.say)
+    promise = compared.curves.score_at(chosen.label, 2 * rows) if compared.curves else None
+    return Kept(
+        file=Path(request.source).name,
+        rows=rows,
+        draw=draw + 1,
+        chosen=chosen.label,
+        score=chosen.score.mean,
+        low=chosen.score.low,
+        high=chosen.score.high,
+        score_elsewhere=_score(saved, task, logits, labels),
+        loss_without_temperature=before,
+        loss_with_temperature=after,
+        doubled_rows=2 * rows,
+        promised=promise.mean if promise else nan,
+        promised_low=promise.low if promise else nan,
+        promised_high=promise.high if promise else nan,
+        score_doubled=_score_of(load_saved(out / "doubled" / MODEL), task, rest),
+    )
+
+
+def _logits(saved: SavedModel, task: Task, rows: pandas.DataFrame) -> numpy.ndarray:
+    return saved.logits(list(rows[list(task.text)].itertuples(index=False, name=None)))
+
+
+def _score_of(saved: SavedModel, task: Task, rows: pandas.DataFrame) -> float:
+    return _score(saved, task, _logits(saved, task, rows), rows["label"].to_numpy())
+
+
+def _score(saved: SavedModel, task: Task, logits: numpy.ndarray, labels: numpy.ndarray) -> float:
+    predictions = saved.numbers(logits) if task.regression else logits.argmax(axis=1)
+    value = task_scores(task, labels, predictions, logits)[task.metrics[0]]
+    return float("nan") if value is None else value
+
+
+def write(found: list[Kept], path: Path) -> None:
+    """One line per draw."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([one.name for one in dataclasses.fields(Kept)])
+        for one in found:
+            writer.writerow(
+                [f"{value:.4f}" if isinstance(value, float) else value for value in dataclasses.astuple(one)]
+            )
