@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from amix.specs.run_plan import Protocol
 from results.analysis.cells import FEWEST_SEEDS, Scores, differences
+from results.analysis.looks import decisions, floor, ordered_differences
 from results.loading.frame import Results, remembered
 from results.loading.preregistration import families
 from results.stats import holm, sign_flip, t_test
@@ -22,6 +23,9 @@ class Claim:
     these: p_tasks_t and p_tasks (t and sign flip on the task means) with its floor_tasks, and (wins, ties, losses).
     detectable is the true difference that a t-test finds with power 0.8 at alpha / comparisons, given the spread seen;
     p_equivalent the larger p of the two one-sided tests that the difference lies within the protocol's margin.
+
+    Where the plan has several looks, p, p_holm, floor and the interval are those of the sequential test, and everything
+    is of the seeds up to the look that decided the comparison, or to the latest one.
     """
 
     label: str
@@ -53,10 +57,27 @@ def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     complete = {label: own for label, own in gaps.items() if min(len(task) for task in own) >= FEWEST_SEEDS}
     if not complete:
         return {}
+    if results.plan.protocol.looks:
+        return {label: _sequential(results, size, other, label) for label in complete}
     found: dict[str, Claim] = {}
     for corrected in families(complete, results.plan):
         found |= _corrected({label: complete[label] for label in corrected}, results.plan.protocol)
     return {label: found[label] for label in complete}
+
+
+def _sequential(results: Results, size: str, other: str, label: str) -> Claim:
+    plan, decided = results.plan, decisions(results, size, other)
+    decision = decided[label]
+    family = next(names for names in families(decided, plan) if label in names)
+    gaps = [ordered_differences(results, size, task, label, other) for task in plan.tasks]
+    used = [task[: decision.seeds] for task in gaps] if decision.look else gaps
+    claim = _claim(label, used, plan.protocol.alpha / len(family), plan.protocol.margin)
+    unbounded = (-math.inf, math.inf)
+    low, high = (decision.low, decision.high) if decision.look else unbounded
+    return replace(
+        claim, p=decision.p, p_holm=decision.p_adjusted, floor=floor(decision, plan), low=low, high=high,
+        comparisons=len(family),
+    )  # fmt: skip
 
 
 def _corrected(gaps: dict[str, list[Scores]], protocol: Protocol) -> dict[str, Claim]:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import FEWEST_SEEDS, differences
+from results.analysis.looks import cell_p, ordered_differences
 from results.loading.frame import Results, remembered
 from results.loading.preregistration import exploratory
 from results.stats import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
@@ -22,9 +23,10 @@ def against(results: Results, size: str, other: str) -> pd.DataFrame:
     """Every method against `other` at one size: one row per (task, label), differences in points.
 
     Columns: task, label, n (seeds that both have a score for), difference, sd (ddof 1), low, high (95 % t interval),
-    p (exact sign flip), p_holm (over the methods of this task; rows added after looking apart), q (Benjamini-Hochberg
-    over all rows), floor (smallest p that n allows), comparisons (the Holm family's size), and beside them p_t and
-    p_wilcoxon as sensitivity. A method with fewer than two common seeds has no row.
+    p (exact sign flip, over the looks where the plan has several), p_holm (over the methods of this task; rows added
+    after looking apart), q (Benjamini-Hochberg over all rows), floor (smallest p that n allows), comparisons (the Holm
+    family's size), and beside them p_t and p_wilcoxon as sensitivity. A method with fewer than two common seeds has no
+    row.
     """
     rows = [row for task in results.plan.tasks for row in _column(results, size, task, other)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -63,6 +65,9 @@ def _column(results: Results, size: str, task: str, other: str) -> list[dict[str
         if len(gaps) < FEWEST_SEEDS:
             continue
         test = sign_flip(gaps)
+        p, floor = test.p, test.floor
+        if results.plan.protocol.looks:
+            p, floor = cell_p(ordered_differences(results, size, task, label, other), results.plan)
         low, high = t_interval(gaps)
         rows.append(
             {
@@ -73,8 +78,8 @@ def _column(results: Results, size: str, task: str, other: str) -> list[dict[str
                 "sd": float(gaps.std(ddof=1)),
                 "low": low,
                 "high": high,
-                "p": test.p,
-                "floor": test.floor,
+                "p": p,
+                "floor": floor,
                 "p_t": t_test(gaps),
                 "p_wilcoxon": wilcoxon(gaps).p,
             }
@@ -135,6 +140,11 @@ def power_sentence(frame: pd.DataFrame, plan: RunPlan) -> str:
         where = ", ".join(plan.tasks[task].title for task in columns.index if task in none)
     comparisons = int(worst["comparisons"])
     corrected = f"after Holm over {comparisons} comparisons " if comparisons > 1 else ""
+    if plan.protocol.looks:
+        return (
+            f"No mark is possible for {where} yet: after the looks so far (n = {seeds} seeds) the smallest p is "
+            f"{worst['floor']:.3g}, {corrected}more than α = {alpha:g}; that there is none says nothing."
+        )
     return (
         f"No mark is possible for {where}: with n = {seeds} seeds the exact test's smallest p is "
         f"{worst['floor']:.3g}, and {corrected}a mark at α = {alpha:g} needs at least "

@@ -4,6 +4,7 @@ from amix.specs.run_plan import RunPlan
 from results.analysis.cells import seed_averages
 from results.analysis.claims import Claim, claims
 from results.analysis.comparisons import SCALE
+from results.analysis.looks import name_of_test
 from results.analysis.tuning import tuning_answer, tuning_question
 from results.loading.frame import COUNTED, Results
 from results.loading.preregistration import named
@@ -88,12 +89,12 @@ def _decision(claim: Claim, plan: RunPlan) -> str:
         direction = "better" if claim.difference > 0 else "worse"
         amount = "more" if min(abs(claim.low), abs(claim.high)) > plan.protocol.margin else "not surely more"
         return (
-            f"On this benchmark {claim.label} is significantly {direction} (task-stratified sign-flip test, "
+            f"On this benchmark {claim.label} is significantly {direction} ({name_of_test(plan)}, "
             f"{p_text(claim.p_holm)}{holm}), by {amount} than the {plan.protocol.margin:g} "
             f"point{'s' * (plan.protocol.margin != 1)} that the protocol calls relevant."
         )
     return (
-        f"That is no evidence of a difference (task-stratified sign-flip test, {p_text(claim.p_holm)}{holm}): "
+        f"That is no evidence of a difference ({name_of_test(plan)}, {p_text(claim.p_holm)}{holm}): "
         f"with this spread, {_detectable_words(claim.detectable)} would be found in four of five such experiments."
     )
 

@@ -4,6 +4,7 @@ from amix.specs.run_plan import RunPlan
 from results.analysis.cells import differences
 from results.analysis.claims import Claim, claims, planned_comparisons
 from results.analysis.comparisons import against, detectable_cell, power_notes
+from results.analysis.looks import decision_sentences, name_of_test
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words
 from results.stats.effects import effect, probability_of_winning
@@ -56,18 +57,30 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         title=f"{plan.title}: every method against {other}, over {len(plan.tasks)} tasks, {size_words(size)}",
         caption=(
             f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
-            f"{selection_words(results.selection)}. These tasks (other seeds): exact task-stratified sign-flip test, "
+            f"{selection_words(results.selection)}. These tasks (other seeds): exact {name_of_test(plan)}, "
             f"Holm over {planned_comparisons(found)} comparisons (* at α = {plan.protocol.alpha:g}), "
-            "Welch-Satterthwaite interval, the true difference that a t-test would find with power 0.8 at that level, "
+            f"{_interval_words(plan)}, the true difference that a t-test would find with power 0.8 at that level, "
             "and the larger p of two one-sided t-tests that the difference lies within "
             f"±{plan.protocol.margin:g} points, uncorrected: a small one says that the two are as good as equal. Tasks "
             "like these: t-test and exact sign-flip test on the task means, uncorrected."
         ),
         columns=columns,
         rows=tuple(rows),
-        notes=_notes(plan, other, found),
+        notes=(*_notes(plan, other, found), *_decided(results, size, other)),
         banner=plan.note,
     )
+
+
+def _interval_words(plan: RunPlan) -> str:
+    if not plan.protocol.looks:
+        return "Welch-Satterthwaite interval"
+    return "interval over all looks and comparisons, of the seeds up to the deciding or the latest look"
+
+
+def _decided(results: Results, size: str, other: str) -> tuple[str, ...]:
+    """What the looks decided, where there are several and this is the table of the planned comparisons."""
+    of_interest = bool(results.plan.protocol.looks) and other == results.plan.protocol.reference
+    return tuple(decision_sentences(results, size)) if of_interest else ()
 
 
 def across_name(other: str, size: str) -> str:

@@ -8,7 +8,7 @@ from results.analysis.claims import claims
 from results.analysis.comparisons import against, detectable, detectable_cell, impossible, power_sentence, significant
 from results.loading.frame import Results
 from results.loading.preregistration import protocol_sentence
-from results.loading.wording import metric_words, selection_words, size_words
+from results.loading.wording import listed, metric_words, selection_words, size_words
 from results.tabulating.table import Cell, Column, Table, rank_column
 
 SCORE = ".1f"
@@ -180,12 +180,18 @@ def ratio_cell(results: Results, size: str, cost: str, label: str, ratio: float 
 
 def _test_sentence(mark: str, other: str, found: int, power: str, results: Results) -> str:
     sentence = (
-        f"{mark} differs from {other}: exact paired sign-flip test over seeds (average: stratified by task), "
-        f"two-sided, Holm over the methods of each column, α = {results.plan.protocol.alpha:g}."
+        f"{mark} differs from {other}: exact paired sign-flip test over seeds (average: stratified by task"
+        f"{_looks_words(results)}), two-sided, Holm over the methods of each column, "
+        f"α = {results.plan.protocol.alpha:g}."
     )
     if power:
         return f"{sentence} {power}"
     return sentence if found else f"{sentence} No difference passes."
+
+
+def _looks_words(results: Results) -> str:
+    looks = results.plan.protocol.looks
+    return f"; over looks after {listed(looks)} seeds" if looks else ""
 
 
 def _caption(results: Results, size: str, seeds: int) -> str:

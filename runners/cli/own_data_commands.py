@@ -77,7 +77,7 @@ def compare(
     shown = Shown(
         say=lambda words: console.print(words, soft_wrap=True),
         findings=_show_findings,
-        told=lambda work, count: SweepProgress(work, count, console, on_seed=lambda: None),
+        told=lambda work, count: SweepProgress(work, count, console),
     )
     try:
         found = compare(request, shown)

@@ -58,15 +58,22 @@ class Remaining:
 class SweepProgress:
     """A listener that draws on a terminal, and prints a line per finished run where there is none.
 
-    on_seed is called on a terminal when all runs of a seed have ended and others go on.
+    on_seed is called on a terminal when all runs of a seed have ended and others go on. outcomes is added to, by key.
     """
 
-    def __init__(self, work: Todo, workers: int, console: Console, on_seed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        work: Todo,
+        workers: int,
+        console: Console,
+        on_seed: Callable[[], None] = lambda: None,
+        outcomes: dict[str, Outcome] | None = None,
+    ) -> None:
         self.console, self.on_seed = console, on_seed
         self.left_of_seed = Counter(run.spec.seed for run in work.runs)
         self.remaining = Remaining(work, workers)
         self.count, self.done = len(work.runs), 0
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, Outcome] = {} if outcomes is None else outcomes
         self.current: dict[str, tuple[Job, float]] = {}
         self.bar = Progress(
             TextColumn("{task.description}"),

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from runners.cli.progress import SweepProgress
     from runners.planning.chosen import ChosenPlan
     from runners.planning.plan import SuitePlan
+    from runners.sweeping.jobs import Outcome
     from runners.sweeping.state import SweepState
+    from runners.sweeping.todo import Todo
     from runners.sweeping.worker import Worker
 
 
@@ -63,6 +65,7 @@ def do_sweep(
     from runners.cli.progress import SweepProgress
     from runners.planning.suite import SuiteError
     from runners.sweeping.carry_out import default_workers
+    from runners.sweeping.looks import blocks
     from runners.sweeping.preflight import check_inputs
     from runners.sweeping.reuse import take_over
     from runners.sweeping.state import SweepState
@@ -82,11 +85,14 @@ def do_sweep(
     count = default_workers() if workers is None else workers
     _say_what_is_done(state, count)
     _say_nothing_is_left(state, layout)
-    progress = SweepProgress(state.todo, count, console, lambda: show_complete_seeds(name, layout))
-    _carry_out(state, Worker.of(plan, store, command, glue, out_of_domain), count, progress, layout)
+    outcomes: dict[str, Outcome] = {}
+    worker = Worker.of(plan, store, command, glue, out_of_domain)
+    for block in blocks(state, layout, lambda said: console.print(said, soft_wrap=True)):
+        progress = SweepProgress(block, count, console, lambda: show_complete_seeds(name, layout), outcomes)
+        _carry_out(state, block, worker, count, progress, layout)
     if not layout.plan(name).exists():  # Somebody took the folder away; the records that came since lie in a new one.
         shown.write(layout, command)
-    counts = state.statuses(progress.outcomes)
+    counts = state.statuses(outcomes)
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     console.print(f"Suite {name}: {len(plan.runs)} runs: {said}")
     return shown
@@ -121,13 +127,15 @@ def _say_nothing_is_left(state: "SweepState", layout: Layout) -> None:
         console.print(words, soft_wrap=True)
 
 
-def _carry_out(state: "SweepState", worker: "Worker", workers: int, progress: "SweepProgress", layout: Layout) -> None:
-    """Do the runs, alone in their folder, until they are done, all fail for one cause, or somebody stops them."""
+def _carry_out(
+    state: "SweepState", block: "Todo", worker: "Worker", workers: int, progress: "SweepProgress", layout: Layout
+) -> None:
+    """Do a block of runs, alone in their folder, until done, all fail for one cause, or somebody stops them."""
     from runners.sweeping.alone import alone_in
     from runners.sweeping.carry_out import carry_out
     from runners.sweeping.failures import UNFINISHED, EveryRunFails, StopWhenAllFail
 
-    runs, store = state.todo.runs, worker.store
+    runs, store = block.runs, worker.store
     any_ok = any(run.status not in UNFINISHED for run in state.done.values())
     listener = StopWhenAllFail(progress, len({run.label for run in runs}), any_ok)
     try:

@@ -1,7 +1,7 @@
 """What of a plan is still to be done, and how long that will take."""
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from amix.specs.encoders import find_encoder
@@ -26,6 +26,11 @@ class Todo:
     runs: tuple[Job, ...]
     expected: dict[str, float]
     done: int
+
+    def only(self, labels: Set[str], seeds: Set[int]) -> "Todo":
+        """The part of these rows and seeds."""
+        runs = tuple(run for run in self.runs if run.label in labels and run.spec.seed in seeds)
+        return Todo(runs, {run.spec.key: self.expected[run.spec.key] for run in runs}, self.done)
 
     def seconds(self, workers: int) -> float:
         """Expected wall time with so many workers (0 counts as one); no shorter than the longest run."""

@@ -43,6 +43,7 @@ class Suite:
     predictions: bool = False
     logits: tuple[str, ...] = ()  # splits whose logits lie beside the predictions
     endpoints: tuple[str, ...] = ("score",)
+    looks: tuple[int, ...] = ()
     epochs: int = 3
     encoder: str = "minilm-l6"
     split: str = "test"
@@ -88,7 +89,8 @@ def plan(suite: Suite) -> dict[str, Any]:
         "note": suite.note,
         "command": f"python -m runners sweep --suite {suite.name}",
         "protocol": {"reference": suite.methods[0], "focus": focus, "alpha": 0.05, "selection": "last", "margin": 1.0,
-                     "split": suite.split, "endpoints": list(suite.endpoints or ("score",))},
+                     "split": suite.split, "endpoints": list(suite.endpoints or ("score",)),
+                     **({"looks": list(suite.looks)} if suite.looks else {})},
         "tasks": {
             task: {"metric": TASKS[task][0], "metrics": [TASKS[task][0]], "title": TASKS[task][1],
                    "higher_is_better": True, "footnote": "seen by the encoder" if task == "qnli" else ""}

@@ -1,0 +1,93 @@
+"""The tests of a suite that declared several looks: one procedure whose error holds over all of them."""
+
+import numpy as np
+
+from amix.specs.run_plan import RunPlan
+from results.analysis.cells import Scores, score_matrix
+from results.loading.frame import Results, remembered
+from results.loading.preregistration import families
+from results.loading.wording import listed, p_text, signed
+from results.stats.sequential import Looks, sequential_p, smallest_p
+from results.stats.sequential_family import REJECTED, Decision, decide, still_open
+
+
+@remembered
+def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
+    """What the looks have decided so far of every method against `other`, over all tasks; empty without looks.
+
+    Holm's family is that of the plan, rows added after looking apart; differences in points.
+    """
+    plan = results.plan
+    if not plan.protocol.looks:
+        return {}
+    looks, alpha = Looks(plan.protocol.looks), plan.protocol.alpha
+    labels = [label for label in plan.labels if label != other]
+    gaps = {label: [ordered_differences(results, size, task, label, other) for task in plan.tasks] for label in labels}
+    found: dict[str, Decision] = {}
+    for family in families(labels, plan):
+        found |= decide({label: gaps[label] for label in family}, looks, alpha)
+    return {label: found[label] for label in labels}
+
+
+def ordered_differences(results: Results, size: str, task: str, label: str, other: str) -> Scores:
+    """Score of `label` minus score of `other` in points, in the plan's order of seeds, over those that both have."""
+    matrix = score_matrix(results, size, task).reindex(results.plan.seeds)
+    gaps = (matrix[label] - matrix[other]).to_numpy(dtype=np.float64)
+    return gaps[~np.isnan(gaps)]
+
+
+def cell_p(gaps: Scores, plan: RunPlan) -> tuple[float, float]:
+    """The p value of a single task after the latest complete look, and the smallest that this look can give.
+
+    Args:
+        gaps: differences in points, in the plan's order of seeds.
+        plan: with looks.
+    """
+    looks = Looks(plan.protocol.looks)
+    found = sequential_p([gaps], looks)
+    return (found[-1], smallest_p(looks)[len(found) - 1]) if found else (1.0, 1.0)
+
+
+def floor(decision: Decision, plan: RunPlan) -> float:
+    """The smallest p value that a comparison over all tasks can have after its latest look; 1 before the first."""
+    return smallest_p(Looks(plan.protocol.looks), len(plan.tasks))[decision.look - 1] if decision.look else 1.0
+
+
+def next_rows(results: Results) -> frozenset[str]:
+    """The rows that the next seeds are for: those whose comparison with the reference is open at some size, and it."""
+    reference = results.plan.protocol.reference
+    open_rows = {label for size in results.plan.sizes for label in still_open(decisions(results, size, reference))}
+    return frozenset(open_rows | {reference}) if open_rows else frozenset()
+
+
+def decision_sentences(results: Results, size: str) -> list[str]:
+    """What was decided at which look, a sentence for each look that decided something, and one for what is open."""
+    found = decisions(results, size, results.plan.protocol.reference)
+    count = len(results.plan.protocol.looks)
+    sentences = []
+    for look in range(1, count + 1):
+        decided = [f"{label} ({_in_words(one)})" for label, one in found.items() if _at(one, look)]
+        if decided:
+            seeds = results.plan.protocol.looks[look - 1]
+            sentences.append(f"Decided at look {look} of {count}, after {seeds} seeds: {listed(decided)}.")
+    if left := still_open(found):
+        sentences.append(f"Still open: {listed(left)}.")
+    if ended := [label for label, one in found.items() if one.state not in (REJECTED,) and label not in left]:
+        sentences.append(f"Without a decision after the last look: {listed(ended)}.")
+    return sentences
+
+
+def name_of_test(plan: RunPlan) -> str:
+    """The name of the test over tasks."""
+    if not plan.protocol.looks:
+        return "task-stratified sign-flip test"
+    return f"task-stratified sign-flip test over looks after {listed(plan.protocol.looks)} seeds"
+
+
+def _at(decision: Decision, look: int) -> bool:
+    return decision.state == REJECTED and decision.look == look
+
+
+def _in_words(decision: Decision) -> str:
+    direction = "better" if decision.estimate > 0 else "worse"
+    return f"{direction}, {signed(decision.estimate)} points, {p_text(decision.p_adjusted)}"

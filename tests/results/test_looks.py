@@ -1,0 +1,135 @@
+"""Suites that declared several looks: what tables claim, and what a sweep still runs."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy
+import pytest
+
+from helpers import synthetic_records
+from results.analysis.claims import claims
+from results.analysis.comparisons import against
+from results.analysis.looks import decision_sentences, decisions, next_rows, ordered_differences
+from results.analysis.summary_text import answer
+from results.loading.frame import Results, load
+from results.loading.layout import Layout
+from results.stats import sign_flip
+from results.stats.across_tasks import stratified_sign_flip
+from results.stats.sequential import Looks, sequential_p
+from results.tabulating.collect import make_tables
+from runners.planning.job import Job
+from runners.sweeping.looks import blocks
+from runners.sweeping.todo import Todo
+
+SEEDS = (7, 3, 9, 1, 8, 2)
+"""Not ascending: looks go by the plan's order."""
+SUITE = synthetic_records.Suite(
+    methods=("vanilla", "agwm", "mixout"), tasks=("cola", "rte"), seeds=SEEDS, looks=(4, 6), gains={"agwm": 9.0}
+)
+
+
+def results_of(folder: Path, suite: synthetic_records.Suite = SUITE) -> Results:
+    return load("toy", synthetic_records.write(suite, folder))
+
+
+def test_one_look_after_all_seeds_is_the_test_without_looks(tmp_path: Path) -> None:
+    without = claims(results_of(tmp_path / "a", dataclasses.replace(SUITE, looks=())), "100", "vanilla")
+    one = claims(results_of(tmp_path / "b", dataclasses.replace(SUITE, looks=(6,))), "100", "vanilla")
+    for label, claim in without.items():
+        assert one[label].p == pytest.approx(claim.p)
+        assert one[label].p_holm == pytest.approx(claim.p_holm)
+        assert one[label].difference == pytest.approx(claim.difference)
+        assert one[label].floor == pytest.approx(claim.floor)
+
+
+def test_claims_are_those_of_the_sequential_test_in_the_plans_order(tmp_path: Path) -> None:
+    results = results_of(tmp_path)
+    suite = SUITE
+    gaps = [
+        [
+            synthetic_records.score(suite, "mixout", task, 100, seed)
+            - synthetic_records.score(suite, "vanilla", task, 100, seed)
+            for seed in SEEDS
+        ]
+        for task in suite.tasks
+    ]
+    assert ordered_differences(results, "100", "rte", "mixout", "vanilla") == pytest.approx(gaps[1])
+    assert claims(results, "100", "vanilla")["mixout"].p == sequential_p(gaps, Looks((4, 6)))[-1]
+    cell = against(results, "100", "vanilla").set_index(["task", "label"]).loc[("rte", "mixout")]
+    assert cell["p"] == sequential_p([gaps[1]], Looks((4, 6)))[-1]
+    assert cell["p"] != sign_flip(gaps[1]).p
+
+
+def test_a_comparison_keeps_what_its_deciding_look_saw(tmp_path: Path) -> None:
+    results = results_of(tmp_path)
+    decision = decisions(results, "100", "vanilla")["agwm"]
+    assert (decision.state, decision.look, decision.seeds) == ("rejected", 1, 4)
+    claim = claims(results, "100", "vanilla")["agwm"]
+    gaps = [ordered_differences(results, "100", task, "agwm", "vanilla")[:4] for task in SUITE.tasks]
+    assert claim.difference == pytest.approx(numpy.mean(gaps))
+    assert claim.seeds == 4
+    assert claim.p > stratified_sign_flip(gaps).p, "a first look pays for the later ones"
+    assert (claim.low, claim.high) == (decision.low, decision.high)
+
+
+def test_before_the_first_look_nothing_can_be_claimed(tmp_path: Path) -> None:
+    late = [(method, task, seed) for method in SUITE.methods for task in SUITE.tasks for seed in SEEDS[3:]]
+    results = results_of(tmp_path, dataclasses.replace(SUITE, left_out=tuple(late)))
+    claim = claims(results, "100", "vanilla")["agwm"]
+    assert (claim.p, claim.p_holm, claim.floor) == (1.0, 1.0, 1.0)
+    assert next_rows(results) == {"vanilla", "agwm", "mixout"}
+    assert "cannot show any difference" in answer(results, "100")[1]
+
+
+def test_tables_say_what_was_decided_at_which_look(tmp_path: Path) -> None:
+    results = results_of(tmp_path)
+    table = next(table for table in make_tables(results) if table.name == "against-vanilla-n100")
+    assert "over looks after 4 and 6 seeds" in table.caption
+    assert "interval over all looks" in table.caption
+    sentences = decision_sentences(results, "100")
+    assert sentences[0].startswith("Decided at look 1 of 2, after 4 seeds: agwm (better, +")
+    assert sentences[1:] == ["Without a decision after the last look: mixout."]
+    assert set(sentences) <= set(table.notes)
+
+
+def state_of(suite: synthetic_records.Suite) -> SimpleNamespace:
+    """What blocks() looks at: the suite and its runs."""
+    jobs = tuple(
+        Job(method, suite.spec(method, task, 100, seed), 1.0)
+        for seed in suite.seeds
+        for method in suite.methods
+        for task in suite.tasks
+    )
+    rows = [SimpleNamespace(label=method) for method in suite.methods]
+    asked = SimpleNamespace(name="toy", seeds=suite.seeds, methods=rows, protocol=SimpleNamespace(looks=suite.looks))
+    todo = Todo(jobs, {job.spec.key: 1.0 for job in jobs}, 0)
+    return SimpleNamespace(plan=SimpleNamespace(suite=asked), todo=todo)
+
+
+def test_a_sweep_gives_the_next_seeds_to_open_comparisons_alone(tmp_path: Path) -> None:
+    late = [(method, task, seed) for method in SUITE.methods for task in SUITE.tasks for seed in SEEDS[4:]]
+    layout = synthetic_records.write(dataclasses.replace(SUITE, left_out=tuple(late)), tmp_path)
+    said: list[str] = []
+    asked = blocks(state_of(SUITE), layout, said.append)  # type: ignore[arg-type]
+    first, second = next(asked), next(asked)
+    assert {job.spec.seed for job in first.runs} == set(SEEDS[:4])
+    assert {job.label for job in first.runs} == {"vanilla", "agwm", "mixout"}
+    assert {job.spec.seed for job in second.runs} == set(SEEDS)
+    assert {job.label for job in second.runs} == {"vanilla", "mixout"}, "agwm is decided"
+    assert said[0].startswith("Decided at look 1 of 2")
+    assert said[1] == "Still open: mixout."
+    synthetic_records.write(SUITE, tmp_path)
+    assert list(asked) == [], "the last look ends it"
+
+
+def test_a_sweep_ends_when_every_comparison_is_decided(tmp_path: Path) -> None:
+    suite = dataclasses.replace(SUITE, gains={"agwm": 9.0, "mixout": -9.0})
+    layout = synthetic_records.write(suite, tmp_path)
+    assert len(list(blocks(state_of(suite), layout, lambda words: None))) == 1  # type: ignore[arg-type]
+
+
+def test_without_looks_or_with_fewer_seeds_everything_is_one_block(tmp_path: Path) -> None:
+    for suite in (dataclasses.replace(SUITE, looks=()), dataclasses.replace(SUITE, seeds=SEEDS[:5])):
+        (block,) = blocks(state_of(suite), Layout(tmp_path), lambda words: None)  # type: ignore[arg-type]
+        assert len(block.runs) == len(suite.seeds) * 6
