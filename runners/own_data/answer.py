@@ -58,7 +58,7 @@ def _choice(found: Standings) -> str:
     best, chosen = found.best, found.chosen
     if chosen is not best and chosen.as_good:
         assert chosen.difference is not None
-        times = f"{best.seconds / chosen.seconds:.0f} times the time" if chosen.seconds > 0 else "more time"
+        times = f"{best.seconds / chosen.seconds:.2g} times the time" if chosen.seconds > 0 else "more time"
         return (
             f"{chosen.label} is as good and cheaper, with {points(chosen.score.mean)} ({interval(chosen.score)}): "
             f"{best.label} is {_apart(chosen.difference)} above it, {_chance(chosen, found)}, and takes {times} "
