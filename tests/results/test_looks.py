@@ -1,6 +1,7 @@
 """Suites that declared several looks: what tables claim, and what a sweep still runs."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,6 +120,7 @@ def test_a_sweep_gives_the_next_seeds_to_open_comparisons_alone(tmp_path: Path) 
     assert {job.label for job in second.runs} == {"vanilla", "mixout"}, "agwm is decided"
     assert said[0].startswith("Decided at look 1 of 2")
     assert said[1] == "Still open: mixout."
+    shutil.rmtree(layout.records)
     synthetic_records.write(SUITE, tmp_path)
     assert list(asked) == [], "the last look ends it"
 
