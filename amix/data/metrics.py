@@ -118,8 +118,13 @@ def _undefined(metric: str, one: Outcome) -> bool:
 def score(metrics: tuple[str, ...], labels: Array, predictions: Array) -> dict[str, float]:
     """Scores by GLUE's conventions, on the scale -1..1; f1 is that of class 1; a constant prediction correlates 0.
 
-    labels and predictions have shape [n] and hold class ids, or numbers for regression. Errors: ValueError when they
-    differ in length or are empty.
+    Args:
+        metrics: names of METRICS.
+        labels: shape [n], class ids, or numbers for regression.
+        predictions: shape [n], the same of the model.
+
+    Raises:
+        ValueError: They differ in length or are empty.
     """
     one = _outcome(labels, predictions)
     return {metric: _SCORES[metric](one) for metric in metrics}

@@ -39,7 +39,8 @@ def load_rows(task: Task, split: str, glue: Path | None = None) -> pandas.DataFr
 
     Those of your own files have their PLACE as well, and attrs["notes"] says how a file was read.
 
-    Errors: DataError that names the file (and for your own files the line and column) and what to do.
+    Raises:
+        DataError: A file cannot be used; the message names it, for your own files line and column too, and what to do.
     """
     if task.origin == "embedded":
         where = f"{task.name}/{split}.csv"

@@ -43,7 +43,8 @@ def subset_positions(
     uniform: N without replacement as AGWM draws them; stratified: class shares kept, as DPS draws them. With n_train
     None the whole split trains and the dev set is empty; it is empty, too, where there is an own_dev file. For one
     seed, a smaller subset is part of a larger one.
-    Errors: DataError when N is larger than the split, or stratified is asked for a number as label.
+    Raises:
+        DataError: When N is larger than the split, or stratified is asked for a number as label.
     """
     if n_train is None:
         return numpy.arange(len(labels)), numpy.arange(0)

@@ -35,7 +35,8 @@ def head_modules(model: nn.Module) -> Iterator[nn.Module]:
 def blocks(model: nn.Module) -> list[nn.Module]:
     """The Transformer blocks from bottom to top (ALBERT's shared groups count once).
 
-    Errors: ArchitectureError when there is no list of blocks.
+    Raises:
+        ArchitectureError: When there is no list of blocks.
     """
     lists = [module for module in backbone(model).modules() if isinstance(module, nn.ModuleList) and len(module)]
     if not lists:

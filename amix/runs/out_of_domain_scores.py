@@ -57,7 +57,8 @@ def out_of_domain_folder(given: str | Path | None) -> Path | None:
 def set_rows(other: OtherSet, glue: Path | None, folder: Path | None) -> pandas.DataFrame:
     """All rows of a set, checked as a task's are.
 
-    Errors: DataError that names the file, line and column, or says that a folder is needed.
+    Raises:
+        DataError: A file cannot be used, or a folder is needed; the message says which.
     """
     if other.data.origin != ORIGIN:
         return load_rows(other.data, other.data.test, glue)

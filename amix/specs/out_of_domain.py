@@ -81,7 +81,8 @@ SETS: dict[str, OtherSet] = {
 def find_set(name: str) -> OtherSet:
     """The set of this name.
 
-    Errors: TaskError with the nearest names.
+    Raises:
+        TaskError: There is none, with the nearest names.
     """
     if name in SETS:
         return SETS[name]
@@ -98,7 +99,8 @@ def common_classes(task: Task, other: OtherSet) -> tuple[tuple[int, ...], tuple[
 
     Equal label names keep the set's own classes; two- and three-way entailment meet as entailed or not (TWO_WAY), so
     that a three-way model is right about `not_entailment` whether it says neutral or contradiction.
-    Errors: TaskError when the labels do not meet.
+    Raises:
+        TaskError: When the labels do not meet.
     """
     own, its = task.labels, other.data.labels
     if own is None or its is None:

@@ -69,7 +69,8 @@ class FrozenLogistic(Linear):
 def last_linear(model: nn.Module) -> nn.Linear:
     """The head's last linear layer, whose outputs are the logits.
 
-    Errors: MethodError when the head has no linear layer.
+    Raises:
+        MethodError: When the head has no linear layer.
     """
     linears = [module for module in head_modules(model) if isinstance(module, nn.Linear)]
     if not linears:

@@ -29,7 +29,8 @@ KEY_AND_VALUE = (("key", "value"), ("key_proj", "value_proj"), ("k_lin", "v_lin"
 def attention_targets(model: nn.Module, families: tuple[tuple[str, ...], ...] = QUERY_AND_VALUE) -> list[str]:
     """Last parts of the names of the query and value projections, or of those of another table of families.
 
-    Errors: MethodError that lists the linear layers when no known family's names are there.
+    Raises:
+        MethodError: No known family's names are there; the message lists the linear layers.
     """
     modules = [name for name, module in backbone(model).named_modules() if list(module.parameters(recurse=False))]
     endings = {name.rsplit(".", 1)[-1] for name in modules}

@@ -35,7 +35,8 @@ class PromptMethod(Method):
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze the body and put the vectors before its input.
 
-        Errors: MethodError when texts and vectors together are longer than the encoder's positions.
+        Raises:
+            MethodError: When texts and vectors together are longer than the encoder's positions.
         """
         assert isinstance(model, PreTrainedModel)
         positions = getattr(model.config, "max_position_embeddings", None)

@@ -109,7 +109,8 @@ def normalisations(module: nn.Module) -> list[nn.Module]:
 def places(model: nn.Module) -> list[str]:
     """Names in the body of the dropouts behind the projections that end attention and feed-forward part.
 
-    Errors: MethodError when the blocks are not built so.
+    Raises:
+        MethodError: When the blocks are not built so.
     """
     names = {id(module): name for name, module in backbone(model).named_modules()}
     ends = [part for block in blocks(model) for part in block.modules() if ends_part(part)]

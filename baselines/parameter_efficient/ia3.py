@@ -51,7 +51,8 @@ class IA3(PeftMethod):
 def feedforward_outputs(model: nn.Module) -> list[str]:
     """Names of the second linear layers of the feed-forward parts: those that read more features than they give.
 
-    Errors: MethodError when there are none.
+    Raises:
+        MethodError: When there are none.
     """
     linears = block_linears(model).items()
     names = [name for name, linear in linears if linear.in_features > linear.out_features]

@@ -29,7 +29,8 @@ def hidden_states(output: Any) -> Tensor:
 def changed_inputs(modules: Sequence[nn.Module], change: Change) -> Iterator[None]:
     """Inside, each of these modules gets its hidden states changed.
 
-    Errors: ArchitectureError for a module that takes them by keyword.
+    Raises:
+        ArchitectureError: For a module that takes them by keyword.
     """
 
     def hook(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

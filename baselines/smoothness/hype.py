@@ -129,7 +129,8 @@ def hidden_dropouts(model: nn.Module) -> list[nn.Dropout]:
 def attentions(layers: list[nn.Module]) -> list[nn.Module]:
     """The attention of every block, of which the feed-forward part takes the output.
 
-    Errors: ArchitectureError where a block is not built so.
+    Raises:
+        ArchitectureError: Where a block is not built so.
     """
     for layer in layers:
         if not (hasattr(layer, "attention") and hasattr(layer, "intermediate")):

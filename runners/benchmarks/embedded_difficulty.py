@@ -25,7 +25,11 @@ N_TRAIN = 100
 
 
 def finetuned(task: Task, encoder: str, seed: int) -> Record:
-    """The record of plain finetuning on a subset of N_TRAIN rows. Errors: RuntimeError when the run fails."""
+    """The record of plain finetuning on a subset of N_TRAIN rows.
+
+    Raises:
+        RuntimeError: When the run fails.
+    """
     training = find_encoder(encoder).recipe.as_dict()
     record, _ = execute(RunSpec(task.name, N_TRAIN, seed, Vanilla.name, encoder, training=training), RunContext())
     if record["status"] != "ok":

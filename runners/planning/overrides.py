@@ -15,7 +15,8 @@ def with_choices(suite: Suite, methods: str = "", seeds: str = "") -> Suite:
 
     methods: labels of the suite, names of the registry or path/to/file.py:ClassName, separated by commas; the
     reference is kept. A leading + adds to the suite's rows. seeds: numbers separated by commas, or preset[:first].
-    Errors: SuiteError with the nearest names.
+    Raises:
+        SuiteError: An unknown row, with the nearest names.
     """
     if methods:
         suite = dataclasses.replace(suite, methods=_chosen_rows(suite, methods))

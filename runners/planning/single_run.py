@@ -46,7 +46,8 @@ def one_run(
     """A plan of one run: a suite's run when a suite is named, else one put together here.
 
     selection: the rule by which the test split is scored, `last` or `best_dev`; None is the suite's, else `last`.
-    Errors: SuiteError, TaskError or MethodError with the nearest names.
+    Raises:
+        SuiteError, TaskError, MethodError: For an unknown name, with the nearest ones.
     """
     if selection is not None and selection not in SELECTIONS:
         raise SuiteError(f"selection: unknown '{selection}'; {nearest(selection, SELECTIONS)}")

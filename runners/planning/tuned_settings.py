@@ -72,8 +72,10 @@ def file_of(encoder: str | Encoder, layout: Layout) -> Path:
 def with_tuned(suite: Suite) -> tuple[Row, ...]:
     """The suite's rows with the tuned settings of their methods, where the suite asks for these.
 
-    What a row sets itself stays as it is. Errors: SuiteError where a method has no tuned settings or a seed of the
-    suite was used to find them.
+    What a row sets itself stays as it is.
+
+    Raises:
+        SuiteError: A method has no tuned settings, or a seed of the suite was used to find them.
     """
     if suite.hyperparameters == PAPER:
         return suite.methods

@@ -21,7 +21,11 @@ Setting = tuple[dict[str, Any], dict[str, Any]]
 
 
 def method_of(row: Row) -> type[Method]:
-    """The class behind a row. Errors: SuiteError with the nearest names."""
+    """The class behind a row.
+
+    Raises:
+        SuiteError: There is none, with the nearest names.
+    """
     try:
         return load_external(row.method) if EXTERNAL in row.method else find_method(row.method)
     except MethodError as error:
@@ -29,7 +33,11 @@ def method_of(row: Row) -> type[Method]:
 
 
 def recipe_of(suite: Suite, row: Row) -> Recipe:
-    """The recipe of a row: the encoder's, with the suite's changes and the row's own. Errors: SuiteError."""
+    """The recipe of a row: the encoder's, with the suite's changes and the row's own.
+
+    Raises:
+        SuiteError: A change is no option of training, or out of its range.
+    """
     try:
         return find_encoder(suite.encoder).recipe.with_changes({**suite.training, **row.training})
     except (TypeError, ValueError) as error:
@@ -37,7 +45,11 @@ def recipe_of(suite: Suite, row: Row) -> Recipe:
 
 
 def check_seeds(suite: Suite) -> None:
-    """Keep seeds that choose settings apart from those that are reported. Errors: SuiteError."""
+    """Keep seeds that choose settings apart from those that are reported.
+
+    Raises:
+        SuiteError: A suite that chooses settings has other seeds, or one that reports scores has these.
+    """
     known = ", ".join(map(str, sorted(TUNING_SEEDS)))
     if suite.tuning and not TUNING_SEEDS.issuperset(suite.used_seeds):
         others = sorted(suite.used_seeds - TUNING_SEEDS)
@@ -57,7 +69,8 @@ def check_seeds(suite: Suite) -> None:
 def expanded(suite: Suite) -> Suite:
     """A tuning suite with one row for every setting to try in place of its methods; any other suite as it is.
 
-    Errors: SuiteError where the suite is none that may choose settings.
+    Raises:
+        SuiteError: Where the suite is none that may choose settings.
     """
     if suite.tuning is None or all(row.trial for row in suite.methods):
         return suite

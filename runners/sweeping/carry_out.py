@@ -36,8 +36,9 @@ def carry_out(
 ) -> None:
     """Do all runs, started in the order given; workers 0 means one after the other in this process.
 
-    Errors: local_pool.WorkersLost when no worker stays alive. KeyboardInterrupt passes through after the workers are
-    gone; every finished run has its record then.
+    Raises:
+        local_pool.WorkersLost: No worker stays alive.
+        KeyboardInterrupt: Passed through after the workers are gone; every finished run has its record then.
     """
     if workers > 0 and runs:
         from runners.sweeping.local_pool import (  # distributed takes half a second that other verbs need not wait.

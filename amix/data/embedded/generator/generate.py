@@ -27,7 +27,8 @@ Example = tuple[tuple[str, ...], float]
 def examples(task: str, split: Split) -> list[Example]:
     """All examples of a split as (one or two sentences, label), without repetition in either order of a pair.
 
-    Errors: KeyError for an unknown task.
+    Raises:
+        KeyError: For an unknown task.
     """
     rng = Random(f"{task}/{split}")
     size = SIZES[split]
