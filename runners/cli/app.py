@@ -61,7 +61,8 @@ def main() -> None:
     except Exception as error:
         if not _foreseen(error):
             raise
-        SafeConsole(stderr=True).print(f"[red]error:[/red] {escape(_in_one_line(error))}", highlight=False)
+        said = f"[red]error:[/red] {escape(_in_one_line(error))}"
+        SafeConsole(stderr=True).print(said, highlight=False, soft_wrap=True)
         sys.exit(2)
 
 

@@ -93,13 +93,15 @@ def test_a_suite_whose_records_are_there_says_how_to_make_them_anew() -> None:
     assert re.search(r"the records are in .*tune-minilm\.parquet\. To make them anew: --out", result.output)
 
 
-def test_a_mistake_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys, "argv", ["runners", "plan", "--suite", "quik"])
     with pytest.raises(SystemExit) as stopped:
         app.main()
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("error: unknown suite 'quik'; did you mean quick?")
+    assert error.count("\n") == 1, "not wrapped"
     assert "Traceback" not in error
 
 
