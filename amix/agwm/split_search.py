@@ -77,6 +77,8 @@ class SearchConfig(SplitConfig):
             raise MethodError(f"attention_every counts task-weight steps and is at least 1, not {self.attention_every}")
         if self.attention_l1 < 0:
             raise MethodError(f"attention_l1 is the weight of a penalty and at least 0, not {self.attention_l1}")
+        if self.attention_epochs < 0:
+            raise MethodError(f"attention_epochs is at least 0, not {self.attention_epochs}")
         if self.attention_l1 and self.parameterisation == "logits":
             raise MethodError("attention_l1 penalises clamped factors; what it would do to logits is not defined")
 
