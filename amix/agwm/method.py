@@ -86,7 +86,9 @@ class AGWM(MultiStageMethod):
     iterations; train_split and the recipe's arguments are the suite's. alpha_lr_scheduler_type is cosine, as in both
     published scripts, and has no option here; nor has mlo_sample_dataset, whose false trains one split without
     averaging (`splits: 1`). mode and reserve_p belong to Child-Tuning. Constants of the code that are options here:
-    `search_clip_norm` (5), `attention_std` (0.005), `radius` (0.01), `lower_share` (0.8), `preconditioner`.
+    `search_clip_norm` (5), `attention_std` (0.005), `radius` (0.01), `lower_share` (0.8), `preconditioner`. Not in that
+    code: `rank`, `combination`, `share`, `parameterisation`, `attention_start`, `attention_limit`, and an attention
+    learned `after` the task weights in `attention_epochs` (amix.agwm.attention_after); README.md says what for.
     """
 
     name = "agwm"

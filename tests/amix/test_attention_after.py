@@ -93,7 +93,7 @@ def test_the_held_out_loss_falls_while_the_task_weights_stand_still() -> None:
 
 
 def test_it_comes_to_the_minimum_of_the_held_out_loss_over_the_attention() -> None:
-    """At the end no small change of any matrix's number lowers the loss: the derivative is near zero, or the limit's."""
+    """No small change of any matrix's number lowers the loss: its derivative is near zero, or points out of [0, 2]."""
     rule, model, fit = split(attention_epochs=400, attention_lr=0.02)
     batch = next(replace(fit, train=rule.held_out).batches(0))
     loss = fit.task_loss(fit.logits(model, batch), batch)
