@@ -39,9 +39,9 @@ class Noted(StrEnum):
     DIRECT_IMPLICIT_COSINE = "direct_implicit_cosine"
     """Cosine of the two."""
     ATTENTION_ITERATION = "attention_iteration"
-    """The iterations, counted from 1, that moved the attention."""
+    """The iterations, counted from 1, that moved the attention; steps after the task weights' last count on."""
     ATTENTION_MEAN = "attention_mean"
-    """Mean of the entries of a1 and a2 after every step of the attention."""
+    """Mean of the attention's entries, those of a1 and a2, after every step of the attention."""
     ATTENTION_MIN = "attention_min"
     """Smallest entry."""
     ATTENTION_AT_ONE = "attention_at_one"
@@ -51,7 +51,7 @@ class Noted(StrEnum):
     PRETRAINED_SHARE = "pretrained_share"
     """Mean of B over the matrix at the end."""
     ATTENTION_DECILES = "attention_deciles"
-    """Deciles of the entries of a1 and a2 at the end."""
+    """Deciles of the attention's entries at the end."""
 
 
 PER_MODULE = frozenset(
@@ -136,7 +136,7 @@ class SearchNotes:
     def iterations(self, name: Noted) -> NDArray[np.int64]:
         """The iterations, counted from 1, at which something was noted: all, or those that moved the attention."""
         count, length = self[name].shape[1], self[Noted.LOWER_LOSS].shape[1]
-        if count < length and self.has(Noted.ATTENTION_ITERATION):
+        if name != Noted.LOWER_LOSS and self.has(Noted.ATTENTION_ITERATION):
             return self[Noted.ATTENTION_ITERATION][0].astype(np.int64)
         # Older records did not note them; the attention moves first, and then at even intervals.
         return 1 + -(-length // count) * np.arange(count)

@@ -9,7 +9,6 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from amix.agwm.mixed_training import Mixed
 from amix.agwm.search_rules import RULES
 from amix.agwm.split_search import FixedAttention, SearchConfig
 from amix.agwm.splits import split_fit
@@ -18,7 +17,7 @@ from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
-from amix.training.method import MethodError, Model
+from amix.training.method import Method, MethodError, Model
 from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
@@ -87,7 +86,9 @@ class AGWM(MultiStageMethod):
     iterations; train_split and the recipe's arguments are the suite's. alpha_lr_scheduler_type is cosine, as in both
     published scripts, and has no option here; nor has mlo_sample_dataset, whose false trains one split without
     averaging (`splits: 1`). mode and reserve_p belong to Child-Tuning. Constants of the code that are options here:
-    `search_clip_norm` (5), `attention_std` (0.005), `radius` (0.01), `lower_share` (0.8), `preconditioner`.
+    `search_clip_norm` (5), `attention_std` (0.005), `radius` (0.01), `lower_share` (0.8), `preconditioner`. Not in that
+    code: `rank`, `combination`, `share`, `parameterisation`, `attention_start`, `attention_limit`, and an attention
+    learned `after` the task weights in `attention_epochs` (amix.agwm.attention_after); README.md says what for.
     """
 
     name = "agwm"
@@ -112,12 +113,13 @@ class AGWM(MultiStageMethod):
         for weights in self.stage_weights(model, replace(fit, pretrained=start)):
             mean.add(weights)
             put_back(model, start)
+        if not mean.count:  # An attention that starts below 1 would not be plain finetuning.
+            return train(Method(), model, fit) if config.finetune else model
         mixup = self.mixup(model, start)
-        if mean.count:
-            mean.write(self.averaged(mixup))
+        mean.write(self.averaged(mixup))
         mixup.write()
         del start, mean
-        return train(Mixed(config, mixup), model, fit) if config.finetune else model
+        return config.rule.finetune(config, mixup, model, fit) if config.finetune else model
 
     def stages(self) -> int:
         """The splits."""
@@ -129,14 +131,13 @@ class AGWM(MultiStageMethod):
         mixup = self.mixup(model, fit.pretrained)
         search_fit, held_out = split_fit(config, fit, number)
         mixup.draw_attention(config.attention_std, tensor_generator(fit.seed, "attention", number))
-        train(config.rule(config, mixup, held_out), model, search_fit)
+        config.rule(config, mixup, held_out).search(model, search_fit)
         return self.averaged(mixup)
 
     def mixup(self, model: Model, pretrained: Mapping[str, Tensor]) -> WeightMixup:
         """The mixup over the weights that the model has now."""
         config: AGWMConfig = self.config
-        kept = kept_weights(model, pretrained)
-        return WeightMixup(model, kept, config.rank, config.combination, config.modules or None)
+        return config.mixup(model, kept_weights(model, pretrained))
 
     def averaged(self, mixup: WeightMixup) -> dict[str, Tensor]:
         """What is averaged over the splits: all that they train, or the attention alone."""
@@ -147,5 +148,7 @@ class AGWM(MultiStageMethod):
         """Searches and finetuning together, against plain finetuning with the same recipe."""
         config: AGWMConfig = self.config
         plain = recipe.total_steps(n_train)
-        search = config.splits * config.passes(config.iterations(n_train, recipe.batch_size))
+        held_out = n_train - config.lower_count(n_train)
+        afterwards = config.rule.passes_afterwards(config, held_out, recipe.batch_size)
+        search = config.splits * (config.passes(config.iterations(n_train, recipe.batch_size)) + afterwards)
         return (search + plain * config.finetune) / plain

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
+from amix.agwm.attention_after import LearnedAfterwards
 from amix.agwm.released_code import AsRun
 from amix.agwm.split_search import AttentionRule, FixedAttention, Search, SearchConfig
 from amix.training.fit import Fit
@@ -66,4 +67,5 @@ RULES: Mapping[AttentionRule, type[FixedAttention]] = {
     "fixed": FixedAttention,
     "random_walk": RandomWalk,
     "as_run": AsRun,
+    "after": LearnedAfterwards,
 }

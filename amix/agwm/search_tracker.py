@@ -59,4 +59,4 @@ class SearchTracker:
         write(fit.diagnostics, [mixed.module for mixed in self.mixup.mixed], noted)
 
     def _factors(self) -> list[Tensor]:
-        return [torch.cat([mixed.a1.flatten(), mixed.a2.flatten()]) for mixed in self.mixup.mixed]
+        return [torch.cat([values.flatten() for values in mixed.attention()]) for mixed in self.mixup.mixed]

@@ -1,6 +1,7 @@
 """The search of one split: task weights on the lower part of the subset, attention on the part held out."""
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from typing import ClassVar, Literal, get_args
 
@@ -12,15 +13,17 @@ from amix.agwm.mixed_training import Mixed, full_precision_loss
 from amix.agwm.search_tracker import SearchTracker
 from amix.agwm.splits import SplitConfig, endless_batches
 from amix.data.encoded import Batch, Encoded
+from amix.mixup.attention_form import AttentionForm, Combination, Parameterisation, Share
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import Estimator, HypergradientOptions
 from amix.mixup.step_jacobian import Preconditioner
-from amix.mixup.weight_mixup import Combination, WeightMixup
+from amix.mixup.weight_mixup import WeightMixup
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
+from amix.training.loop import train
 from amix.training.method import MethodError, Model
 
-AttentionRule = Literal["bilevel", "joint", "fixed", "random_walk", "as_run"]
+AttentionRule = Literal["bilevel", "joint", "fixed", "random_walk", "as_run", "after"]
 PASSES = {"central": 4, "forward": 3, "exact": 4, "first_order": 2}
 """Forward+backward passes of one bi-level iteration; exact counts its double backward as two."""
 
@@ -29,9 +32,11 @@ PASSES = {"central": 4, "forward": 3, "exact": 4, "first_order": 2}
 class SearchConfig(SplitConfig):
     """Settings of mixup and search; defaults as published except where the method's docstring says so.
 
-    rank, combination, modules: see WeightMixup. attention_std: sigma of the initial N(1, sigma). attention: who moves
-    it (`bilevel`; `joint`: the lower gradient, on the whole subset; `fixed`; `random_walk`: noise in place of the
-    hypergradient; `as_run`: the released loop, with the derivative that estimator ... masks describe here as well).
+    rank, combination, modules, share, parameterisation: see WeightMixup; attention_start and attention_limit are its
+    start and limit. attention_std: sigma of the initial N(attention_start, sigma). attention: who moves it (`bilevel`;
+    `joint`: the lower gradient, on the whole subset; `fixed`; `random_walk`: noise in place of the hypergradient;
+    `as_run`: the released loop, with the derivative that estimator ... masks describe here as well; `after`: the
+    held-out loss, once the task weights have been trained, in attention_epochs passes over the held-out part).
     attention_every: task-weight steps per attention step. estimator ... masks: see HypergradientOptions.
     full_precision: the passes that a finite difference compares run outside autocast; without it they need a larger
     radius, say 0.1: bfloat16 hardly resolves a displacement of 0.01.
@@ -56,21 +61,43 @@ class SearchConfig(SplitConfig):
     masks: Literal["common", "independent"] = "common"
     full_precision: bool = True
     attention_l1: float = field(default=0.0, metadata={"neutral": 0.0})
+    share: Share = field(default="rank_one", metadata={"neutral": "rank_one"})
+    parameterisation: Parameterisation = field(default="clamped", metadata={"neutral": "clamped"})
+    attention_start: float = field(default=1.0, metadata={"neutral": 1.0})
+    attention_limit: float = field(default=1.0, metadata={"neutral": 1.0})
+    attention_epochs: int = field(default=0, metadata={"neutral": 0})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.hypergradient_options()
         if self.attention not in get_args(AttentionRule):
             raise MethodError(f"attention '{self.attention}' is unknown; known: {', '.join(get_args(AttentionRule))}")
-        if self.combination not in get_args(Combination):
-            known = ", ".join(get_args(Combination))
-            raise MethodError(f"combination '{self.combination}' is unknown; known: {known}")
-        if self.rank < 1:
-            raise MethodError(f"the rank of the attention is at least 1, not {self.rank}")
+        self.attention_form()
         if self.attention_every < 1:
             raise MethodError(f"attention_every counts task-weight steps and is at least 1, not {self.attention_every}")
         if self.attention_l1 < 0:
             raise MethodError(f"attention_l1 is the weight of a penalty and at least 0, not {self.attention_l1}")
+        if self.attention_epochs < 0:
+            raise MethodError(f"attention_epochs is at least 0, not {self.attention_epochs}")
+        if self.attention_l1 and self.parameterisation == "logits":
+            raise MethodError("attention_l1 penalises clamped factors; what it would do to logits is not defined")
+
+    def attention_form(self) -> AttentionForm:
+        """The part of the settings that says what the attention is.
+
+        Raises:
+            MethodError: Parts that do not go together.
+        """
+        form = (self.rank, self.combination, self.share, self.parameterisation)
+        try:
+            return AttentionForm(*form, self.attention_start, self.attention_limit)
+        except ValueError as error:
+            raise MethodError(str(error)) from error
+
+    def mixup(self, model: Model, pretrained: Mapping[str, Tensor] | None) -> WeightMixup:
+        """The mixup over the weights that the model has now; pretrained: see WeightMixup."""
+        form = asdict(self.attention_form())
+        return WeightMixup(model, pretrained, modules=self.modules or None, **form)
 
     def hypergradient_options(self) -> HypergradientOptions:
         """The part of the settings that describes the derivative."""
@@ -81,11 +108,26 @@ class SearchConfig(SplitConfig):
         return -(-iterations // self.attention_every)
 
 
+def attention_optimizer(
+    config: SearchConfig, mixup: WeightMixup, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW over the attention for so many steps, and its rate: linear warm-up, then half a cosine to zero."""
+    from transformers import get_cosine_schedule_with_warmup  # Slow to import; plans need not wait for it.
+
+    upper = torch.optim.AdamW(
+        mixup.attention, lr=config.attention_lr, weight_decay=config.attention_weight_decay, foreach=True
+    )
+    warmup = config.attention_warmup_ratio * steps
+    return upper, get_cosine_schedule_with_warmup(upper, warmup, steps)  # type: ignore[arg-type]
+
+
 class FixedAttention(Mixed):
     """A split trained with the attention as it was drawn; the other rules say in what they differ."""
 
     follows_upper_loss: ClassVar[bool] = False
-    """Whether the attention follows the loss of the held-out part."""
+    """Whether the attention follows the loss of the held-out part, step by step with the task weights."""
+    learns_afterwards: ClassVar[bool] = False
+    """Whether it does so once the task weights have been trained, for attention_epochs."""
 
     def __init__(self, config: SearchConfig, mixup: WeightMixup, held_out: Encoded) -> None:
         super().__init__(config, mixup)
@@ -102,6 +144,9 @@ class FixedAttention(Mixed):
             raise MethodError(
                 f"attention_l1 penalises the upper loss, which attention '{config.attention}' does not follow: set 0"
             )
+        if bool(config.attention_epochs) != cls.learns_afterwards:
+            wanted = "at least 1" if cls.learns_afterwards else "0"
+            raise MethodError(f"attention_epochs is {wanted} with attention '{config.attention}'")
 
     @classmethod
     def lower_count(cls, n_lower: int, n_train: int) -> int:
@@ -118,6 +163,20 @@ class FixedAttention(Mixed):
         """Forward+backward passes of so many iterations."""
         return iterations
 
+    @classmethod
+    def passes_afterwards(cls, config: SearchConfig, n_held_out: int, batch_size: int) -> int:
+        """Further passes of a split, over its held-out part of n_held_out examples."""
+        return config.attention_epochs * -(-n_held_out // batch_size)
+
+    def search(self, model: Model, fit: Fit) -> None:
+        """Train the split from the attention as it was drawn; leaves what was found in the mixup."""
+        train(self, model, fit)
+
+    @classmethod
+    def finetune(cls, config: SearchConfig, mixup: WeightMixup, model: Model, fit: Fit) -> Model:
+        """The second stage: the task weights train on, the attention found by the splits at rest."""
+        return train(Mixed(config, mixup), model, fit)
+
 
 class Search(FixedAttention):
     """One split by the bi-level rule: a lower step, then an attention step by hypergradient."""
@@ -131,15 +190,10 @@ class Search(FixedAttention):
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Optimizer and schedule of the attention, batches of the held-out part, the noise of a random walk."""
-        from transformers import get_cosine_schedule_with_warmup  # Slow to import; plans need not wait for it.
-
         config: SearchConfig = self.config
-        self.upper = torch.optim.AdamW(
-            self.mixup.attention, lr=config.attention_lr, weight_decay=config.attention_weight_decay, foreach=True
+        self.upper, self.schedule_upper = attention_optimizer(
+            config, self.mixup, config.attention_steps(fit.total_steps)
         )
-        steps = config.attention_steps(fit.total_steps)
-        warmup = config.attention_warmup_ratio * steps
-        self.schedule_upper = get_cosine_schedule_with_warmup(self.upper, warmup, steps)  # type: ignore[arg-type]
         assert fit.optimizer is not None
         self.step = BilevelStep(
             self.mixup, fit.optimizer, self.upper, config.hypergradient_options(), gradients=fit.gradients,

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from amix.mixup.mixed_weight import MixedWeight
 from amix.mixup.sparse_rows import Offset, move
-from amix.mixup.weight_mixup import MixedWeight
 
 
 class Levels:

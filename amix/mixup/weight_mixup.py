@@ -11,9 +11,12 @@ gradient G = dL/dW~ that a backward pass leaves in the model is pulled back to t
     dL/dW  = A o G
     factored   dL/da1 = [(G o W) a2' - (G o W0)(1 - a2)'] / r     dL/da2 = [a1'(G o W) - (1 - a1)'(G o W0)] / r
     convex     dL/da1 = (G o (W - W0)) a2' / r                    dL/da2 = a1'(G o (W - W0)) / r
+    scalar     A = a, B = 1 - a, one number per matrix            dL/da = sum of G o (W - W0)
+    logits     a = sigmoid(l), any of the above                   dL/dl = a (1 - a) dL/da
 
-Rank 1 is as published. For r > 1 the matrix is the mean of r rank-one mixups, so that attention in [0, 1] keeps A and
-B in [0, 1] and attention 1 means "the task weight alone" at every rank (a plain sum would start r times too large).
+Rank 1, factored, is as published; amix.mixup.attention_form names the other forms. For r > 1 the matrix is the mean
+of r rank-one mixups, so that attention in [0, 1] keeps A and B in [0, 1] and attention 1 means "the task weight alone"
+at every rank (a plain sum would start r times too large).
 
 Without the suite, on any Hugging Face model (a bi-level iteration with any two optimizers: amix.mixup.bilevel_step):
 
@@ -34,74 +37,16 @@ Official code: blo.py (two branches y = x (A o W)' + b + x (B o W0)', autograd t
 factored form convex; A + B = 1 - a1 - a2 + 2 a1 a2 is 1 only at (0, 0) and (1, 1), in between the layer is attenuated.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from amix.mixup.attention_form import AttentionForm, Combination, Parameterisation, Share
 from amix.mixup.linears import block_linears
+from amix.mixup.mixed_weight import MixedWeight, mixed_weight, write
 from amix.mixup.sparse_rows import Offset, move, whole
-
-Combination = Literal["factored", "convex"]
-
-
-@dataclass(frozen=True)
-class MixedWeight:
-    """The mixed matrix `name` of a model. effective, task, pretrained: [out, in]; a1: [out, r]; a2: [r, in]."""
-
-    module: str
-    name: str
-    effective: nn.Parameter
-    task: nn.Parameter
-    pretrained: Tensor
-    a1: nn.Parameter
-    a2: nn.Parameter
-    combination: Combination
-
-    def task_share(self) -> Tensor:
-        """A, the coefficient of the task weight, [out, in]."""
-        share = self.a1.detach() @ self.a2.detach()
-        return share if self.rank == 1 else share.div_(self.rank)
-
-    def pretrained_share(self, task_share: Tensor) -> Tensor:
-        """B, the coefficient of the pretrained weight, [out, in]."""
-        if self.combination == "convex":
-            return 1 - task_share
-        share = (1 - self.a1.detach()) @ (1 - self.a2.detach())
-        return share if self.rank == 1 else share.div_(self.rank)
-
-    @property
-    def rank(self) -> int:
-        """r, the number of columns of a1."""
-        return self.a1.shape[1]
-
-    @torch.no_grad()
-    def write(self) -> None:
-        """Put A o W + B o W0 into the model; a function of the latent tensors alone, so repeatable to the bit."""
-        share = self.task_share()
-        torch.mul(share, self.task, out=self.effective)
-        self.effective.addcmul_(self.pretrained_share(share), self.pretrained)
-
-    @torch.no_grad()
-    def attention_gradient(
-        self, gradient: Tensor, offset: Tensor | None = None, sign: int = 1
-    ) -> tuple[Tensor, Tensor]:
-        """dL/da1, dL/da2 from G = dL/dW~, the task weight being W, or W + sign * offset."""
-        task = self.task if offset is None else torch.add(self.task, offset, alpha=sign)
-        from_task = gradient * (task - self.pretrained if self.combination == "convex" else task)
-        d_a1, d_a2 = from_task @ self.a2.T, self.a1.T @ from_task
-        if self.combination == "factored":
-            from_pretrained = torch.mul(gradient, self.pretrained, out=from_task)
-            d_a1.addmm_(from_pretrained, (1 - self.a2).T, alpha=-1)
-            d_a2.addmm_((1 - self.a1).T, from_pretrained, alpha=-1)
-        return d_a1.div_(self.rank), d_a2.div_(self.rank)
-
-    @torch.no_grad()
-    def share_gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of <A, gradient> with respect to a1 and a2."""
-        return (gradient @ self.a2.T).div_(self.rank), (self.a1.T @ gradient).div_(self.rank)
 
 
 class WeightMixup:
@@ -109,14 +54,15 @@ class WeightMixup:
 
     model: any module, already on its device and not inside a wrapper (DistributedDataParallel and the like hide which
     linears are pretrained); Hugging Face models need no further word. pretrained: W0 by parameter name, kept by
-    reference (several mixups can share one copy); default: a copy of the model's weights now. rank r >= 1. modules:
-    regular expressions for the linears (None: blocks and pooler, see weights.block_linears). Biases, embeddings,
-    LayerNorm, the head and what an architecture keeps outside of linears remain the model's own ordinary parameters;
-    `mixed` says what was found.
+    reference (several mixups can share one copy); default: a copy of the model's weights now. modules: regular
+    expressions for the linears (None: blocks and pooler, see weights.block_linears). The other options: what the
+    attention is, see AttentionForm. Biases, embeddings, LayerNorm, the head and what an architecture keeps outside of
+    linears remain the model's own ordinary parameters; `mixed` says what was found.
 
-    The task weights start at the model's weights now, the attention at 1; call draw_attention() for a random start.
-    Raises ValueError for an unknown combination, a rank below 1, a model in which no linear is found or none trains,
-    weights of half precision, and a W0 that lacks a matrix or has it in another shape.
+    The task weights start at the model's weights now, the attention at its start, which is 1 unless the form has
+    another; call draw_attention() for a random one. Raises ValueError for what AttentionForm refuses, a model in which
+    no linear is found or none trains, weights of half precision, and a W0 that lacks a matrix or has it in another
+    shape.
     """
 
     def __init__(
@@ -126,16 +72,18 @@ class WeightMixup:
         rank: int = 1,
         combination: Combination = "factored",
         modules: Sequence[str] | None = None,
+        *,
+        share: Share = "rank_one",
+        parameterisation: Parameterisation = "clamped",
+        start: float = 1.0,
+        limit: float = 1.0,
     ) -> None:
-        if combination not in get_args(Combination):
-            raise ValueError(f"combination {combination!r} is unknown; known: {', '.join(get_args(Combination))}")
-        if rank < 1:
-            raise ValueError(f"the rank of the attention must be at least 1, not {rank}")
+        self.form = AttentionForm(rank, combination, share, parameterisation, start, limit)
         self.model = model
         trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         names = {id(p): name for name, p in trainable.items()}
-        self.mixed = [
-            _mixed_weight(module, names[id(linear.weight)], linear, pretrained, rank, combination)
+        self.mixed: list[MixedWeight] = [
+            _mixed_weight(module, names[id(linear.weight)], linear, pretrained, self.form)
             for module, linear in block_linears(model, modules).items()
             if id(linear.weight) in names
         ]
@@ -157,12 +105,12 @@ class WeightMixup:
 
     @property
     def attention(self) -> list[nn.Parameter]:
-        """a1, a2, a1, a2, ...: what the upper level trains."""
-        return [factor for mixed in self.mixed for factor in (mixed.a1, mixed.a2)]
+        """a1, a2, a1, a2, ..., of scalar shares a, a, ..., or their logits: what the upper level trains."""
+        return [factor for mixed in self.mixed for factor in mixed.factors.values()]
 
     def named_attention(self) -> dict[str, nn.Parameter]:
-        """The attention by name: <module>.a1 and <module>.a2."""
-        return {f"{m.module}.{name}": factor for m in self.mixed for name, factor in (("a1", m.a1), ("a2", m.a2))}
+        """What the upper level trains by name: <module>.a1 and <module>.a2, or <module>.a."""
+        return {f"{m.module}.{name}": factor for m in self.mixed for name, factor in m.factors.items()}
 
     def latent(self, parameter: Tensor) -> Tensor:
         """What an optimizer of the lower level should hold in place of this parameter of the model."""
@@ -170,24 +118,48 @@ class WeightMixup:
 
     @torch.no_grad()
     def draw_attention(self, std: float = 0.005, generator: torch.Generator | None = None) -> None:
-        """Every entry of the factors from N(1, std), clamped to [0, 1] (load_weights.py:56); writes the weights."""
+        """Every entry of the attention from N(start, std), clamped; writes the weights.
+
+        As published with start 1 (load_weights.py:56).
+        """
         for factor in self.attention:
             noise = torch.randn(factor.shape, generator=generator, dtype=torch.float32)
-            factor.copy_((1 + std * noise).to(factor))
+            factor.copy_(self.form.numbers(self.form.start + std * noise).to(factor))
         self.clamp()
         self.write()
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Bring the attention into [0, 1]; does not write the weights."""
+        """Bring the attention into [0, limit], where logits always are; does not write the weights."""
+        if self.form.parameterisation == "logits":
+            return
         factors: list[Tensor] = list(self.attention)
         torch._foreach_clamp_min_(factors, 0.0)
-        torch._foreach_clamp_max_(factors, 1.0)
+        torch._foreach_clamp_max_(factors, self.form.limit)
 
     def write(self) -> None:
         """Effective weights from the latent tensors into the model; after every change of W or of the attention."""
         for mixed in self.mixed:
-            mixed.write()
+            write(mixed)
+
+    @contextmanager
+    def holding(self, numbers: Sequence[Tensor]) -> Iterator[None]:
+        """Inside, what the upper level trains has these values; outside it is as it was. Writes the weights each time.
+
+        numbers: as many tensors as `attention` has, or what broadcasts to them.
+        """
+        before = [factor.detach().clone() for factor in self.attention]
+        self._set(numbers)
+        try:
+            yield
+        finally:
+            self._set(before)
+
+    @torch.no_grad()
+    def _set(self, numbers: Sequence[Tensor]) -> None:
+        for factor, value in zip(self.attention, numbers, strict=True):
+            factor.copy_(value)
+        self.write()
 
     @torch.no_grad()
     def shift(self, offsets: Mapping[str, Offset], multiple: float) -> None:
@@ -213,7 +185,7 @@ class WeightMixup:
             if gradient is None:
                 continue
             if attention:
-                for factor, found in zip((mixed.a1, mixed.a2), mixed.attention_gradient(gradient), strict=True):
+                for factor, found in zip(mixed.factors.values(), mixed.attention_gradient(gradient), strict=True):
                     _add_gradient(factor, found)
             _add_gradient(mixed.task, gradient.mul_(mixed.task_share()))
             mixed.effective.grad = None
@@ -221,7 +193,7 @@ class WeightMixup:
     def attention_gradients(
         self, gradients: Sequence[Tensor], offsets: Mapping[str, Offset] | None = None, sign: int = 1
     ) -> list[Tensor]:
-        """dL/da1, dL/da2, ... from dL/dW~ per module, the task weights being W, or W + sign * offset."""
+        """The gradients of `attention` from dL/dW~ per module, the task weights being W, or W + sign * offset."""
         moved = {} if offsets is None else {mixed.name: whole(offsets[mixed.name]) for mixed in self.mixed}
         pairs = zip(self.mixed, gradients, strict=True)
         return [g for mixed, G in pairs for g in mixed.attention_gradient(G, moved.get(mixed.name), sign)]
@@ -233,12 +205,7 @@ class WeightMixup:
 
 
 def _mixed_weight(
-    module: str,
-    name: str,
-    linear: nn.Linear,
-    pretrained: Mapping[str, Tensor] | None,
-    rank: int,
-    combination: Combination,
+    module: str, name: str, linear: nn.Linear, pretrained: Mapping[str, Tensor] | None, form: AttentionForm
 ) -> MixedWeight:
     """The latent tensors of one linear."""
     weight = linear.weight
@@ -248,11 +215,8 @@ def _mixed_weight(
             f"{name} is of {weight.dtype}, which does not resolve steps of the attention near 1: load the model with "
             "dtype=torch.float32, and use torch.autocast inside the losses for speed"
         )
-    task = nn.Parameter(weight.detach().clone())
     frozen = weight.detach().clone() if pretrained is None else _pretrained_weight(name, weight, pretrained)
-    a1 = nn.Parameter(weight.new_ones(weight.shape[0], rank))
-    a2 = nn.Parameter(weight.new_ones(rank, weight.shape[1]))
-    return MixedWeight(module, name, weight, task, frozen, a1, a2, combination)
+    return mixed_weight(module, name, weight, frozen, form)
 
 
 def _pretrained_weight(name: str, weight: Tensor, pretrained: Mapping[str, Tensor]) -> Tensor:

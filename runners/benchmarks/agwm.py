@@ -8,7 +8,6 @@ import torch
 
 from amix.agwm.method import AGWM, AGWMConfig
 from amix.agwm.presets import AGWMFast
-from amix.mixup.weight_mixup import WeightMixup
 from amix.specs.recipe import Recipe
 from amix.training.loop import start, train_step
 from amix.training.method import Method
@@ -33,9 +32,11 @@ SPEED_UP_LIMITS = {"central": 2.2, "forward": 2.8, "first_order": 4.0}
 RUN_LIMITS = {"central": 19.0, "forward": 15.0, "first_order": 11.0, AGWMFast.name: 5.0}
 MEMORY_LIMIT = 1.35
 FLATNESS_LIMIT = 1.1
+FORM = ("rank", "combination", "share", "parameterisation", "attention_start", "attention_limit")
+"""The settings that say what the attention is."""
 TIMED = (
-    "rank", "combination", "modules", "attention", "attention_every", "estimator", "point", "preconditioner", "masks",
-    "full_precision",
+    *FORM, "modules", "attention", "attention_every", "attention_epochs", "estimator", "point", "preconditioner",
+    "masks", "full_precision",
 )  # fmt: skip
 """The settings on which the time of an iteration depends."""
 
@@ -109,7 +110,7 @@ class IterationTimes:
     def step(self, kind: AGWMConfig) -> Step:
         """attention_every iterations of a search of its own."""
         model, fit = self.workload.model(), self.workload.fit()
-        mixup = WeightMixup(model, None, kind.rank, kind.combination, kind.modules or None)
+        mixup = kind.mixup(model, None)
         mixup.draw_attention(kind.attention_std)
         method = kind.rule(kind, mixup, fit.train)
         start(method, model, fit)
@@ -190,12 +191,15 @@ def run_cost(method: Method, times: IterationTimes, recipe: Recipe) -> float:
     if not isinstance(method, AGWM):
         return method.relative_passes(N_TRAIN, recipe) * steps * times.vanilla().ratio
     config: AGWMConfig = method.config
-    fixed = times.search(AGWMConfig(attention="fixed", rank=config.rank, combination=config.combination)).ratio
+    form = {name: getattr(config, name) for name in FORM}
+    fixed = times.search(AGWMConfig(attention="fixed", **form)).ratio
     iterations = config.iterations(N_TRAIN, recipe.batch_size)
     cycles = config.attention_steps(iterations)
     # The last cycle of a split may end before its attention_every iterations are over.
     left_out = cycles * config.attention_every - iterations
     split = cycles * config.attention_every * times.search(config).ratio - left_out * fixed
+    held_out = N_TRAIN - config.lower_count(N_TRAIN)
+    split += config.rule.passes_afterwards(config, held_out, recipe.batch_size) * fixed
     return config.splits * split + steps * config.finetune * fixed
 
 

@@ -175,7 +175,7 @@ class Search:
             self.model, {"linear.weight": problem.W0.view(1, -1)}, combination="convex", modules=["linear"]
         )
         (mixed,) = self.mixup.mixed
-        self.task, self.s = mixed.task, mixed.a2
+        self.task, self.s = mixed.task, mixed.factors["a2"]
         with torch.no_grad():
             self.s.copy_(problem.s.view(1, -1))
         self.mixup.write()
