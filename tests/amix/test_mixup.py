@@ -24,12 +24,11 @@ from transformers import (
     RobertaConfig,
 )
 
-from amix.mixup.attention_form import Combination
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import HypergradientOptions
 from amix.mixup.in_place import RandomState, exchange
 from amix.mixup.linears import block_linears
-from amix.mixup.weight_mixup import WeightMixup
+from amix.mixup.weight_mixup import Combination, WeightMixup
 from amix.models.mean_pooling import HEAD_FILE, MeanPooledClassifier
 from amix.training.weight_averaging import RunningMean
 
