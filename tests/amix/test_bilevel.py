@@ -11,11 +11,10 @@ from torch.func import functional_call
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, BertConfig
 
-from amix.mixup.attention_form import Combination
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import Hypergradient, HypergradientOptions, LowerPass, hypergradient
 from amix.mixup.step_jacobian import step_response_
-from amix.mixup.weight_mixup import WeightMixup
+from amix.mixup.weight_mixup import Combination, WeightMixup
 from amix.models.loading import load_model
 from amix.specs.tasks import find_task
 from amix.training.optimizers import DecayAfterAdamW

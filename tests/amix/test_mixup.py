@@ -23,7 +23,6 @@ from transformers import (
     RobertaConfig,
 )
 
-from amix.mixup.attention_form import Combination
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import HypergradientOptions
 from amix.mixup.in_place import RandomState, exchange
