@@ -59,6 +59,7 @@ class Listening:
     started_seeds: list[int] = field(default_factory=list)
     finished_runs: dict[int, Outcome] = field(default_factory=dict)
     retried_seeds: list[int] = field(default_factory=list)
+    given_back_seeds: list[int] = field(default_factory=list)
 
     def started(self, run: Job) -> None:
         self.started_seeds.append(run.spec.seed)
@@ -68,3 +69,6 @@ class Listening:
 
     def retried(self, run: Job) -> None:
         self.retried_seeds.append(run.spec.seed)
+
+    def given_back(self, run: Job) -> None:
+        self.given_back_seeds.append(run.spec.seed)
