@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,9 +19,38 @@ if TYPE_CHECKING:
     from amix.specs.store import Store
     from runners.cli.progress import SweepProgress
     from runners.planning.chosen import ChosenPlan
+    from runners.planning.cluster_file import ClusterFile
     from runners.planning.plan import SuitePlan
     from runners.sweeping.state import SweepState
     from runners.sweeping.worker import Worker
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sweep's runs take place: in worker processes here, or on a cluster."""
+
+    workers: int
+    """How many runs are under way at a time, as far as that is known; 0 for none but this process."""
+    cluster: "ClusterFile | None" = None
+
+
+def place_of(workers: int | None, cluster: str) -> Place:
+    """What the options --workers and --cluster say.
+
+    Raises:
+        ClusterError: they say two things, or the cluster's file is wrong.
+    """
+    from runners.planning.cluster_file import ClusterError, read_cluster
+    from runners.sweeping.carry_out import default_workers
+
+    if not cluster:
+        return Place(default_workers() if workers is None else workers)
+    if workers is not None:
+        raise ClusterError(f"--workers {workers}: a cluster has its own number of workers; leave one of the two out")
+    file = read_cluster(cluster)
+    if file.kind == "local":
+        return Place(file.options.get("workers") or default_workers(), file)
+    return Place(file.most_runs or 1, file)
 
 
 def plan_of(suite: str, methods: str, seeds: str) -> "ChosenPlan":
@@ -50,7 +80,7 @@ def do_sweep(
     chosen: "ChosenPlan",
     layout: Layout,
     glue: Path | None,
-    workers: int | None,
+    place: Place,
     retry_failed: bool,
     out_of_domain: Path | None = None,
 ) -> "SuitePlan":
@@ -61,7 +91,6 @@ def do_sweep(
     from amix.specs.store import Store, check_writable
     from runners.cli.progress import SweepProgress
     from runners.planning.suite import SuiteError
-    from runners.sweeping.carry_out import default_workers
     from runners.sweeping.preflight import check_inputs
     from runners.sweeping.reuse import take_over
     from runners.sweeping.state import SweepState
@@ -78,11 +107,10 @@ def do_sweep(
     take_over(state.reusable, store)
     shown = chosen.with_recorded(state.recorded)
     shown.write(layout, command)
-    count = default_workers() if workers is None else workers
-    _say_what_is_done(state, count)
+    _say_what_is_done(state, place.workers)
     _say_nothing_is_left(state, layout)
-    progress = SweepProgress(state.todo, count, console)
-    _carry_out(state, Worker.of(plan, store, command, glue, out_of_domain), count, progress)
+    progress = SweepProgress(state.todo, place.workers, console)
+    _carry_out(state, Worker.of(plan, store, command, glue, out_of_domain), place, progress)
     if not layout.plan(name).exists():  # Somebody took the folder away; the records that came since lie in a new one.
         shown.write(layout, command)
     counts = state.statuses(progress.outcomes)
@@ -120,7 +148,7 @@ def _say_nothing_is_left(state: "SweepState", layout: Layout) -> None:
         console.print(words, soft_wrap=True)
 
 
-def _carry_out(state: "SweepState", worker: "Worker", workers: int, progress: "SweepProgress") -> None:
+def _carry_out(state: "SweepState", worker: "Worker", place: Place, progress: "SweepProgress") -> None:
     """Do the runs, alone in their folder, until they are done, all fail for one cause, or somebody stops them."""
     from runners.sweeping.alone import alone_in
     from runners.sweeping.carry_out import carry_out
@@ -131,7 +159,12 @@ def _carry_out(state: "SweepState", worker: "Worker", workers: int, progress: "S
     listener = StopWhenAllFail(progress, len({run.label for run in runs}), any_ok)
     try:
         with alone_in(store.folder), progress:
-            carry_out(runs, worker, worker.abandon, store, workers, listener)
+            if place.cluster is None:
+                carry_out(runs, worker, worker.abandon, store, place.workers, listener)
+            else:
+                from runners.sweeping.on_cluster import carry_out_on  # Takes half a second that others need not wait.
+
+                carry_out_on(place.cluster, runs, state.todo.expected, worker, listener, _tell)
     except EveryRunFails as error:
         console.print(f"Stopped: every run so far failed, and for one cause: {error}", soft_wrap=True, markup=False)
         console.print("Nothing would come of the others. When the cause is gone, the same command goes on.")
@@ -139,6 +172,10 @@ def _carry_out(state: "SweepState", worker: "Worker", workers: int, progress: "S
     except KeyboardInterrupt:
         _say_how_to_go_on(state, store, progress)
         _leave_at_once()
+
+
+def _tell(words: str) -> None:
+    console.print(words, soft_wrap=True)
 
 
 def _say_how_to_go_on(state: "SweepState", store: "Store", progress: "SweepProgress") -> None:

@@ -14,6 +14,11 @@ class Outcome:
     status: str
     message: str = ""
 
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "Outcome":
+        """What a record says of its run."""
+        return cls(record["status"], (record["error"] or {}).get("message", ""))
+
 
 class Listener(Protocol):
     """Is told what happens; called in the driver only."""
