@@ -30,11 +30,21 @@ def pool_of(file: ClusterFile, needs: Needs, tell: Callable[[str], None]) -> Ite
     Raises:
         ClusterError: it cannot be opened; one line with what to do.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # Dead workers and closed pipes are told by us.
-    security = protection(file)
-    with dask.config.set(SETTINGS | PATIENT), _opened(file, security) as (client, queue):
+    with opened(file) as (client, queue):
         patience = LONGEST_ABSENCE if queue is None else QUEUED
         yield RemotePool(client, needs, survey(), patience, queue, file.lifetime_seconds, tell)
+
+
+@contextlib.contextmanager
+def opened(file: ClusterFile) -> Iterator[tuple[Client, JobQueue | None]]:
+    """A client of this cluster, and what asks for jobs where there are any.
+
+    Raises:
+        ClusterError: it cannot be opened; one line with what to do.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # Dead workers and closed pipes are told by us.
+    with dask.config.set(SETTINGS | PATIENT), _opened(file, protection(file)) as found:
+        yield found
 
 
 @contextlib.contextmanager

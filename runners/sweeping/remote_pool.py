@@ -116,7 +116,7 @@ class RemotePool:
                 worker.came = time.monotonic()
                 wrong = mismatches(worker.survey, self.driver, self.needs.shared)
             else:
-                wrong = [_without_project(error)]
+                wrong = [without_project(error)]
             if wrong:
                 self._refuse(place, worker, wrong)
             else:
@@ -189,7 +189,8 @@ class RemotePool:
         return Loss.JOB if time.monotonic() - worker.gone > GRACE else None
 
 
-def _without_project(error: BaseException) -> str:
+def without_project(error: BaseException) -> str:
+    """Why a worker could not be looked at, mostly because it does not find the project."""
     if isinstance(error, ImportError):
         return f"{error}: start it with the driver's environment, and PYTHONPATH set to the project's folder there"
     return f"it cannot be looked at: {' '.join(f'{type(error).__name__}: {error}'.split())}"
