@@ -12,6 +12,13 @@ from runners.sweeping.pool import Loss, WorkersLost
 from runners.sweeping.survey import Needs, Survey, mismatches, survey
 
 LOOK_SECONDS = 0.5
+QUIET = 4.0
+"""Seconds without a sign of life after which a worker did not die but was frozen or cut off.
+
+One that dies is missed at once. Signs come twice a second, and more rarely from hundreds of workers.
+"""
+WORKERS_PER_SECOND = 50
+"""So many more workers make signs of life rarer by a second."""
 GRACE = 15.0
 """Seconds in which a nanny replaces a worker that died; where none comes, its job or its machine is gone."""
 
@@ -27,6 +34,10 @@ class Seen:
     name: str
     nanny: str | None
     came: float
+    sign: float = 0.0
+    """Its last sign of life by the scheduler's clock."""
+    heard: float = 0.0
+    """When that sign was seen here."""
     gone: float | None = None
     """When it was first missed."""
     survey: Survey | None = None
@@ -93,7 +104,10 @@ class RemotePool:
                     survey, self.needs, workers=[place], allow_other_workers=False, pure=False
                 )
         for place, worker in self.workers.items():
-            if place not in there and worker.gone is None:
+            if place in there:
+                if there[place]["last_seen"] != worker.sign:
+                    worker.sign, worker.heard = there[place]["last_seen"], now
+            elif worker.gone is None:
                 worker.gone = now
                 self.fit.discard(place)
                 self.looks.pop(place, None)
@@ -177,12 +191,16 @@ class RemotePool:
         return True
 
     def loss(self, place: str) -> Loss | None:
-        """Its own death where its nanny has started another process since; else its job ended, after a grace."""
+        """Its own death where its nanny has started another process since; else its job ended, after a grace.
+
+        A worker that was silent before it was missed has not died: it was frozen, or its network is gone.
+        """
         worker = self.workers[place]
         if worker.gone is None:  # The scheduler has told of the loss before it was seen here.
             worker.gone = time.monotonic()
             self.fit.discard(place)
-        if worker.nanny is None:
+        quiet = QUIET + len(self.fit) / WORKERS_PER_SECOND
+        if worker.nanny is None or worker.gone - worker.heard > quiet:
             return Loss.JOB
         if any(one.nanny == worker.nanny and one.came > worker.came for one in self.workers.values()):
             return Loss.OWN

@@ -29,6 +29,7 @@ class FakePerformer:
     hangs: int = 0
     kills_itself: int = 0
     seconds: float = 0.05
+    hang_seconds: float = 60
 
     @property
     def store(self) -> Store:
@@ -40,7 +41,7 @@ class FakePerformer:
         if run.spec.seed == self.victim and attempts < self.kills_itself:
             os.kill(os.getpid(), signal.SIGKILL)
         hanging = run.spec.seed == self.victim and attempts < self.hangs
-        time.sleep(60 if hanging else self.seconds)
+        time.sleep(self.hang_seconds if hanging else self.seconds)
         self.store.put(record(run))
         return Outcome("ok")
 
