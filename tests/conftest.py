@@ -9,7 +9,10 @@ from helpers import official_cases
 from helpers.toy_encoders import Bench
 from results.tabulating.methods import PARITY
 
-SHARING = ("test_committed", "test_figures", "test_methods_table", "test_data_parallel", "test_report", "test_sweep")
+SHARING = (
+    "test_committed", "test_figures", "test_methods_table", "test_data_parallel", "test_report", "test_sweep",
+    "test_hand_started", "test_slurm",
+)  # fmt: skip
 """Files whose tests share costly fixtures."""
 SLOW = {
     "contract": ("test_contract", "test_peft_tuners", "test_mpnet", "test_two_levels", "test_bidora", "test_setfit"),
@@ -18,7 +21,7 @@ SLOW = {
         "test_carry_out", "test_cli", "test_data_parallel", "test_fetch_encoder", "test_own_encoder", "test_reuse",
         "test_stage_workers", "test_sweep", "test_tuning", "test_agwm_memory", "test_bench_agwm", "test_bench_methods",
         "test_own_data", "test_any_table", "test_compare", "test_stats_simulations", "test_sequential_simulations",
-        "test_contributing",
+        "test_contributing", "test_hand_started", "test_slurm",
     ),
 }  # fmt: skip
 """What `tests/run.sh --fast` leaves out: every method's trainings, remaking what is committed, other processes."""

@@ -12,6 +12,7 @@ from rich.markup import escape
 from runners.cli import (
     bench_commands,
     check_commands,
+    cluster_commands,
     encoder_commands,
     list_commands,
     own_data_commands,
@@ -44,6 +45,7 @@ app.add_typer(schema_command.app)
 app.add_typer(own_data_commands.app)
 app.add_typer(encoder_commands.app, name="encoders")
 app.add_typer(bench_commands.app, name="bench")
+app.add_typer(cluster_commands.app, name="cluster")
 
 
 def main() -> None:

@@ -37,6 +37,10 @@ WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", "-w", min=0, help="Worker processes; 0 is none (default: one per GPU, else per core)."),
 ]
+ClusterOption = Annotated[
+    str,
+    typer.Option("--cluster", help="A cluster's file (.yaml), or tls://host:port of a scheduler; else here."),
+]
 MethodsOption = Annotated[
     str,
     typer.Option(

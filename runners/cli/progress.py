@@ -119,6 +119,11 @@ class SweepProgress:
         self.current.pop(run.spec.key, None)
         self.console.print(Text(f"the worker of {run.name} died; the run is tried once more", style="yellow"))
 
+    def given_back(self, run: Job) -> None:
+        """The job of a run's worker ended, which is not charged to the run."""
+        self.current.pop(run.spec.key, None)
+        self.console.print(Text(f"the job of {run.name} ended before it was done; the run waits for another one"))
+
     def _draw(self) -> Group:
         self.bar.update(self.task, completed=self.done, left=f"about {duration(self.remaining.seconds())} left")
         now = time.monotonic()

@@ -15,19 +15,26 @@ class Kind(Enum):
     SUITE = "suite"
     TASK = "task"
     TUNED = "tuned"
+    CLUSTER = "cluster"
 
 
 @app.command()
 def schema(
-    kind: Annotated[Kind, typer.Argument(help="suite, task or tuned (settings that tune has chosen).")] = Kind.SUITE,
+    kind: Annotated[Kind, typer.Argument(help="suite, task, tuned (what tune has chosen) or cluster.")] = Kind.SUITE,
 ) -> None:
-    """Print the JSON schema of a suite's file, a task's or one of tuned settings, for an editor that completes YAML."""
+    """Print the JSON schema of a suite's file, a task's, a cluster's or one of tuned settings, for editors of YAML."""
     from amix.specs.spec_model import SpecModel
     from amix.specs.task_file import TaskFile
+    from runners.planning.cluster_file import ClusterFile
     from runners.planning.suite_file import SuiteFile
     from runners.planning.tuned_settings import TunedFile
 
-    models: dict[Kind, type[SpecModel]] = {Kind.SUITE: SuiteFile, Kind.TASK: TaskFile, Kind.TUNED: TunedFile}
+    models: dict[Kind, type[SpecModel]] = {
+        Kind.SUITE: SuiteFile,
+        Kind.TASK: TaskFile,
+        Kind.TUNED: TunedFile,
+        Kind.CLUSTER: ClusterFile,
+    }
     content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **models[kind].model_json_schema()}
     if kind is Kind.SUITE:  # A file's own name stands in for it.
         content["required"] = [name for name in content["required"] if name != "name"]

@@ -4,6 +4,7 @@ import typer
 
 from results.loading.layout import Layout
 from runners.cli.options import (
+    ClusterOption,
     DryOption,
     GlueOption,
     MethodsOption,
@@ -16,7 +17,7 @@ from runners.cli.options import (
     console,
 )
 from runners.cli.results_commands import make_everything
-from runners.cli.sweep_steps import do_sweep, leave_if_runs_failed, plan_of, show_plan
+from runners.cli.sweep_steps import do_sweep, leave_if_runs_failed, place_of, plan_of, show_plan
 
 app = typer.Typer()
 
@@ -44,13 +45,15 @@ def sweep(
     dry_run: DryOption = False,
     retry_failed: RetryOption = False,
     out_of_domain: OutOfDomainOption = None,
+    cluster: ClusterOption = "",
 ) -> None:
     """Do a suite's runs that have no record yet. Can be stopped at any time; the same command goes on."""
     plan, layout = plan_of(suite, methods, seeds), Layout(out)
+    place = place_of(workers, cluster)
     if dry_run:
-        show_plan(plan.part, layout, workers, retry_failed)
+        show_plan(plan.part, layout, place.workers, retry_failed)
         return
-    leave_if_runs_failed(do_sweep(plan, layout, glue, workers, retry_failed, out_of_domain), layout)
+    leave_if_runs_failed(do_sweep(plan, layout, glue, place, retry_failed, out_of_domain), layout)
 
 
 @app.command("all")
@@ -64,13 +67,15 @@ def all_verb(
     dry_run: DryOption = False,
     retry_failed: RetryOption = False,
     out_of_domain: OutOfDomainOption = None,
+    cluster: ClusterOption = "",
 ) -> None:
     """Sweep, then tables, figures and the page, then the table here: what bash runners/all.sh runs."""
     plan, layout = plan_of(suite, methods, seeds), Layout(out)
+    place = place_of(workers, cluster)
     if dry_run:
-        show_plan(plan.part, layout, workers, retry_failed)
+        show_plan(plan.part, layout, place.workers, retry_failed)
         return
-    shown = do_sweep(plan, layout, glue, workers, retry_failed, out_of_domain)
+    shown = do_sweep(plan, layout, glue, place, retry_failed, out_of_domain)
     make_everything(shown.suite.name, layout)
     leave_if_runs_failed(shown, layout)
 
@@ -84,6 +89,7 @@ def tune(
     out: OutOption = None,
     dry_run: DryOption = False,
     retry_failed: RetryOption = False,
+    cluster: ClusterOption = "",
 ) -> None:
     """Search every method's grid on dev data, the same number of settings each, and write the best ones to a file.
 
@@ -97,10 +103,11 @@ def tune(
     plan, layout = plan_of(suite, methods, ""), Layout(out)
     if plan.suite.tuning is None:
         raise SuiteError(f"suite {plan.suite.name} chooses no settings: it has no 'tuning: {{budget: ...}}'")
+    place = place_of(workers, cluster)
     if dry_run:
-        show_plan(plan.part, layout, workers, retry_failed)
+        show_plan(plan.part, layout, place.workers, retry_failed)
         return
-    shown = do_sweep(plan, layout, glue, workers, retry_failed)
+    shown = do_sweep(plan, layout, glue, place, retry_failed)
     make_everything(plan.suite.name, layout)
     (size,) = (results := load(plan.suite.name, layout)).plan.sizes
     if chosen := choices(results, size):

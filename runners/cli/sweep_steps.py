@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,11 +20,40 @@ if TYPE_CHECKING:
     from amix.specs.store import Store
     from runners.cli.progress import SweepProgress
     from runners.planning.chosen import ChosenPlan
+    from runners.planning.cluster_file import ClusterFile
     from runners.planning.plan import SuitePlan
     from runners.sweeping.jobs import Outcome
     from runners.sweeping.state import SweepState
     from runners.sweeping.todo import Todo
     from runners.sweeping.worker import Worker
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sweep's runs take place: in worker processes here, or on a cluster."""
+
+    workers: int
+    """How many runs are under way at a time, as far as that is known; 0 for none but this process."""
+    cluster: "ClusterFile | None" = None
+
+
+def place_of(workers: int | None, cluster: str) -> Place:
+    """What the options --workers and --cluster say.
+
+    Raises:
+        ClusterError: they say two things, or the cluster's file is wrong.
+    """
+    from runners.planning.cluster_file import ClusterError, read_cluster
+    from runners.sweeping.carry_out import default_workers
+
+    if not cluster:
+        return Place(default_workers() if workers is None else workers)
+    if workers is not None:
+        raise ClusterError(f"--workers {workers}: a cluster has its own number of workers; leave one of the two out")
+    file = read_cluster(cluster)
+    if file.kind == "local":
+        return Place(file.options.get("workers") or default_workers(), file)
+    return Place(file.most_runs or 1, file)
 
 
 def plan_of(suite: str, methods: str, seeds: str) -> "ChosenPlan":
@@ -53,7 +83,7 @@ def do_sweep(
     chosen: "ChosenPlan",
     layout: Layout,
     glue: Path | None,
-    workers: int | None,
+    place: Place,
     retry_failed: bool,
     out_of_domain: Path | None = None,
 ) -> "SuitePlan":
@@ -64,7 +94,6 @@ def do_sweep(
     from amix.specs.store import Store, check_writable
     from runners.cli.progress import SweepProgress
     from runners.planning.suite import SuiteError
-    from runners.sweeping.carry_out import default_workers
     from runners.sweeping.looks import blocks
     from runners.sweeping.preflight import check_inputs
     from runners.sweeping.reuse import take_over
@@ -82,14 +111,13 @@ def do_sweep(
     take_over(state.reusable, store)
     shown = chosen.with_recorded(state.recorded)
     shown.write(layout, command)
-    count = default_workers() if workers is None else workers
-    _say_what_is_done(state, count)
+    _say_what_is_done(state, place.workers)
     _say_nothing_is_left(state, layout)
     outcomes: dict[str, Outcome] = {}
     worker = Worker.of(plan, store, command, glue, out_of_domain)
     for block in blocks(state, layout, lambda said: console.print(said, soft_wrap=True)):
-        progress = SweepProgress(block, count, console, lambda: show_complete_seeds(name, layout), outcomes)
-        _carry_out(state, block, worker, count, progress, layout)
+        progress = SweepProgress(block, place.workers, console, lambda: show_complete_seeds(name, layout), outcomes)
+        _carry_out(state, block, worker, place, progress, layout)
     if not layout.plan(name).exists():  # Somebody took the folder away; the records that came since lie in a new one.
         shown.write(layout, command)
     counts = state.statuses(outcomes)
@@ -128,7 +156,7 @@ def _say_nothing_is_left(state: "SweepState", layout: Layout) -> None:
 
 
 def _carry_out(
-    state: "SweepState", block: "Todo", worker: "Worker", workers: int, progress: "SweepProgress", layout: Layout
+    state: "SweepState", block: "Todo", worker: "Worker", place: Place, progress: "SweepProgress", layout: Layout
 ) -> None:
     """Do a block of runs, alone in their folder, until done, all fail for one cause, or somebody stops them."""
     from runners.sweeping.alone import alone_in
@@ -140,7 +168,12 @@ def _carry_out(
     listener = StopWhenAllFail(progress, len({run.label for run in runs}), any_ok)
     try:
         with alone_in(store.folder), progress:
-            carry_out(runs, worker, worker.abandon, store, workers, listener)
+            if place.cluster is None:
+                carry_out(runs, worker, worker.abandon, store, place.workers, listener)
+            else:
+                from runners.sweeping.on_cluster import carry_out_on  # Takes half a second that others need not wait.
+
+                carry_out_on(place.cluster, runs, state.todo.expected, worker, listener, _tell)
     except EveryRunFails as error:
         console.print(f"Stopped: every run so far failed, and for one cause: {error}", soft_wrap=True, markup=False)
         console.print("Nothing would come of the others. When the cause is gone, the same command goes on.")
@@ -150,6 +183,10 @@ def _carry_out(
             show_complete_seeds(state.plan.suite.name, layout)
         _say_how_to_go_on(state, store, progress)
         _leave_at_once()
+
+
+def _tell(words: str) -> None:
+    console.print(words, soft_wrap=True)
 
 
 def _say_how_to_go_on(state: "SweepState", store: "Store", progress: "SweepProgress") -> None:

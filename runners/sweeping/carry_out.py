@@ -37,17 +37,16 @@ def carry_out(
     """Do all runs, started in the order given; workers 0 means one after the other in this process.
 
     Raises:
-        local_pool.WorkersLost: No worker stays alive.
+        pool.WorkersLost: No worker stays alive.
         KeyboardInterrupt: Passed through after the workers are gone; every finished run has its record then.
     """
     if workers > 0 and runs:
-        from runners.sweeping.local_pool import (  # distributed takes half a second that other verbs need not wait.
-            Sweep,
-            workers_of,
-        )
+        # distributed takes half a second that other verbs need not wait.
+        from runners.sweeping.dispatch import Sweep
+        from runners.sweeping.local_pool import LocalPool, workers_of
 
         with workers_of(min(workers, len(runs)), visible_gpus()) as (cluster, client):
-            Sweep(cluster, client, perform, abandon, store, listener).carry_out(list(runs))
+            Sweep(LocalPool(cluster, client), perform, abandon, store, listener).carry_out(list(runs))
         return
     for run in runs:
         listener.started(run)

@@ -40,6 +40,10 @@ class StopWhenAllFail:
         """A run's worker died."""
         self.told.retried(run)
 
+    def given_back(self, run: Job) -> None:
+        """The job of a run's worker ended."""
+        self.told.given_back(run)
+
     def finished(self, run: Job, outcome: Outcome) -> None:
         """A run left its record.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from runners.planning.job import Job
 
@@ -13,6 +13,11 @@ class Outcome:
 
     status: str
     message: str = ""
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "Outcome":
+        """What a record says of its run."""
+        return cls(record["status"], (record["error"] or {}).get("message", ""))
 
 
 class Listener(Protocol):
@@ -27,8 +32,16 @@ class Listener(Protocol):
     def retried(self, run: Job) -> None:
         """A run's worker died, and the run waits for another one."""
 
+    def given_back(self, run: Job) -> None:
+        """The job of a run's worker ended, which is not charged to the run; it waits for another one."""
 
-Perform = Callable[[Job], Outcome]
-"""Does one run, writes its record and never raises for a run that fails; must be picklable."""
+
+Perform = Callable[[Job], Any]
+"""Does one run and never raises for a run that fails; must be picklable.
+
+What it returns is an Outcome where it wrote the record itself, else what a Receive makes one of.
+"""
+Receive = Callable[[Any], Outcome]
+"""Makes an outcome of what came back from a worker, in the driver."""
 Abandon = Callable[[Job, str], Outcome]
 """Writes the record of a run that cannot be finished, with the reason."""

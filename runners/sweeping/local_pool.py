@@ -5,25 +5,18 @@ import logging
 import multiprocessing
 import os
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, wait
+from distributed import Client, LocalCluster, Security, WorkerPlugin
 
-from amix.specs.store import Store
-from runners.planning.job import Job
-from runners.sweeping import interrupts
-from runners.sweeping.jobs import Abandon, Listener, Outcome, Perform
+from runners.sweeping.pool import Loss
 
-POLL_SECONDS = 0.25
 LONGEST_ABSENCE = 120.0
 """Seconds without any living worker after which a sweep gives up."""
-MOST_ATTEMPTS = 2
-"""A run whose worker died is tried once more: the worker may have died of something else (memory, an administrator)."""
 # A training step frees and takes large tensors again and again. Left to itself the allocator gives them back to the
 # kernel each time, and clearing fresh pages costs a tenth of a step; these variables of glibc make it keep them.
 WORKER_ENVIRONMENT = {
@@ -40,10 +33,6 @@ SETTINGS = {
 }
 
 
-class WorkersLost(RuntimeError):
-    """No worker process could be kept alive."""
-
-
 class Pinned(WorkerPlugin):
     """Set-up of a worker process: a GPU of its own where there are GPUs, and deaf to Ctrl-C, which is the driver's."""
 
@@ -58,7 +47,7 @@ class Pinned(WorkerPlugin):
 
 
 @contextlib.contextmanager
-def workers_of(count: int, gpus: list[str]) -> Iterator[tuple[LocalCluster, Client]]:
+def workers_of(count: int, gpus: list[str], security: Security | None = None) -> Iterator[tuple[LocalCluster, Client]]:
     """A cluster of this many worker processes; they end with this process, however it ends (a pipe tells them)."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # Dead workers and closed pipes are told by us.
     with dask.config.set(SETTINGS):
@@ -69,8 +58,9 @@ def workers_of(count: int, gpus: list[str]) -> Iterator[tuple[LocalCluster, Clie
             dashboard_address="127.0.0.1:0",
             memory_limit=0,
             silence_logs="CRITICAL",
+            security=security,
         )
-        client = Client(cluster)
+        client = Client(cluster, security=security)
         try:
             client.register_plugin(Pinned(gpus))
             yield cluster, client
@@ -100,76 +90,25 @@ def _close(cluster: LocalCluster, client: Client) -> None:
 
 
 @dataclass(frozen=True)
-class _Flight:
-    """A run and how many times it has been given to a worker."""
-
-    run: Job
-    attempt: int = 1
-
-
-@dataclass
-class Sweep:
-    """Runs on a cluster: as many in flight as workers live, so that no run waits on a worker that may die."""
+class LocalPool:
+    """The workers of a LocalCluster as a sweep sees them: all alike, each replaced when it dies."""
 
     cluster: LocalCluster
     client: Client
-    perform: Perform
-    abandon: Abandon
-    store: Store
-    listener: Listener
-    waiting: list[_Flight] = field(default_factory=list)
-    in_flight: dict[Future, _Flight] = field(default_factory=dict)
-    written_before: dict[str, int] = field(default_factory=dict)
+    patience: float = LONGEST_ABSENCE
 
-    def carry_out(self, runs: list[Job]) -> None:
-        """Keep every living worker busy until all runs have their record, in the order given."""
-        self.waiting = [_Flight(run) for run in runs]
-        # A failed run that is tried again has a record already; only a newer one says how it went this time.
-        self.written_before = {run.spec.key: self._written(run) for run in runs}
-        last_seen = time.monotonic()
-        while self.waiting or self.in_flight:
-            interrupts.check()
-            scheduler = self.cluster.scheduler
-            living = len(scheduler.workers) if scheduler else 0
-            last_seen = time.monotonic() if living else last_seen
-            if time.monotonic() - last_seen > LONGEST_ABSENCE:
-                raise WorkersLost(f"no worker process has lived for {LONGEST_ABSENCE:.0f} s; run the command again")
-            while self.waiting and len(self.in_flight) < living:
-                self._launch(self.waiting.pop(0))
-            self._collect()
+    def tend(self, waiting: int, busy: Collection[str]) -> None:
+        """Nothing to do: nannies replace dead workers."""
 
-    def _launch(self, flight: _Flight) -> None:
-        key = f"{flight.run.spec.key}-{flight.attempt}"
-        self.in_flight[self.client.submit(self.perform, flight.run, key=key, pure=False)] = flight
-        self.listener.started(flight.run)
+    def living(self) -> set[str]:
+        """Addresses of the workers that the scheduler knows."""
+        scheduler = self.cluster.scheduler
+        return set(scheduler.workers) if scheduler else set()
 
-    def _collect(self) -> None:
-        if not self.in_flight:
-            time.sleep(POLL_SECONDS)
-            return
-        with contextlib.suppress(TimeoutError):
-            wait(list(self.in_flight), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
-        for future in [future for future in self.in_flight if future.done()]:
-            self._settle(future, self.in_flight.pop(future))
+    def takes(self, place: str, seconds: float) -> bool:
+        """Workers here grow as old as the sweep."""
+        return True
 
-    def _written(self, run: Job) -> int:
-        """When the run's record was written, 0 where there is none."""
-        path = self.store.path(run.spec.key)
-        return path.stat().st_mtime_ns if path.exists() else 0
-
-    def _settle(self, future: Future, flight: _Flight) -> None:
-        error = future.exception()
-        newer = self._written(flight.run) != self.written_before[flight.run.spec.key]
-        record = self.store.get(flight.run.spec.key) if error is not None and newer else None
-        if error is None:
-            self.listener.finished(flight.run, future.result())
-        elif record is not None and self.store.finished(flight.run.spec.key):
-            # The worker died between writing the record and reporting it; the record is what counts.
-            self.listener.finished(flight.run, Outcome(record["status"]))
-        elif flight.attempt < MOST_ATTEMPTS:
-            self.listener.retried(flight.run)
-            self.waiting.insert(0, _Flight(flight.run, flight.attempt + 1))
-        else:
-            died = f"its worker process died {MOST_ATTEMPTS} times, the last time without a Python error"
-            reason = died if isinstance(error, KilledWorker) else f"{type(error).__name__}: {error}"
-            self.listener.finished(flight.run, self.abandon(flight.run, reason))
+    def loss(self, place: str) -> Loss:
+        """A process that is gone here died by itself."""
+        return Loss.OWN

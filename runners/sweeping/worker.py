@@ -14,6 +14,7 @@ from runners.planning.job import Job
 from runners.sweeping.jobs import Outcome
 
 if TYPE_CHECKING:
+    from amix.runs.execute import Arrays, Record
     from runners.planning.plan import SuitePlan
 
 
@@ -46,6 +47,13 @@ class Worker:
         return cls(Store(store.folder.resolve()), context)
 
     def __call__(self, run: Job) -> Outcome:
+        """Do a run and write its record."""
+        record, arrays = self.done(run)
+        if rank() == 0:
+            self.store.put(record, arrays)
+        return Outcome.of(record)
+
+    def done(self, run: Job) -> "tuple[Record, Arrays]":
         """Do a run on one thread, so that its sums are the same wherever and beside whatever it runs."""
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
@@ -55,15 +63,12 @@ class Worker:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            record, arrays = execute(run.spec, replace(self.context, label=run.label))
+            return execute(run.spec, replace(self.context, label=run.label))
         except ExportError as error:
             self.store.put(*error.outcome)
             raise
         finally:
             torch.set_num_threads(threads)
-        if rank() == 0:
-            self.store.put(record, arrays)
-        return Outcome(record["status"], (record["error"] or {}).get("message", ""))
 
     def abandon(self, run: Job, reason: str) -> Outcome:
         """Write the record of a run whose worker processes died."""

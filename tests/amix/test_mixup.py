@@ -27,7 +27,7 @@ from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import HypergradientOptions
 from amix.mixup.in_place import RandomState, exchange
 from amix.mixup.linears import block_linears
-from amix.mixup.weight_mixup import WeightMixup
+from amix.mixup.weight_mixup import Combination, WeightMixup
 from amix.models.mean_pooling import MeanPooledClassifier
 from amix.training.weight_averaging import RunningMean
 

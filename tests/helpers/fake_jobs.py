@@ -29,6 +29,7 @@ class FakePerformer:
     hangs: int = 0
     kills_itself: int = 0
     seconds: float = 0.05
+    hang_seconds: float = 60
 
     @property
     def store(self) -> Store:
@@ -40,7 +41,7 @@ class FakePerformer:
         if run.spec.seed == self.victim and attempts < self.kills_itself:
             os.kill(os.getpid(), signal.SIGKILL)
         hanging = run.spec.seed == self.victim and attempts < self.hangs
-        time.sleep(60 if hanging else self.seconds)
+        time.sleep(self.hang_seconds if hanging else self.seconds)
         self.store.put(record(run))
         return Outcome("ok")
 
@@ -59,6 +60,7 @@ class Listening:
     started_seeds: list[int] = field(default_factory=list)
     finished_runs: dict[int, Outcome] = field(default_factory=dict)
     retried_seeds: list[int] = field(default_factory=list)
+    given_back_seeds: list[int] = field(default_factory=list)
 
     def started(self, run: Job) -> None:
         self.started_seeds.append(run.spec.seed)
@@ -68,3 +70,6 @@ class Listening:
 
     def retried(self, run: Job) -> None:
         self.retried_seeds.append(run.spec.seed)
+
+    def given_back(self, run: Job) -> None:
+        self.given_back_seeds.append(run.spec.seed)

@@ -1,7 +1,6 @@
 """Whole sweeps as a user starts them, with real (tiny) runs: killed, stopped and gone on with."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 
 from amix.specs.store import Store
 from helpers.fake_jobs import Listening
+from helpers.same_tables import without_machine_columns
 from helpers.toy_suite import gone, save_encoder, wait_until, write_suite
 from results.loading.layout import Layout
 from results.tabulating.collect import collect
@@ -25,7 +25,6 @@ from results.tabulating.render.csv import csv_text
 from results.tabulating.render.html import html_table
 from results.tabulating.render.latex import latex
 from results.tabulating.render.markdown import markdown
-from results.tabulating.table import Table
 from runners.cli.app import app
 from runners.planning.plan import make_plan
 from runners.planning.suite import read_suite
@@ -33,8 +32,6 @@ from runners.sweeping.carry_out import carry_out
 from runners.sweeping.worker import Worker
 
 ROOT = Path(__file__).parents[2]
-OF_THE_MACHINE = ("Training", "Run", "Time", "Memory")
-"""Columns of seconds and bytes, which no two runs share."""
 RENDERED = {".md": markdown, ".tex": latex, ".csv": csv_text, ".html": html_table}
 RUNS = 16
 METHODS = "vanilla, mixout, lora, {agwm: {splits: 2, search_epochs: 1}}"
@@ -123,12 +120,6 @@ def test_kill_of_a_whole_sweep_leaves_no_trace_in_the_tables(undisturbed: Path, 
             for table, out in ((one, undisturbed), (two, killed_and_gone_on)):
                 assert (Layout(out).tables("tiny") / f"{table.name}{suffix}").read_text() == rendered(table)
             assert rendered(without_machine_columns(one)) == rendered(without_machine_columns(two))
-
-
-def without_machine_columns(table: Table) -> Table:
-    kept = [place for place, column in enumerate(table.columns) if column.header not in OF_THE_MACHINE]
-    columns, rows = ([[cells[place] for place in kept] for cells in whole] for whole in ([table.columns], table.rows))
-    return dataclasses.replace(table, columns=tuple(columns[0]), rows=tuple(map(tuple, rows)))
 
 
 def test_scores_are_the_same_in_one_process_and_in_two_workers(undisturbed: Path, killed_and_gone_on: Path) -> None:

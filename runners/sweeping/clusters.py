@@ -1,0 +1,85 @@
+"""Opens the cluster that a file describes, as a pool that a sweep can use."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dask
+from distributed import Client, Security
+
+from runners.planning.cluster_file import ClusterError, ClusterFile
+from runners.sweeping.carry_out import default_workers, visible_gpus
+from runners.sweeping.job_queue import JobQueue, cluster_of
+from runners.sweeping.local_pool import LONGEST_ABSENCE, SETTINGS, workers_of
+from runners.sweeping.protection import protection
+from runners.sweeping.remote_pool import RemotePool
+from runners.sweeping.survey import Needs, survey
+
+CONNECT_SECONDS = 20.0
+# Which jobs have ended is decided by the pool, not beside it by the cluster.
+PATIENT = {"distributed.deploy.lost-worker-timeout": "1 day"}
+QUEUED = float("inf")
+"""Jobs may wait in a queue for days."""
+
+
+@contextlib.contextmanager
+def pool_of(file: ClusterFile, needs: Needs, tell: Callable[[str], None]) -> Iterator[RemotePool]:
+    """The pool of this cluster; jobs that it started are cancelled at the end.
+
+    Raises:
+        ClusterError: it cannot be opened; one line with what to do.
+    """
+    with opened(file) as (client, queue):
+        patience = LONGEST_ABSENCE if queue is None else QUEUED
+        yield RemotePool(client, needs, survey(), patience, queue, file.lifetime_seconds, tell)
+
+
+@contextlib.contextmanager
+def opened(file: ClusterFile) -> Iterator[tuple[Client, JobQueue | None]]:
+    """A client of this cluster, and what asks for jobs where there are any.
+
+    Raises:
+        ClusterError: it cannot be opened; one line with what to do.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # Dead workers and closed pipes are told by us.
+    with dask.config.set(SETTINGS | PATIENT), _opened(file, protection(file)) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _opened(file: ClusterFile, security: Security | None) -> Iterator[tuple[Client, JobQueue | None]]:
+    if file.kind == "local":
+        with workers_of(file.options.get("workers") or default_workers(), visible_gpus(), security) as (_, client):
+            yield client, None
+    elif file.kind == "address":
+        client = _connected(file.address, security)
+        try:
+            yield client, None
+        finally:
+            _closed(client)
+    else:
+        cluster = cluster_of(file, security)
+        try:
+            client = Client(cluster, security=security)
+            try:
+                yield client, JobQueue(cluster, file)
+            finally:
+                _closed(client)
+        finally:
+            cluster.close()
+
+
+def _connected(address: str, security: Security | None) -> Client:
+    try:
+        return Client(address, security=security, timeout=CONNECT_SECONDS)
+    except (OSError, TypeError, ValueError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ClusterError(
+            f"{address}: no scheduler answers there ({reason}): is it running, and are the certificates its own?"
+        ) from error
+
+
+def _closed(client: Any) -> None:
+    with contextlib.suppress(TimeoutError, OSError):
+        client.close(timeout=2)

@@ -1,0 +1,178 @@
+"""Hands runs to the workers of a pool, one at a time each, and settles how each of them ended."""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from distributed import Future, KilledWorker, wait
+from distributed.client import FutureCancelledError
+
+from amix.specs.store import Store
+from runners.planning.job import Job
+from runners.sweeping import interrupts
+from runners.sweeping.jobs import Abandon, Listener, Outcome, Perform, Receive
+from runners.sweeping.pool import Loss, Pool, WorkersLost
+
+POLL_SECONDS = 0.25
+LONGEST_DELIVERY = 120.0
+"""Seconds that the result of a finished run may take from its worker; one that dies then never sends it."""
+MOST_ATTEMPTS = 2
+"""A run whose worker died is tried once more: the worker may have died of something else (memory, an administrator)."""
+MOST_JOBS = 5
+"""So many jobs may end before a run is done; more would come to nothing, as no job is long enough."""
+DIED = f"its worker process died {MOST_ATTEMPTS} times, the last time without a Python error"
+OUTLIVED = (
+    f"{MOST_JOBS} jobs or machines ended before it was done: it needs longer ones (walltime), or some that nobody ends"
+)
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A run, where it is, how many times it has been tried, and how many jobs have ended under it."""
+
+    run: Job
+    place: str = ""
+    attempt: int = 1
+    jobs_ended: int = 0
+
+    @property
+    def key(self) -> str:
+        """Names this attempt among the scheduler's tasks."""
+        return f"{self.run.spec.key}-{self.attempt}-{self.jobs_ended}"
+
+
+def as_is(outcome: Any) -> Outcome:
+    """What a worker returns that writes records itself."""
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
+@dataclass
+class Sweep:
+    """Runs on a pool: each is bound to a worker that is free, so that none waits on a worker that may die."""
+
+    pool: Pool
+    perform: Perform
+    abandon: Abandon
+    store: Store
+    listener: Listener
+    receive: Receive = as_is
+    expected: Mapping[str, float] = field(default_factory=dict)
+    """Seconds expected of a run, by its key."""
+    waiting: list[Flight] = field(default_factory=list)
+    in_flight: dict[Future, Flight] = field(default_factory=dict)
+    lost: list[Flight] = field(default_factory=list)
+    """Runs whose workers are gone, until it is known why."""
+    written_before: dict[str, int] = field(default_factory=dict)
+
+    def carry_out(self, runs: list[Job]) -> None:
+        """Keep every living worker busy until all runs have their record, in the order given."""
+        self.waiting = [Flight(run) for run in runs]
+        # A failed run that is tried again has a record already; only a newer one says how it went this time.
+        self.written_before = {run.spec.key: self._written(run) for run in runs}
+        last_seen = time.monotonic()
+        while self.waiting or self.in_flight or self.lost:
+            interrupts.check()
+            self.pool.tend(len(self.waiting) + len(self.lost), self._busy())
+            living = self.pool.living()
+            last_seen = time.monotonic() if living else last_seen
+            if time.monotonic() - last_seen > self.pool.patience:
+                raise WorkersLost(f"no worker process has lived for {self.pool.patience:.0f} s; run the command again")
+            self._launch(living)
+            self._collect()
+            self._give_up_on_the_gone()
+            self._judge()
+
+    def _busy(self) -> set[str]:
+        return {flight.place for flight in self.in_flight.values()}
+
+    def _launch(self, living: set[str]) -> None:
+        for place in sorted(living - self._busy()):
+            if not self.waiting:
+                return
+            if not self.pool.takes(place, self.expected.get(self.waiting[0].run.spec.key, 0.0)):
+                continue
+            flight = replace(self.waiting.pop(0), place=place)
+            future = self.pool.client.submit(
+                self.perform, flight.run, key=flight.key, pure=False, workers=[place], allow_other_workers=False
+            )
+            self.in_flight[future] = flight
+            self.listener.started(flight.run)
+
+    def _collect(self) -> None:
+        if not self.in_flight:
+            time.sleep(POLL_SECONDS)
+            return
+        with contextlib.suppress(TimeoutError, FutureCancelledError):
+            wait(list(self.in_flight), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+        for future in [future for future in self.in_flight if future.done()]:
+            self._settle(future, self.in_flight.pop(future))
+
+    def _give_up_on_the_gone(self) -> None:
+        """A task that is bound to a worker waits for it for ever, also when that is gone for good."""
+        living = self.pool.living()
+        for future in [future for future, flight in self.in_flight.items() if flight.place not in living]:
+            self.lost.append(self.in_flight.pop(future))
+            future.cancel()
+
+    def _settle(self, future: Future, flight: Flight) -> None:
+        try:
+            error = future.exception(timeout=LONGEST_DELIVERY)
+            delivered = None if error else future.result(timeout=LONGEST_DELIVERY)
+        except TimeoutError:
+            future.cancel()
+            self.lost.append(flight)
+            return
+        if error is None:
+            self.listener.finished(flight.run, self.receive(delivered))
+        elif isinstance(error, KilledWorker | FutureCancelledError):
+            self.lost.append(flight)
+        else:
+            self._charge(flight, f"{type(error).__name__}: {error}")
+
+    def _judge(self) -> None:
+        """Find out why workers are gone, and whether that is an attempt of their runs."""
+        undecided = []
+        for flight in self.lost:
+            match self.pool.loss(flight.place):
+                case None:
+                    undecided.append(flight)
+                case Loss.OWN:
+                    self._charge(flight, DIED)
+                case Loss.JOB:
+                    self._give_back(flight)
+        self.lost = undecided
+
+    def _give_back(self, flight: Flight) -> None:
+        if self._recorded(flight.run):
+            return
+        if flight.jobs_ended + 1 >= MOST_JOBS:
+            self.listener.finished(flight.run, self.abandon(flight.run, OUTLIVED))
+            return
+        self.listener.given_back(flight.run)
+        self.waiting.insert(0, replace(flight, jobs_ended=flight.jobs_ended + 1))
+
+    def _charge(self, flight: Flight, reason: str) -> None:
+        if self._recorded(flight.run):
+            return
+        if flight.attempt >= MOST_ATTEMPTS:
+            self.listener.finished(flight.run, self.abandon(flight.run, reason))
+            return
+        self.listener.retried(flight.run)
+        self.waiting.insert(0, replace(flight, attempt=flight.attempt + 1))
+
+    def _recorded(self, run: Job) -> bool:
+        """Whether the worker died between writing the record and reporting it; the record is what counts."""
+        if self._written(run) == self.written_before[run.spec.key] or not self.store.finished(run.spec.key):
+            return False
+        record = self.store.get(run.spec.key)
+        assert record is not None
+        self.listener.finished(run, Outcome(record["status"]))
+        return True
+
+    def _written(self, run: Job) -> int:
+        """When the run's record was written, 0 where there is none."""
+        path = self.store.path(run.spec.key)
+        return path.stat().st_mtime_ns if path.exists() else 0

@@ -1,0 +1,126 @@
+"""Jobs of a batch system that start workers: as many as runs are left for, replaced when they end."""
+
+import math
+import os
+import shlex
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from distributed import Security
+
+from runners.planning.cluster_file import ClusterError, ClusterFile
+from runners.sweeping.local_pool import WORKER_ENVIRONMENT
+from runners.sweeping.survey import ROOT
+
+CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+# Runs are alone in their process: a worker that stops taking tasks or writes to disk when memory is short helps nobody.
+MEMORY = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{name}": "False" for name in ("TARGET", "SPILL", "PAUSE", "TERMINATE")}
+RETRY_SECONDS = 60.0
+"""After the batch system has refused a job while others run, until it is asked again."""
+
+
+def cluster_of(file: ClusterFile, security: Security | None) -> Any:
+    """dask-jobqueue's cluster of this file, with no jobs yet.
+
+    Raises:
+        ClusterError: dask-jobqueue is missing or does not take the options; one line with what to do.
+    """
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise ClusterError(
+            f"kind {file.kind} needs dask-jobqueue, which is not installed: pip install dask-jobqueue==0.9.0"
+        ) from error
+    options: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in file.options.items()
+    }
+    folder = _own_folder()
+    options["job_script_prologue"] = [*_environment(), *options.get("job_script_prologue", ())]
+    options["scheduler_options"] = {"dashboard_address": ":0", **options.get("scheduler_options", {})}
+    defaults = {"processes": 1, "log_directory": str(folder), "shared_temp_directory": str(folder)}
+    try:
+        with warnings.catch_warnings():
+            # The address of the machine where it has several networks: interface: says which.
+            warnings.simplefilter("ignore")
+            return getattr(dask_jobqueue, CLASSES[file.kind])(
+                **{**defaults, **options}, security=security, silence_logs="CRITICAL"
+            )
+    except (ValueError, TypeError, OSError) as error:
+        raise ClusterError(f"{file.kind}: {' '.join(str(error).split())}") from error
+
+
+def _environment() -> list[str]:
+    """Lines of a job's script that make its workers like the driver: the same project, the same environment."""
+    variables = {**WORKER_ENVIRONMENT, **MEMORY}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    return [*lines, f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}"]
+
+
+def _own_folder() -> Path:
+    """Where jobs print and the certificate lies while a sweep runs: nobody else may look into it."""
+    cached = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(cached) if cached else Path.home() / ".cache") / "amix" / "jobs"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+class JobQueue:
+    """Keeps as many jobs of a dask-jobqueue cluster in the queue as there is work for."""
+
+    def __init__(self, cluster: Any, file: ClusterFile) -> None:
+        assert file.jobs is not None
+        self.cluster, self.bounds, self.runs_per_job = cluster, file.jobs, file.runs_per_job
+        self.ended: set[str] = set()
+        """Names of workers that are gone for good."""
+        self.spoiled = 0
+        """Workers that were refused; their jobs are not replaced, since others would be like them."""
+        self.asked_again_at = 0.0
+
+    def keep(self, left: int) -> str | None:
+        """Ask for jobs so that there are enough for the runs left, and forget those that have ended.
+
+        Args:
+            left: runs that wait or are under way.
+
+        Returns:
+            What the batch system said, where it refused a job.
+        """
+        if over := [name for name in self.cluster.worker_spec if self.ended.issuperset(self._workers_of(name))]:
+            self.ended.difference_update(*map(self._workers_of, over))  # The next job may have the name again.
+            self.cluster.sync(self.cluster.scale_down, over)
+        needed = math.ceil(left / self.runs_per_job)
+        wanted = min(self.bounds.maximum, max(self.bounds.minimum, needed))
+        wanted -= math.ceil(self.spoiled / self.runs_per_job)
+        if wanted <= len(self.cluster.worker_spec) or time.monotonic() < self.asked_again_at:
+            return None
+        before = set(self.cluster.worker_spec)
+        self.cluster.scale(jobs=wanted)
+        try:
+            self.cluster.sync(_settled, self.cluster)
+        except (RuntimeError, ValueError, OSError) as error:
+            self.asked_again_at = time.monotonic() + RETRY_SECONDS
+            refused = [name for name in self.cluster.worker_spec if name not in before]
+            self.cluster.sync(self.cluster.scale_down, refused)
+            return _reason(error)
+        return None
+
+    def _workers_of(self, job: str) -> list[str]:
+        group = self.cluster.worker_spec[job].get("group")
+        return [f"{job}{suffix}" for suffix in group] if group else [job]
+
+    def spare(self, workers: int) -> bool:
+        """Whether so many workers are more than the jobs that stay in any case have."""
+        return workers > self.bounds.minimum * self.runs_per_job
+
+
+async def _settled(cluster: Any) -> None:
+    await cluster
+
+
+def _reason(error: Exception) -> str:
+    """What the command of the batch system printed, without the rest of dask-jobqueue's message."""
+    said = str(error).partition("stderr:")[2] or str(error)
+    return " ".join(said.split())

@@ -1,0 +1,49 @@
+"""Carries runs out on a cluster: the driver hands them out, gets their records back and writes these."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from runners.planning.cluster_file import ClusterFile
+from runners.planning.job import Job
+from runners.sweeping.clusters import pool_of
+from runners.sweeping.delivery import Deliverer
+from runners.sweeping.dispatch import Sweep
+from runners.sweeping.jobs import Listener
+from runners.sweeping.survey import Needs
+from runners.sweeping.worker import Worker
+
+
+def carry_out_on(
+    cluster: ClusterFile,
+    runs: Sequence[Job],
+    expected: Mapping[str, float],
+    worker: Worker,
+    listener: Listener,
+    tell: Callable[[str], None],
+) -> None:
+    """Do all runs on a cluster, in the order given; the driver writes the records.
+
+    Args:
+        cluster: where.
+        runs: the runs.
+        expected: seconds expected of each, by its key: workers with a lifetime leave before a run that is too long.
+        worker: does a run.
+        listener: is told what happens to runs.
+        tell: is told in words what happens to workers.
+
+    Raises:
+        ClusterError: the cluster cannot be opened.
+        WorkersLost: no worker came, or the scheduler is gone.
+        WorkersRefused: no worker fits the driver.
+    """
+    if not runs:
+        return
+    deliverer = Deliverer(worker, cluster.store == "shared")
+    with pool_of(cluster, needs_of(worker, runs, deliverer.shared), tell) as pool:
+        sweep = Sweep(pool, deliverer, worker.abandon, worker.store, listener, deliverer.receive, expected)
+        sweep.carry_out(list(runs))
+
+
+def needs_of(worker: Worker, runs: Sequence[Job], shared: bool) -> Needs:
+    """What these runs need of a machine."""
+    tasks = tuple(dict.fromkeys(run.spec.task for run in runs))
+    return Needs(worker.context, runs[0].spec.encoder, tasks, str(worker.store.folder), shared)

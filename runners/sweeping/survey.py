@@ -1,0 +1,179 @@
+"""What a worker is and has, told by itself, and what of it does not fit the driver."""
+
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from amix.runs.context import RunContext
+from amix.specs.encoder_files import locate
+from amix.specs.encoders import find_encoder
+from amix.specs.store import check_writable
+from amix.specs.tasks import find_task
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("amix", "baselines", "runners", "results")
+"""Folders whose code decides what a run's record says."""
+ENGINE = ("dask", "distributed")
+JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+"""Where batch systems say which job a process belongs to."""
+FOUND = "found"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What runs need of the machine that they run on."""
+
+    context: RunContext
+    encoder: str
+    """As the runs' specs name it."""
+    tasks: tuple[str, ...]
+    records: str
+    """The driver's folder of records."""
+    shared: bool = False
+    """Workers write to it too."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A process as it sees itself: a worker, or the driver, to which workers are held."""
+
+    host: str
+    commit: str | None
+    sources: str
+    """sha256 over the project's code there."""
+    python: str
+    packages: dict[str, str]
+    device: str
+    threads: int
+    """Of a run."""
+    age: float
+    """Seconds since its job, or its nanny, started."""
+    job: str = ""
+    encoder: str = FOUND
+    """`found`, or why it cannot be used."""
+    data: dict[str, str] = field(default_factory=dict)
+    """The same of each task."""
+    plugins: str = FOUND
+    """The same of methods from outside the project."""
+    records: str = FOUND
+    """`found` where the folder of records is there and can be written to."""
+
+
+@cache
+def sources_hash() -> str:
+    """sha256 over the names and contents of the project's code."""
+    digest = hashlib.sha256()
+    for folder in SOURCES:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def survey(needs: Needs | None = None) -> Survey:
+    """This process; with needs also whether it has what they ask for."""
+    from amix.runs.environment import environment
+
+    seen = environment("")
+    found: dict[str, Any] = {} if needs is None else _inputs(needs)
+    return Survey(
+        host=socket.gethostname(),
+        commit=seen["git_commit"],
+        sources=sources_hash(),
+        python=seen["python"],
+        packages=seen["packages"] | {name: metadata.version(name) for name in ENGINE},
+        device=seen["device"],
+        threads=1,
+        age=_age(),
+        job=next((os.environ[name] for name in JOB_VARIABLES if name in os.environ), ""),
+        **found,
+    )
+
+
+def _age() -> float:
+    """Seconds since the process at the head of this worker started: its nanny where it has one."""
+    import psutil
+    from distributed import get_worker
+
+    try:
+        nanny = get_worker().nanny
+    except ValueError:  # The driver is no worker.
+        nanny = None
+    return time.time() - psutil.Process(os.getppid() if nanny else None).create_time()
+
+
+def _inputs(needs: Needs) -> dict[str, Any]:
+    from amix.data.rows import glue_folder, load_rows
+
+    context = needs.context
+
+    def read(name: str) -> None:
+        task = find_task(context.task_files.get(name, name))
+        load_rows(task, task.train, glue_folder(context.glue) if task.origin == "glue" else None)
+
+    def plugins() -> None:
+        for plugin in context.plugins:
+            if not (path := Path(plugin.rpartition(":")[0])).is_file():
+                raise FileNotFoundError(f"there is no file {path}")
+
+    def records() -> None:
+        if not Path(needs.records).is_dir():
+            raise FileNotFoundError(f"there is no folder {needs.records}")
+        check_writable(Path(needs.records))
+
+    return {
+        "encoder": _tried(lambda: locate(find_encoder(context.encoder or needs.encoder))),
+        "data": {name: _tried(lambda name=name: read(name)) for name in needs.tasks},  # type: ignore[misc]
+        "plugins": _tried(plugins),
+        "records": _tried(records),
+    }
+
+
+def _tried(look: Callable[[], object]) -> str:
+    try:
+        look()
+    except Exception as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return FOUND
+
+
+def mismatches(worker: Survey, driver: Survey, shared: bool) -> list[str]:
+    """What of a worker does not fit the driver, one line each with its remedy; empty for one that may be given runs.
+
+    Args:
+        worker: what the worker says of itself.
+        driver: what the driver says of itself.
+        shared: workers write records too, so that the driver's folder must be theirs as well.
+    """
+    found = []
+    if worker.commit != driver.commit and None not in (worker.commit, driver.commit):
+        said = f"commit {_short(worker.commit)} there, {_short(driver.commit)} here"
+        found.append(f"{said}: check out the same one there, or share the folder")
+    elif worker.sources != driver.sources:
+        found.append("the project's code there has other contents than here: bring both to one commit without changes")
+    if worker.python != driver.python:
+        found.append(f"Python {worker.python} there, {driver.python} here: start workers with that one")
+    for name, version in driver.packages.items():
+        if (there := worker.packages.get(name, "none")) != version:
+            found.append(f"{name} {there} there, {version} here: pip install {name}=={version} there")
+    if worker.encoder != FOUND:
+        found.append(f"encoder: {worker.encoder} (there; or use a path that both see)")
+    for task, said in worker.data.items():
+        if said != FOUND:
+            found.append(f"data of {task}: {said} (there; put the files at the same path)")
+    if worker.plugins != FOUND:
+        found.append(f"methods of your own: {worker.plugins} (there; put the file at the same path)")
+    if shared and worker.records != FOUND:
+        found.append(f"folder of records: {worker.records} (there); say 'store: driver', or choose a shared --out")
+    return found
+
+
+def _short(commit: str | None) -> str:
+    return commit[:12] if commit else "none"

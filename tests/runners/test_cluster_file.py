@@ -1,0 +1,113 @@
+"""A cluster's file: what is accepted, and the one line that says what is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from runners.cli.app import app
+from runners.planning.cluster_file import ClusterError, ClusterFile, read_cluster, seconds_of
+
+SLURM = """
+kind: slurm
+jobs: 8
+options: {cores: 1, memory: 16GB, walltime: "04:00:00", queue: gpu, job_extra_directives: ["--gres=gpu:1"]}
+"""
+ADDRESS = "kind: address\naddress: tls://node7:8786\n"
+
+
+def cluster_of(folder: Path, text: str) -> ClusterFile:
+    path = folder / "cluster.yaml"
+    path.write_text(text)
+    return read_cluster(str(path))
+
+
+def test_a_number_of_jobs_is_the_largest_and_the_walltime_gives_the_lifetime(tmp_path: Path) -> None:
+    cluster = cluster_of(tmp_path, SLURM)
+    assert cluster.jobs is not None
+    assert (cluster.jobs.minimum, cluster.jobs.maximum, cluster.most_runs) == (0, 8, 8)
+    assert cluster.lifetime_seconds == 4 * 3600 - 120
+    assert cluster_of(tmp_path, SLURM + "lifetime: 90m").lifetime_seconds == 5400
+
+
+def test_runs_at_a_time_are_jobs_times_their_workers(tmp_path: Path) -> None:
+    text = SLURM.replace("jobs: 8", "jobs: {minimum: 1, maximum: 3}").replace("cores: 1", "cores: 4, processes: 4")
+    assert cluster_of(tmp_path, text).most_runs == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "lsf"),
+    [
+        ("90m", 5400, 5400), ("1.5 h", 5400, 5400), ("01:30:00", 5400, 5400), ("1-00:00:00", 86400, 86400),
+        ("30:00", 1800, 108000), ("soon", None, None), ("90", None, None),
+    ],
+)  # fmt: skip
+def test_times_as_batch_systems_write_them(text: str, seconds: float | None, lsf: float | None) -> None:
+    assert seconds_of(text) == seconds
+    assert seconds_of(text, minutes_first=True) == lsf
+
+
+WRONG = {
+    "no mapping": ("- slurm", "a cluster's file holds fields such as 'kind: slurm'"),
+    "nothing": ("", "a cluster's file holds fields"),
+    "kind": (SLURM.replace("slurm", "slrum"), "kind: unknown 'slrum'; did you mean slurm?"),
+    "no kind": ("jobs: 8", "missing kind"),
+    "field": (SLURM + "job: 8", "unknown field 'job'; did you mean jobs"),
+    "option": (SLURM.replace("queue", "quene"), "options: unknown field 'quene'; did you mean queue?"),
+    "option of another kind": (SLURM.replace("queue: gpu", "ncpus: 1"), "options: unknown field 'ncpus'; "),
+    "walltime as a number": (SLURM.replace('"04:00:00"', "12:00:00"), "options: walltime: a text is needed"),
+    "walltime in minutes": (SLURM.replace("04:00:00", "240"), "missing lifetime: the walltime '240' does not tell it"),
+    "no walltime": (SLURM.replace('walltime: "04:00:00", ', ""), "options: missing walltime"),
+    "jobs as a text": (SLURM.replace("jobs: 8", "jobs: many"), "jobs: expected 'name: value' pairs, found 'many'"),
+    "jobs none": (SLURM.replace("jobs: 8", "jobs: 0"), "jobs: maximum: at least 1 is needed, found 0"),
+    "jobs missing": (SLURM.replace("jobs: 8", ""), "missing jobs: how many jobs slurm may run"),
+    "bounds": (SLURM.replace("jobs: 8", "jobs: {minimum: 4, maximum: 2}"), "minimum: 4 is more than the maximum, 2"),
+    "jobs of an address": (ADDRESS + "jobs: 2", "jobs: kind address has none"),
+    "no address": ("kind: address", "address: tls://host:port is needed, found ''"),
+    "no port": ("kind: address\naddress: tls://node7", "address: tls://host:port is needed, found 'tls://node7'"),
+    "unprotected": (ADDRESS.replace("tls", "tcp"), "tcp://node7:8786 is unprotected, whoever reaches the port"),
+    "protocol": (ADDRESS.replace("tls", "ssl"), "unknown protocol 'ssl'; known: tls, tcp"),
+    "address of another kind": (SLURM + "address: tls://a:1", "address: kind slurm starts a scheduler of its own"),
+    "lifetime": (SLURM + "lifetime: soon", "lifetime: a time such as 3h, 90m or 03:30:00 is needed, found 'soon'"),
+    "store": (SLURM + "store: both", "store: unknown 'both'; known: driver, shared"),
+    "insecure as a text": (SLURM + "insecure: 'no'", "insecure: true or false is needed, found 'no'"),
+    "certificates": (ADDRESS + "tls: {ca_file: ca.pem, cert: c.pem, key: k.pem}", "tls: ca_file: there is no file "),
+    "certificates half": (ADDRESS + "tls: {ca_file: ca.pem}", "tls: missing cert, key"),
+    "certificates unused": (ADDRESS + "insecure: true\ntls: {ca_file: a, cert: c, key: k}", "keep one"),
+    "twice": (SLURM + "jobs: 4", "'jobs' stands there twice"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_one_line_with_file_field_and_remedy(case: str, tmp_path: Path) -> None:
+    text, said = WRONG[case]
+    with pytest.raises(ClusterError) as caught:
+        cluster_of(tmp_path, text)
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path / "cluster.yaml"))
+    assert said in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("nowhere.yaml", "nowhere.yaml: cannot be read (No such file or directory)"),
+        ("slurm", "--cluster slurm: a .yaml file or an address tls://host:port is needed"),
+        ("tcp://node7:8786", "is unprotected"),
+    ],
+)
+def test_what_is_wrong_with_the_option(given: str, said: str) -> None:
+    with pytest.raises(ClusterError, match=said.replace("(", r"\(").replace(")", r"\)")):
+        read_cluster(given)
+
+
+def test_unprotected_traffic_is_possible_on_demand(tmp_path: Path) -> None:
+    assert cluster_of(tmp_path, ADDRESS.replace("tls", "tcp") + "insecure: true").insecure
+
+
+def test_the_schema_has_every_field_and_option() -> None:
+    schema = json.loads(CliRunner().invoke(app, ["schema", "cluster"]).output)
+    assert {"kind", "jobs", "options", "lifetime", "store", "tls", "insecure"} <= set(schema["properties"])
+    assert {"cores", "walltime", "resource_spec", "workers"} <= set(schema["properties"]["options"]["properties"])

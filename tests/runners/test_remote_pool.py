@@ -1,0 +1,185 @@
+"""What decides about workers elsewhere: who fits, who is too old for the next run, how many jobs are asked for."""
+
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from amix.runs.context import RunContext
+from runners.planning.cluster_file import ClusterError, ClusterFile
+from runners.sweeping import job_queue, protection
+from runners.sweeping.job_queue import JobQueue
+from runners.sweeping.pool import Loss
+from runners.sweeping.remote_pool import GRACE, QUIET, RemotePool, Seen
+from runners.sweeping.survey import Needs, Survey, mismatches
+
+DRIVER = Survey(
+    host="login", commit="a" * 40, sources="s", python="3.11.7", packages={"torch": "2.13.0", "dask": "1"},
+    device="x86_64", threads=1, age=0.0,
+)  # fmt: skip
+WORKER = replace(DRIVER, host="node7", device="GPU", age=100.0, data={"rte": "found"})
+WRONG = {
+    "commit": ({"commit": "b" * 40}, "commit bbbbbbbbbbbb there, aaaaaaaaaaaa here: check out the same one there"),
+    "code": ({"sources": "t"}, "the project's code there has other contents than here"),
+    "code without git": ({"sources": "t", "commit": None}, "the project's code there has other contents than here"),
+    "python": ({"python": "3.12.1"}, "Python 3.12.1 there, 3.11.7 here"),
+    "package": ({"packages": {"torch": "2.12.0", "dask": "1"}}, "torch 2.12.0 there, 2.13.0 here: pip install torch=="),
+    "no package": ({"packages": {"torch": "2.13.0"}}, "dask none there, 1 here"),
+    "encoder": ({"encoder": "is not on this machine"}, "encoder: is not on this machine"),
+    "data": ({"data": {"rte": "does not exist"}}, "data of rte: does not exist"),
+    "plugins": ({"plugins": "there is no file m.py"}, "methods of your own: there is no file m.py"),
+}
+
+
+def test_a_worker_like_the_driver_fits_whatever_its_device() -> None:
+    assert mismatches(WORKER, DRIVER, shared=True) == []
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_fit_is_one_line_with_its_remedy(case: str) -> None:
+    changes, said = WRONG[case]
+    (line,) = mismatches(replace(WORKER, **changes), DRIVER, shared=False)  # type: ignore[arg-type]
+    assert line.startswith(said)
+    assert "\n" not in line
+
+
+def test_the_folder_of_records_counts_only_where_workers_write() -> None:
+    away = replace(WORKER, records="there is no folder out")
+    assert mismatches(away, DRIVER, shared=False) == []
+    assert mismatches(away, DRIVER, shared=True)[0].startswith("folder of records: there is no folder out (there); say")
+
+
+class FakeClient:
+    def __init__(self) -> None:
+        self.retired: list[str] = []
+
+    def retire_workers(self, places: list[str]) -> None:
+        self.retired += places
+
+
+def pool_with(lifetime: float | None = None, **seen: Any) -> tuple[RemotePool, FakeClient]:
+    client = FakeClient()
+    pool = RemotePool(client, Needs(RunContext(), "e", (), ""), DRIVER, 1.0, lifetime=lifetime)  # type: ignore[arg-type]
+    now = time.monotonic()
+    pool.workers["w"] = Seen("name", "nanny", now, heard=now, survey=WORKER)
+    pool.workers["w"].__dict__.update(seen)
+    pool.fit.add("w")
+    return pool, client
+
+
+def test_a_worker_too_old_for_the_next_run_leaves_and_a_fresh_one_takes_any() -> None:
+    pool, client = pool_with(lifetime=1000.0)
+    assert pool.takes("w", 5000.0), "a run longer than any lifetime would never start"
+    assert pool.takes("w", 800.0)
+    assert not pool.takes("w", 950.0), "100 s old and 950 s more are beyond 1000 s"
+    assert client.retired == ["w"]
+    assert pool.living() == set()
+    forever, _ = pool_with(lifetime=None, runs=9)
+    assert forever.takes("w", 1e9)
+
+
+def test_why_a_worker_is_gone() -> None:
+    now = time.monotonic()
+    replaced, _ = pool_with(gone=now)
+    replaced.workers["v"] = Seen("name", "nanny", now + 1)
+    assert replaced.loss("w") is Loss.OWN
+    assert pool_with(gone=now)[0].loss("w") is None, "a nanny may still start another"
+    assert pool_with(gone=now - GRACE - 1, heard=now - GRACE - 1)[0].loss("w") is Loss.JOB
+    assert pool_with(gone=now, nanny=None)[0].loss("w") is Loss.JOB
+    silent, _ = pool_with(gone=now, heard=now - QUIET - 1)
+    silent.workers["v"] = Seen("name", "nanny", now + 1)
+    assert silent.loss("w") is Loss.JOB, "one that was frozen and then ended by its nanny has not died by itself"
+
+
+class FakeCluster:
+    """As much of a dask-jobqueue cluster as is asked for jobs."""
+
+    def __init__(self, suffixes: tuple[str, ...] = ()) -> None:
+        self.worker_spec: dict[str, dict[str, Any]] = {}
+        self.suffixes = suffixes
+        self.full = False
+
+    def scale(self, jobs: int) -> None:
+        while len(self.worker_spec) < jobs:
+            name = f"j{next(number for number in range(99) if f'j{number}' not in self.worker_spec)}"
+            self.worker_spec[name] = {"group": self.suffixes} if self.suffixes else {}
+
+    def scale_down(self, names: list[str]) -> None:
+        for name in names:
+            del self.worker_spec[name]
+
+    def sync(self, call: Any, argument: Any) -> None:
+        if call is not job_queue._settled:
+            call(argument)
+        elif self.full:
+            raise RuntimeError("Command exited\nstdout:\n\nstderr:\nsbatch: error: no\n room\n")
+
+
+def queue_of(jobs: Any, processes: int = 1) -> tuple[JobQueue, FakeCluster]:
+    cluster = FakeCluster(tuple(f"-{place}" for place in range(processes)) if processes > 1 else ())
+    options = {"cores": processes, "memory": "1GB", "walltime": "1-00:00:00", "processes": processes}
+    return JobQueue(cluster, ClusterFile(kind="slurm", jobs=jobs, options=options)), cluster
+
+
+def test_no_more_jobs_are_asked_for_than_runs_are_left() -> None:
+    queue, cluster = queue_of(3, processes=4)
+    for left, jobs in ((5, 2), (4, 2), (99, 3)):
+        assert queue.keep(left) is None
+        assert len(cluster.worker_spec) == jobs
+    assert len((few := queue_of({"minimum": 2, "maximum": 3}))[1].worker_spec) == 0
+    few[0].keep(1)
+    assert len(few[1].worker_spec) == 2
+
+
+def test_a_job_that_has_ended_is_replaced_when_all_its_workers_are_gone_and_there_is_work() -> None:
+    queue, cluster = queue_of(2, processes=2)
+    queue.keep(4)
+    first = cluster.worker_spec["j0"]
+    queue.ended = {"j0-0"}
+    queue.keep(4)
+    assert cluster.worker_spec["j0"] is first
+    queue.ended.add("j0-1")
+    queue.keep(4)
+    assert cluster.worker_spec["j0"] is not first
+    assert len(cluster.worker_spec) == 2
+    assert not queue.ended, "the job after it has the name again"
+    queue.ended = {"j1-0", "j1-1"}
+    queue.keep(2)
+    assert list(cluster.worker_spec) == ["j0"]
+
+
+def test_jobs_with_refused_workers_are_not_replaced() -> None:
+    queue, cluster = queue_of(3)
+    queue.spoiled = 1
+    queue.keep(9)
+    assert len(cluster.worker_spec) == 2
+
+
+def test_what_the_batch_system_says_is_one_line_and_it_is_not_asked_again_at_once() -> None:
+    queue, cluster = queue_of(2)
+    cluster.full = True
+    assert queue.keep(9) == "sbatch: error: no room"
+    assert not cluster.worker_spec
+    cluster.full = False
+    assert queue.keep(9) is None
+    assert not cluster.worker_spec
+    queue.asked_again_at = 0.0
+    queue.keep(9)
+    assert len(cluster.worker_spec) == 2
+
+
+def test_what_is_not_installed_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "dask_jobqueue", None)
+    file = ClusterFile(kind="slurm", jobs=1, options={"cores": 1, "memory": "1GB", "walltime": "1-00:00:00"})
+    with pytest.raises(ClusterError, match="pip install dask-jobqueue==0.9.0"):
+        job_queue.cluster_of(file, None)
+
+    def missing() -> SimpleNamespace:
+        raise ImportError
+
+    monkeypatch.setattr(protection.Security, "temporary", missing)
+    with pytest.raises(ClusterError, match="pip install cryptography"):
+        protection.protection(file)
+    assert protection.protection(file.model_copy(update={"insecure": True})) is None

@@ -1,0 +1,190 @@
+"""Sweeps on a scheduler and workers that were started by hand, over TLS: frozen, killed, wrong and unwanted ones."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner, Result
+
+from amix.runs.context import RunContext
+from amix.specs.store import Store
+from helpers.fake_jobs import FakePerformer, Listening, planned
+from helpers.hand_started import ROOT, HandStarted, hand_started, make_certificate
+from helpers.same_tables import assert_same_tables
+from helpers.toy_suite import save_encoder, wait_until, write_suite
+from runners.cli.app import app
+from runners.planning.cluster_file import ClusterError, read_cluster
+from runners.sweeping.clusters import pool_of
+from runners.sweeping.dispatch import Sweep
+from runners.sweeping.survey import Needs
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates with openssl"),
+]
+RUNS = [planned(seed) for seed in range(4)]
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HandStarted]:
+    with hand_started(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture
+def workers(by_hand: HandStarted) -> Iterator[Callable[[int], None]]:
+    """Starts so many workers, which end with the test."""
+
+    def start(count: int) -> None:
+        for _ in range(count):
+            by_hand.start_worker()
+
+    yield start
+    by_hand.stop_workers()
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def sweep(by_hand: HandStarted, performer: FakePerformer, runs: int = len(RUNS)) -> Listening:
+    """Runs that train nothing, on the workers of the scheduler."""
+    listening = Listening()
+    needs = Needs(RunContext(), "minilm-l4", (), str(performer.folder))
+    with pool_of(read_cluster(str(by_hand.cluster)), needs, print) as pool:
+        Sweep(pool, performer, performer.abandon, performer.store, listening).carry_out(RUNS[:runs])
+    return listening
+
+
+def statuses(performer: FakePerformer, runs: int = len(RUNS)) -> list[str]:
+    return [(performer.store.get(run.spec.key) or {"status": "missing"})["status"] for run in RUNS[:runs]]
+
+
+def in_the_middle_of(performer: FakePerformer, attempt: str, act: Callable[[int], None]) -> threading.Thread:
+    """Does something to the process of an attempt while it is under way."""
+
+    def wait_and_act() -> None:
+        started = performer.folder / attempt
+        if wait_until(lambda: started.exists() and started.read_text() != "", 240):
+            act(int(started.read_text()))
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
+
+
+def kill_with_nanny(pid: int) -> None:
+    """What the end of a job does: nothing of it is left."""
+    os.kill(psutil.Process(pid).ppid(), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_tables_are_those_of_a_local_sweep_also_when_a_worker_was_frozen(
+    by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
+) -> None:
+    suite = write_suite(tmp_path, save_encoder(tmp_path / "tiny-bert"), methods="vanilla, mixout, lora")
+    workers(4)
+    store, frozen = Store(tmp_path / "far" / "records" / "tiny"), []
+
+    def freeze() -> None:
+        wait_until(lambda: len(list(store.keys())) >= 2, 240)
+        worker = psutil.Process(by_hand.processes[1].pid).children()[-1]
+        worker.suspend()
+        frozen.append(len(list(store.keys())))
+        time.sleep(2)
+        worker.resume()
+
+    freezer = threading.Thread(target=freeze)
+    freezer.start()
+    far = call("sweep", "--suite", suite, "--out", tmp_path / "far", "--cluster", by_hand.cluster)
+    freezer.join()
+    assert far.exit_code == 0, far.output
+    assert frozen[0] < 12, "a worker was to be frozen before the sweep ended"
+    near = call("sweep", "--suite", suite, "--out", tmp_path / "near", "--workers", "0")
+    assert near.exit_code == 0, near.output
+    assert_same_tables("tiny", tmp_path / "near", tmp_path / "far")
+
+
+def test_a_check_shows_every_worker_and_what_it_finds(
+    by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
+) -> None:
+    workers(1)
+    shown = call("cluster", "check", by_hand.cluster, "--out", tmp_path)
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.splitlines()[-1] == "fits"
+    for word in ("worker ", "commit ", "torch ", "device ", "threads ", "encoder ", "mini-cola: found", "records "):
+        assert word in shown.output
+
+
+def test_a_worker_with_other_code_is_refused(by_hand: HandStarted, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    for name in ("amix", "baselines", "runners", "results"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "records", "tables"))
+    (copy / "amix" / "changed.py").write_text("")
+    by_hand.start_worker(root=copy)
+    suite = write_suite(tmp_path, save_encoder(tmp_path / "tiny-bert"), tasks="mini-cola", methods="vanilla")
+    try:
+        swept = call("sweep", "--suite", suite, "--out", tmp_path, "--cluster", by_hand.cluster)
+    finally:
+        by_hand.stop_workers()
+    assert "the project's code there has other contents than here" in str(swept.exception)
+    assert not list((tmp_path / "records" / "tiny").glob("?" * 64 + ".json"))
+
+
+def test_a_client_with_another_certificate_is_turned_away(by_hand: HandStarted, tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    (tmp_path / "cluster.yaml").write_text(by_hand.cluster.read_text())
+    refused = call("cluster", "check", tmp_path / "cluster.yaml", "--out", tmp_path)
+    assert isinstance(refused.exception, ClusterError)
+    assert "no scheduler answers there" in str(refused.exception)
+    assert "certificates" in str(refused.exception)
+
+
+def test_a_client_without_a_certificate_is_turned_away(by_hand: HandStarted, tmp_path: Path) -> None:
+    refused = call("cluster", "check", by_hand.address, "--out", tmp_path)
+    assert "no certificate to show there" in str(refused.exception)
+    address = by_hand.address.replace("tls://", "tcp://")
+    (tmp_path / "open.yaml").write_text(f"kind: address\naddress: {address}\ninsecure: true\n")
+    refused = call("cluster", "check", tmp_path / "open.yaml", "--out", tmp_path)
+    assert "no scheduler answers there" in str(refused.exception)
+
+
+def test_a_run_whose_process_dies_is_charged(
+    by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
+) -> None:
+    workers(2)
+    performer = FakePerformer(tmp_path, victim=0, kills_itself=1)
+    listening = sweep(by_hand, performer)
+    assert statuses(performer) == ["ok"] * 4
+    assert (listening.retried_seeds, listening.given_back_seeds) == ([0], [])
+    assert [performer.attempts(seed) for seed in range(4)] == [2, 1, 1, 1]
+
+
+def test_a_run_whose_job_ends_is_given_back_and_not_charged(
+    by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
+) -> None:
+    workers(2)
+    performer = FakePerformer(tmp_path, victim=0, hangs=1)
+    ender = in_the_middle_of(performer, "0.1", kill_with_nanny)
+    listening = sweep(by_hand, performer)
+    ender.join()
+    assert statuses(performer) == ["ok"] * 4
+    assert (listening.retried_seeds, listening.given_back_seeds) == ([], [0])
+
+
+def test_a_run_on_a_worker_that_is_frozen_for_good_is_done_by_another(
+    by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
+) -> None:
+    workers(2)
+    performer = FakePerformer(tmp_path, victim=0, hangs=1)
+    freezer = in_the_middle_of(performer, "0.1", lambda pid: os.kill(pid, signal.SIGSTOP))
+    listening = sweep(by_hand, performer)
+    freezer.join()
+    assert statuses(performer) == ["ok"] * 4
+    assert (listening.retried_seeds, listening.given_back_seeds) == ([], [0])

@@ -1,0 +1,158 @@
+"""Sweeps on a real Slurm, where there is one: cancelled, requeued and expired jobs, and a driver that is killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from amix.runs.context import RunContext
+from amix.specs.store import Store
+from helpers.fake_jobs import FakePerformer, Listening, planned
+from helpers.same_tables import assert_same_tables
+from helpers.toy_suite import save_encoder, wait_until, write_suite
+from runners.planning.cluster_file import read_cluster
+from runners.sweeping.clusters import pool_of
+from runners.sweeping.dispatch import Sweep
+from runners.sweeping.survey import Needs
+
+ROOT = Path(__file__).parents[2]
+RUNS = 40
+OPTIONS = "cores: 1, memory: 900MB, interface: lo, job_name: amix-test"
+
+
+def no_slurm() -> str:
+    """Why there is no Slurm to test with; "" where there is one."""
+    if shutil.which("sbatch") is None:
+        return "there is no sbatch on PATH"
+    for package in ("dask_jobqueue", "cryptography"):
+        try:
+            __import__(package)
+        except ImportError:
+            return f"{package} is not installed"
+    up = subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True, check=False)
+    return "" if up.stdout.strip() in ("idle", "mix", "alloc") else f"sinfo shows no node: {up.stdout}{up.stderr}"
+
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(bool(no_slurm()), reason=no_slurm() or "-")]
+
+
+def cluster_file(folder: Path, walltime: str = "00:10:00", more: str = "") -> Path:
+    path = folder / "slurm.yaml"
+    path.write_text(f'kind: slurm\njobs: 2\noptions: {{{OPTIONS}, walltime: "{walltime}"}}\n{more}')
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What jobs print lies with the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("suite")
+    path = write_suite(folder, save_encoder(folder / "tiny-bert"), methods="vanilla, mixout, lora, topk_layers")
+    path.write_text(path.read_text().replace("seeds: [1, 2]", "seeds: [1, 2, 3, 4, 5]"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def near(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sweep in one process of this machine."""
+    out = tmp_path_factory.mktemp("near")
+    process = start("sweep", "--suite", suite, "--out", out, "--workers", "0")
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return out
+
+
+def start(*arguments: str | Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "runners", *map(str, arguments)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def recorded(out: Path) -> int:
+    return len(list(Store(out / "records" / "tiny").keys()))
+
+
+def running_jobs() -> list[str]:
+    said = subprocess.run(
+        ["squeue", "-h", "-n", "amix-test", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True
+    )
+    return said.stdout.split()
+
+
+def jobs_used(folder: Path) -> int:
+    """How many jobs have printed something."""
+    return len(list((folder / "cache" / "amix" / "jobs").glob("*.err")))
+
+
+def test_cancelled_and_requeued_jobs_leave_no_trace_in_the_tables(suite: Path, near: Path, tmp_path: Path) -> None:
+    process = start("sweep", "--suite", suite, "--out", tmp_path, "--cluster", cluster_file(tmp_path))
+    ended = []
+    for count, command in ((4, ["scancel"]), (12, ["scontrol", "requeue"])):
+        wait_until(lambda count=count: recorded(tmp_path) >= count or process.poll() is not None, 300)  # type: ignore[misc]
+        ended.append((recorded(tmp_path), running_jobs()[0]))
+        subprocess.run([*command, ended[-1][1]], check=True)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert all(done < RUNS for done, _ in ended), "jobs were to be ended in mid-sweep"
+    assert recorded(tmp_path) == RUNS
+    assert f"{RUNS} runs: {RUNS} ok" in output
+    assert "tried once more" not in output, "what the jobs did is not charged to runs"
+    assert_same_tables("tiny", near, tmp_path)
+    assert wait_until(lambda: not running_jobs(), 60), "no job outlives its sweep"
+
+
+def test_workers_leave_between_runs_before_their_lifetime_ends(suite: Path, near: Path, tmp_path: Path) -> None:
+    cluster = cluster_file(tmp_path, more="lifetime: 14s")
+    output, _ = (process := start("sweep", "--suite", suite, "--out", tmp_path, "--cluster", cluster)).communicate()
+    assert process.returncode == 0, output
+    assert jobs_used(tmp_path) > 2, "the sweep was to be longer than the lifetime of its first jobs"
+    assert "ended before it was done" not in output
+    assert_same_tables("tiny", near, tmp_path)
+
+
+def test_a_killed_driver_is_gone_on_from_and_its_jobs_end(suite: Path, near: Path, tmp_path: Path) -> None:
+    command = ("sweep", "--suite", suite, "--out", tmp_path, "--cluster", cluster_file(tmp_path))
+    process = start(*command)
+    wait_until(lambda: recorded(tmp_path) >= 5 or process.poll() is not None, 300)
+    orphans = set(running_jobs())
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "records" / "tiny").glob("*.json")}
+    assert 5 <= len(before) - 1 < RUNS  # plan.json lies there too
+    assert orphans
+    output, _ = (process := start(*command)).communicate()
+    assert process.returncode == 0, output
+    assert f"{len(before) - 1} of {RUNS} runs are done" in output
+    assert_same_tables("tiny", near, tmp_path)
+    assert wait_until(lambda: not orphans & set(running_jobs()), 120), "jobs end without their driver"
+
+
+def test_a_run_that_the_walltime_cuts_is_given_back_and_not_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, listening = [planned(seed) for seed in range(3)], Listening()
+    performer = FakePerformer(tmp_path, victim=0, hangs=1, hang_seconds=600)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+    needs = Needs(RunContext(), "minilm-l4", (), str(tmp_path))
+    with pool_of(read_cluster(str(cluster_file(tmp_path, walltime="00:01:00"))), needs, print) as pool:
+        Sweep(pool, performer, performer.abandon, performer.store, listening).carry_out(runs)
+    assert [(performer.store.get(run.spec.key) or {})["status"] for run in runs] == ["ok"] * 3
+    assert (listening.retried_seeds, listening.given_back_seeds) == ([], [0])
+
+
+def test_a_queue_that_does_not_exist_is_one_line(suite: Path, tmp_path: Path) -> None:
+    path = cluster_file(tmp_path)
+    path.write_text(path.read_text().replace("cores: 1", "cores: 1, queue: nowhere"))
+    output, _ = (process := start("cluster", "check", path, "--out", tmp_path)).communicate()
+    assert process.returncode == 2
+    assert "the batch system takes no job: sbatch: error: invalid partition specified: nowhere" in output
+    assert "Traceback" not in output
