@@ -42,7 +42,8 @@ def opened(file: ClusterFile) -> Iterator[tuple[Client, JobQueue | None]]:
     Raises:
         ClusterError: it cannot be opened; one line with what to do.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # Dead workers and closed pipes are told by us.
+    for name in ("distributed", "asyncio", "tornado"):  # Dead workers and refused jobs are told by us.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(SETTINGS | PATIENT), _opened(file, protection(file)) as found:
         yield found
 
@@ -67,7 +68,8 @@ def _opened(file: ClusterFile, security: Security | None) -> Iterator[tuple[Clie
             finally:
                 _closed(client)
         finally:
-            cluster.close()
+            with contextlib.suppress(AssertionError):  # What it says at the end of a job that was never submitted.
+                cluster.close()
 
 
 def _connected(address: str, security: Security | None) -> Client:

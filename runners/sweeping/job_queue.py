@@ -117,7 +117,14 @@ class JobQueue:
 
 
 async def _settled(cluster: Any) -> None:
+    """Wait until every job is submitted; what the batch system said to one that it refused is raised.
+
+    The cluster keeps that to its log: a job that it could not submit has no number, and is submitted once more here.
+    """
     await cluster
+    for job in list(cluster.workers.values()):
+        if job.job_id is None:
+            await job.start()
 
 
 def _reason(error: Exception) -> str:

@@ -43,6 +43,8 @@ class Seen:
     survey: Survey | None = None
     runs: int = 0
     """How many it was given."""
+    leaving: bool = False
+    """It was sent home."""
     reported: bool = False
     """The queue knows that it is gone."""
 
@@ -83,6 +85,7 @@ class RemotePool:
             return
         self._see()
         self._admit()
+        self._send_home_again()
         if self.queue is not None:
             self._report_ended(self.queue)
             said = self.queue.keep(waiting + len(busy))
@@ -144,7 +147,7 @@ class RemotePool:
         self.refused[place] = wrong
         if self.queue is not None:
             self.queue.spoiled += 1
-            self.client.retire_workers([place])
+            self._retire(place)
         if not self.fit and not self.looks:
             raise WorkersRefused(f"no worker can be used; the first, on {host}: {'; '.join(wrong)}")
 
@@ -153,7 +156,8 @@ class RemotePool:
         now = time.monotonic()
         queue.ended -= {one.name for one in self.workers.values() if one.gone is None}
         for one in self.workers.values():
-            if not one.reported and one.gone is not None and now - one.gone > GRACE:
+            grace = 0.0 if one.leaving else GRACE
+            if not one.reported and one.gone is not None and now - one.gone > grace:
                 one.reported = True
                 if not any(other.name == one.name and other.gone is None for other in self.workers.values()):
                     queue.ended.add(one.name)
@@ -167,7 +171,13 @@ class RemotePool:
 
     def _retire(self, place: str) -> None:
         self.fit.discard(place)
+        self.workers[place].leaving = True
         self.client.retire_workers([place])
+
+    def _send_home_again(self) -> None:
+        """A scheduler keeps a worker that holds the only copy of something until it can be had elsewhere."""
+        if staying := [place for place, one in self.workers.items() if one.leaving and one.gone is None]:
+            self.client.retire_workers(staying)
 
     def _tell_once(self, said: str) -> None:
         if said and said != self.told:

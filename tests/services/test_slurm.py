@@ -154,5 +154,6 @@ def test_a_queue_that_does_not_exist_is_one_line(suite: Path, tmp_path: Path) ->
     path.write_text(path.read_text().replace("cores: 1", "cores: 1, queue: nowhere"))
     output, _ = (process := start("cluster", "check", path, "--out", tmp_path)).communicate()
     assert process.returncode == 2
-    assert "the batch system takes no job: sbatch: error: invalid partition specified: nowhere" in output
+    said = " ".join(output.split())
+    assert "the batch system takes no job: sbatch: error: invalid partition specified: nowhere" in said
     assert "Traceback" not in output
