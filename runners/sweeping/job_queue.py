@@ -92,8 +92,7 @@ class JobQueue:
             self.ended.difference_update(*map(self._workers_of, over))  # The next job may have the name again.
             self.cluster.sync(self.cluster.scale_down, over)
         needed = math.ceil(left / self.runs_per_job)
-        wanted = min(self.bounds.maximum, max(self.bounds.minimum, needed))
-        wanted -= math.ceil(self.spoiled / self.runs_per_job)
+        wanted = min(self._allowed, max(self.bounds.minimum, needed))
         if wanted <= len(self.cluster.worker_spec) or time.monotonic() < self.asked_again_at:
             return None
         before = set(self.cluster.worker_spec)
@@ -106,6 +105,16 @@ class JobQueue:
             self.cluster.sync(self.cluster.scale_down, refused)
             return _reason(error)
         return None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every job has ended and none may follow, as too many workers were refused."""
+        return self._allowed <= 0 and not self.cluster.worker_spec
+
+    @property
+    def _allowed(self) -> int:
+        """How many jobs there may be at a time: a refused worker takes its job's place."""
+        return self.bounds.maximum - math.ceil(self.spoiled / self.runs_per_job)
 
     def _workers_of(self, job: str) -> list[str]:
         group = self.cluster.worker_spec[job].get("group")

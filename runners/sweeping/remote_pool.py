@@ -91,6 +91,8 @@ class RemotePool:
             said = self.queue.keep(waiting + len(busy))
             if said and not self.fit and not self.looks:
                 raise WorkersLost(f"the batch system takes no job: {said}")
+            if self.queue.exhausted and not self.fit and not self.looks:
+                raise WorkersRefused(self._no_job_left())
             self._tell_once(f"the batch system takes no further job for now: {said}" if said else "")
             if not waiting:
                 self._send_home(self.living() - set(busy))
@@ -150,6 +152,10 @@ class RemotePool:
             self._retire(place)
         if not self.fit and not self.looks:
             raise WorkersRefused(f"no worker can be used; the first, on {host}: {'; '.join(wrong)}")
+
+    def _no_job_left(self) -> str:
+        first = "; ".join(next(iter(self.refused.values())))
+        return f"every job has ended, and none follows, since workers were refused ({first}): mend that and run again"
 
     def _report_ended(self, queue: JobQueue) -> None:
         """Tell the queue, once of each, which workers are gone and were not replaced by a nanny."""

@@ -12,7 +12,7 @@ from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping import job_queue, protection
 from runners.sweeping.job_queue import JobQueue
 from runners.sweeping.pool import Loss
-from runners.sweeping.remote_pool import GRACE, QUIET, RemotePool, Seen
+from runners.sweeping.remote_pool import GRACE, QUIET, RemotePool, Seen, WorkersRefused
 from runners.sweeping.survey import Needs, Survey, mismatches
 
 DRIVER = Survey(
@@ -155,6 +155,30 @@ def test_jobs_with_refused_workers_are_not_replaced() -> None:
     queue.spoiled = 1
     queue.keep(9)
     assert len(cluster.worker_spec) == 2
+
+
+def test_the_last_run_still_gets_a_job_after_a_refused_worker() -> None:
+    queue, cluster = queue_of(3)
+    queue.spoiled = 1
+    queue.keep(1)
+    assert len(cluster.worker_spec) == 1
+
+
+def test_a_sweep_whose_jobs_may_not_be_replaced_ends_in_words() -> None:
+    pool, _ = pool_with()
+    pool.queue, cluster = queue_of(1, processes=2)
+    pool.client.scheduler = SimpleNamespace(identity=None)  # type: ignore[misc]
+    pool.client.sync = lambda call, n_workers: {"workers": {}}  # type: ignore[method-assign]
+    pool.queue.keep(2)
+    pool.workers["w"].name = "j0-0"
+    pool.workers["refused"] = Seen("j0-1", "nanny", 0.0, survey=WORKER)
+    pool._refuse("refused", pool.workers["refused"], ["torch 1 there, 2 here"])
+    for worker in pool.workers.values():
+        worker.gone = time.monotonic() - GRACE - 1
+    pool.fit.clear()
+    with pytest.raises(WorkersRefused, match=r"every job has ended, and none follows.*torch 1 there, 2 here"):
+        pool.tend(1, set())
+    assert not cluster.worker_spec
 
 
 def test_what_the_batch_system_says_is_one_line_and_it_is_not_asked_again_at_once() -> None:
