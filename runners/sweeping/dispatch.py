@@ -96,8 +96,9 @@ class Sweep:
                 continue
             flight = replace(self.waiting.pop(0), place=place)
             future = self.pool.client.submit(
-                self.perform, flight.run, key=flight.key, pure=False, workers=[place], allow_other_workers=False
-            )
+                self.perform, flight.run, key=flight.key, pure=False,
+                workers=[self.pool.address(place)], allow_other_workers=False,
+            )  # fmt: skip
             self.in_flight[future] = flight
             self.listener.started(flight.run)
 

@@ -105,6 +105,10 @@ class LocalPool:
         scheduler = self.cluster.scheduler
         return set(scheduler.workers) if scheduler else set()
 
+    def address(self, place: str) -> str:
+        """The place itself."""
+        return place
+
     def takes(self, place: str, seconds: float) -> bool:
         """Workers here grow as old as the sweep."""
         return True

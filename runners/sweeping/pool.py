@@ -21,7 +21,7 @@ class Loss(Enum):
 
 
 class Pool(Protocol):
-    """Worker processes that do one run at a time each; a worker is named by its address, its place."""
+    """Worker processes that do one run at a time each; a place names a worker, and no later one."""
 
     @property
     def client(self) -> Client:
@@ -36,6 +36,9 @@ class Pool(Protocol):
 
     def living(self) -> set[str]:
         """Places of the workers that may be given runs."""
+
+    def address(self, place: str) -> str:
+        """Where the worker of this place listens."""
 
     def takes(self, place: str, seconds: float) -> bool:
         """Whether this worker can still do a run of this expected length; one that cannot is sent home."""

@@ -31,6 +31,7 @@ class WorkersRefused(RuntimeError):
 class Seen:
     """A worker since it came."""
 
+    address: str
     name: str
     nanny: str | None
     came: float
@@ -67,6 +68,7 @@ class RemotePool:
     """Age at which a worker takes no further run."""
     tell: Callable[[str], None] = print
     workers: dict[str, Seen] = field(default_factory=dict)
+    """All that ever came, by place: address and own folder, since another process may come to the same address."""
     looks: dict[str, Future] = field(default_factory=dict)
     """Surveys under way, by place."""
     fit: set[str] = field(default_factory=set)
@@ -104,9 +106,9 @@ class RemotePool:
         for place, seen in there.items():
             # A worker that closes is no more to be given anything, and will be gone.
             if place not in self.workers and seen["status"] == "running":
-                self.workers[place] = Seen(str(seen["name"]), seen["nanny"], now)
+                self.workers[place] = Seen(seen["address"], str(seen["name"]), seen["nanny"], now)
                 self.looks[place] = self.client.submit(
-                    survey, self.needs, workers=[place], allow_other_workers=False, pure=False
+                    survey, self.needs, workers=[seen["address"]], allow_other_workers=False, pure=False
                 )
         for place, worker in self.workers.items():
             if place in there:
@@ -118,13 +120,15 @@ class RemotePool:
                 self.looks.pop(place, None)
 
     def _identities(self) -> dict[str, Any]:
-        """What the scheduler says of each worker."""
+        """What the scheduler says of each worker, by place."""
         scheduler: Any = self.client.scheduler
         try:
             found: dict[str, Any] = self.client.sync(scheduler.identity, n_workers=-1)["workers"]
         except OSError as error:
             raise WorkersLost(f"the scheduler does not answer any more: {error}; run the command again") from error
-        return found
+        return {
+            f"{address} {one['local_directory']}": {**one, "address": address} for address, one in found.items()
+        }
 
     def _admit(self) -> None:
         for place in [place for place, look in self.looks.items() if look.done()]:
@@ -142,7 +146,7 @@ class RemotePool:
                 self.fit.add(place)
 
     def _refuse(self, place: str, worker: Seen, wrong: list[str]) -> None:
-        host = worker.survey.host if worker.survey else place
+        host = worker.survey.host if worker.survey else worker.address
         if wrong not in self.refused.values():
             for line in wrong:
                 self.tell(f"worker on {host} is refused: {line}")
@@ -178,11 +182,11 @@ class RemotePool:
     def _retire(self, place: str) -> None:
         self.fit.discard(place)
         self.workers[place].leaving = True
-        self.client.retire_workers([place])
+        self.client.retire_workers([self.workers[place].address])
 
     def _send_home_again(self) -> None:
         """A scheduler keeps a worker that holds the only copy of something until it can be had elsewhere."""
-        if staying := [place for place, one in self.workers.items() if one.leaving and one.gone is None]:
+        if staying := [one.address for one in self.workers.values() if one.leaving and one.gone is None]:
             self.client.retire_workers(staying)
 
     def _tell_once(self, said: str) -> None:
@@ -193,6 +197,10 @@ class RemotePool:
     def living(self) -> set[str]:
         """Places of the workers that were looked at and are there."""
         return set(self.fit)
+
+    def address(self, place: str) -> str:
+        """Where this worker listens."""
+        return self.workers[place].address
 
     def takes(self, place: str, seconds: float) -> bool:
         """Whether a run of this length ends before the worker's lifetime does; the first one is always taken.

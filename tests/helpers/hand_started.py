@@ -73,10 +73,10 @@ class HandStarted:
         )  # fmt: skip
         assert wait_until(self.scheduler_file.exists, START_SECONDS)
 
-    def start_worker(self, root: Path = ROOT) -> None:
+    def start_worker(self, *more: str, root: Path = ROOT) -> None:
         self.start(
             "dask_worker", "--scheduler-file", str(self.scheduler_file), "--nthreads", "1", "--memory-limit", "0",
-            "--host", "127.0.0.1", "--protocol", "tls", "--no-dashboard", root=root,
+            "--host", "127.0.0.1", "--protocol", "tls", "--no-dashboard", *more, root=root,
         )  # fmt: skip
 
     def stop_workers(self) -> None:

@@ -63,7 +63,7 @@ def pool_with(lifetime: float | None = None, **seen: Any) -> tuple[RemotePool, F
     client = FakeClient()
     pool = RemotePool(client, Needs(RunContext(), "e", (), ""), DRIVER, 1.0, lifetime=lifetime)  # type: ignore[arg-type]
     now = time.monotonic()
-    pool.workers["w"] = Seen("name", "nanny", now, heard=now, survey=WORKER)
+    pool.workers["w"] = Seen("w", "name", "nanny", now, heard=now, survey=WORKER)
     pool.workers["w"].__dict__.update(seen)
     pool.fit.add("w")
     return pool, client
@@ -83,14 +83,60 @@ def test_a_worker_too_old_for_the_next_run_leaves_and_a_fresh_one_takes_any() ->
 def test_why_a_worker_is_gone() -> None:
     now = time.monotonic()
     replaced, _ = pool_with(gone=now)
-    replaced.workers["v"] = Seen("name", "nanny", now + 1)
+    replaced.workers["v"] = Seen("v", "name", "nanny", now + 1)
     assert replaced.loss("w") is Loss.OWN
     assert pool_with(gone=now)[0].loss("w") is None, "a nanny may still start another"
     assert pool_with(gone=now - GRACE - 1, heard=now - GRACE - 1)[0].loss("w") is Loss.JOB
     assert pool_with(gone=now, nanny=None)[0].loss("w") is Loss.JOB
     silent, _ = pool_with(gone=now, heard=now - QUIET - 1)
-    silent.workers["v"] = Seen("name", "nanny", now + 1)
+    silent.workers["v"] = Seen("v", "name", "nanny", now + 1)
     assert silent.loss("w") is Loss.JOB, "one that was frozen and then ended by its nanny has not died by itself"
+
+
+class FakeWorkers(FakeClient):
+    """A scheduler's account of its workers, each of which fits at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = SimpleNamespace(identity=None)
+        self.there: dict[str, dict[str, Any]] = {}
+        self.looked_at: list[str] = []
+
+    def start(self, address: str, folder: str) -> None:
+        sign = {"last_seen": time.time(), "status": "running"}
+        self.there[address] = {"name": address, "nanny": "nanny", "local_directory": folder, **sign}
+
+    def sync(self, call: Any, n_workers: int) -> dict[str, Any]:
+        return {"workers": dict(self.there)}
+
+    def submit(self, call: Any, needs: Needs, workers: list[str], **how: Any) -> Any:
+        self.looked_at += workers
+        return SimpleNamespace(done=lambda: True, exception=lambda: None, result=lambda: WORKER)
+
+
+def looked_again(pool: RemotePool) -> set[str]:
+    pool.looked = 0.0
+    pool.tend(1, set())
+    return pool.living()
+
+
+@pytest.mark.parametrize("missed", [True, False], ids=["seen gone", "back before the next look"])
+def test_a_worker_that_comes_back_at_an_address_is_a_new_one(missed: bool) -> None:
+    client = FakeWorkers()
+    pool = RemotePool(client, Needs(RunContext(), "e", (), ""), DRIVER, 1.0)  # type: ignore[arg-type]
+    client.start("tls://n:1", "worker-a")
+    (first,) = looked_again(pool)
+    if missed:
+        client.there.clear()
+        assert looked_again(pool) == set()
+        assert pool.loss(first) is None, "a nanny may still start another"
+    client.start("tls://n:1", "worker-b")
+    (second,) = looked_again(pool)
+    assert first != second, "a run on the first must not be waited for on the second"
+    assert pool.address(second) == "tls://n:1"
+    assert client.looked_at == ["tls://n:1"] * 2
+    assert pool.loss(first) is Loss.OWN, "its nanny has replaced it"
+    assert pool.living() == {second}
 
 
 class FakeCluster:
@@ -167,11 +213,10 @@ def test_the_last_run_still_gets_a_job_after_a_refused_worker() -> None:
 def test_a_sweep_whose_jobs_may_not_be_replaced_ends_in_words() -> None:
     pool, _ = pool_with()
     pool.queue, cluster = queue_of(1, processes=2)
-    pool.client.scheduler = SimpleNamespace(identity=None)  # type: ignore[misc]
-    pool.client.sync = lambda call, n_workers: {"workers": {}}  # type: ignore[method-assign]
+    pool.client = FakeWorkers()  # type: ignore[assignment]
     pool.queue.keep(2)
     pool.workers["w"].name = "j0-0"
-    pool.workers["refused"] = Seen("j0-1", "nanny", 0.0, survey=WORKER)
+    pool.workers["refused"] = Seen("refused", "j0-1", "nanny", 0.0, survey=WORKER)
     pool._refuse("refused", pool.workers["refused"], ["torch 1 there, 2 here"])
     for worker in pool.workers.values():
         worker.gone = time.monotonic() - GRACE - 1

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -164,6 +165,20 @@ def test_a_run_whose_process_dies_is_charged(
     assert statuses(performer) == ["ok"] * 4
     assert (listening.retried_seeds, listening.given_back_seeds) == ([0], [])
     assert [performer.attempts(seed) for seed in range(4)] == [2, 1, 1, 1]
+
+
+def test_a_worker_that_is_replaced_at_its_own_port_is_given_runs_again(by_hand: HandStarted, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    by_hand.start_worker("--worker-port", str(port))
+    performer = FakePerformer(tmp_path, victim=0, kills_itself=1)
+    try:
+        listening = sweep(by_hand, performer)
+    finally:
+        by_hand.stop_workers()
+    assert statuses(performer) == ["ok"] * 4
+    assert (listening.retried_seeds, listening.given_back_seeds) == ([0], [])
 
 
 def test_a_run_whose_job_ends_is_given_back_and_not_charged(
