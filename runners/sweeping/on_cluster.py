@@ -45,5 +45,6 @@ def carry_out_on(
 
 def needs_of(worker: Worker, runs: Sequence[Job], shared: bool) -> Needs:
     """What these runs need of a machine."""
-    tasks = tuple(dict.fromkeys(run.spec.task for run in runs))
-    return Needs(worker.context, runs[0].spec.encoder, tasks, str(worker.store.folder), shared)
+    first, sources = runs[0].spec, {run.spec.task: run.spec.task_source for run in runs}
+    folder = str(worker.store.folder)
+    return Needs(worker.context, first.encoder, tuple(sources), folder, shared, first.encoder_source, sources)

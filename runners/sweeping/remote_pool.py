@@ -126,9 +126,7 @@ class RemotePool:
             found: dict[str, Any] = self.client.sync(scheduler.identity, n_workers=-1)["workers"]
         except OSError as error:
             raise WorkersLost(f"the scheduler does not answer any more: {error}; run the command again") from error
-        return {
-            f"{address} {one['local_directory']}": {**one, "address": address} for address, one in found.items()
-        }
+        return {f"{address} {one['local_directory']}": {**one, "address": address} for address, one in found.items()}
 
     def _admit(self) -> None:
         for place in [place for place, look in self.looks.items() if look.done()]:

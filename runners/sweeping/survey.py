@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from amix.runs.context import RunContext
-from amix.specs.encoder_files import locate
+from amix.specs.encoder_files import locate, source_hash
 from amix.specs.encoders import find_encoder
+from amix.specs.out_of_domain import sets_for
 from amix.specs.store import check_writable
 from amix.specs.tasks import find_task
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("amix", "baselines", "runners", "results")
 """Folders whose code decides what a run's record says."""
+CODE = (".py", ".yaml")
 ENGINE = ("dask", "distributed")
 JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 """Where batch systems say which job a process belongs to."""
@@ -38,6 +40,10 @@ class Needs:
     """The driver's folder of records."""
     shared: bool = False
     """Workers write to it too."""
+    encoder_source: str = ""
+    """What the runs' keys hold of an encoder of one's own."""
+    task_sources: dict[str, str] = field(default_factory=dict)
+    """The same of each task of one's own."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,17 @@ class Survey:
 
 @cache
 def sources_hash() -> str:
-    """sha256 over the names and contents of the project's code."""
+    """sha256 over the names and contents of the project's code and of its embedded data."""
     digest = hashlib.sha256()
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in _sources():
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _sources() -> list[Path]:
+    code = [path for folder in SOURCES for path in (ROOT / folder).rglob("*") if path.suffix in CODE]
+    return sorted([*code, *(ROOT / "amix" / "data" / "embedded").rglob("*.csv")])
 
 
 def survey(needs: Needs | None = None) -> Survey:
@@ -110,13 +120,12 @@ def _age() -> float:
 
 
 def _inputs(needs: Needs) -> dict[str, Any]:
-    from amix.data.rows import glue_folder, load_rows
-
     context = needs.context
 
-    def read(name: str) -> None:
-        task = find_task(context.task_files.get(name, name))
-        load_rows(task, task.train, glue_folder(context.glue) if task.origin == "glue" else None)
+    def encoder() -> None:
+        locate(find_encoder(context.encoder or needs.encoder))
+        if source_hash(context.encoder or needs.encoder) != needs.encoder_source:
+            raise ValueError(f"{needs.encoder} has other contents than the driver's: copy that")
 
     def plugins() -> None:
         for plugin in context.plugins:
@@ -129,11 +138,27 @@ def _inputs(needs: Needs) -> dict[str, Any]:
         check_writable(Path(needs.records))
 
     return {
-        "encoder": _tried(lambda: locate(find_encoder(context.encoder or needs.encoder))),
-        "data": {name: _tried(lambda name=name: read(name)) for name in needs.tasks},  # type: ignore[misc]
+        "encoder": _tried(encoder),
+        "data": {name: _tried(lambda name=name: _read(name, needs)) for name in needs.tasks},  # type: ignore[misc]
         "plugins": _tried(plugins),
         "records": _tried(records),
     }
+
+
+def _read(name: str, needs: Needs) -> None:
+    """Read all that runs of a task read, and see that one's own data are the driver's."""
+    from amix.data.rows import glue_folder, load_rows
+    from amix.data.task_source import task_source
+    from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
+
+    context = needs.context
+    task = find_task(context.task_files.get(name, name))
+    for split in filter(None, (task.train, task.validation, task.test)):
+        load_rows(task, split, glue_folder(context.glue) if task.origin == "glue" else None)
+    if task_source(task) != needs.task_sources.get(name, ""):
+        raise ValueError(f"{context.task_files.get(name, name)} or its files have other contents than the driver's")
+    for one in () if context.dev_only else sets_for(name, context.out_of_domain):
+        set_rows(one, glue_folder(context.glue), out_of_domain_folder(context.out_of_domain_folder))
 
 
 def _tried(look: Callable[[], object]) -> str:
@@ -167,7 +192,7 @@ def mismatches(worker: Survey, driver: Survey, shared: bool) -> list[str]:
         found.append(f"encoder: {worker.encoder} (there; or use a path that both see)")
     for task, said in worker.data.items():
         if said != FOUND:
-            found.append(f"data of {task}: {said} (there; put the files at the same path)")
+            found.append(f"data of {task}: {said} (there; put the driver's files at the same path)")
     if worker.plugins != FOUND:
         found.append(f"methods of your own: {worker.plugins} (there; put the file at the same path)")
     if shared and worker.records != FOUND:

@@ -1,0 +1,133 @@
+"""What a worker finds where it runs, held against the inputs that the driver's keys were made of."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas
+import pytest
+import yaml
+
+from amix.specs.store import Store
+from helpers.toy_suite import save_encoder
+from runners.planning.plan import make_plan
+from runners.planning.suite import find_suite
+from runners.sweeping import survey as surveys
+from runners.sweeping.on_cluster import needs_of
+from runners.sweeping.survey import Needs, mismatches, sources_hash, survey
+from runners.sweeping.worker import Worker
+
+ROWS = "text,label\n" + "".join(f"text {number},{('ham', 'spam')[number % 2]}\n" for number in range(40))
+TASK = {
+    "name": "own", "train": "train.csv", "validation": "dev.csv", "test": "test.csv", "text": "text",
+    "labels": ["ham", "spam"],
+}  # fmt: skip
+ENCODERS: dict[str, object] = {"folder": "encoder", "entry": {"name": "mine", "source": "encoder"}}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_encoder(tmp_path_factory.mktemp("saved") / "encoder")
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """An encoder, a task of one's own and a set out of its domain."""
+    shutil.copytree(saved, tmp_path / "encoder")
+    for name in ("train.csv", "dev.csv", "test.csv"):
+        (tmp_path / name).write_text(ROWS)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(TASK))
+    (tmp_path / "sets" / "hans").mkdir(parents=True)
+    rows = {"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [0, 1]}
+    pandas.DataFrame(rows).to_parquet(tmp_path / "sets" / "hans" / "validation.parquet")
+    return tmp_path
+
+
+def needs_in(folder: Path, encoder: object = "encoder") -> Needs:
+    """What a sweep's workers are asked for, planned from the files as they are."""
+    content = {
+        "encoder": str(folder / "encoder") if encoder == "encoder" else encoder, "tasks": ["own.yaml", "mini-rte"],
+        "sizes": [8], "seeds": [1], "methods": ["vanilla"], "out_of_domain": ["hans"],
+    }  # fmt: skip
+    (folder / "suite.yaml").write_text(yaml.safe_dump(content))
+    plan = make_plan(find_suite(str(folder / "suite.yaml")))
+    worker = Worker.of(plan, Store(folder), "", None, folder / "sets")
+    return needs_of(worker, plan.runs, shared=False)
+
+
+def found_wrong(needs: Needs) -> list[str]:
+    return mismatches(survey(needs), survey(), shared=False)
+
+
+def edited(name: str) -> Callable[[Path], None]:
+    more = " \n" if name.endswith(".json") else "more,ham\n"
+
+    def edit(folder: Path) -> None:
+        (folder / name).write_text((folder / name).read_text() + more)
+
+    return edit
+
+
+def removed(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+CHANGES = {
+    "own train file": (edited("train.csv"), "data of own: ", "other contents than the driver's"),
+    "own dev file": (edited("dev.csv"), "data of own: ", "other contents than the driver's"),
+    "own test file": (edited("test.csv"), "data of own: ", "other contents than the driver's"),
+    "no test file": (removed("test.csv"), "data of own: ", "test.csv"),
+    "no dev file": (removed("dev.csv"), "data of own: ", "dev.csv"),
+    "set out of domain": (removed("sets/hans/validation.parquet"), "data of mini-rte: ", "hans"),
+    "encoder": (edited("encoder/config.json"), "encoder: encoder has", "other contents than the driver's"),
+}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_worker_with_the_drivers_inputs_fits(folder: Path, encoder: str) -> None:
+    needs = needs_in(folder, ENCODERS[encoder])
+    assert needs.encoder_source
+    assert needs.task_sources["own"]
+    assert found_wrong(needs) == []
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_an_input_that_is_not_the_drivers_is_one_line(folder: Path, case: str) -> None:
+    change, begins, says = CHANGES[case]
+    needs = needs_in(folder)
+    change(folder)
+    (line,) = found_wrong(needs)
+    assert line.startswith(begins)
+    assert says in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("change", ["edited", "absent"])
+def test_an_encoder_that_a_suite_brings_is_held_to_its_contents_too(folder: Path, change: str) -> None:
+    needs = needs_in(folder, ENCODERS["entry"])
+    if change == "edited":
+        edited("encoder/config.json")(folder)
+    else:
+        shutil.rmtree(folder / "encoder")
+    (line,) = found_wrong(needs)
+    assert line.startswith("encoder: mine has other contents than the driver's")
+
+
+def test_sets_that_no_run_is_scored_on_are_not_needed(folder: Path) -> None:
+    needs = needs_in(folder)
+    removed("sets/hans/validation.parquet")(folder)
+    assert found_wrong(replace(needs, context=replace(needs.context, dev_only=True))) == []
+
+
+@pytest.mark.parametrize("name", ["amix/m.py", "runners/suites/quick.yaml", "amix/data/embedded/mini-rte/train.csv"])
+def test_code_suites_and_embedded_data_enter_the_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(surveys, "ROOT", tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text("a")
+    before = sources_hash.__wrapped__()
+    path.write_text("b")
+    assert sources_hash.__wrapped__() != before
