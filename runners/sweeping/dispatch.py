@@ -18,8 +18,8 @@ from runners.sweeping.pool import Loss, Pool, WorkersLost
 POLL_SECONDS = 0.25
 LONGEST_DELIVERY = 120.0
 """Seconds that the result of a finished run may take from its worker; one that dies then never sends it."""
-MOST_ATTEMPTS = 2
-"""A run whose worker died is tried once more: the worker may have died of something else (memory, an administrator)."""
+MOST_ATTEMPTS = 3
+"""A run whose worker died is tried again: the worker may have died of something else (memory, an administrator)."""
 MOST_JOBS = 5
 """So many jobs may end before a run is done; more would come to nothing, as no job is long enough."""
 DIED = f"its worker process died {MOST_ATTEMPTS} times, the last time without a Python error"

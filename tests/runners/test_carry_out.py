@@ -53,8 +53,8 @@ def test_run_that_always_kills_its_worker_is_recorded_as_an_accident(tmp_path: P
     performer, listening = FakePerformer(tmp_path, victim=2, kills_itself=9), Listening()
     carry_out(RUNS, performer, performer.abandon, performer.store, 2, listening)
     assert statuses(performer) == ["ok", "ok", "accident", "ok", "ok", "ok"]
-    assert performer.attempts(2) == 2
-    assert "died 2 times" in listening.finished_runs[2].message
+    assert performer.attempts(2) == 3
+    assert "died 3 times" in listening.finished_runs[2].message
 
 
 def test_a_failed_run_whose_worker_dies_when_tried_again_is_not_settled_by_its_old_record(tmp_path: Path) -> None:
