@@ -13,6 +13,7 @@ from amix.specs.tasks import Task
 from results.stats.calibration import fit_temperature, log_loss
 from runners.own_data.engine import Outcome
 from runners.own_data.folds import Unit
+from runners.own_data.request import CompareError
 
 LISTED = 20
 GIVEN, PREDICTED, PROBABILITY, OF_GIVEN = "given", "predicted", "probability", "probability of given"
@@ -62,8 +63,13 @@ def out_of_fold(task: Task, rows: pandas.DataFrame, units: Sequence[Unit], outco
         rows: of the file, in its order.
         units: folds that cover every row, once per repeat.
         outcomes: of the runs on them; a run without a model predicts nothing, and its rows then lack a prediction.
+
+    Raises:
+        CompareError: If no run left a model.
     """
     pairs = [(unit.test, one) for unit, one in zip(units, outcomes, strict=True) if one.logits is not None]
+    if not pairs:
+        raise CompareError("all trainings on the folds failed or diverged; name another row with --row")
     places = numpy.concatenate([test for test, _ in pairs if test is not None])
     labels = rows["label"].to_numpy()
     table = pandas.DataFrame({"place": rows[PLACE].to_numpy()} | {name: rows[name].to_numpy() for name in task.text})
