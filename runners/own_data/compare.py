@@ -85,8 +85,9 @@ def compare(request: Request, shown: Shown) -> Compared:
         CompareError, DataError, TaskError, EncoderError, SuiteError: one line that says what to change.
         EveryRunFails: If one cause fails every run.
     """
+    task = request.task()
     check_writable(request.out)
-    data = _read(request, shown)
+    data = _read(request, task, shown)
     rate = _prove(request, data)
     engine = Engine(request, rows_of(request.methods), shown.told)
     if request.row:
@@ -121,8 +122,7 @@ def _folder(request: Request) -> Path:
     return request.out / "work" / "data"
 
 
-def _read(request: Request, shown: Shown) -> Data:
-    task = request.task()
+def _read(request: Request, task: Task, shown: Shown) -> Data:
     rows = load_rows(task, task.train)
     test = load_rows(task, task.test) if task.test else None
     encoder = find_encoder(request.encoder)
