@@ -52,7 +52,8 @@ def check_evaluate_metrics(task: Task) -> None:
     """Load the metrics of evaluate that a task names and try them on four made-up labels, before anything is run.
 
     Raises:
-        DataError: As evaluate_score; or the first metric, which is reported in points, is not between -1 and 1.
+        DataError: As evaluate_score; or the first metric, which is reported in points, is not between -1 and 1, or not
+            larger for right predictions than for wrong ones.
     """
     for metric in task.metrics:
         if metric.startswith(EVALUATE):
@@ -61,8 +62,16 @@ def check_evaluate_metrics(task: Task) -> None:
 
 def _check(metric: str, task: Task, first: bool) -> None:
     labels = numpy.array([0.0, 0.5, 1.0, 2.0]) if task.regression else numpy.arange(4) % task.outputs
-    for predictions in (labels, numpy.roll(labels, 1)):
-        value = evaluate_score(metric, labels, predictions, Path(task.folder))
+    right, wrong = (
+        evaluate_score(metric, labels, predictions, Path(task.folder))
+        for predictions in (labels, numpy.roll(labels, 1))
+    )
+    if first and not right > wrong:
+        raise DataError(
+            f"metric '{metric}': the first metric counts, and more must be better; this one gives {right:g} for right "
+            f"predictions and {wrong:g} for wrong ones: put a built-in metric before it"
+        )
+    for value in (right, wrong):
         if first and abs(value) > 1:
             raise DataError(
                 f"metric '{metric}': the first metric is reported in points, 100 times a number between -1 and 1; "

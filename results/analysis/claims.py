@@ -25,7 +25,8 @@ class Claim:
     p_equivalent the larger p of the two one-sided tests that the difference lies within the protocol's margin.
 
     Where the plan has several looks, p, p_holm, floor and the interval are those of the sequential test, and everything
-    is of the seeds up to the look that decided the comparison, or to the latest one.
+    is of the seeds up to the look that decided the comparison, or to the latest one; before the first look p is 1 and
+    there is no interval.
     """
 
     label: str
@@ -58,7 +59,8 @@ def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     if not complete:
         return {}
     if results.plan.protocol.looks:
-        return {label: _sequential(results, size, other, label) for label in complete}
+        decided = decisions(results, size, other)
+        return {label: _sequential(results, size, other, label) for label in complete if label in decided}
     found: dict[str, Claim] = {}
     for corrected in families(complete, results.plan):
         found |= _corrected({label: complete[label] for label in corrected}, results.plan.protocol)
@@ -70,10 +72,10 @@ def _sequential(results: Results, size: str, other: str, label: str) -> Claim:
     decision = decided[label]
     family = next(names for names in families(decided, plan) if label in names)
     gaps = [ordered_differences(results, size, task, label, other) for task in plan.tasks]
-    used = [task[: decision.seeds] for task in gaps] if decision.look else gaps
+    before = [differences(results, size, task, label, other) for task in plan.tasks]
+    used = [task[: decision.seeds] for task in gaps] if decision.look else before
     claim = _claim(label, used, plan.protocol.alpha / len(family), plan.protocol.margin)
-    unbounded = (-math.inf, math.inf)
-    low, high = (decision.low, decision.high) if decision.look else unbounded
+    low, high = (decision.low, decision.high) if decision.look else (math.nan, math.nan)
     return replace(
         claim, p=decision.p, p_holm=decision.p_adjusted, floor=floor(decision, plan), low=low, high=high,
         comparisons=len(family),

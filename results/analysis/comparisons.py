@@ -5,8 +5,8 @@ from functools import cache
 import pandas as pd
 
 from amix.specs.run_plan import RunPlan
-from results.analysis.cells import FEWEST_SEEDS, differences
-from results.analysis.looks import cell_p, ordered_differences
+from results.analysis.cells import FEWEST_SEEDS
+from results.analysis.looks import cell_p, ordered_differences, seen_differences
 from results.loading.frame import Results, remembered
 from results.loading.preregistration import exploratory
 from results.stats import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
@@ -23,10 +23,10 @@ def against(results: Results, size: str, other: str) -> pd.DataFrame:
     """Every method against `other` at one size: one row per (task, label), differences in points.
 
     Columns: task, label, n (seeds that both have a score for), difference, sd (ddof 1), low, high (95 % t interval),
-    p (exact sign flip, over the looks where the plan has several), p_holm (over the methods of this task; rows added
-    after looking apart), q (Benjamini-Hochberg over all rows), floor (smallest p that n allows), comparisons (the Holm
-    family's size), and beside them p_t and p_wilcoxon as sensitivity. A method with fewer than two common seeds has no
-    row.
+    p (exact sign flip), p_holm (over the methods of this task; rows added after looking apart), q (Benjamini-Hochberg
+    over all rows), floor (smallest p that n allows), comparisons (the Holm family's size), and beside them p_t and
+    p_wilcoxon as sensitivity. A method with fewer than two common seeds has no row. Where the plan has several looks,
+    p is that of the sequential test, and everything is of the seeds of the latest complete one.
     """
     rows = [row for task in results.plan.tasks for row in _column(results, size, task, other)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -61,7 +61,7 @@ def _column(results: Results, size: str, task: str, other: str) -> list[dict[str
     for label in results.plan.labels:
         if label == other:
             continue
-        gaps = differences(results, size, task, label, other)
+        gaps = seen_differences(results, size, task, label, other)
         if len(gaps) < FEWEST_SEEDS:
             continue
         test = sign_flip(gaps)

@@ -3,25 +3,26 @@
 import numpy as np
 
 from amix.specs.run_plan import RunPlan
-from results.analysis.cells import Scores, score_matrix
+from results.analysis.cells import Scores, differences, score_matrix
 from results.loading.frame import Results, remembered
 from results.loading.preregistration import families
 from results.loading.wording import listed, p_text, signed
 from results.stats.sequential import Looks, sequential_p, smallest_p
-from results.stats.sequential_family import REJECTED, Decision, decide, still_open
+from results.stats.sequential_family import ENDED, REJECTED, Decision, decide, still_open
 
 
 @remembered
 def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     """What the looks have decided so far of every method against `other`, over all tasks; empty without looks.
 
-    Holm's family is that of the plan, rows added after looking apart; differences in points.
+    Holm's family are the plan's rows that can reach the last look, with runs planned on every task for all its seeds;
+    rows added after looking apart. Differences in points.
     """
     plan = results.plan
     if not plan.protocol.looks:
         return {}
     looks, alpha = Looks(plan.protocol.looks), plan.protocol.alpha
-    labels = [label for label in plan.labels if label != other]
+    labels = [label for label in plan.labels if label != other and _reaches_every_look(label, plan, size)]
     gaps = {label: [ordered_differences(results, size, task, label, other) for task in plan.tasks] for label in labels}
     found: dict[str, Decision] = {}
     for family in families(labels, plan):
@@ -29,22 +30,43 @@ def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     return {label: found[label] for label in labels}
 
 
+def _reaches_every_look(label: str, plan: RunPlan, size: str) -> bool:
+    seeds = plan.seeds[: plan.protocol.looks[-1]]
+    planned = {(run.task, run.seed) for run in plan.runs.values() if run.label == label and run.size == size}
+    return all((task, seed) in planned for task in plan.tasks for seed in seeds)
+
+
 def ordered_differences(results: Results, size: str, task: str, label: str, other: str) -> Scores:
-    """Score of `label` minus score of `other` in points, in the plan's order of seeds, over those that both have."""
+    """Score of `label` minus score of `other` in points, in the plan's order of seeds, up to the first missing one.
+
+    A look is complete when its own seeds are: a later seed never stands in for a missing one.
+    """
     matrix = score_matrix(results, size, task).reindex(results.plan.seeds)
     gaps = (matrix[label] - matrix[other]).to_numpy(dtype=np.float64)
-    return gaps[~np.isnan(gaps)]
+    missing = np.flatnonzero(np.isnan(gaps))
+    return gaps[: missing[0]] if missing.size else gaps
+
+
+def seen_differences(results: Results, size: str, task: str, label: str, other: str) -> Scores:
+    """The differences that tables show of a task: with looks those of the latest complete one, if there is any."""
+    looks = results.plan.protocol.looks
+    gaps = differences(results, size, task, label, other)
+    if not looks:
+        return gaps
+    ordered = ordered_differences(results, size, task, label, other)
+    reached = Looks(looks).reached(len(ordered))
+    return ordered[: looks[reached - 1]] if reached else gaps
 
 
 def cell_p(gaps: Scores, plan: RunPlan) -> tuple[float, float]:
     """The p value of a single task after the latest complete look, and the smallest that this look can give.
 
     Args:
-        gaps: differences in points, in the plan's order of seeds.
+        gaps: differences in points, in the plan's order of seeds, without a gap.
         plan: with looks.
     """
     looks = Looks(plan.protocol.looks)
-    found = sequential_p([gaps], looks)
+    found = sequential_p([gaps], looks) if len(gaps) else ()
     return (found[-1], smallest_p(looks)[len(found) - 1]) if found else (1.0, 1.0)
 
 
@@ -71,8 +93,8 @@ def decision_sentences(results: Results, size: str) -> list[str]:
             seeds = results.plan.protocol.looks[look - 1]
             sentences.append(f"Decided at look {look} of {count}, after {seeds} seeds: {listed(decided)}.")
     if left := still_open(found):
-        sentences.append(f"Still open: {listed(left)}.")
-    if ended := [label for label, one in found.items() if one.state not in (REJECTED,) and label not in left]:
+        sentences.append(f"Not decided yet: {listed(left)}.")
+    if ended := [label for label, one in found.items() if one.state == ENDED]:
         sentences.append(f"Without a decision after the last look: {listed(ended)}.")
     return sentences
 

@@ -1,5 +1,7 @@
 """The answer to the suite's question in three sentences, computed from the statistics and honest when there is none."""
 
+import math
+
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import seed_averages
 from results.analysis.claims import Claim, claims
@@ -72,14 +74,19 @@ def _estimate(results: Results, size: str, claim: Claim) -> str:
     chosen = "" if claim.label == results.plan.protocol.focus else ", the highest of all methods,"
     return (
         f"With {size_words(size)}, {named(claim.label, results.plan)}{chosen} reaches {levels}a difference of "
-        f"{signed(claim.difference)} points {over} (95 % interval {signed(claim.low)} to {signed(claim.high)}, n = "
-        f"{claim.seeds} paired seeds)."
+        f"{signed(claim.difference)} points {over} ({_interval(claim)}n = {claim.seeds} paired seeds)."
     )
+
+
+def _interval(claim: Claim) -> str:
+    return "" if math.isnan(claim.low) else f"95 % interval {signed(claim.low)} to {signed(claim.high)}, "
 
 
 def _decision(claim: Claim, plan: RunPlan) -> str:
     alpha, family = plan.protocol.alpha, claim.comparisons
     holm = f" after Holm over {family} comparisons with {plan.protocol.reference}" if family > 1 else ""
+    if math.isnan(claim.low):
+        return f"Nothing is decided before the first look, after {plan.protocol.looks[0]} seeds of every task."
     if claim.floor * family > alpha:
         return (
             f"That many runs cannot show any difference: the smallest p of the exact test is {claim.floor:.2g}, "

@@ -1,10 +1,9 @@
 """What the stars stand on: each method against one named method, over all tasks and task by task."""
 
 from amix.specs.run_plan import RunPlan
-from results.analysis.cells import differences
 from results.analysis.claims import Claim, claims, planned_comparisons
 from results.analysis.comparisons import against, detectable_cell, power_notes
-from results.analysis.looks import decision_sentences, name_of_test
+from results.analysis.looks import decision_sentences, name_of_test, seen_differences
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words
 from results.stats.effects import effect, probability_of_winning
@@ -112,7 +111,7 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
         return None
     rows = []
     for row in frame.to_dict("records"):
-        gaps = differences(results, size, row["task"], row["label"], other)
+        gaps = seen_differences(results, size, row["task"], row["label"], other)
         winning = probability_of_winning(gaps)
         star = "*" if row["p_holm"] <= plan.protocol.alpha else ""
         numbers = [row["low"], row["high"], row["sd"], row["n"], row["p"], row["p_holm"], row["q"], row["p_t"]]

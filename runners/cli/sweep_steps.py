@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -115,12 +116,16 @@ def do_sweep(
     _say_nothing_is_left(state, layout)
     outcomes: dict[str, Outcome] = {}
     worker = Worker.of(plan, store, command, glue, out_of_domain)
-    for block in blocks(state, layout, lambda said: console.print(said, soft_wrap=True)):
+    given: set[str] = set()
+    for block in blocks(state, chosen.suite.seeds, layout, _tell):
+        given |= {run.spec.key for run in block.runs}
         progress = SweepProgress(block, place.workers, console, lambda: show_complete_seeds(name, layout), outcomes)
         _carry_out(state, block, worker, place, progress, layout)
     if not layout.plan(name).exists():  # Somebody took the folder away; the records that came since lie in a new one.
         shown.write(layout, command)
     counts = state.statuses(outcomes)
+    if spared := sum(run.spec.key not in given for run in state.todo.runs):
+        counts = counts - Counter(missing=spared) + Counter({"not needed, their comparisons being decided": spared})
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     console.print(f"Suite {name}: {len(plan.runs)} runs: {said}")
     return shown
@@ -142,7 +147,8 @@ def _say_what_is_done(state: "SweepState", workers: int) -> None:
 def _expected(state: "SweepState", workers: int) -> str:
     from results.loading.wording import duration
 
-    return f"about {duration(state.todo.seconds(workers))} with {max(workers, 1)} workers"
+    bound = "at most" if state.plan.suite.protocol.looks else "about"
+    return f"{bound} {duration(state.todo.seconds(workers))} with {max(workers, 1)} workers"
 
 
 def _say_nothing_is_left(state: "SweepState", layout: Layout) -> None:
@@ -164,7 +170,8 @@ def _carry_out(
     from runners.sweeping.failures import UNFINISHED, EveryRunFails, StopWhenAllFail
 
     runs, store = block.runs, worker.store
-    any_ok = any(run.status not in UNFINISHED for run in state.done.values())
+    earlier = [run.status for run in state.done.values()] + [run.status for run in progress.outcomes.values()]
+    any_ok = any(status not in UNFINISHED for status in earlier)
     listener = StopWhenAllFail(progress, len({run.label for run in runs}), any_ok)
     try:
         with alone_in(store.folder), progress:

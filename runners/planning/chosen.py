@@ -22,8 +22,11 @@ class ChosenPlan:
     def with_recorded(self, recorded: Container[str]) -> SuitePlan:
         """The part with those rows and seeds of the whole suite that have records: what tables should show.
 
-        So that a sweep of some rows or seeds (--methods, --seeds) adds to the tables and takes nothing from them.
+        So that a sweep of some rows or seeds (--methods, --seeds) adds to the tables and takes nothing from them. Of a
+        suite with several looks everything: its comparisons are corrected as they were declared, run or not.
         """
+        if self.suite.protocol.looks:
+            return self.whole
         there = [run for run in self.whole.runs if run.spec.key in recorded]
         rows, part = self.whole.suite.methods, self.part.suite
         labels = {run.label for run in there} | {row.label for row in part.methods}

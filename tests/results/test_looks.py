@@ -80,7 +80,9 @@ def test_before_the_first_look_nothing_can_be_claimed(tmp_path: Path) -> None:
     claim = claims(results, "100", "vanilla")["agwm"]
     assert (claim.p, claim.p_holm, claim.floor) == (1.0, 1.0, 1.0)
     assert next_rows(results) == {"vanilla", "agwm", "mixout"}
-    assert "cannot show any difference" in answer(results, "100")[1]
+    estimate, decision, _ = answer(results, "100")
+    assert "interval" not in estimate
+    assert decision == "Nothing is decided before the first look, after 4 seeds of every task."
 
 
 def test_tables_say_what_was_decided_at_which_look(tmp_path: Path) -> None:
@@ -103,7 +105,8 @@ def state_of(suite: synthetic_records.Suite) -> SimpleNamespace:
         for task in suite.tasks
     )
     rows = [SimpleNamespace(label=method) for method in suite.methods]
-    asked = SimpleNamespace(name="toy", seeds=suite.seeds, methods=rows, protocol=SimpleNamespace(looks=suite.looks))
+    protocol = SimpleNamespace(looks=suite.looks, reference="vanilla")
+    asked = SimpleNamespace(name="toy", seeds=suite.seeds, methods=rows, protocol=protocol)
     todo = Todo(jobs, {job.spec.key: 1.0 for job in jobs}, 0)
     return SimpleNamespace(plan=SimpleNamespace(suite=asked), todo=todo)
 
@@ -112,14 +115,14 @@ def test_a_sweep_gives_the_next_seeds_to_open_comparisons_alone(tmp_path: Path) 
     late = [(method, task, seed) for method in SUITE.methods for task in SUITE.tasks for seed in SEEDS[4:]]
     layout = synthetic_records.write(dataclasses.replace(SUITE, left_out=tuple(late)), tmp_path)
     said: list[str] = []
-    asked = blocks(state_of(SUITE), layout, said.append)  # type: ignore[arg-type]
+    asked = blocks(state_of(SUITE), SEEDS, layout, said.append)  # type: ignore[arg-type]
     first, second = next(asked), next(asked)
     assert {job.spec.seed for job in first.runs} == set(SEEDS[:4])
     assert {job.label for job in first.runs} == {"vanilla", "agwm", "mixout"}
     assert {job.spec.seed for job in second.runs} == set(SEEDS)
     assert {job.label for job in second.runs} == {"vanilla", "mixout"}, "agwm is decided"
     assert said[0].startswith("Decided at look 1 of 2")
-    assert said[1] == "Still open: mixout."
+    assert said[1] == "Not decided yet: mixout."
     shutil.rmtree(layout.records)
     synthetic_records.write(SUITE, tmp_path)
     assert list(asked) == [], "the last look ends it"
@@ -128,10 +131,54 @@ def test_a_sweep_gives_the_next_seeds_to_open_comparisons_alone(tmp_path: Path) 
 def test_a_sweep_ends_when_every_comparison_is_decided(tmp_path: Path) -> None:
     suite = dataclasses.replace(SUITE, gains={"agwm": 9.0, "mixout": -9.0})
     layout = synthetic_records.write(suite, tmp_path)
-    assert len(list(blocks(state_of(suite), layout, lambda words: None))) == 1  # type: ignore[arg-type]
+    assert len(list(blocks(state_of(suite), suite.seeds, layout, lambda words: None))) == 1  # type: ignore[arg-type]
 
 
-def test_without_looks_or_with_fewer_seeds_everything_is_one_block(tmp_path: Path) -> None:
-    for suite in (dataclasses.replace(SUITE, looks=()), dataclasses.replace(SUITE, seeds=SEEDS[:5])):
-        (block,) = blocks(state_of(suite), Layout(tmp_path), lambda words: None)  # type: ignore[arg-type]
-        assert len(block.runs) == len(suite.seeds) * 6
+def everything(state: SimpleNamespace, seeds: tuple[int, ...], layout: Layout) -> list[Todo]:
+    return list(blocks(state, seeds, layout, lambda words: None))  # type: ignore[arg-type]
+
+
+def test_without_looks_by_hand_or_without_comparisons_everything_is_one_block(tmp_path: Path) -> None:
+    alone = dataclasses.replace(SUITE, methods=("vanilla",))
+    for suite in (dataclasses.replace(SUITE, looks=()), dataclasses.replace(SUITE, seeds=SEEDS[2:]), alone):
+        (block,) = everything(state_of(suite), SEEDS, Layout(tmp_path))
+        assert len(block.runs) == len(suite.seeds) * len(suite.methods) * 2
+
+
+def test_records_of_later_seeds_do_not_decide_a_look(tmp_path: Path) -> None:
+    layout = synthetic_records.write(SUITE, tmp_path)
+    state = state_of(SUITE)
+    again = [job for job in state.todo.runs if job.label == "mixout" and job.spec.seed in SEEDS[4:]]
+    state.todo = Todo(tuple(again), {job.spec.key: 1.0 for job in again}, 0)
+    first, second = everything(state, SEEDS, layout)
+    assert (len(first.runs), len(second.runs)) == (0, len(again)), "runs to be done again are done"
+
+
+def test_seeds_beyond_the_last_look_are_the_last_block(tmp_path: Path) -> None:
+    suite = dataclasses.replace(SUITE, looks=(2, 4))
+    found = everything(state_of(suite), SEEDS, synthetic_records.write(suite, tmp_path))
+    assert {job.spec.seed for job in found[-1].runs} == set(SEEDS[4:])
+    assert {job.label for job in found[-1].runs} == {"vanilla", "agwm", "mixout"}
+
+
+def test_a_missing_seed_holds_a_look_up(tmp_path: Path) -> None:
+    suite = dataclasses.replace(SUITE, outcomes={("vanilla", "rte", SEEDS[1]): "oom"})
+    results = results_of(tmp_path, suite)
+    assert len(ordered_differences(results, "100", "rte", "agwm", "vanilla")) == 1
+    assert {one.look for one in decisions(results, "100", "vanilla").values()} == {0}
+    assert claims(results, "100", "vanilla")["agwm"].p == 1.0
+
+
+def test_a_row_that_cannot_reach_the_last_look_is_in_no_family(tmp_path: Path) -> None:
+    results = results_of(tmp_path)
+    runs = {key: run for key, run in results.plan.runs.items() if run.label != "mixout" or run.seed in SEEDS[:4]}
+    shorter = dataclasses.replace(results, plan=results.plan.model_copy(update={"runs": runs}), memory={})
+    assert set(decisions(shorter, "100", "vanilla")) == {"agwm"}
+    assert set(claims(shorter, "100", "vanilla")) == {"agwm"}
+    assert claims(shorter, "100", "vanilla")["agwm"].comparisons == 1
+
+
+def test_a_task_shows_the_seeds_that_its_p_value_saw(tmp_path: Path) -> None:
+    suite = dataclasses.replace(SUITE, outcomes={("mixout", "rte", SEEDS[5]): "oom"})
+    cell = against(results_of(tmp_path, suite), "100", "vanilla").set_index(["task", "label"]).loc[("rte", "mixout")]
+    assert cell["n"] == 4

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from helpers import synthetic_records
-from results.loading.complete_seeds import complete_seeds, of_seeds
+from results.analysis.complete_seeds import complete_seeds, of_seeds
 from results.loading.frame import load
 from results.loading.layout import Layout
 from results.tabulating.main import main_table
@@ -20,8 +20,18 @@ def written(folder: Path, *left_out: tuple[str, str, int], **more: object) -> La
 
 
 def test_a_seed_is_complete_when_every_run_of_it_has_a_record(tmp_path: Path) -> None:
-    layout = written(tmp_path, ("agwm", "rte", 3), ("vanilla", "cola", 4), outcomes={("agwm", "cola", 2): "failed"})
-    assert complete_seeds(load("toy", layout)) == (1, 2), "a failed run is a result"
+    outcomes = {("agwm", "cola", 2): "failed", ("agwm", "cola", 4): "oom"}
+    layout = written(tmp_path, ("agwm", "rte", 3), outcomes=outcomes)
+    assert complete_seeds(load("toy", layout)) == (1, 2), "a failed run is a result, an accident is run again"
+
+
+def test_a_decided_row_is_not_waited_for(tmp_path: Path) -> None:
+    late = [("agwm", task, seed) for task in TASKS for seed in (5, 6)]
+    suite = synthetic_records.Suite(
+        methods=(*METHODS, "mixout"), tasks=TASKS, seeds=(1, 2, 3, 4, 5, 6), looks=(4, 6), gains={"agwm": 9.0},
+        left_out=(*late, ("mixout", "rte", 6)),
+    )  # fmt: skip
+    assert complete_seeds(load("toy", synthetic_records.write(suite, tmp_path))) == (1, 2, 3, 4, 5)
 
 
 def test_the_table_is_that_of_a_suite_with_these_seeds(tmp_path: Path) -> None:

@@ -2,14 +2,21 @@
 
 from dataclasses import replace
 
-from results.loading.frame import MISSING, Results
+from amix.specs.store import FINISHED
+from results.analysis.looks import next_rows
+from results.loading.frame import Results
 
 
 def complete_seeds(results: Results) -> tuple[int, ...]:
-    """Seeds of which every planned run has left a record, in the plan's order."""
-    incomplete = set(results.runs.loc[results.runs["status"] == MISSING, "seed"])
-    there = set(results.runs["seed"])
-    return tuple(seed for seed in results.plan.seeds if seed in there - incomplete)
+    """Seeds of which nothing is still to be run, in the plan's order.
+
+    An accident is run again; a row that a look has decided gets no more seeds.
+    """
+    waiting = results.runs[~results.runs["status"].isin(FINISHED)]
+    if results.plan.protocol.looks:
+        waiting = waiting[waiting["label"].isin(next_rows(results))]
+    there = set(results.runs.loc[results.runs["status"].isin(FINISHED), "seed"])
+    return tuple(seed for seed in results.plan.seeds if seed in there - set(waiting["seed"]))
 
 
 def of_seeds(results: Results, seeds: tuple[int, ...]) -> Results:
