@@ -87,6 +87,13 @@ def module_file(metric: str, folder: Path) -> Path | None:
     return path if path.suffix == ".py" else None
 
 
+def found_from_anywhere(metric: str, folder: Path) -> str:
+    """The metric; a local module, named from this folder, by its absolute path."""
+    if not metric.startswith(EVALUATE) or module_file(metric, folder) is None:
+        return metric
+    return f"{EVALUATE}{folder.resolve() / metric.removeprefix(EVALUATE)}"
+
+
 @cache
 def _module(metric: str, folder: Path) -> Any:
     load = _load_function(metric)

@@ -11,12 +11,14 @@ import pandas
 
 from amix.data.arrow_rows import HUB
 from amix.data.table_files import PLACE, as_text, read_table
-from amix.specs.data_errors import DataError, at, no_column, shown
+from amix.specs.data_errors import DataError, at, no_column, quoted, shown
 from amix.specs.tasks import Task
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 GLUE_VARIABLE = "AMIX_GLUE"
 HUB_NAME = "nyu-mll/glue"
+INTERNAL = ("idx", "label", PLACE)
+"""Columns that load_rows adds to the texts."""
 
 
 def glue_folder(given: str | Path | None) -> Path | None:
@@ -102,6 +104,11 @@ def _checked(task: Task, rows: pandas.DataFrame, where: str) -> pandas.DataFrame
     missing = [column for column in task.text if column not in rows.columns]
     if missing or task.label not in rows.columns:
         raise no_column(where, missing or [task.label], map(str, rows.columns), "" if missing else _LABELS_NEEDED)
+    if taken := [column for column in task.text if column in INTERNAL]:
+        raise DataError(
+            f"{where}: a text column cannot be called {quoted(taken)}, because rows are given a column of that name; "
+            "rename it in the file"
+        )
     if rows.empty:
         raise DataError(f"{where}: has no rows")
     checked = pandas.DataFrame({"idx": _ids(rows)})

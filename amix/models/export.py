@@ -26,7 +26,6 @@ Labels: {labels}.
 
 `python -m runners predict` of the project that made this folder labels a whole table of texts with it.
 """
-STANDARDISED = ", learnt on a standard scale: {label} = output * {spread!r} + {center!r}"
 PLAIN = (
     "Load with `AutoModelForSequenceClassification.from_pretrained(folder)`, or with "
     "`pipeline('text-classification', model=folder, truncation=True)`."
@@ -78,12 +77,11 @@ def save(
     if max_length is not None:
         tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)
-    labels = ", ".join(task.labels) if task.labels else "a number"
-    if scale != (0.0, 1.0):
-        labels += STANDARDISED.format(label=task.label, center=scale[0], spread=scale[1])
-    (folder / "README.md").write_text(CARD.format(title=task.title, labels=labels, loading=loading), encoding="utf-8")
     addition = type(model.addition).__module__ if isinstance(model, Extended) else ""
-    Description.of(task, max_length or int(tokenizer.model_max_length), scale, addition).write(folder)
+    description = Description.of(task, max_length or int(tokenizer.model_max_length), scale, addition)
+    card = CARD.format(title=task.title, labels=description.labels_in_words, loading=loading)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    description.write(folder)
 
 
 def _save_plain(model: nn.Module, task: Task, folder: Path) -> str:

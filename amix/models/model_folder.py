@@ -55,6 +55,15 @@ class Description(BaseModel):
             addition=addition,
         )  # fmt: skip
 
+    @property
+    def labels_in_words(self) -> str:
+        """The classes; of a number, also how it follows from the model's output."""
+        if self.labels is not None:
+            return ", ".join(self.labels)
+        if (self.center, self.spread) == (0.0, 1.0):
+            return "a number"
+        return f"a number, learnt on a standard scale: {self.label} = output * {self.spread!r} + {self.center!r}"
+
     def write(self, folder: Path) -> None:
         """Write it beside the weights."""
         write_atomically(folder / FILE, self.model_dump_json(indent=1).encode())

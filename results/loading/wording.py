@@ -66,6 +66,14 @@ def signed(value: float) -> str:
     return "unknown" if math.isnan(value) else format(value, "+.1f").replace("-", "−")
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 40 s, 12 min, 3 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def p_text(p: float) -> str:
     """A p value to two digits, never as zero: 'p = 0.012', 'p < 0.0001'."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

@@ -18,13 +18,14 @@ from amix.data.metrics import task_scores
 from amix.data.rows import load_rows
 from amix.models.saved_model import SavedModel, load_saved
 from amix.random_streams import array_generator
+from amix.specs.data_errors import quoted
 from amix.specs.tasks import Task
 from results.stats.calibration import log_loss
 from runners.own_data.compare import MODEL, Shown, compare
 from runners.own_data.engine import Engine, rows_of
 from runners.own_data.final_model import train_final
-from runners.own_data.folds import whole_unit, write_task
-from runners.own_data.request import Request
+from runners.own_data.folds import LABEL, TEXTS, whole_unit, write_task
+from runners.own_data.request import CompareError, Request
 
 MOST_TESTED = 2000
 """Of the rows that were not drawn."""
@@ -62,23 +63,39 @@ class Kept:
 
 
 def study(request: Request, rows: int, draws: int, shown: Shown, told: Callable[[Kept], None]) -> list[Kept]:
-    """Do all draws; each has a folder of its own under the request's, and what was done is not done again."""
+    """Do all draws; each has a folder of its own under the request's, and what was done is not done again.
+
+    Raises:
+        CompareError: If the file has too few rows, or a draw would lack a class.
+    """
     task = request.task()
     table = load_rows(task, task.train)
+    if len(table) <= 2 * rows:
+        raise CompareError(f"{request.source} has {len(table)} rows; draws of {rows} need more than {2 * rows}")
+    orders = [array_generator(draw, "study").permutation(len(table)) for draw in range(draws)]
+    for order in orders:
+        _refuse_lost_classes(task, table["label"].to_numpy()[order[:rows]])
     found = []
-    for draw in range(draws):
-        order = array_generator(draw, "study").permutation(len(table))
+    for draw, order in enumerate(orders):
         found.append(_one(request, task, table.iloc[order], rows, draw, shown))
         told(found[-1])
     return found
+
+
+def _refuse_lost_classes(task: Task, drawn: numpy.ndarray) -> None:
+    """A draw without some class makes a model of fewer classes, whose numbers are not those of the file's."""
+    lost = [name for number, name in enumerate(task.labels or ()) if number not in drawn]
+    if lost:
+        raise CompareError(f"a draw of {len(drawn)} rows has none of {quoted(lost)}; take more --rows")
 
 
 def _one(request: Request, task: Task, table: pandas.DataFrame, rows: int, draw: int, shown: Shown) -> Kept:
     out = request.out / f"draw-{draw + 1}"
     rest = table.iloc[2 * rows :][:MOST_TESTED]
     drawn = dataclasses.replace(
-        request, source=str(out / "drawn-train.jsonl"), out=out, text=("text", "pair")[: len(task.text)], label="label"
-    )
+        request, source=str(out / "drawn-train.jsonl"), out=out, text=TEXTS[: len(task.text)], label=LABEL,
+        metrics=task.metrics, numbers=task.regression,
+    )  # fmt: skip
     write_task(task, "drawn", {"train": table.iloc[:rows], "test": rest}, out)
     compared = compare(drawn, shown)
     chosen = compared.standings.chosen

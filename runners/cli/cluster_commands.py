@@ -52,7 +52,7 @@ def check(
 
 
 def _show(one: "Checked", needs: "Needs") -> None:
-    from runners.cli.progress import duration
+    from results.loading.wording import duration
     from runners.sweeping.survey import FOUND
 
     said = one.survey

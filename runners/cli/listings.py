@@ -10,10 +10,10 @@ from amix.specs.run_plan import size_name
 from amix.specs.tasks import TASKS
 from amix.training.method import Method
 from amix.training.registry import built_in_methods
+from results.loading.wording import duration
 from results.tabulating.methods import Entry, measured_parity, registry_table
 from runners.benchmarks.trained_share import trainable_share
 from runners.cli.options import DEFAULT_ENCODER, PUBLISHED_SIZE
-from runners.cli.progress import duration
 from runners.planning.plan import SuitePlan
 from runners.planning.suite import find_suite, suite_names
 from runners.planning.tuning_grid import expanded

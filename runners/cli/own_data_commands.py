@@ -119,7 +119,8 @@ def predict(
 ) -> None:
     """Label every row of a file: the columns of the file, the predicted label, and its calibrated probability.
 
-    Rows stream through, so that a file of any length needs the same memory.
+    Rows stream through, so that a file of any length needs the same memory. Numbers of a JSON file come back as texts,
+    as they were written.
     """
     from amix.models.saved_model import load_saved
     from runners.own_data.predicting import predict_file
@@ -131,6 +132,8 @@ def predict(
         )
     said = ", ".join(f"{label} {count:,}" for label, count in sorted(done.counts.items(), key=lambda one: -one[1])[:8])
     console.print(f"{done.rows:,} rows{': ' + said if said else ''}", soft_wrap=True)
+    for note in done.notes:
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
     if done.empty:
         where = ", ".join(done.places) + ", ..." * (done.empty > len(done.places))
         console.print(f"warning: {done.empty:,} rows have no text and got no prediction ({where})", soft_wrap=True)

@@ -145,7 +145,7 @@ def _say_what_is_done(state: "SweepState", workers: int) -> None:
 
 
 def _expected(state: "SweepState", workers: int) -> str:
-    from runners.cli.progress import duration
+    from results.loading.wording import duration
 
     bound = "at most" if state.plan.suite.protocol.looks else "about"
     return f"{bound} {duration(state.todo.seconds(workers))} with {max(workers, 1)} workers"

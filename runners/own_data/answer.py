@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from amix.specs.tasks import Task
-from results.loading.wording import listed, metric_words, p_text, signed
+from results.loading.wording import duration, listed, metric_words, p_text, signed
 from results.stats.cross_validation import Resampled
 from runners.own_data.curves import MORE, Curves
 from runners.own_data.standings import ALPHA, Standing, Standings
@@ -24,11 +24,6 @@ def interval(found: Resampled) -> str:
 def between(found: Resampled) -> str:
     """An interval of a difference in points."""
     return f"{signed(100 * found.low)} to {signed(100 * found.high)}"
-
-
-def minutes(seconds: float) -> str:
-    """Seconds as people say them."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def answer(task: Task, found: Standings, curves: Curves | None, frozen: str, kinds: Mapping[str, str]) -> list[str]:
@@ -56,25 +51,35 @@ def _best(task: Task, found: Standings) -> str:
 
 def _choice(found: Standings) -> str:
     best, chosen = found.best, found.chosen
-    if chosen is not best and chosen.as_good:
+    if found.asked:
+        return f"{chosen.label} is trained, as you asked{_beside_best(found)}."
+    if chosen is not best:
         assert chosen.difference is not None
         times = f"{best.seconds / chosen.seconds:.2g} times the time" if chosen.seconds > 0 else "more time"
         return (
             f"{chosen.label} is as good and cheaper, with {points(chosen.score.mean)} ({interval(chosen.score)}): "
             f"{best.label} is {_apart(chosen.difference)} above it, {_chance(chosen, found)}, and takes {times} "
-            f"({minutes(best.seconds)} against {minutes(chosen.seconds)} a training). So {chosen.label} is chosen."
+            f"({duration(best.seconds)} against {duration(chosen.seconds)} a training). So {chosen.label} is chosen."
         )
-    if chosen is not best:
-        assert chosen.difference is not None
-        return f"{chosen.label} is trained, as you asked: {best.label} is {_apart(chosen.difference)} above it."
-    cheaper = [row for row in found.rows if row.seconds < best.seconds and row.label != found.majority.label]
+    cheaper = [row for row in found.rows if row.seconds < best.seconds and row.is_model]
     if not cheaper:
-        return f"No row is cheaper, so {best.label} is chosen ({minutes(best.seconds)} a training)."
+        return f"No row is cheaper, so {best.label} is chosen ({duration(best.seconds)} a training)."
     nearest = max(cheaper, key=lambda row: row.score.mean)
     assert nearest.difference is not None
     return (
         f"The best of the cheaper rows, {nearest.label}, is {_apart(nearest.difference)} below it, "
-        f"{_chance(nearest, found)}. So {best.label} is chosen ({minutes(best.seconds)} a training)."
+        f"{_chance(nearest, found)}. So {best.label} is chosen ({duration(best.seconds)} a training)."
+    )
+
+
+def _beside_best(found: Standings) -> str:
+    """How the row that was asked for stands to the best one."""
+    best, chosen = found.best, found.chosen
+    if chosen.difference is None:
+        return f" ({duration(chosen.seconds)} a training); no row scores higher"
+    return (
+        f": {best.label} is {_apart(chosen.difference)} above it, {_chance(chosen, found)} "
+        f"({duration(best.seconds)} against {duration(chosen.seconds)} a training)"
     )
 
 

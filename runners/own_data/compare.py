@@ -20,18 +20,19 @@ from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.store import check_writable, write_atomically
 from amix.specs.tasks import Task
+from results.loading.wording import duration
 from results.tabulating.render.csv import csv_text
 from results.tabulating.render.markdown import markdown
 from results.tabulating.table import Table
-from runners.own_data.answer import answer, finetuned_row, minutes
-from runners.own_data.budget import Choice, choose
+from runners.own_data.answer import answer, finetuned_row
+from runners.own_data.budget import Choice, choose, expected_seconds
 from runners.own_data.curves import Curves, curves_of, sizes_of
 from runners.own_data.engine import MAJORITY, MEAN, Engine, Outcome, Told, default_rows, rows_of, seconds_per_example
 from runners.own_data.final_model import train_final, write_card
 from runners.own_data.folds import Unit, cross_validation, units_on_test_file, whole_unit
 from runners.own_data.out_of_fold import OutOfFold, out_of_fold
 from runners.own_data.page import curve_figure, score_table, write_page
-from runners.own_data.request import Request, one_of
+from runners.own_data.request import CompareError, Request, one_of
 from runners.own_data.standings import Comparer, Folds, OnTestFile, Standings, standings
 from runners.planning.plan import SuitePlan
 
@@ -84,21 +85,26 @@ def compare(request: Request, shown: Shown) -> Compared:
         CompareError, DataError, TaskError, EncoderError, SuiteError: one line that says what to change.
         EveryRunFails: If one cause fails every run.
     """
+    task = request.task()
     check_writable(request.out)
-    data = _read(request, shown)
+    data = _read(request, task, shown)
     rate = _prove(request, data)
     engine = Engine(request, rows_of(request.methods), shown.told)
     if request.row:
         one_of(request.row, tuple(row.label for row in engine.rows), "--row")
     units = _units(request, data)
     choice = _choose(request, engine, units, rate, shown)
+    if request.row and request.row not in choice.labels:
+        raise CompareError(f"--row: '{request.row}' is left out; give more --minutes, or another row")
     units = [unit for unit in units if unit.repeat < choice.repeats]
     plan = engine.plan(units, choice.labels)
-    left = len(engine.work(plan, rate).runs)
+    left = engine.work(plan, rate).expected
     if left:
+        spent = sum(seconds for key, seconds in engine.seconds(plan, rate).items() if key not in left)
         shown.say(
-            f"{left} of {len(plan.runs)} trainings to do, then learning curves and the model: "
-            f"about {minutes(choice.seconds)} with {max(1, engine.workers)} worker{'s' * (engine.workers > 1)}"
+            f"{len(left)} of {len(plan.runs)} trainings to do, then learning curves and the model: "
+            f"about {duration(max(0.0, choice.seconds - spent / max(1, engine.workers)))} with "
+            f"{max(1, engine.workers)} worker{'s' * (engine.workers > 1)}"
         )
     engine.do(plan, rate)
     outcomes = _outcomes(engine, plan, units)
@@ -116,8 +122,7 @@ def _folder(request: Request) -> Path:
     return request.out / "work" / "data"
 
 
-def _read(request: Request, shown: Shown) -> Data:
-    task = request.task()
+def _read(request: Request, task: Task, shown: Shown) -> Data:
     rows = load_rows(task, task.train)
     test = load_rows(task, task.test) if task.test else None
     encoder = find_encoder(request.encoder)
@@ -151,13 +156,17 @@ def _choose(request: Request, engine: Engine, units: Sequence[Unit], rate: float
     missing = [row.label for row in engine.rows if row.label not in labels]
     file = request.out / "work" / "choice.json"
     asked = {"rows": list(labels), "minutes": request.minutes, "folds": request.folds, "repeats": request.repeats,
+             "encoder": request.encoder, "max_length": request.max_length, "workers": engine.workers,
              "data": plan.runs[0].spec.task_source}  # fmt: skip
-    per_unit = engine.work(plan, rate).expected
-    seconds = {run.label: per_unit.get(run.spec.key, 0.0) for run in plan.runs}
+    per_run = engine.seconds(plan, rate)
+    seconds = {run.label: per_run[run.spec.key] for run in plan.runs}
     repeats = max(unit.repeat for unit in units) + 1
-    choice = choose(seconds, len(units) // repeats, repeats, engine.workers, request.minutes)
+    folds = len(units) // repeats
+    choice = choose(seconds, folds, repeats, engine.workers, request.minutes)
     if file.is_file() and (kept := json.loads(file.read_text()))["asked"] == asked:
-        choice = Choice(tuple(kept["labels"]), kept["chosen_repeats"], choice.seconds, tuple(kept["left_out"]))
+        chosen, count = tuple(kept["labels"]), kept["chosen_repeats"]
+        whole = expected_seconds(seconds, chosen, folds * count, engine.workers)
+        choice = Choice(chosen, count, whole, tuple(kept["left_out"]))
     write_atomically(file, json.dumps({
         "asked": asked, "labels": choice.labels, "chosen_repeats": choice.repeats, "left_out": choice.left_out
     }).encode())  # fmt: skip
@@ -166,7 +175,7 @@ def _choose(request: Request, engine: Engine, units: Sequence[Unit], rate: float
     if choice.left_out:
         shown.say(f"left out to fit {request.minutes:g} minutes: {'; '.join(choice.left_out)}")
     if request.minutes is not None and choice.seconds > 60 * request.minutes:
-        shown.say(f"even so it takes about {minutes(choice.seconds)}")
+        shown.say(f"even so it takes about {duration(choice.seconds)}")
     return choice
 
 
@@ -201,8 +210,8 @@ def _standings(data: Data, units: Sequence[Unit], outcomes: Outcomes, row: str) 
         comparer = _on_test_file(data, everything)
     seconds = {label: median(one.seconds for one in found) for label, found in outcomes.items()}
     failed = {label: sum(one.status != "ok" for one in found) for label, found in outcomes.items()}
-    found = standings(comparer, seconds, failed, floor)
-    return dataclasses.replace(found, chosen=found.of(row)) if row else found
+    without_model = [label for label, count in failed.items() if count == len(units)]
+    return standings(comparer, seconds, failed, floor, without_model, row)
 
 
 def _on_test_file(data: Data, everything: Outcomes) -> OnTestFile:

@@ -155,6 +155,13 @@ class Engine:
         }
         return dataclasses.replace(left, expected=expected)
 
+    def seconds(self, plan: SuitePlan, rate: float) -> dict[str, float]:
+        """Seconds of every run by key: measured where it is finished, else expected."""
+        known = finished_runs(plan, stored_records(SUITE, self.layout)[0])
+        measured = {key: run.seconds for key, run in known.items() if run.seconds is not None}
+        expected = {run.spec.key: run.work * rate + OVERHEAD for run in plan.runs}
+        return expected | self.work(plan, rate).expected | measured
+
     def do(self, plan: SuitePlan, rate: float) -> None:
         """Do what has no record yet.
 

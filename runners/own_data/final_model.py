@@ -11,7 +11,7 @@ from amix.models.model_folder import read_description
 from amix.specs.store import write_atomically
 from amix.specs.tasks import Task
 from runners.own_data.engine import Engine
-from runners.own_data.folds import Unit, as_asked
+from runners.own_data.folds import Unit
 from runners.own_data.out_of_fold import OutOfFold
 
 PACKAGES = ("torch", "transformers", "scikit-learn")
@@ -42,12 +42,9 @@ def train_final(
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
         write_atomically(key_file, run.spec.key.encode())
-    names = as_asked(unit.task, own)
     description = read_description(folder).model_copy(
-        update={
-            "task": own.name, "text": list(names.text), "label": names.label, "temperature": out_of_fold.temperature
-        }
-    )  # fmt: skip
+        update={"task": own.name, "text": list(own.text), "label": own.label, "temperature": out_of_fold.temperature}
+    )
     description.write(folder)
     return run.spec.key
 
@@ -61,30 +58,31 @@ def write_card(
     written = card.read_text(encoding="utf-8")
     before, heading, after = written.partition(LOADING)
     loading = after if heading else before.partition("\nLabels: ")[2].partition("\n\n")[2]
-    labels = ", ".join(own.labels) if own.labels else f"a number ({own.label})"
+    description = read_description(folder)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     lines = [
         f"# {own.title}: {row} on {encoder}", "",
-        f"Reads {' and '.join(f'`{name}`' for name in own.text)}, predicts `{own.label}`: {labels}.", "",
+        f"Reads {' and '.join(f'`{name}`' for name in own.text)}, predicts `{own.label}`: "
+        f"{description.labels_in_words}.", "",
         "## How good it is", "", *(f"- {one}" for one in sentences), "",
         "The scores are those of models trained on parts of the rows, tested on the others; this model was trained on "
         "all of them.", "",
         "## Data", "", *(f"- {one.severity}: {one.said}" for one in findings), "",
-        "## Probabilities", "", _probabilities(out_of_fold), "",
+        "## Probabilities", "", _probabilities(own, out_of_fold), "",
         "## Settings", "", f"{settings}. Python {platform.python_version()}, {versions}.", "",
         "## Limits", "",
         "- Texts that differ from the ones above (another source, language, time) can be labelled much worse than the "
         "scores say.",
-        f"- It gives every text one of its labels, also where none fits, and reads the first "
-        f"{read_description(folder).max_length} tokens.",
+        f"- It gives every text {'a number' if own.regression else 'one of its labels'}, also where none fits, and "
+        f"reads the first {description.max_length} tokens.",
         "- Errors and prejudices of the given labels are learnt like everything else.", "",
         LOADING, "", loading.strip(), "",
     ]  # fmt: skip
     write_atomically(card, "\n".join(lines).encode())
 
 
-def _probabilities(found: OutOfFold) -> str:
-    if found.temperature == 1.0:
+def _probabilities(own: Task, found: OutOfFold) -> str:
+    if own.regression:
         return "The prediction is a number, without a probability."
     return (
         f"`python -m runners predict` divides the logits by the temperature {found.temperature:.3g}, fitted on "

@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from amix.data.data_checks import normalised
 from amix.specs.store import write_atomically
 from amix.specs.task_file import read_task_file
 from amix.specs.tasks import Task
+from runners.own_data.request import CompareError
 
 Positions = NDArray[numpy.int64]
 FIRST_SEED = 1
@@ -54,11 +55,21 @@ def fold_positions(rows: pandas.DataFrame, task: Task, folds: int, repeats: int)
 
     Rows of one text (but for case, blanks and punctuation) are in one fold, so that none is tested on what was trained
     on.
+
+    Raises:
+        CompareError: For more folds than there are different texts or rows of the largest class.
     """
     texts = list(rows[list(task.text)].itertuples(index=False, name=None))
     groups = pandas.factorize(pandas.Series([" | ".join(normalised(text)) for text in texts]))[0]
     labels = rows["label"].to_numpy()
     strata = labels if task.labels is not None else pandas.qcut(labels, STRATA, labels=False, duplicates="drop")
+    distinct, largest = len(numpy.unique(groups)), int(numpy.unique(strata, return_counts=True)[1].max())
+    if folds > min(distinct, largest):
+        part = "class" if task.labels is not None else f"of {STRATA} parts by size"
+        raise CompareError(
+            f"--folds {folds} is too many for {distinct} different texts and {largest} rows of the largest {part}; "
+            "take fewer folds or add rows"
+        )
     for repeat in range(repeats):
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=repeat)
         with warnings.catch_warnings():
@@ -115,8 +126,3 @@ def _line(task: Task, row: dict[Hashable, Any], columns: tuple[str, ...]) -> str
     label = float(row["label"]) if task.labels is None else task.labels[int(row["label"])]
     texts = {column: row[name] for column, name in zip(columns, task.text, strict=True)}
     return json.dumps({**texts, LABEL: label}, ensure_ascii=False) + "\n"
-
-
-def as_asked(task: Task, own: Task) -> Task:
-    """A unit's task with the columns' names of the file that it was made of."""
-    return replace(task, text=own.text, label=own.label)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy
 import pandas
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from amix.data.table_files import PLACE
 from amix.specs.tasks import Task
-from results.stats.calibration import fit_temperature, log_loss
+from results.stats.calibration import fit_temperature, log_loss, probabilities
+from runners.own_data.column_names import free_names
 from runners.own_data.engine import Outcome
 from runners.own_data.folds import Unit
+from runners.own_data.request import CompareError
 
 LISTED = 20
 GIVEN, PREDICTED, PROBABILITY, OF_GIVEN = "given", "predicted", "probability", "probability of given"
@@ -62,11 +63,18 @@ def out_of_fold(task: Task, rows: pandas.DataFrame, units: Sequence[Unit], outco
         rows: of the file, in its order.
         units: folds that cover every row, once per repeat.
         outcomes: of the runs on them; a run without a model predicts nothing, and its rows then lack a prediction.
+
+    Raises:
+        CompareError: If no run left a model.
     """
     pairs = [(unit.test, one) for unit, one in zip(units, outcomes, strict=True) if one.logits is not None]
+    if not pairs:
+        raise CompareError("all trainings on the folds failed or diverged; name another row with --row")
     places = numpy.concatenate([test for test, _ in pairs if test is not None])
     labels = rows["label"].to_numpy()
-    table = pandas.DataFrame({"place": rows[PLACE].to_numpy()} | {name: rows[name].to_numpy() for name in task.text})
+    shown = free_names(task.text, (PLACE, GIVEN, PREDICTED, PROBABILITY, OF_GIVEN))
+    texts = {name: rows[column].to_numpy() for name, column in zip(shown, task.text, strict=True)}
+    table = pandas.DataFrame({PLACE: rows[PLACE].to_numpy()} | texts)
     if task.labels is None:
         found = numpy.concatenate([numpy.asarray(one.predictions, dtype=float) for _, one in pairs])
         predicted = _means(found[:, None], places, len(rows))[:, 0]
@@ -75,7 +83,7 @@ def out_of_fold(task: Task, rows: pandas.DataFrame, units: Sequence[Unit], outco
     logits = numpy.concatenate([one.logits for _, one in pairs if one.logits is not None]).astype(float)
     truth = labels[places]
     temperature = fit_temperature(logits, truth)
-    shares = _means(softmax(logits / temperature, axis=1), places, len(rows))
+    shares = _means(probabilities(logits, temperature), places, len(rows))
     known = numpy.asarray(numpy.isfinite(shares).all(axis=1))
     chosen = numpy.where(known[:, None], shares, 0.0).argmax(axis=1)
     names = numpy.array(task.labels, dtype=object)

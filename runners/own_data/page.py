@@ -67,10 +67,11 @@ def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, 
                 Cell(row.seconds or None), Cell(float(row.failed)),
             )
         )  # fmt: skip
+    chosen = "is trained, as asked" if found.asked else "is chosen: the cheapest row that is as good as the best"
     return Table(
         name="scores",
         title=f"{task.title}: {len(found.rows) - 1} ways to train",
-        caption=f"{how} ← is chosen: the cheapest row that is as good as the best. Test: {found.words}.",
+        caption=f"{how} ← {chosen}. Test: {found.words}.",
         columns=columns,
         rows=tuple(rows),
     )

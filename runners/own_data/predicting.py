@@ -17,12 +17,14 @@ from amix.models.model_folder import Description
 from amix.models.saved_model import SavedModel
 from amix.specs.data_errors import DataError
 from amix.specs.store import check_writable
+from runners.own_data.column_names import free_names
 
 CHUNK = 1024
 """Rows that are predicted together."""
 PROBABILITY = "probability"
 PREDICTED = "predicted_{}"
 DIGITS = 6
+"""Of a probability."""
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
 MOST_PLACES = 5
@@ -36,12 +38,13 @@ class Listener(Protocol):
 
 @dataclass
 class Predicted:
-    """What became of a table: how many rows were labelled, how many of each class, and where texts were empty."""
+    """What became of a table: rows labelled, how many of each class, where texts were empty, and how it was read."""
 
     rows: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     empty: int = 0
     places: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
 
 def predict_file(
@@ -78,8 +81,8 @@ def predict_file(
     added = _added(description, every_class)
     kept = [place for place, name in enumerate(table.columns) if name]
     columns = [table.columns[place] for place in kept]
-    names = [_free(name, columns) for name in added]
-    done = Predicted()
+    names = free_names(added, columns)
+    done = Predicted(notes=tuple(table.notes))
     with _whole(out) as file:
         writer = _Rows(file, kind, [*columns, *names])
         rows = iter(table.records())
@@ -107,15 +110,6 @@ def _added(description: Description, every_class: bool) -> list[str]:
         return [predicted]
     more = [f"{PROBABILITY}_{name}" for name in description.labels] if every_class else []
     return [predicted, PROBABILITY, *more]
-
-
-def _free(name: str, taken: Sequence[str]) -> str:
-    """The name, or with a number behind it where the table has such a column already."""
-    number = 2
-    free = name
-    while free in taken:
-        free, number = f"{name}_{number}", number + 1
-    return free
 
 
 def _predict(
@@ -151,7 +145,7 @@ def _said(model: SavedModel, outputs: numpy.ndarray, every_class: bool) -> Itera
     labels = model.description.labels
     if labels is None:
         for number in model.numbers(outputs):
-            yield [float(f"{number:.{DIGITS}g}")]
+            yield [float(number)]
         return
     # The class of the largest output, as the run itself predicts; probabilities may be equal where outputs are not.
     chosen, shares = outputs.argmax(axis=1), model.probabilities(outputs)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from amix.data.evaluate_metrics import found_from_anywhere
 from amix.data.one_file import task_of_file
 from amix.data.rows import load_rows
 from amix.specs.data_errors import DataError
 from amix.specs.task_file import TaskFile
 from amix.specs.tasks import Task, TaskError
 
-CLASS_METRICS, NUMBER_METRICS = ("accuracy", "macro_f1"), ("spearman", "pearson", "mae")
+USUAL_FOR_CLASSES, USUAL_FOR_NUMBERS = ("accuracy", "macro_f1"), ("spearman", "pearson", "mae")
 """What is scored where nobody says anything else; the first one counts."""
 FEWEST_ROWS = 30
 
@@ -84,8 +85,10 @@ class Request:
         return task
 
     def _metrics(self, task: Task) -> tuple[str, ...]:
-        usual = NUMBER_METRICS if task.labels is None else CLASS_METRICS
-        chosen = list(dict.fromkeys((*self.metrics, *usual)))
+        usual = USUAL_FOR_NUMBERS if task.labels is None else USUAL_FOR_CLASSES
+        # The runs read their task in another folder, from which a module of one's own would not be found.
+        asked = (found_from_anywhere(metric, Path(task.folder)) for metric in self.metrics)
+        chosen = list(dict.fromkeys((*asked, *usual)))
         fields = {
             "name": "data", "train": task.train, "test": "test", "text": list(task.text), "label": task.label,
             "labels": None if task.labels is None else list(task.labels), "metrics": chosen, "positive": self.positive,

@@ -1,6 +1,6 @@
 """How the rows stand: scores with intervals, differences with tests, and which row is chosen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from amix.data.metrics import task_scores
 from amix.specs.tasks import Task
 from results.stats import holm
 from results.stats.cross_validation import Resampled, corrected_t
+from runners.own_data.request import CompareError
 
 ALPHA = 0.05
 MARGIN = 0.01
@@ -57,13 +58,16 @@ class Folds:
 
     def score(self, label: str) -> Resampled:
         """Mean over the folds that have a score, with its interval."""
-        values = self.scores[label]
-        return corrected_t(values[numpy.isfinite(values)], self.test_share)
+        return self._over(self.scores[label])
 
     def difference(self, label: str, other: str) -> Resampled:
         """Over the folds in which both have a score."""
-        values = self.scores[label] - self.scores[other]
-        return corrected_t(values[numpy.isfinite(values)], self.test_share)
+        return self._over(self.scores[label] - self.scores[other])
+
+    def _over(self, values: NDArray[numpy.float64]) -> Resampled:
+        finite = values[numpy.isfinite(values)]
+        nan = numpy.nan
+        return corrected_t(finite, self.test_share) if finite.size else Resampled(nan, nan, nan, nan, nan, 0)
 
 
 class OnTestFile:
@@ -125,7 +129,7 @@ class OnTestFile:
 class Standing:
     """One row: its score, its difference from the best row, the corrected p of that, and median seconds of a training.
 
-    difference and p are None for the best row itself.
+    difference and p are None for the best row itself; is_model: whether any of its trainings left a model.
     """
 
     label: str
@@ -134,6 +138,7 @@ class Standing:
     p: float | None
     seconds: float
     failed: int = 0
+    is_model: bool = True
 
     @property
     def as_good(self) -> bool:
@@ -143,13 +148,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class Standings:
-    """All rows in order of cost, the best one, and the one chosen: the cheapest that is as good."""
+    """All rows in order of cost, the best one, and the one chosen: the one asked for, else the cheapest as good."""
 
     rows: tuple[Standing, ...]
     best: Standing
     chosen: Standing
     majority: Standing
     words: str
+    asked: bool = False
 
     def of(self, label: str) -> Standing:
         """The row of this label."""
@@ -158,16 +164,20 @@ class Standings:
     @property
     def trained(self) -> tuple[Standing, ...]:
         """The rows that are models, best first."""
-        rows = [row for row in self.rows if row.label != self.majority.label]
+        rows = [row for row in self.rows if row.is_model]
         return tuple(sorted(rows, key=lambda row: -row.score.mean))
 
     @property
     def learnt(self) -> bool:
         """Whether the best row is surely better than the majority class."""
-        return self.best is not self.majority and self.majority.p is not None and self.majority.p <= ALPHA
+        floor = self.majority
+        return floor.difference is not None and floor.difference.mean < 0 and floor.p is not None and floor.p <= ALPHA
 
 
-def standings(comparer: Comparer, seconds: Mapping[str, float], failed: Mapping[str, int], majority: str) -> Standings:
+def standings(
+    comparer: Comparer, seconds: Mapping[str, float], failed: Mapping[str, int], majority: str,
+    without_model: Collection[str] = (), asked: str = "",
+) -> Standings:  # fmt: skip
     """Compare every row with the best one, Holm-corrected, and choose.
 
     Args:
@@ -175,13 +185,24 @@ def standings(comparer: Comparer, seconds: Mapping[str, float], failed: Mapping[
         seconds: median seconds of a training of each row, by which the cheaper of two is known.
         failed: failed and diverged runs of each row.
         majority: label of the majority class, whose cost is nothing.
+        without_model: rows of which every training failed or diverged.
+        asked: the row to choose; empty for the one found.
 
     Returns:
-        The standings; the majority class is never the best row or the chosen one, because it is no model.
+        The standings; what is no model is never the best row or the chosen one.
+
+    Raises:
+        CompareError: If no row left a model with a score, or not the one asked for.
     """
-    labels: Sequence[str] = sorted(comparer.labels, key=lambda label: seconds.get(label, 0.0))
-    scores = {label: comparer.score(label) for label in labels}
-    models = [label for label in labels if label != majority]
+    scores = {label: comparer.score(label) for label in comparer.labels}
+    # Of rows that cost the same the better one comes first, so that no other is called cheaper.
+    labels = sorted(scores, key=lambda label: (seconds.get(label, 0.0), -numpy.nan_to_num(scores[label].mean)))
+    models = [label for label in labels if label not in (majority, *without_model)]
+    if not models or (asked and asked not in models):
+        raise CompareError(f"{asked or 'every row'}: all trainings failed or diverged; name other rows with --methods")
+    models = [label for label in models if numpy.isfinite(scores[label].mean)]
+    if not models or (asked and asked not in models):
+        raise CompareError(f"{asked or 'every row'}: the score is undefined; name another first metric with --metric")
     best = max(models, key=lambda label: scores[label].mean)
     others = [label for label in labels if label != best]
     differences = {label: comparer.difference(label, best) for label in others}
@@ -191,10 +212,10 @@ def standings(comparer: Comparer, seconds: Mapping[str, float], failed: Mapping[
         Standing(
             label, scores[label], differences.get(label),
             float(corrected[label]) if label in corrected else None,
-            seconds.get(label, 0.0), failed.get(label, 0),
+            seconds.get(label, 0.0), failed.get(label, 0), label in models,
         )
         for label in labels
     )  # fmt: skip
     of = {row.label: row for row in rows}
-    chosen = next(row for row in rows if row.label != majority and row.as_good)
-    return Standings(rows, of[best], chosen, of[majority], comparer.words)
+    chosen = of[asked] if asked else next(row for row in rows if row.is_model and row.as_good)
+    return Standings(rows, of[best], chosen, of[majority], comparer.words, bool(asked))

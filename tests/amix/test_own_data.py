@@ -10,6 +10,8 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
+from amix.data.one_file import task_of_file
+from amix.data.rows import load_rows
 from amix.data.splits import drawn_findings, load_splits, own_findings
 from amix.models.loading import load_tokenizer
 from amix.runs.context import RunContext
@@ -152,3 +154,14 @@ def test_findings_of_the_files_and_of_the_subset_are_in_the_record(tmp_path: Pat
     assert drawn.said.startswith("seed 3: the train subset of 12 rows has no example of 'odd'")
     assert drawn.as_dict() in record["data"]["findings"]
     assert own_findings(task)
+
+
+@pytest.mark.parametrize("column", ["idx", "label", "place"])
+@pytest.mark.parametrize("other", [None, "text"])
+def test_a_text_column_called_like_one_that_is_added_is_refused(tmp_path: Path, column: str, other: str | None) -> None:
+    rows = "".join(f"a text {row},another,{row % 2}\n" for row in range(6))
+    (tmp_path / "data.csv").write_text(f"{column},{other or 'unused'},mood\n{rows}")
+    task = task_of_file(tmp_path / "data.csv", (column, other) if other else (column,), "mood")
+    with pytest.raises(DataError, match=rf"data\.csv: a text column cannot be called '{column}'.*rename it") as caught:
+        load_rows(task, task.train)
+    assert "\n" not in str(caught.value)

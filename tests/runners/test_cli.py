@@ -22,9 +22,10 @@ from helpers import synthetic_records
 from helpers.fake_jobs import planned
 from helpers.toy_suite import write_suite
 from results.loading.layout import Layout
+from results.loading.wording import duration
 from runners.cli import app
 from runners.cli.options import recorded_command, typed_command
-from runners.cli.progress import Remaining, duration
+from runners.cli.progress import Remaining
 from runners.planning.suite import SuiteError, suite_names
 from runners.sweeping import interrupts
 from runners.sweeping.todo import Todo

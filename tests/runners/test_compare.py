@@ -3,7 +3,9 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +15,43 @@ import pandas
 import pytest
 from typer.testing import CliRunner, Result
 
+from amix.data.metrics import task_scores
 from amix.data.one_file import task_of_file
 from amix.data.rows import load_rows
 from amix.models.model_folder import ModelFolderError, read_description
 from amix.models.saved_model import load_saved
 from amix.specs.data_errors import DataError
-from amix.specs.tasks import TaskError
+from amix.specs.tasks import TaskError, find_task
 from helpers.toy_suite import save_encoder
 from results.loading.layout import ROOT
+from runners.benchmarks.own_data import study
 from runners.cli import app
-from runners.own_data.folds import cross_validation, fold_positions
-from runners.own_data.request import CompareError
+from runners.own_data.budget import Choice, choose
+from runners.own_data.column_names import free_names
+from runners.own_data.compare import Shown, _choose
+from runners.own_data.engine import Engine, Outcome, rows_of
+from runners.own_data.folds import Unit, cross_validation, fold_positions
+from runners.own_data.out_of_fold import out_of_fold
+from runners.own_data.request import CompareError, Request
 from runners.planning.suite import SuiteError
 
 WORDS = {"good": ("lovely", "splendid", "great"), "bad": ("awful", "broken", "useless")}
-MAJORITY = "majority class"
+SHARE = """
+import datasets
+import evaluate
+
+
+class Share(evaluate.Metric):
+    def _info(self):
+        whole = datasets.Value("int64")
+        return evaluate.MetricInfo(
+            description="", citation="", inputs_description="",
+            features=datasets.Features({"predictions": whole, "references": whole}),
+        )
+
+    def _compute(self, predictions, references):
+        return {"share": sum(one == other for one, other in zip(predictions, references)) / len(references)}
+"""
 
 
 def call(*arguments: str | Path) -> Result:
@@ -88,7 +112,9 @@ def test_every_row_is_predicted_once_by_a_model_that_did_not_see_it(folder: Path
     assert table["probability"].between(0.5, 1).all()
     accuracy = (table["given"] == table["predicted"]).mean()
     scores = pandas.read_csv(folder / "out" / "scores.csv", comment="#")
-    assert any(abs(value - 100 * accuracy) < 0.06 for value in scores.select_dtypes("number").to_numpy().ravel())
+    (row,) = (place for place, name in enumerate(scores.iloc[:, 0]) if name.startswith("tfidf_logistic"))
+    (column,) = (name for name in scores.columns if name.startswith("accuracy"))
+    assert scores[column][row] == pytest.approx(100 * accuracy, abs=0.06)
 
 
 def test_wrong_labels_are_among_the_doubtful_ones(folder: Path, compared: Result) -> None:
@@ -100,8 +126,7 @@ def test_wrong_labels_are_among_the_doubtful_ones(folder: Path, compared: Result
 
 
 def test_the_same_command_does_nothing_again(folder: Path, compared: Result) -> None:
-    model, records = folder / "out" / "model" / "model.safetensors", folder / "out" / "work" / "records" / "compare"
-    weights = folder / "out" / "model"
+    weights, records = folder / "out" / "model", folder / "out" / "work" / "records" / "compare"
     before = {path: path.stat().st_mtime_ns for path in (*records.glob("*.npz"), *weights.glob("*.safetensors"))}
     assert before
     again = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", folder / "out",
@@ -112,7 +137,7 @@ def test_the_same_command_does_nothing_again(folder: Path, compared: Result) -> 
     assert again.output.strip().splitlines()[-1] == compared.output.strip().splitlines()[-1]
     card = (folder / "out" / "model" / "README.md").read_text()
     assert "trust_remote_code=True" in card.partition("## Loading")[2]
-    assert not model.with_suffix(".new").exists()
+    assert not (folder / "out" / "model.new").exists()
 
 
 def test_the_card_says_what_a_user_must_know(folder: Path, compared: Result) -> None:
@@ -181,12 +206,19 @@ def test_a_numeric_label_makes_a_regression_on_its_own_scale(folder: Path) -> No
     assert result.exit_code == 0, result.output
     assert "Spearman" in result.output
     assert "mean of the labels" in result.output
+    card, description = (out / "model" / "README.md").read_text(), read_description(out / "model")
+    assert description.spread > 1000
+    assert f"price = output * {description.spread!r} + {description.center!r}" in card
+    assert "gives every text a number" in card
     call("predict", out / "model", folder / "new.csv", "--out", out / "p.jsonl")
     rows = [json.loads(line) for line in (out / "p.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == [f"a{number:03d}" for number in range(30)]
     found = numpy.array([row["predicted_price"] for row in rows])
     assert numpy.corrcoef(found, [float(row["price"]) for row in rows])[0, 1] > 0.8
     assert 40_000 < found.min() < found.max() < 400_000
+    saved = load_saved(out / "model")
+    texts = [(text,) for text in pandas.read_csv(folder / "new.csv")["message"]]
+    assert found.tolist() == saved.numbers(saved.logits(texts)).tolist(), "no digit is cut"
 
 
 def predicted(folder: Path, rows: list[dict[str, Any]], name: str = "odd.csv") -> Result:
@@ -206,6 +238,17 @@ def test_a_column_that_is_there_already_is_not_written_over(folder: Path, compar
     assert list(pandas.read_csv(folder / "odd-p.csv").columns) == [
         "message", "probability", "predicted_label", "probability_2"
     ]  # fmt: skip
+
+
+def test_columns_that_are_added_get_a_name_each() -> None:
+    assert free_names(["probability", "probability_2"], ["text", "probability"]) == ["probability_2", "probability_2_2"]
+
+
+def test_how_the_file_was_read_is_told(folder: Path, compared: Result) -> None:
+    (folder / "quotes.tsv").write_text('id\tmessage\n1\t"lovely thing\n2\tthe awful 12" thing\n')
+    result = call("predict", folder / "out" / "model", folder / "quotes.tsv", "--out", folder / "quotes-p.csv")
+    assert result.exit_code == 0, result.output
+    assert "quotes are read as text" in result.output
 
 
 @pytest.mark.parametrize(
@@ -273,10 +316,11 @@ def test_what_cannot_be_compared_is_one_line_before_anything_trains(
     assert not list(tmp_path.glob("out/**/*.json"))
 
 
-def test_one_file_is_asked_for(folder: Path) -> None:
+def test_one_file_is_asked_for(folder: Path, tmp_path: Path) -> None:
     assert "give one file of labelled rows" in call("compare").output
     (folder / "few.csv").write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10)))
-    assert "needs 30 or more" in str(call("compare", "--data", folder / "few.csv").exception)
+    assert "needs 30 or more" in str(call("compare", "--data", folder / "few.csv", "--out", tmp_path / "out").exception)
+    assert not (tmp_path / "out").exists(), "a request that cannot be answered leaves no folder"
 
 
 def test_folds_are_stratified_cover_every_row_and_keep_equal_texts_together(folder: Path) -> None:
@@ -292,6 +336,101 @@ def test_folds_are_stratified_cover_every_row_and_keep_equal_texts_together(fold
             assert all((row in test) == (row + 48 in test) for row in range(6))
             assert 0.25 < rows["label"].to_numpy()[test].mean() < 0.75
     assert any(not numpy.array_equal(one, other) for (_, one), (_, other) in zip(found[:5], found[5:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "said"),
+    [
+        ([f"text {row}" for row in range(30)], list("abcdef") * 5, "6 is too many for 30 different texts and 5 rows"),
+        ([f"text {row % 4}" for row in range(30)], ["a", "b"] * 15, "6 is too many for 4 different texts"),
+        ([f"text {row}" for row in range(10)], [float(row) for row in range(10)], "2 rows of the largest of 5 parts"),
+    ],
+)
+def test_folds_that_the_rows_do_not_allow_are_one_line(texts: list[str], labels: list[Any], said: str) -> None:
+    numbers = isinstance(labels[0], float)
+    task = replace(find_task("mini-cola"), labels=None if numbers else tuple(sorted(set(labels))))
+    rows = pandas.DataFrame(
+        {"sentence": texts, "label": labels if numbers else pandas.factorize(pandas.Series(labels))[0]}
+    )
+    with pytest.raises(CompareError, match=said) as caught:
+        list(fold_positions(rows, task, 6, 1))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_metric_beside_the_file_is_found_by_the_runs(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_bytes((folder / "data.csv").read_bytes())
+    (tmp_path / "share.py").write_text(SHARE)
+    request = Request(str(tmp_path / "data.csv"), tmp_path / "out", "", ("message",), metrics=("evaluate:share.py",))
+    task = request.task()
+    (unit, *_) = cross_validation(task, load_rows(task, task.train), 3, 1, tmp_path / "elsewhere")
+    labels = numpy.array([0, 1, 1, 0])
+    scores = task_scores(unit.task, labels, numpy.array([0, 1, 0, 0]))
+    assert scores[task.metrics[0]] == 0.75, "the runs' scores have the name that the comparison looks for"
+
+
+def test_texts_in_columns_called_like_added_ones_stay(folder: Path) -> None:
+    task = replace(find_task("mini-rte"), text=("given", "probability"))
+    rows = pandas.DataFrame(
+        {"given": ["a", "b"], "probability": ["c", "d"], "label": [0, 1], "place": ["line 2", "line 3"]}
+    )
+    outcomes = [Outcome({}, numpy.array([[1.0, 0.0], [0.0, 1.0]], numpy.float32), numpy.array([0, 1]), 1.0, "ok", {})]
+    table = out_of_fold(task, rows, [Unit(task, Path(), 1, numpy.arange(2), 2)], outcomes).table
+    assert table.iloc[:, 1:3].to_numpy().tolist() == [["a", "c"], ["b", "d"]]
+    assert table["given"].tolist() == list(task.labels or ())
+
+
+def plans(folder: Path, out: Path, minutes: float, **changed: Any) -> tuple[Request, Engine, list[Unit]]:
+    """A request of one row in one repeat or two, with what it is planned with."""
+    request = replace(
+        Request(str(folder / "data.csv"), out, str(folder / "tiny"), ("message",), methods="tfidf_logistic,vanilla",
+                minutes=minutes, folds=3, max_length=24, workers=0), **changed,
+    )  # fmt: skip
+    task = request.task()
+    units = cross_validation(task, load_rows(task, task.train), 3, 2, out / "work" / "data")
+    return request, Engine(request, rows_of(request.methods), lambda work, count: nullcontext(work)), units
+
+
+@pytest.mark.parametrize("changed", [{"max_length": 16}, {"workers": 2}, {"encoder": "minilm-l6"}])
+def test_a_choice_is_kept_for_the_same_request_only(folder: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
+    shown = Shown(lambda words: None, lambda findings: None, lambda work, count: nullcontext(work))
+    request, engine, units = plans(folder, tmp_path, 1.0)
+    narrow = _choose(request, engine, units, 1e3, shown)
+    assert narrow.labels == ("tfidf_logistic",)
+    assert _choose(request, engine, units, 1e-9, shown).labels == narrow.labels
+    other = plans(folder, tmp_path, 1.0, **changed)
+    assert len(_choose(*other, 1e-9, shown).labels) == 2
+
+
+def test_what_is_done_counts_with_the_seconds_that_it_took(
+    folder: Path, compared: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder / "out", tmp_path / "out")
+    counted: dict[str, float] = {}
+
+    def seen(per_unit: dict[str, float], *rest: Any) -> Choice:
+        counted.update(per_unit)
+        return choose(per_unit, *rest)
+
+    monkeypatch.setattr("runners.own_data.compare.choose", seen)
+    again = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", tmp_path / "out",
+                 "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
+    assert again.exit_code == 0, again.output
+    files = (tmp_path / "out" / "work" / "records" / "compare").glob("?" * 64 + ".json")
+    records = [json.loads(path.read_text()) for path in files]
+    first = {
+        one["spec"]["method"]: one["cost"]["total_seconds"]
+        for one in records
+        if one["spec"]["task"] == "r1f1" and one["spec"]["n_train"] is None
+    }
+    assert min(counted.values()) > 0
+    assert sorted(counted.values()) == sorted(first.values())
+
+
+def test_a_row_that_is_asked_for_and_left_out_is_one_line(folder: Path, tmp_path: Path) -> None:
+    result = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", tmp_path / "out",
+                  "--methods", "tfidf_logistic,vanilla", "--minutes", "0.1", "--row", "vanilla")  # fmt: skip
+    assert isinstance(result.exception, CompareError), result.output
+    assert "--row: 'vanilla' is left out; give more --minutes" in str(result.exception)
 
 
 def test_folds_hold_the_very_rows_of_the_file(folder: Path, tmp_path: Path) -> None:
@@ -332,6 +471,21 @@ def test_the_study_of_what_compare_promises(folder: Path, tmp_path: Path) -> Non
     logits = load_saved(tmp_path / "study" / "draw-1" / "model").logits([(text,) for text in others["text"]])
     accuracy = (numpy.array(["bad", "good"])[logits.argmax(axis=1)] == others["label"]).mean()
     assert float(kept["score_elsewhere"]) == pytest.approx(accuracy, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [(24, "has 48 rows; draws of 24 need more than 48"), (20, "20 rows has none of 'rare'")]
+)
+def test_a_study_that_cannot_be_made_is_one_line(folder: Path, tmp_path: Path, rows: int, said: str) -> None:
+    frame = pandas.read_csv(folder / "data.csv")[["message", "label"]]
+    if rows == 20:
+        frame.loc[:0, "label"] = "rare"
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    request = Request(str(tmp_path / "data.csv"), tmp_path / "study", str(folder / "tiny"), ("message",))
+    shown = Shown(lambda words: None, lambda findings: None, lambda work, count: nullcontext(work))
+    with pytest.raises(CompareError, match=said):
+        study(request, rows, 10, shown, lambda one: None)
+    assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize(

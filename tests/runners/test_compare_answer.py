@@ -1,14 +1,21 @@
 """What compare says of scores that are given: which row is chosen, what more labels do, what minutes leave out."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy
+import pandas
+import pytest
 
 from amix.specs.tasks import find_task
 from runners.own_data.answer import answer
 from runners.own_data.budget import choose, expected_seconds
 from runners.own_data.curves import curves_of
-from runners.own_data.engine import default_rows, rows_of
+from runners.own_data.engine import Outcome, default_rows, rows_of
+from runners.own_data.folds import Unit
+from runners.own_data.out_of_fold import out_of_fold
+from runners.own_data.page import score_table
+from runners.own_data.request import CompareError
 from runners.own_data.standings import Folds, standings
 
 MAJORITY = "majority class"
@@ -63,6 +70,66 @@ def test_nothing_learnt_is_said() -> None:
     found = standings(folds(**{MAJORITY: BASE}, only=[0.5, 0.55, 0.46, 0.49, 0.52]), {"only": 1.0}, {}, MAJORITY)
     assert not found.learnt
     assert any("Do not rely on the model" in one for one in answer(TASK, found, None, "", {}))
+
+
+def test_a_row_that_is_surely_worse_than_the_majority_class_has_not_learnt() -> None:
+    found = standings(folds(**{MAJORITY: HIGH}, only=BASE), {"only": 1.0}, {}, MAJORITY)
+    assert found.majority.p is not None
+    assert found.majority.p < 0.001, "the test is two-sided and finds a difference"
+    assert not found.learnt
+    assert any("Do not rely on the model" in one for one in answer(TASK, found, None, "", {}))
+
+
+def test_a_row_that_is_asked_for_is_not_called_cheaper_or_found() -> None:
+    near = [value - 0.004 + 0.01 * (-1) ** place for place, value in enumerate(HIGH)]
+    scores, seconds = folds(**{MAJORITY: BASE}, cheap=HIGH, dear=near), {"dear": 50.0, "cheap": 2.0}
+    found = standings(scores, seconds, {}, MAJORITY, asked="dear")
+    said = answer(TASK, found, None, "", {})[1]
+    assert said.startswith("dear is trained, as you asked: cheap is ")
+    assert said.endswith("(2 s against 50 s a training).")
+    assert "cheaper" not in said
+    caption = score_table(TASK, found, {}, "").caption
+    assert "trained, as asked" in caption
+    assert "cheapest" not in caption
+    found = standings(scores, seconds, {}, MAJORITY, asked="cheap")
+    expected = "cheap is trained, as you asked (2 s a training); no row scores higher."
+    assert answer(TASK, found, None, "", {})[1] == expected
+
+
+def test_of_rows_that_cost_the_same_none_is_called_cheaper() -> None:
+    found = standings(folds(**{MAJORITY: BASE}, one=BASE, other=HIGH), {"one": 2.0, "other": 2.0}, {}, MAJORITY)
+    assert "No row is cheaper, so other is chosen" in answer(TASK, found, None, "", {})[1]
+    found = standings(folds(**{MAJORITY: BASE}, one=HIGH, other=HIGH), {"one": 2.0, "other": 2.0}, {}, MAJORITY)
+    assert found.chosen is found.best
+
+
+def test_a_row_without_a_model_is_neither_best_nor_chosen_nor_told_of() -> None:
+    low = [value - 0.2 for value in BASE]
+    scores, seconds = folds(**{MAJORITY: BASE}, failed=BASE, only=low), {"failed": 1.0, "only": 9.0}
+    found = standings(scores, seconds, {"failed": 5}, MAJORITY, ["failed"])
+    assert found.best.label == found.chosen.label == "only"
+    assert [row.label for row in found.trained] == ["only"]
+    assert not any("failed" in one for one in answer(TASK, found, None, "", {}))
+    with pytest.raises(CompareError, match="failed: all trainings failed"):
+        standings(scores, seconds, {"failed": 5}, MAJORITY, ["failed"], "failed")
+    with pytest.raises(CompareError, match="every row: all trainings failed"):
+        standings(scores, seconds, {}, MAJORITY, ["failed", "only"])
+
+
+def test_a_row_without_any_score_is_neither_best_nor_chosen() -> None:
+    nothing = [float("nan")] * 5
+    scores = folds(**{MAJORITY: nothing}, undefined=nothing, only=BASE)
+    found = standings(scores, {"undefined": 1.0, "only": 9.0}, {}, MAJORITY)
+    assert found.best.label == found.chosen.label == "only"
+    with pytest.raises(CompareError, match="the score is undefined"):
+        standings(folds(**{MAJORITY: BASE}, undefined=nothing), {}, {}, MAJORITY)
+
+
+def test_predictions_of_runs_that_all_failed_are_one_line() -> None:
+    units = [Unit(TASK, Path(), 1, numpy.arange(3), 6)]
+    outcomes = [Outcome({}, None, None, 1.0, "failed", {})]
+    with pytest.raises(CompareError, match="all trainings on the folds failed or diverged"):
+        out_of_fold(TASK, pandas.DataFrame(), units, outcomes)
 
 
 def test_what_more_labels_do_and_where_finetuning_overtakes() -> None:
