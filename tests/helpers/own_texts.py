@@ -1,0 +1,40 @@
+"""A file of one's own with labelled messages, and a tiny encoder beside it."""
+
+import csv
+from pathlib import Path
+
+import numpy
+from typer.testing import CliRunner, Result
+
+from helpers.toy_suite import save_encoder
+from runners.cli import app
+
+WORDS = {"good": ("lovely", "splendid", "great"), "bad": ("awful", "broken", "useless")}
+
+
+def call(*arguments: str | Path) -> Result:
+    """What a command gives."""
+    return CliRunner().invoke(app.app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+
+
+def write_rows(path: Path, count: int, seed: int) -> Path:
+    """Messages that a few words decide, one in twelve labelled wrongly; a number that follows the words; an id."""
+    generator = numpy.random.default_rng(seed)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "message", "label", "price"])
+        for row in range(count):
+            label = ("good", "bad")[int(generator.integers(2))]
+            word = WORDS[label][int(generator.integers(3))]
+            price = 50_000 + 300_000 * (label == "good") + int(generator.integers(20_000))
+            given = label if row % 12 else ("good", "bad")[label == "good"]
+            writer.writerow([f"a{row:03d}", f"the {word} thing, no. {seed}{row}", given, price])
+    return path
+
+
+def own_texts(folder: Path) -> Path:
+    """The folder, with data.csv, new.csv and the encoder tiny in it."""
+    save_encoder(folder / "tiny")
+    write_rows(folder / "data.csv", 48, 1)
+    write_rows(folder / "new.csv", 30, 2)
+    return folder
