@@ -1,7 +1,7 @@
-"""Attention-guided weight mixup and what every finetuning method of the suite shares.
+"""Attention-guided weight mixup, and what all finetuning methods of the suite share.
 
-The mixup alone, which needs torch and nothing else, is WeightMixup, BilevelStep and HypergradientOptions. Further in:
-specs (plain data about runs), mixup, models, data, training (the Method contract and the loop), agwm, runs.
+WeightMixup, BilevelStep and HypergradientOptions are the mixup on its own; they need only torch. The subpackages are
+specs (plain data about runs), mixup, models, data, training (the Method contract and the loop), agwm and runs.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ __all__ = ["BilevelStep", "HypergradientOptions", "WeightMixup"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the mixup, and torch with it, only when it is asked for: plans and tables need amix.specs alone."""
+    """Import the mixup, and torch with it, on first use: plans and tables need only amix.specs."""
     if name in __all__:
         from amix import mixup
 

@@ -1,7 +1,7 @@
 """Named random streams: every random decision of a run comes from sha256(seed, purpose).
 
-The method's name is never part of a purpose that methods share (subset, head, order, dropout), so that two methods
-run with one seed see the same examples, the same head, the same batches and the same dropout masks.
+The purposes that methods share (subset, head, order, dropout) never contain the method's name, so two methods with the
+same seed see the same examples, head, batches and dropout masks.
 """
 
 import hashlib
@@ -13,29 +13,29 @@ import torch
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose, e.g. derive(1017, "order", "main", 3)."""
+    """Return a 63-bit seed for one purpose, e.g. derive(1017, "order", "main", 3)."""
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def array_generator(seed: int, *purpose: str | int) -> numpy.random.Generator:
-    """A numpy generator for one purpose."""
+    """Return a numpy generator for one purpose."""
     return numpy.random.default_rng(derive(seed, *purpose))
 
 
 def tensor_generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A torch generator for one purpose."""
+    """Return a torch generator for one purpose."""
     return torch.Generator(device=device).manual_seed(derive(seed, *purpose))
 
 
 def seed_dropout(seed: int, stage: str, step: int, rank: int = 0) -> None:
-    """Set torch's global state, which dropout draws from, for one training step of one process of the run."""
+    """Seed torch's global generator, which dropout draws from, for one training step of one process of the run."""
     torch.manual_seed(derive(seed, "dropout", stage, step, *[rank] * (rank > 0)))
 
 
 @contextmanager
 def kept_random_state(device: torch.device | str = "cpu") -> Iterator[None]:
-    """Leave torch's global random state as it was, whatever is drawn inside."""
+    """Restore torch's global random state on leaving, whatever was drawn inside."""
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield

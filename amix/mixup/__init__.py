@@ -1,7 +1,7 @@
-"""Attention-guided weight mixup on any torch model, usable without the suite; needs torch alone.
+"""Attention-guided weight mixup for any torch model; usable without the suite, needs only torch.
 
-WeightMixup holds the mixed layers, BilevelStep makes one lower and one upper step, HypergradientOptions chooses among
-the estimators of the hypergradient.
+WeightMixup holds the mixed layers, BilevelStep takes one lower and one upper step, and HypergradientOptions selects the
+estimator of the hypergradient.
 """
 
 from amix.mixup.bilevel_step import BilevelStep

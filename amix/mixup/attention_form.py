@@ -1,4 +1,4 @@
-"""The form of the attention: how many numbers it has per matrix, how they are held, where they start and end."""
+"""The form of the attention: how many numbers per matrix, how they are parameterised, their start and their limit."""
 
 import math
 from dataclasses import dataclass
@@ -11,22 +11,27 @@ Combination = Literal["factored", "convex"]
 Share = Literal["rank_one", "scalar"]
 Parameterisation = Literal["clamped", "logits"]
 SMALLEST = 1e-3
-"""A random start of logits keeps this far from 0 and from 1, where they would be infinite."""
+"""A random start of logits stays this far away from 0 and 1, where logits are infinite."""
 
 
 @dataclass(frozen=True)
 class AttentionForm:
-    """What the upper level trains for one matrix; the defaults are as published.
+    """What the upper level trains for one matrix; the defaults are the published form.
 
-    rank r: columns of a1, for a share of rank one its number of rank-one terms. combination: the coefficient B of the
-    pretrained weight (amix.mixup.weight_mixup). share: `rank_one`, A = a1 a2 / r; `scalar`, A = a, one number for the
-    whole matrix. parameterisation: `clamped`, numbers brought back into [0, limit] after every step; `logits`, numbers
-    of any size, the attention being their sigmoid. start: the attention before anything moves it. limit: the largest
-    attention; above 1 a matrix goes further from the pretrained weight than the task weight has gone.
+    Args:
+        rank: r, the number of rank-one terms of A, which is the number of columns of a1.
+        combination: How B, the coefficient of the pretrained weight, follows from A (see amix.mixup.weight_mixup).
+        share: `rank_one`: A = a1 a2 / r; `scalar`: A = a, one number for the whole matrix.
+        parameterisation: `clamped`: numbers that are clamped to [0, limit] after every step; `logits`: unbounded
+            numbers whose sigmoid is the attention.
+        start: The initial attention.
+        limit: The largest attention; above 1 the effective weight may move further from the pretrained weight than the
+            task weight has.
 
-    Raises ValueError for an unknown word, a rank below 1, and parts that do not go together: a scalar with the factored
-    combination (which needs two factors) or a rank; a start outside of [0, limit], for logits of ]0, 1[; a limit below
-    1, or above 1 for anything but a clamped scalar.
+    Raises:
+        ValueError: An option is unknown, the rank is below 1, or options contradict each other: a scalar share with
+            the factored combination (which needs two factors) or a rank above 1; a start outside [0, limit], or for
+            logits outside (0, 1); a limit below 1, or above 1 for anything but a clamped scalar share.
     """
 
     rank: int = 1
@@ -52,28 +57,28 @@ class AttentionForm:
         if self.limit < 1 or (self.limit > 1 and (self.share, self.parameterisation) != ("scalar", "clamped")):
             raise ValueError(f"the attention's limit is 1, or above 1 for a clamped scalar share, not {self.limit}")
         if self.parameterisation == "logits" and not 0 < self.start < 1:
-            raise ValueError(f"logits cannot start at an attention of {self.start}: it must lie between 0 and 1")
+            raise ValueError(f"logits cannot start at an attention of {self.start}: it must be between 0 and 1")
         if not 0 <= self.start <= self.limit:
-            raise ValueError(f"the attention starts between 0 and its limit {self.limit}, not at {self.start}")
+            raise ValueError(f"the attention must start between 0 and its limit {self.limit}, not at {self.start}")
 
     @property
     def first(self) -> float:
-        """What every number is before anything moves it: the start, or its logit."""
+        """The initial value of every trained number: the start, or its logit."""
         logits = self.parameterisation == "logits"
         return math.log(self.start / (1 - self.start)) if logits else self.start
 
     def numbers(self, attention: Tensor) -> Tensor:
-        """The numbers that are this attention, or as near to it as they can be without being infinite."""
+        """Convert an attention to the trained numbers; logits are kept finite by clamping the attention first."""
         if self.parameterisation == "clamped":
             return attention
         return attention.clamp(SMALLEST, 1 - SMALLEST).logit()
 
     def attention(self, numbers: Tensor) -> Tensor:
-        """The attention that these numbers are, without their history of derivatives."""
+        """Convert trained numbers to the attention, detached from the graph."""
         return numbers.detach() if self.parameterisation == "clamped" else torch.sigmoid(numbers.detach())
 
     def pulled_back_(self, gradient: Tensor, attention: Tensor) -> Tensor:
-        """From the gradient of the attention, in place, to that of the numbers: for logits times a (1 - a)."""
+        """Turn dL/da into the gradient of the trained numbers, in place: for logits it is multiplied by a (1 - a)."""
         if self.parameterisation == "clamped":
             return gradient
         return gradient.mul_(attention * (1 - attention))

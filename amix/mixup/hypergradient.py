@@ -1,6 +1,6 @@
-"""How the upper loss changes with the attention when the task weights take one step on the lower loss.
+"""The hypergradient: derivative of the upper loss with respect to the attention, through one step on the lower loss.
 
-With W' = W - J dL1/dW (J: what the lower optimizer does to a gradient, see step_jacobian.step_response_)
+With W' = W - J dL1/dW (J: the lower optimizer's map from gradient to step, see step_jacobian.step_response_)
 
     dL2/da = d - c      direct term    d = dL2/da at (W', a)
                         implicit term  c = (d2 L1 / da dW) v,   v = J u,   u = dL2/dW at (W', a)
@@ -12,7 +12,7 @@ Estimators of the implicit term:
     forward      (dL1/da at W + e v  -  dL1/da at W) / e; the second gradient is that of the lower step itself
     first_order  none: c = 0
 
-Passes per iteration, the lower step's included: 4 forward and backward (central), 3 (forward), 2 (first_order).
+Forward and backward passes per iteration, including the lower step's: 4 (central), 3 (forward), 2 (first_order).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,24 +33,28 @@ from amix.mixup.weight_mixup import WeightMixup
 Estimator = Literal["central", "forward", "exact", "first_order"]
 Loss = Callable[[], Tensor]
 Gradients = Callable[..., Sequence[Tensor]]
-"""torch.autograd.grad, or something with its arguments around it, e.g. to count passes."""
+"""torch.autograd.grad, or a wrapper with the same arguments, e.g. to count passes."""
 
 
 @dataclass(frozen=True)
 class HypergradientOptions:
-    """Which derivative is taken and how.
+    """Which hypergradient is computed, and how.
 
-    point          `after`: mixed derivative at W' (as published); `before`: at W, where the lower gradient was taken
-                   (with `identity` and no clipping, the true derivative of one step). Relative difference in our
-                   reference cases: 2 to 8 per cent in norm. `before` keeps a copy of the lower parameters.
-    preconditioner, xi   J: `identity` or `adam`, times xi, or times the learning rate of the step where xi is None.
-    radius         e |v|, the length of the displacement (DARTS and the official code: 0.01). Perturbed passes in
-                   bfloat16 hardly resolve it: run them in full precision (lower_loss(again=...)) or take 0.1.
-    masks          `common`: the perturbed passes replay the dropout masks of the lower pass; `independent`: each
-                   draws its own, as the official code does, and the difference of two masks is divided by 2e.
+    Args:
+        estimator: The estimator of the implicit term, see the module's docstring.
+        point: `after`: mixed derivative at W' (as published); `before`: at W, where the lower gradient was taken (with
+            `identity` and without clipping, the true derivative of one step). They differ by 2 to 8 per cent in norm
+            in our reference cases. `before` keeps a copy of the lower parameters.
+        preconditioner: J is `identity` or `adam`, times xi.
+        xi: Scale of J; None: the learning rate of the lower step.
+        radius: e |v|, the length of the displacement (0.01 in DARTS and the official code). bfloat16 hardly resolves
+            it: run the perturbed passes in full precision (lower_loss(perturbed_loss=...)), or choose 0.1.
+        masks: `common`: the perturbed passes replay the dropout masks of the lower pass; `independent`: each draws its
+            own, as in the official code, so that the effect of different masks is divided by 2e as well.
 
-    Raises ValueError for an unknown word, a radius that is not positive, and for `forward` at `after`, where the lower
-    gradient is not at hand and would cost the pass that `forward` saves.
+    Raises:
+        ValueError: An option is unknown, the radius is not positive, or the estimator is `forward` and the point is
+            `after`: the lower gradient there is unknown, and computing it would cost the pass that `forward` saves.
     """
 
     estimator: Estimator = "central"
@@ -80,8 +84,14 @@ class HypergradientOptions:
 class Hypergradient:
     """dL2/da = direct + implicit, per attention factor (implicit already carries its minus sign).
 
-    upper_loss: detached scalar. displacement: e v by lower parameter name, None where the estimator is not `central`;
-    epsilon: e, None where no perturbed pass was made. No number has been waited for: all are tensors on the device.
+    All values are tensors on the device, so that nothing has to wait for it.
+
+    Attributes:
+        direct: The direct term, one tensor per attention factor.
+        implicit: The implicit term, likewise; None for `first_order`.
+        upper_loss: Detached scalar.
+        displacement: e v by lower parameter name; None unless the estimator is `central`.
+        epsilon: e; None if there was no perturbed pass.
     """
 
     direct: list[Tensor]
@@ -97,11 +107,13 @@ class Hypergradient:
 
 @dataclass(frozen=True)
 class LowerPass:
-    """What an estimator needs of the lower step.
+    """What an estimator needs to know about the lower step.
 
-    loss: the lower loss anew, with the masks the options ask for. response_: multiplies u by J in place. start: copy
-    of the lower parameters before the step (point `before`), else None. attention_gradient: dL1/da at W of the step
-    itself (estimator `forward`), else None.
+    Attributes:
+        loss: Recomputes the lower loss, with the masks that the options ask for.
+        response_: Multiplies u by J in place.
+        start: Copy of the lower parameters before the step (point `before`), else None.
+        attention_gradient: dL1/da at W, from the step itself (estimator `forward`), else None.
     """
 
     loss: Loss
@@ -118,11 +130,19 @@ def hypergradient(
     gradients: Gradients = torch.autograd.grad,
     restore: bool = True,
 ) -> Hypergradient:
-    """Direct and implicit term at the weights the model now holds; leaves every weight as it was, to the bit.
+    """Compute direct and implicit term at the model's current weights; leaves every weight bit-identical.
 
-    upper_loss and lower.loss: functions without arguments that run the model and return a scalar. restore False: the
-    caller writes the effective weights itself, because the attention moves next (task weights and ordinary parameters
-    are as they were in any case). Raises ValueError for `forward` without the lower step's start and gradient.
+    Args:
+        mixup: The mixup over the model, or two levels of ordinary parameters.
+        upper_loss: Runs the model on a held-out batch and returns a scalar.
+        lower: What is known about the lower step.
+        options: How the hypergradient is estimated.
+        gradients: A replacement for torch.autograd.grad.
+        restore: Whether to restore the effective weights; False if the caller writes them anyway because the attention
+            moves next. Task weights and ordinary parameters are always restored.
+
+    Raises:
+        ValueError: The estimator is `forward` and lower has no start or no gradient of the attention.
     """
     if options.estimator == "forward" and (lower.start is None or lower.attention_gradient is None):
         raise ValueError("the forward estimator needs the lower step's start and its gradient of the attention")
@@ -148,7 +168,7 @@ def hypergradient(
 
 
 def _gradients(gradients: Gradients, loss: Tensor, tensors: list[Tensor], create_graph: bool = False) -> list[Tensor]:
-    """Gradients with zeros for what takes no part in the loss (a pooler that a mean-pooled head leaves out)."""
+    """Gradients, zero for tensors that the loss does not use (e.g. a pooler that a mean-pooling head ignores)."""
     return list(gradients(loss, tensors, allow_unused=True, materialize_grads=True, create_graph=create_graph))
 
 
@@ -157,23 +177,22 @@ def _upper_gradients(
 ) -> tuple[list[Tensor], dict[str, Tensor], Tensor]:
     """dL2/da, dL2/dW by name of the lower parameter, and the loss."""
     loss = upper_loss()
-    found = _gradients(gradients, loss, [*mixup.effective, *mixup.ordinary.values()])
+    all_gradients = _gradients(gradients, loss, [*mixup.effective, *mixup.ordinary.values()])
     count = len(mixup.effective)
-    direct = mixup.attention_gradients(found[:count])
-    of_name = dict(zip(mixup.ordinary, found[count:], strict=True))
-    for mixed, gradient in zip(mixup.mixed, found, strict=False):
-        of_name[mixed.name] = gradient.mul_(mixed.task_share())
-    return direct, {name: of_name[name] for name in mixup.lower}, loss.detach()
+    direct = mixup.attention_gradients(all_gradients[:count])
+    by_name = dict(zip(mixup.ordinary, all_gradients[count:], strict=True))
+    for mixed, gradient in zip(mixup.mixed, all_gradients, strict=False):
+        by_name[mixed.name] = gradient.mul_(mixed.task_share())
+    return direct, {name: by_name[name] for name in mixup.lower}, loss.detach()
 
 
 @contextmanager
 def _at(
     mixup: WeightMixup | Levels, start: list[Tensor] | None, displacement: dict[str, Offset] | None, restore: bool
 ) -> Iterator[None]:
-    """Inside: the lower parameters have the contents of start, where given, and may be moved along the displacement.
+    """Set the lower parameters to start, if given, and allow moving them along the displacement; undo both on leaving.
 
-    Outside they are as they were. restore: whether the effective weights, if touched, are written anew on leaving;
-    after an error they are in any case.
+    restore: whether the effective weights, if changed, are rewritten on leaving; after an error they always are.
     """
     moved = start is not None or displacement is not None
     try:
@@ -182,7 +201,7 @@ def _at(
                 mixup.write()
                 yield
         elif displacement is not None:
-            # The mixed weights need no copy: they are computed anew afterwards.
+            # The mixed weights need no copy: they are recomputed afterwards.
             with kept(mixup.ordinary, displacement):
                 yield
         else:
@@ -216,12 +235,12 @@ def _difference(
     effective: list[Tensor] = list(mixup.effective)
     mixup.shift(displacement, 1)
     if estimator == "forward":
-        # There is no way back to be made, and the embeddings' part is as large as all mixed ones of a small encoder.
+        # It is not needed again, and the embeddings' part is as large as all mixed ones of a small encoder.
         for name in mixup.ordinary:
             del displacement[name]
     ahead = mixup.attention_gradients(_gradients(gradients, lower.loss(), effective), displacement, 1)
     if estimator == "forward":
-        assert lower.attention_gradient is not None  # hypergradient() has refused it.
+        assert lower.attention_gradient is not None  # hypergradient() checked it.
         difference = torch._foreach_sub(lower.attention_gradient, ahead)
         torch._foreach_div_(difference, epsilon)
         return list(difference)
@@ -240,16 +259,16 @@ def _exact(mixup: WeightMixup | Levels, loss: Loss, vector: dict[str, Tensor], g
     tensors: list[Tensor] = [*(mixed.effective for mixed in mixup.mixed), *mixup.ordinary.values()]
     direction = [mixed.task_share() * vector[mixed.name] for mixed in mixup.mixed]
     direction += [vector[name] for name in mixup.ordinary]
-    # The fused attention kernels have no second derivative; the plain one computes the same function.
+    # Fused attention kernels have no second derivative; the math kernel computes the same function.
     with sdpa_kernel(SDPBackend.MATH):
         first = _gradients(gradients, loss(), tensors, create_graph=True)
     slope = torch.stack([(g * s).sum() for g, s in zip(first, direction, strict=True)]).sum()
     second = _gradients(gradients, slope, list(mixup.effective))
     through_weights = mixup.attention_gradients(second)
     through_share = [
-        part
+        of_factor
         for mixed, gradient in zip(mixup.mixed, first, strict=False)
-        for part in mixed.share_gradient(gradient.detach() * vector[mixed.name])
+        for of_factor in mixed.share_gradient(gradient.detach() * vector[mixed.name])
     ]
     implicit = torch._foreach_add(through_weights, through_share) if through_share else through_weights
     torch._foreach_neg_(implicit)

@@ -1,7 +1,7 @@
 """Exchanging tensors by pointer, and replaying dropout masks.
 
-A Hugging Face model stays as it is; methods that say "the forward pass uses a function of other tensors" keep those
-tensors beside it and write the result into its parameters.
+Hugging Face models stay untouched: a method whose forward pass uses a function of other tensors keeps these outside the
+model, and writes the result into the model's parameters.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,19 +20,23 @@ def exchange(parameters: Sequence[Tensor], tensors: list[Tensor]) -> None:
 
 @dataclass(frozen=True)
 class RandomState:
-    """The state of torch's generators at one moment, to draw the same dropout masks again later."""
+    """A snapshot of torch's generators, from which the same dropout masks can be drawn again later."""
 
     cpu: Tensor
     cuda: dict[torch.device, Tensor]
 
     @classmethod
     def capture(cls, *devices: torch.device) -> "RandomState":
-        """The state now, on the CPU and on these devices; NotImplementedError for one that is neither CPU nor CUDA."""
+        """Take a snapshot of the generators of the CPU and of these devices.
+
+        Raises:
+            NotImplementedError: A device is neither a CPU nor a CUDA device.
+        """
         used = set(devices)
-        strange = sorted({device.type for device in used} - {"cpu", "cuda"})
-        if strange:
+        unsupported = sorted({device.type for device in used} - {"cpu", "cuda"})
+        if unsupported:
             raise NotImplementedError(
-                f"dropout masks can be replayed on CPU and CUDA devices, not on {', '.join(strange)}: "
+                f"dropout masks can be replayed on CPU and CUDA devices, not on {', '.join(unsupported)}: "
                 "move the model, or ask for independent masks"
             )
         cuda = {device: torch.cuda.get_rng_state(device) for device in used if device.type == "cuda"}
@@ -40,7 +44,7 @@ class RandomState:
 
     @contextmanager
     def replayed(self) -> Iterator[None]:
-        """Draw inside as if it were that moment again; outside nothing has moved."""
+        """Draw from the snapshot inside; the current state is restored on leaving."""
         with torch.random.fork_rng(devices=list(self.cuda)):
             torch.set_rng_state(self.cpu)
             for device, state in self.cuda.items():

@@ -1,4 +1,4 @@
-"""Two levels that are both parameters of the model itself, in the form in which a bi-level step takes a mixup."""
+"""Two levels that are both the model's own parameters, with the interface that BilevelStep expects of a mixup."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,11 +10,17 @@ from amix.mixup.sparse_rows import Offset, move
 
 
 class Levels:
-    """The upper level's parameters, and all others of the model that train as the lower level's.
+    """Some parameters of the model as the upper level, and all its other trainable ones as the lower level.
 
-    Stands where BilevelStep and hypergradient() take a WeightMixup: nothing is mixed beside the model, `attention` is
-    the upper level and its gradient is what automatic differentiation gives. upper: parameters of the model by name.
-    Raises ValueError when either level is empty.
+    A drop-in replacement for a WeightMixup in BilevelStep and hypergradient(): nothing is mixed, `attention` is the
+    upper level, and its gradient comes from automatic differentiation.
+
+    Args:
+        model: The model.
+        upper: The upper level: parameters of the model, by name.
+
+    Raises:
+        ValueError: One of the levels is empty.
     """
 
     def __init__(self, model: nn.Module, upper: Mapping[str, nn.Parameter]) -> None:
@@ -32,7 +38,7 @@ class Levels:
 
     @property
     def task(self) -> list[nn.Parameter]:
-        """The same without names."""
+        """What the lower level trains, without names."""
         return list(self.ordinary.values())
 
     @property
@@ -42,17 +48,17 @@ class Levels:
 
     @property
     def effective(self) -> list[nn.Parameter]:
-        """Those of whose gradients the upper level's are made: they themselves."""
+        """The parameters whose gradients give those of the upper level: here the upper level itself."""
         return self.attention
 
     def attention_gradients(
         self, gradients: Sequence[Tensor], offsets: Mapping[str, Offset] | None = None, sign: int = 1
     ) -> list[Tensor]:
-        """Gradients of the upper level from those of `effective`."""
+        """Return the gradients of the upper level, which are those of `effective`."""
         return list(gradients)
 
     def pull_back(self, attention: bool = False) -> None:
-        """After the backward pass of a lower loss: the upper level's gradients go, unless asked for."""
+        """Drop the upper level's gradients after the backward pass of a lower loss, unless attention is True."""
         if not attention:
             for parameter in self.attention:
                 parameter.grad = None
@@ -63,7 +69,7 @@ class Levels:
         move(self.ordinary, offsets, multiple)
 
     def write(self) -> None:
-        """Nothing: the model holds both levels."""
+        """Do nothing: the model holds both levels."""
 
     def clamp(self) -> None:
-        """Nothing: the upper level has no bounds."""
+        """Do nothing: the upper level has no bounds."""

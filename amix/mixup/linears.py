@@ -7,29 +7,35 @@ from torch import nn
 
 
 def block_linears(model: nn.Module, patterns: Sequence[str] | None = None) -> dict[str, nn.Linear]:
-    """Linear modules of a model by name, a module or a weight that occurs twice only once.
+    """Select linear modules of a model; shared modules and weights count once.
 
-    patterns None: the linears inside the transformer blocks of the pretrained part, and its pooler. The task head and
-    a pooler that belongs to it (DeBERTa-v2, RoBERTa, ELECTRA) are new, so there is no pretrained weight to speak of.
-    Otherwise: every linear whose name a regular expression of patterns finds.
+    Args:
+        model: The model.
+        patterns: Regular expressions; a linear is selected if one of them matches part of its name. None: the linears
+            in the transformer blocks of the pretrained part, and its pooler. The task head, and a pooler that belongs
+            to it (DeBERTa-v2, RoBERTa, ELECTRA), are new and have no pretrained weights.
 
-    Raises ValueError when nothing is found, with the linears that are there.
+    Returns:
+        The modules by name.
+
+    Raises:
+        ValueError: No linear is selected; the message lists those there are.
     """
     linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     if patterns is None:
-        chosen = _pretrained_linears(model, linears)
+        selected = _pretrained_linears(model, linears)
     else:
-        chosen = [name for name in linears if any(re.search(pattern, name) for pattern in patterns)]
-    found: dict[int, str] = {}
-    for name in chosen:
-        found.setdefault(id(linears[name].weight), name)
-    if not found:
+        selected = [name for name in linears if any(re.search(pattern, name) for pattern in patterns)]
+    name_of_weight: dict[int, str] = {}
+    for name in selected:
+        name_of_weight.setdefault(id(linears[name].weight), name)
+    if not name_of_weight:
         wanted = "in the transformer blocks or the pooler" if patterns is None else f"matching {list(patterns)}"
         raise ValueError(
             f"{type(model).__name__} has no nn.Linear {wanted}. Its linears: {sorted(linears)[:12] or 'none'}. "
             "Name the modules by regular expressions."
         )
-    return {name: linears[name] for name in found.values()}
+    return {name: linears[name] for name in name_of_weight.values()}
 
 
 def _pretrained_linears(model: nn.Module, linears: dict[str, nn.Linear]) -> list[str]:

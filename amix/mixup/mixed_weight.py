@@ -1,6 +1,6 @@
-"""One mixed matrix of a model: its effective, task and pretrained weight, and the numbers of its attention.
+"""One mixed matrix of a model: its effective, task and pretrained weight, and the factors of its attention.
 
-Both forms have: module and name; effective, task, pretrained: [out, in]; factors: what the upper level trains.
+Both classes have: module and name; effective, task, pretrained: [out, in]; factors: what the upper level trains.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from amix.mixup.attention_form import AttentionForm, Combination
 
 @dataclass(frozen=True)
 class RankOneWeight:
-    """A matrix whose attention has a number per row and column; a1: [out, r]; a2: [r, in]."""
+    """A matrix whose attention has r numbers per row and column; a1: [out, r]; a2: [r, in]."""
 
     module: str
     name: str
@@ -32,26 +32,26 @@ class RankOneWeight:
 
     @property
     def combination(self) -> Combination:
-        """How B follows from a1 and a2."""
+        """How B is computed from a1 and a2."""
         return self.form.combination
 
     @property
     def factors(self) -> dict[str, nn.Parameter]:
-        """a1 and a2, or their logits."""
+        """The trained a1 and a2, or their logits."""
         return {"a1": self.a1, "a2": self.a2}
 
     def attention(self) -> list[Tensor]:
-        """a1 and a2, or for logits their sigmoids."""
+        """Return a1 and a2; for logits, their sigmoids."""
         return [self.form.attention(self.a1), self.form.attention(self.a2)]
 
     def task_share(self) -> Tensor:
-        """A = a1 a2 / r, [out, in]."""
+        """Return A = a1 a2 / r, [out, in]."""
         a1, a2 = self.attention()
         share = a1 @ a2
         return share if self.rank == 1 else share.div_(self.rank)
 
     def pretrained_share(self, task_share: Tensor) -> Tensor:
-        """B, [out, in]."""
+        """Return B, [out, in], where task_share is A."""
         if self.combination == "convex":
             return 1 - task_share
         a1, a2 = self.attention()
@@ -60,7 +60,13 @@ class RankOneWeight:
 
     @torch.no_grad()
     def attention_gradient(self, gradient: Tensor, offset: Tensor | None = None, sign: int = 1) -> list[Tensor]:
-        """dL/da1, dL/da2, or of their logits, from G = dL/dW~, the task weight being W, or W + sign * offset."""
+        """Return dL/da1 and dL/da2, or those of their logits, from G = dL/dW~, [out, in].
+
+        Args:
+            gradient: G.
+            offset: None: the task weight is W; otherwise W + sign * offset.
+            sign: 1 or -1.
+        """
         a1, a2 = self.attention()
         task = self.task if offset is None else torch.add(self.task, offset, alpha=sign)
         from_task = gradient * (task - self.pretrained if self.combination == "convex" else task)
@@ -73,7 +79,7 @@ class RankOneWeight:
 
     @torch.no_grad()
     def share_gradient(self, gradient: Tensor) -> list[Tensor]:
-        """Gradients of <A, gradient> with respect to a1 and a2, or to their logits."""
+        """Return the derivatives of <A, gradient> with respect to a1 and a2, or to their logits."""
         a1, a2 = self.attention()
         return self._of_factors(gradient @ a2.T, a1.T @ gradient)
 
@@ -84,7 +90,7 @@ class RankOneWeight:
 
 @dataclass(frozen=True)
 class ScalarWeight:
-    """A matrix whose attention is one number; a: [1, 1]."""
+    """A matrix whose attention is a single number; a: [1, 1]."""
 
     module: str
     name: str
@@ -96,30 +102,30 @@ class ScalarWeight:
 
     @property
     def factors(self) -> dict[str, nn.Parameter]:
-        """a, or its logit."""
+        """The trained a, or its logit."""
         return {"a": self.a}
 
     def attention(self) -> list[Tensor]:
-        """a, or for a logit its sigmoid."""
+        """Return a; for a logit, its sigmoid."""
         return [self.form.attention(self.a)]
 
     def task_share(self) -> Tensor:
-        """A = a, [1, 1]."""
+        """Return A = a, [1, 1]."""
         return self.attention()[0]
 
     def pretrained_share(self, task_share: Tensor) -> Tensor:
-        """B = 1 - a, [1, 1]."""
+        """Return B = 1 - a, [1, 1]."""
         return 1 - task_share
 
     @torch.no_grad()
     def attention_gradient(self, gradient: Tensor, offset: Tensor | None = None, sign: int = 1) -> list[Tensor]:
-        """dL/da, or of its logit, from G = dL/dW~, the task weight being W, or W + sign * offset."""
+        """Return dL/da, or that of its logit, from G = dL/dW~; offset and sign as in RankOneWeight."""
         task = self.task if offset is None else torch.add(self.task, offset, alpha=sign)
         return self.share_gradient(gradient * (task - self.pretrained))
 
     @torch.no_grad()
     def share_gradient(self, gradient: Tensor) -> list[Tensor]:
-        """The gradient of <A, gradient> with respect to a, or to its logit."""
+        """Return the derivative of <A, gradient> with respect to a, or to its logit."""
         return [self.form.pulled_back_(gradient.sum().reshape(1, 1), self.task_share())]
 
 
@@ -127,14 +133,14 @@ MixedWeight = RankOneWeight | ScalarWeight
 
 
 def mixed_weight(module: str, name: str, weight: nn.Parameter, pretrained: Tensor, form: AttentionForm) -> MixedWeight:
-    """The latent tensors of one matrix, its task weight equal to the weight now and its attention at the form's start.
+    """Create the latent tensors of one matrix: its task weight is the current weight, its attention the form's start.
 
     Args:
-        module: The name of its linear.
-        name: The name of the parameter.
+        module: Name of the linear module.
+        name: Name of the parameter.
         weight: The model's parameter, [out, in].
         pretrained: W0, [out, in].
-        form: What is trained of the attention.
+        form: The form of the attention.
     """
     task = nn.Parameter(weight.detach().clone())
     numbers = partial(torch.full, fill_value=form.first, dtype=weight.dtype, device=weight.device)
@@ -146,7 +152,7 @@ def mixed_weight(module: str, name: str, weight: nn.Parameter, pretrained: Tenso
 
 @torch.no_grad()
 def write(mixed: MixedWeight) -> None:
-    """Put A o W + B o W0 into the model; a function of the latent tensors alone, so repeatable to the bit."""
+    """Write A o W + B o W0 into the model; depends only on the latent tensors, so it is bit-reproducible."""
     share = mixed.task_share()
     torch.mul(share, mixed.task, out=mixed.effective)
     mixed.effective.addcmul_(mixed.pretrained_share(share), mixed.pretrained)

@@ -1,7 +1,8 @@
-"""Offsets of parameters, kept as the few rows that are not zero where that is most of a matrix left out.
+"""Offsets of parameters; a matrix with few nonzero rows is stored as those rows.
 
-A batch of finetuning sees a few hundred of an embedding's tens of thousands of words, and the gradient of all others is
-zero. Kept whole, offset and copy of a small encoder's embedding take as much memory as all its other weights together.
+A finetuning batch contains a few hundred of the tens of thousands of words in an embedding; the gradient of all others
+is zero. Stored densely, the offset and the copy of a small encoder's embedding need as much memory as all its other
+weights together.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,12 +13,12 @@ import torch
 from torch import Tensor
 
 LARGEST_SHARE = 0.5
-"""Share of rows that are not zero above which a matrix is kept whole."""
+"""Share of nonzero rows above which a matrix is stored densely."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A matrix of `shape` that is zero but for the rows `index`, whose contents are `values`."""
+    """A matrix of `shape` that is zero except for the rows `index`, which are `values`."""
 
     index: Tensor
     values: Tensor
@@ -28,14 +29,14 @@ Offset = Tensor | Rows
 
 
 def whole(offset: Offset) -> Tensor:
-    """The offset as the tensor it stands for."""
+    """Return the offset as a dense tensor."""
     if isinstance(offset, Tensor):
         return offset
     return offset.values.new_zeros(offset.shape).index_copy_(0, offset.index, offset.values)
 
 
 def compact(offset: Tensor) -> Offset:
-    """The offset as rows where few are not zero; never on a GPU, where counting them would wait for the device."""
+    """Store the offset as rows if few are nonzero; never on a GPU, where counting them would wait for the device."""
     if offset.dim() != 2 or offset.device.type != "cpu":
         return offset
     index = offset.any(dim=1).nonzero().squeeze(1)
@@ -62,8 +63,8 @@ def move(parameters: Mapping[str, Tensor], offsets: Mapping[str, Offset], multip
 
 @contextmanager
 def kept(parameters: Mapping[str, Tensor], offsets: Mapping[str, Offset]) -> Iterator[None]:
-    """Inside, parameters may be moved by multiples of these offsets; outside they are as they were, to the bit."""
-    originals = {name: _taken(parameter, offsets[name]) for name, parameter in parameters.items()}
+    """Allow moving the parameters by multiples of these offsets inside; restore them bit-identically on leaving."""
+    originals = {name: _take_original(parameter, offsets[name]) for name, parameter in parameters.items()}
     try:
         yield
     finally:
@@ -72,8 +73,8 @@ def kept(parameters: Mapping[str, Tensor], offsets: Mapping[str, Offset]) -> Ite
 
 
 @torch.no_grad()
-def _taken(parameter: Tensor, offset: Offset) -> Tensor:
-    """A copy of the rows that will move; of what is moved whole the original, a copy taking its place meanwhile."""
+def _take_original(parameter: Tensor, offset: Offset) -> Tensor:
+    """Copy the rows that will move; for a dense offset, return the original and leave a copy in its place."""
     if isinstance(offset, Rows):
         return parameter[offset.index]
     original = parameter.data

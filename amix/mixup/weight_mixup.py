@@ -1,7 +1,7 @@
-"""Attention-guided weight mixup: W~ = A o W + B o W0 in chosen linear layers of an untouched model.
+"""Attention-guided weight mixup: W~ = A o W + B o W0 in selected linear layers of a model whose code stays untouched.
 
-The model's parameters hold the effective weights W~. Beside them lie the task weight W (what the lower level trains),
-the pretrained weight W0 and the attention factors a1 [out, r] and a2 [r, in] (what the upper level trains). A
+The model's parameters hold the effective weights W~. The mixup holds the task weights W (trained by the lower level),
+the pretrained weights W0, and the attention factors a1 [out, r] and a2 [r, in] (trained by the upper level). A
 gradient G = dL/dW~ that a backward pass leaves in the model is pulled back to them in closed form.
 
     A = a1 a2 / r
@@ -14,11 +14,11 @@ gradient G = dL/dW~ that a backward pass leaves in the model is pulled back to t
     scalar     A = a, B = 1 - a, one number per matrix            dL/da = sum of G o (W - W0)
     logits     a = sigmoid(l), any of the above                   dL/dl = a (1 - a) dL/da
 
-Rank 1, factored, is as published; amix.mixup.attention_form names the other forms. For r > 1 the matrix is the mean
-of r rank-one mixups, so that attention in [0, 1] keeps A and B in [0, 1] and attention 1 means "the task weight alone"
-at every rank (a plain sum would start r times too large).
+The published form is factored, of rank 1; amix.mixup.attention_form describes the others. For r > 1, W~ is the mean of
+r rank-one mixups, so that attention in [0, 1] keeps A and B in [0, 1], and attention 1 means "the task weight alone" at
+every rank (a plain sum would start r times too large).
 
-Without the suite, on any Hugging Face model (a bi-level iteration with any two optimizers: amix.mixup.bilevel_step):
+Without the suite, on any Hugging Face model (for bi-level training see amix.mixup.bilevel_step):
 
     mixup = WeightMixup(model)
     mixup.draw_attention()
@@ -34,7 +34,8 @@ Without the suite, on any Hugging Face model (a bi-level iteration with any two 
     mixup.export().save_pretrained(folder)
 
 Official code: blo.py (two branches y = x (A o W)' + b + x (B o W0)', autograd through both). Its comment calls the
-factored form convex; A + B = 1 - a1 - a2 + 2 a1 a2 is 1 only at (0, 0) and (1, 1), in between the layer is attenuated.
+factored form convex, but A + B = 1 - a1 - a2 + 2 a1 a2 is 1 only where a1 and a2 are both 0 or both 1; in between the
+layer is attenuated.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,19 +51,29 @@ from amix.mixup.sparse_rows import Offset, move, whole
 
 
 class WeightMixup:
-    """The mixup over a model: its latent tensors, writing effective weights, pulling gradients back, export.
+    """The mixup over a model: holds the latent tensors, writes effective weights, pulls gradients back, exports.
 
-    model: any module, already on its device and not inside a wrapper (DistributedDataParallel and the like hide which
-    linears are pretrained); Hugging Face models need no further word. pretrained: W0 by parameter name, kept by
-    reference (several mixups can share one copy); default: a copy of the model's weights now. modules: regular
-    expressions for the linears (None: blocks and pooler, see weights.block_linears). The other options: what the
-    attention is, see AttentionForm. Biases, embeddings, LayerNorm, the head and what an architecture keeps outside of
-    linears remain the model's own ordinary parameters; `mixed` says what was found.
+    The task weights start at the model's current weights, the attention at `start`; call draw_attention() for a random
+    start. Biases, embeddings, LayerNorm, the head and whatever else is outside the mixed linears remain the model's own
+    ordinary parameters; `mixed` lists the mixed matrices.
 
-    The task weights start at the model's weights now, the attention at its start, which is 1 unless the form has
-    another; call draw_attention() for a random one. Raises ValueError for what AttentionForm refuses, a model in which
-    no linear is found or none trains, weights of half precision, and a W0 that lacks a matrix or has it in another
-    shape.
+    Args:
+        model: Any module, already on its device and not wrapped (DistributedDataParallel and the like hide which
+            linears are pretrained).
+        pretrained: W0 by parameter name, kept by reference, so that several mixups can share one copy; None: a copy of
+            the model's current weights.
+        rank: See AttentionForm, also for the other options below.
+        combination: `factored` or `convex`, see above.
+        modules: Regular expressions for the linears to mix; None: those of the blocks and the pooler, see
+            amix.mixup.linears.block_linears.
+        share: `rank_one` or `scalar`.
+        parameterisation: `clamped` or `logits`.
+        start: The initial attention.
+        limit: The largest attention.
+
+    Raises:
+        ValueError: AttentionForm refuses the options, the model has no matching linear or none that trains, weights
+            are in half precision, or W0 lacks a matrix or has another shape.
     """
 
     def __init__(
@@ -88,7 +99,7 @@ class WeightMixup:
             if id(linear.weight) in names
         ]
         if not self.mixed:
-            raise ValueError("none of the model's linears trains: let some of their weights require gradients")
+            raise ValueError("all selected linears of the model are frozen: set requires_grad for some of their weights")
         task = {mixed.name: mixed.task for mixed in self.mixed}
         self.lower: dict[str, nn.Parameter] = {name: task.get(name, p) for name, p in trainable.items()}
         self.ordinary: dict[str, nn.Parameter] = {name: p for name, p in trainable.items() if name not in task}
@@ -105,22 +116,22 @@ class WeightMixup:
 
     @property
     def attention(self) -> list[nn.Parameter]:
-        """a1, a2, a1, a2, ..., of scalar shares a, a, ..., or their logits: what the upper level trains."""
+        """What the upper level trains: a1, a2, a1, a2, ..., or a, a, ... for scalar shares, or their logits."""
         return [factor for mixed in self.mixed for factor in mixed.factors.values()]
 
     def named_attention(self) -> dict[str, nn.Parameter]:
-        """What the upper level trains by name: <module>.a1 and <module>.a2, or <module>.a."""
+        """Return what the upper level trains, by name: <module>.a1 and <module>.a2, or <module>.a."""
         return {f"{m.module}.{name}": factor for m in self.mixed for name, factor in m.factors.items()}
 
     def latent(self, parameter: Tensor) -> Tensor:
-        """What an optimizer of the lower level should hold in place of this parameter of the model."""
+        """Return what a lower optimizer should hold in place of this parameter of the model."""
         return next((mixed.task for mixed in self.mixed if mixed.effective is parameter), parameter)
 
     @torch.no_grad()
     def draw_attention(self, std: float = 0.005, generator: torch.Generator | None = None) -> None:
-        """Every entry of the attention from N(start, std), clamped; writes the weights.
+        """Draw every entry of the attention from N(start, std), clamp it, and write the weights.
 
-        As published with start 1 (load_weights.py:56).
+        The published code draws likewise, with start 1 (load_weights.py:56).
         """
         for factor in self.attention:
             noise = torch.randn(factor.shape, generator=generator, dtype=torch.float32)
@@ -130,7 +141,7 @@ class WeightMixup:
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Bring the attention into [0, limit], where logits always are; does not write the weights."""
+        """Clamp the attention to [0, limit], without writing the weights; logits need no clamping."""
         if self.form.parameterisation == "logits":
             return
         factors: list[Tensor] = list(self.attention)
@@ -138,15 +149,16 @@ class WeightMixup:
         torch._foreach_clamp_max_(factors, self.form.limit)
 
     def write(self) -> None:
-        """Effective weights from the latent tensors into the model; after every change of W or of the attention."""
+        """Write the effective weights into the model; call it after every change of W or of the attention."""
         for mixed in self.mixed:
             write(mixed)
 
     @contextmanager
     def holding(self, numbers: Sequence[Tensor]) -> Iterator[None]:
-        """Inside, what the upper level trains has these values; outside it is as it was. Writes the weights each time.
+        """Set `attention` to these numbers inside, and restore it on leaving; writes the weights both times.
 
-        numbers: as many tensors as `attention` has, or what broadcasts to them.
+        Args:
+            numbers: One tensor for each of `attention`, of its shape or one that broadcasts to it.
         """
         before = [factor.detach().clone() for factor in self.attention]
         self._set(numbers)
@@ -163,9 +175,10 @@ class WeightMixup:
 
     @torch.no_grad()
     def shift(self, offsets: Mapping[str, Offset], multiple: float) -> None:
-        """Move the model as if every lower parameter W moved by multiple * offset; the task weights stay.
+        """Move the model as if every lower parameter W moved by multiple * offset, without moving the task weights.
 
-        An in-place addition of A o offset to the effective weights. Undo: write(), and the ordinary parameters' copy.
+        Adds multiple * A o offset to the effective weights in place. To undo it, call write() and restore the ordinary
+        parameters from a copy.
         """
         for mixed in self.mixed:
             mixed.effective.addcmul_(mixed.task_share(), whole(offsets[mixed.name]), value=multiple)
@@ -175,31 +188,36 @@ class WeightMixup:
     def pull_back(self, attention: bool = False) -> None:
         """Turn the gradients in the model into gradients of the task weights and, if asked, of the attention.
 
-        They are added to gradients that are there already, as backward() does; the task weights are no parameters of
-        the model, so it is the optimizer that must be told to zero_grad(). After it .grad is set on the task weights
-        (the same memory, scaled by A) and unset on the effective weights. A module that took no part in the loss is
-        left out.
+        They are added to existing gradients, as backward() does. The task weights are not parameters of the model, so
+        call zero_grad() of the optimizer, not of the model. Afterwards .grad is set on the task weights (the same
+        memory, scaled by A) and None on the effective weights. Modules that the loss does not use are skipped.
         """
         for mixed in self.mixed:
             gradient = mixed.effective.grad
             if gradient is None:
                 continue
             if attention:
-                for factor, found in zip(mixed.factors.values(), mixed.attention_gradient(gradient), strict=True):
-                    _add_gradient(factor, found)
+                for factor, of_factor in zip(mixed.factors.values(), mixed.attention_gradient(gradient), strict=True):
+                    _add_gradient(factor, of_factor)
             _add_gradient(mixed.task, gradient.mul_(mixed.task_share()))
             mixed.effective.grad = None
 
     def attention_gradients(
         self, gradients: Sequence[Tensor], offsets: Mapping[str, Offset] | None = None, sign: int = 1
     ) -> list[Tensor]:
-        """The gradients of `attention` from dL/dW~ per module, the task weights being W, or W + sign * offset."""
+        """Return the gradients of `attention` from dL/dW~ per module.
+
+        Args:
+            gradients: dL/dW~, [out, in], one for each of `effective`.
+            offsets: None: the task weights are W; otherwise W + sign * offset, by parameter name.
+            sign: 1 or -1.
+        """
         moved = {} if offsets is None else {mixed.name: whole(offsets[mixed.name]) for mixed in self.mixed}
         pairs = zip(self.mixed, gradients, strict=True)
         return [g for mixed, G in pairs for g in mixed.attention_gradient(G, moved.get(mixed.name), sign)]
 
     def export(self) -> nn.Module:
-        """The model with the effective weights in place: an ordinary model that needs this class no more."""
+        """Return the model with the effective weights written: an ordinary model, independent of this class."""
         self.write()
         return self.model
 
@@ -212,7 +230,7 @@ def _mixed_weight(
     assert isinstance(weight, nn.Parameter)
     if weight.dtype in (torch.float16, torch.bfloat16):
         raise ValueError(
-            f"{name} is of {weight.dtype}, which does not resolve steps of the attention near 1: load the model with "
+            f"{name} is in {weight.dtype}, which does not resolve steps of the attention near 1: load the model with "
             "dtype=torch.float32, and use torch.autocast inside the losses for speed"
         )
     frozen = weight.detach().clone() if pretrained is None else _pretrained_weight(name, weight, pretrained)
@@ -225,14 +243,14 @@ def _pretrained_weight(name: str, weight: Tensor, pretrained: Mapping[str, Tenso
         raise ValueError(
             f"pretrained has no {name}: its names must be those of the model's parameters, not {list(pretrained)[:3]}"
         )
-    found = pretrained[name]
-    if found.shape != weight.shape:
-        raise ValueError(f"pretrained {name} has shape {tuple(found.shape)}, the model {tuple(weight.shape)}")
-    return found.detach().to(weight)
+    frozen = pretrained[name]
+    if frozen.shape != weight.shape:
+        raise ValueError(f"pretrained {name} has shape {tuple(frozen.shape)}, the model {tuple(weight.shape)}")
+    return frozen.detach().to(weight)
 
 
 def _add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
-    """What backward() does with a gradient: take its memory, or add it to what is there."""
+    """Accumulate a gradient as backward() does: take its memory, or add it to the existing one."""
     if parameter.grad is None:
         parameter.grad = gradient
     else:

@@ -299,7 +299,7 @@ def test_adam_response_needs_second_moments(momentum: float) -> None:
     problem = Problem("mlp", "factored", 1)
     lower = torch.optim.SGD(problem.mixup.lower.values(), lr=0.1, momentum=momentum)
     step = BilevelStep(problem.mixup, lower, torch.optim.SGD(problem.mixup.attention, lr=0.1))
-    with pytest.raises(ValueError, match="second moments, which SGD has not"):
+    with pytest.raises(ValueError, match="second moments, but SGD has none"):
         step(lambda: problem.loss(0), lambda: problem.loss(1))
 
 
