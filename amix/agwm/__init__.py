@@ -1,1 +1,1 @@
-"""Attention-guided weight mixup as a method: search on splits, averaging, second stage; presets, released code."""
+"""Attention-guided weight mixup as a finetuning method, its presets, and the released code step by step."""

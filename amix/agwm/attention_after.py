@@ -1,14 +1,14 @@
-"""The attention learned after the task weights: a WiSE-FT whose coefficients are chosen on held-out examples.
+"""Attention learned after the task weights: WiSE-FT with coefficients that are learned on held-out examples.
 
-WiSE-FT (Wortsman et al. 2022, section 3) goes from the pretrained to the finetuned weights by one coefficient for all
-of them, given beforehand. Here a split trains its task weights alone, and then descends the loss of its held-out part
+WiSE-FT (Wortsman et al. 2022, section 3) interpolates between pretrained and finetuned weights, with one fixed
+coefficient for all of them. Here each split trains only its task weights, and then minimises the held-out loss
 
-    min over a of  L2(a o W + (1 - a) o W0)       W at rest, dropout off
+    min over a of  L2(a o W + (1 - a) o W0)       W fixed, dropout off
 
-by the derivative in closed form (amix.mixup.weight_mixup). It has no implicit term: the task weights no longer follow
-the attention, and cannot make up for it. The mean of a over the splits takes effect after the second stage, which
-trains the task weights alone as well: put before it, it would be trained away, as the ablation saw it happen. With
-`average: attention` the second stage is plain finetuning, and its weights are those of `vanilla` to the bit.
+with the closed-form derivative (amix.mixup.weight_mixup). There is no implicit term: the task weights no longer follow
+the attention, and cannot compensate for it. The mean of a over the splits is applied after the second stage, which also
+trains only the task weights: applied before it, it would be trained away, as in the ablation. With
+`average: attention` the second stage is plain finetuning, and its weights are bit-identical to those of `vanilla`.
 """
 
 import copy
@@ -29,20 +29,20 @@ from amix.training.method import MethodError, Model
 
 
 class LearnedAfterwards(FixedAttention):
-    """A split whose attention is 1 while the task weights train, and then moves while they stand still."""
+    """A split whose attention is 1 while the task weights train, and is then learned while they are fixed."""
 
     learns_afterwards = True
 
     @classmethod
     def check(cls, config: SearchConfig) -> None:
-        """The task weights train alone, which takes an attention that can be 1.
+        """Refuse logits as well: the task weights train at an attention of exactly 1.
 
         Raises:
-            MethodError: It cannot.
+            MethodError: This rule cannot work with the settings.
         """
         super().check(config)
         if config.parameterisation == "logits":
-            raise MethodError("attention 'after' trains the task weights at an attention of 1, which no logit has")
+            raise MethodError("attention 'after' trains the task weights at attention 1, which logits cannot reach")
 
     def search(self, model: Model, fit: Fit) -> None:
         """Train the task weights, then the attention."""
@@ -54,20 +54,20 @@ class LearnedAfterwards(FixedAttention):
         self.tracker.write(fit)
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Begin to note."""
+        """Start the diagnostics."""
         self.tracker = SearchTracker(self.mixup)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The lower loss, noted."""
+        """Compute the lower loss, and record it in the diagnostics."""
         loss = super().loss(model, batch, fit)
         self.tracker.note(Noted.LOWER_LOSS, loss.detach())
         return loss
 
     def learn(self, model: Model, fit: Fit) -> None:
-        """Descend the held-out loss along the attention.
+        """Minimise the held-out loss over the attention.
 
         Raises:
-            Diverged: That loss is no longer a finite number.
+            Diverged: The held-out loss is no longer finite.
         """
         steps = self.passes_afterwards(self.config, len(self.held_out), fit.recipe.batch_size)
         optimizer, schedule = attention_optimizer(self.config, self.mixup, steps)
@@ -90,26 +90,26 @@ class LearnedAfterwards(FixedAttention):
 
     @classmethod
     def finetune(cls, config: SearchConfig, mixup: WeightMixup, model: Model, fit: Fit) -> Model:
-        """Train the task weights alone; the attention takes effect in what is evaluated, and at the end."""
-        found = [factor.detach().clone() for factor in mixup.attention]
+        """Train only the task weights; the attention is applied for evaluation, and at the end."""
+        learned = [factor.detach().clone() for factor in mixup.attention]
         with mixup.holding(ones(mixup)):
-            train(MixedWhenEvaluated(config, mixup, found), model, fit)
+            train(MixedWhenEvaluated(config, mixup, learned), model, fit)
         return model
 
 
 class MixedWhenEvaluated(Mixed):
-    """Training of the task weights alone, evaluated under a given attention."""
+    """Training of the task weights alone, evaluated with a given attention."""
 
     def __init__(self, config: SearchConfig, mixup: WeightMixup, attention: list[Tensor]) -> None:
         super().__init__(config, mixup)
         self.attention = attention
 
     def for_evaluation(self, model: Model, fit: Fit) -> Model:
-        """A copy under that attention."""
+        """Return a copy of the model with that attention."""
         with self.mixup.holding(self.attention):
             return copy.deepcopy(model)
 
 
 def ones(mixup: WeightMixup) -> list[Tensor]:
-    """The attention under which the task weights are alone."""
+    """Return the attention with which the effective weights are the task weights."""
     return [torch.ones_like(factor) for factor in mixup.attention]

@@ -1,4 +1,4 @@
-"""What a search notes of itself: the names, their shapes, one writer and one reader, without torch.
+"""The diagnostics of a search: names, shapes, a writer and a reader; does not import torch.
 
 A search writes one array per name and split into Fit.diagnostics; a run's side file holds them stacked, with the splits
 as the first axis, under `diagnostics/search/NAME`.
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 PREFIX = "search/"
 STORED = f"diagnostics/{PREFIX}"
-"""What the names in a run's side file begin with."""
+"""Prefix of the names in a run's side file."""
 MODULES = "modules"
 """The names of the modules that are mixed, in the order of their axis."""
 DECILES = 11
-"""From the smallest value to the largest."""
+"""Number of deciles, from the smallest value to the largest."""
 
 
 class Noted(StrEnum):
-    """The names of what is noted.
+    """The names of the diagnostics.
 
-    Shape (splits, steps), where steps are iterations, steps of the attention, or the end alone; those in PER_MODULE
-    (splits, steps, modules), and the deciles (splits, 1, modules, 11).
+    Shapes: (splits, steps); those in PER_MODULE (splits, steps, modules); the deciles (splits, 1, modules, 11). Steps
+    are iterations, steps of the attention, or only the end.
     """
 
     LOWER_LOSS = "lower_loss"
@@ -37,15 +37,15 @@ class Noted(StrEnum):
     IMPLICIT_NORM = "implicit_norm"
     """Norm of its implicit term."""
     DIRECT_IMPLICIT_COSINE = "direct_implicit_cosine"
-    """Cosine of the two."""
+    """Cosine of the angle between the two terms."""
     ATTENTION_ITERATION = "attention_iteration"
-    """The iterations, counted from 1, that moved the attention; steps after the task weights' last count on."""
+    """The iterations, counted from 1, that moved the attention; steps after the last iteration continue the count."""
     ATTENTION_MEAN = "attention_mean"
-    """Mean of the attention's entries, those of a1 and a2, after every step of the attention."""
+    """Mean of the attention's entries (those of a1 and a2) after every step of the attention."""
     ATTENTION_MIN = "attention_min"
     """Smallest entry."""
     ATTENTION_AT_ONE = "attention_at_one"
-    """Share of the entries that are 1."""
+    """Share of entries that are exactly 1."""
     TASK_SHARE = "task_share"
     """Mean of A over the matrix at the end."""
     PRETRAINED_SHARE = "pretrained_share"
@@ -64,43 +64,43 @@ PER_MODULE = frozenset(
         Noted.ATTENTION_DECILES,
     }
 )
-"""Those with an axis of modules."""
+"""Diagnostics with an axis of modules."""
 
 
 class DiagnosticsError(ValueError):
-    """Something was noted, or asked for, that a search does not note so."""
+    """A diagnostic has an unknown name or a wrong shape, or was not recorded."""
 
 
 def write(diagnostics: dict[str, list[Any]], modules: Sequence[str], noted: Mapping[Noted, NDArray[Any]]) -> None:
-    """Add what one split noted to a run's diagnostics.
+    """Add the diagnostics of one split to those of the run.
 
     Args:
         diagnostics: Fit.diagnostics.
         modules: Names of the mixed modules, the same for every split.
-        noted: By name, shape (steps[, modules[, 11]]).
+        noted: Arrays by name, shape (steps[, modules[, 11]]).
 
     Raises:
-        DiagnosticsError: An array's shape is not that of its name.
+        DiagnosticsError: An array has a wrong shape.
     """
     shapes = {str(name): ((1, *values.shape), values.dtype.kind) for name, values in noted.items()}
     if reason := rejection_reason(shapes, len(modules)):
-        raise DiagnosticsError(f"the search notes {reason}")
+        raise DiagnosticsError(f"the search recorded {reason}")
     for name, values in noted.items():
         diagnostics.setdefault(f"{PREFIX}{name}", []).append(values)
     diagnostics[f"{PREFIX}{MODULES}"] = list(modules)
 
 
 def rejection_reason(shapes: Mapping[str, tuple[tuple[int, ...], str]], modules: int) -> str | None:
-    """What is wrong with the arrays of a search; None where nothing is.
+    """Return the first fault in the arrays of a search, as a noun phrase; None if there is none.
 
     Args:
-        shapes: Shape, with the splits first, and numpy's kind of type, by name.
-        modules: How many are mixed.
+        shapes: Shape (splits first) and numpy's dtype.kind, by name.
+        modules: Number of mixed modules.
     """
     known = set(Noted)
     for name, (shape, kind) in shapes.items():
         if name not in known:
-            return f"'{name}', which no search notes (known: {', '.join(Noted)})"
+            return f"the unknown name '{name}' (known: {', '.join(Noted)})"
         if len(shape) < 2 or shape[2:] != _last_axes(Noted(name), modules) or kind not in "iuf" or 0 in shape:
             return f"'{name}' with the shape {shape} and the type '{kind}'"
     return None if Noted.LOWER_LOSS in shapes else f"no '{Noted.LOWER_LOSS}'"
@@ -115,44 +115,44 @@ def _last_axes(name: Noted, modules: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class SearchNotes:
-    """What one run noted of its search."""
+    """The diagnostics of the search of one run."""
 
     modules: tuple[str, ...]
     arrays: Mapping[Noted, NDArray[Any]]
 
     def __getitem__(self, name: Noted) -> NDArray[Any]:
         if name not in self.arrays:
-            raise DiagnosticsError(f"this search noted no {Noted(name)}; it noted {', '.join(self.arrays)}")
+            raise DiagnosticsError(f"this search recorded no {Noted(name)}; it recorded {', '.join(self.arrays)}")
         return self.arrays[name]
 
     def has(self, *names: Noted) -> bool:
-        """Whether all these were noted: some rules have no upper loss, some estimators no implicit term."""
+        """Whether all these were recorded: some rules have no upper loss, some estimators no implicit term."""
         return all(name in self.arrays for name in names)
 
     def at_end(self, name: Noted) -> NDArray[Any]:
-        """The last value of each split, shape (splits, modules[, 11])."""
+        """Return the last value of each split, shape (splits, modules[, 11])."""
         return self[name][:, -1]
 
     def iterations(self, name: Noted) -> NDArray[np.int64]:
-        """The iterations, counted from 1, at which something was noted: all, or those that moved the attention."""
+        """Return the iterations, from 1, at which this was recorded: all, or those that moved the attention."""
         count, length = self[name].shape[1], self[Noted.LOWER_LOSS].shape[1]
         if name != Noted.LOWER_LOSS and self.has(Noted.ATTENTION_ITERATION):
             return self[Noted.ATTENTION_ITERATION][0].astype(np.int64)
-        # Older records did not note them; the attention moves first, and then at even intervals.
+        # Older records lack them; there the attention moves in the first iteration, and then at even intervals.
         return 1 + -(-length // count) * np.arange(count)
 
 
 def read(stored: Mapping[str, NDArray[Any]]) -> SearchNotes | None:
-    """The search among a run's arrays, by their names in its side file; None where the run noted no search.
+    """Read the search's diagnostics from the arrays of a run's side file; None if the run had no search.
 
     Raises:
-        DiagnosticsError: A name that no search notes, or a shape that is not that of its name.
+        DiagnosticsError: A name is unknown, or an array has a wrong shape.
     """
-    found = {name.removeprefix(STORED): values for name, values in stored.items() if name.startswith(STORED)}
-    modules = tuple(str(module) for module in found.pop(MODULES, ()))
+    arrays = {name.removeprefix(STORED): values for name, values in stored.items() if name.startswith(STORED)}
+    modules = tuple(str(module) for module in arrays.pop(MODULES, ()))
     if not modules:
         return None
-    shapes = {name: (values.shape, values.dtype.kind) for name, values in found.items()}
+    shapes = {name: (values.shape, values.dtype.kind) for name, values in arrays.items()}
     if reason := rejection_reason(shapes, len(modules)):
-        raise DiagnosticsError(f"the search notes {reason}")
-    return SearchNotes(modules, {Noted(name): values for name, values in found.items()})
+        raise DiagnosticsError(f"the search recorded {reason}")
+    return SearchNotes(modules, {Noted(name): values for name, values in arrays.items()})

@@ -29,10 +29,10 @@ PAPER = "Somayajula et al., NAACL 2024, arXiv 2403.12918"
 
 @dataclass(frozen=True)
 class AGWMConfig(SearchConfig):
-    """Search (see SearchConfig), and what follows it.
+    """Settings of the search (see SearchConfig) and of what follows it.
 
-    average: `all` weights of the splits, or the `attention` alone, the task weights then starting anew. finetune:
-    whether the second stage on the whole subset takes place.
+    average: `all`: average all weights over the splits; `attention`: only the attention, the task weights start anew.
+    finetune: whether there is a second stage, on the whole subset.
     """
 
     average: Average = "all"
@@ -46,23 +46,23 @@ class AGWMConfig(SearchConfig):
 
     @property
     def rule(self) -> type[FixedAttention]:
-        """How a split is trained."""
+        """The class that trains a split."""
         return RULES[self.attention]
 
     def lower_count(self, n_train: int) -> int:
-        """How many examples train the task weights in a split."""
+        """Return the number of examples that train the task weights in a split."""
         return self.rule.lower_count(super().lower_count(n_train), n_train)
 
     def iterations(self, n_train: int, batch_size: int) -> int:
-        """Iterations of one split."""
+        """Return the number of iterations of one split."""
         return self.rule.iterations(self, self.lower_count(n_train), batch_size)
 
     def passes(self, iterations: int) -> int:
-        """Forward+backward passes of so many iterations of the search."""
+        """Return the forward and backward passes of this number of iterations."""
         return self.rule.passes(self, iterations)
 
     def mean_passes(self) -> float:
-        """Passes of an iteration, mean over one step of the attention and the iterations until the next."""
+        """Return the passes per iteration, averaged from one step of the attention to the next."""
         return self.passes(self.attention_every) / self.attention_every
 
 
@@ -70,25 +70,26 @@ class AGWMConfig(SearchConfig):
 class AGWM(MultiStageMethod):
     """The method as intended: K searches on random 80/20 splits, average of all weights, finetuning.
 
-    Search of a split: per iteration one step of the task weights on a batch of the 80 %, and one step of the
-    attention on a batch of the 20 % by a hypergradient from central differences. The second stage trains on the
-    whole subset with the attention fixed; its streams are those of plain finetuning.
+    Each iteration of a search takes one step of the task weights on a batch of the 80 %, and one step of the attention
+    on a batch of the 20 %, with a hypergradient from central differences. The second stage trains on the whole subset
+    with the attention fixed; its random streams are those of plain finetuning.
 
-    Departs from the released code (amix.agwm.released_code repeats it): the weights are put back exactly after the
-    perturbed passes; one task-weight step per iteration, not two; both perturbed passes see the dropout masks of the
-    lower pass; the implicit term is scaled by the learning rate of the step it differentiates; AdamW decays before
+    Departures from the released code (which amix.agwm.released_code repeats): the weights are restored exactly after
+    the perturbed passes; one task-weight step per iteration, not two; both perturbed passes use the dropout masks of
+    the lower pass; the implicit term is scaled by the learning rate of the step it differentiates; AdamW decays before
     the update in both stages. An epoch of a search has no extra iteration when 16 divides the split.
 
     Official options that change numbers (run_glue_mlo.py): cross_valid is `splits`; MLO_epochs `search_epochs`;
     model_learning_rate the recipe's lr; alpha_learning_rate, alpha_weight_decay and alpha_warmup_ratio
     `attention_lr`, `attention_weight_decay` and `attention_warmup_ratio`; use_l1 with L1factor `attention_l1`;
-    total_avg `average`; unroll_steps `attention_every`, except that there a split then has unroll_steps times as many
-    iterations; train_split and the recipe's arguments are the suite's. alpha_lr_scheduler_type is cosine, as in both
-    published scripts, and has no option here; nor has mlo_sample_dataset, whose false trains one split without
-    averaging (`splits: 1`). mode and reserve_p belong to Child-Tuning. Constants of the code that are options here:
-    `search_clip_norm` (5), `attention_std` (0.005), `radius` (0.01), `lower_share` (0.8), `preconditioner`. Not in that
-    code: `rank`, `combination`, `share`, `parameterisation`, `attention_start`, `attention_limit`, and an attention
-    learned `after` the task weights in `attention_epochs` (amix.agwm.attention_after); README.md says what for.
+    total_avg `average`; unroll_steps `attention_every`, except that there a split has unroll_steps times as many
+    iterations; train_split and the recipe's arguments are set by the suite. Without an option here are
+    alpha_lr_scheduler_type, which is cosine in both published scripts, and mlo_sample_dataset, which when false trains
+    one split without averaging (`splits: 1`). mode and reserve_p belong to Child-Tuning. Constants of that code that
+    are options here: `search_clip_norm` (5), `attention_std` (0.005), `radius` (0.01), `lower_share` (0.8),
+    `preconditioner`. Not in that code: `rank`, `combination`, `share`, `parameterisation`, `attention_start`,
+    `attention_limit`, and attention learned `after` the task weights in `attention_epochs`
+    (amix.agwm.attention_after); README.md explains their purpose.
     """
 
     name = "agwm"
@@ -106,14 +107,14 @@ class AGWM(MultiStageMethod):
     Config: ClassVar[type] = AGWMConfig
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """Search every split, average, finetune."""
+        """Run the search on every split, average, and finetune."""
         config: AGWMConfig = self.config
         start = kept_weights(model, fit.pretrained)
         mean = RunningMean()
         for weights in self.stage_weights(model, replace(fit, pretrained=start)):
             mean.add(weights)
             put_back(model, start)
-        if not mean.count:  # An attention that starts below 1 would not be plain finetuning.
+        if not mean.count:  # Without splits: a mixup whose attention starts below 1 would not be plain finetuning.
             return train(Method(), model, fit) if config.finetune else model
         mixup = self.mixup(model, start)
         mean.write(self.averaged(mixup))
@@ -122,11 +123,11 @@ class AGWM(MultiStageMethod):
         return config.rule.finetune(config, mixup, model, fit) if config.finetune else model
 
     def stages(self) -> int:
-        """The splits."""
+        """Return the number of splits."""
         return int(self.config.splits)
 
     def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
-        """The search of one split, from a new draw of the attention (the head is the same for all splits)."""
+        """Run the search of one split, from a new draw of the attention (the head is the same for all splits)."""
         config: AGWMConfig = self.config
         mixup = self.mixup(model, fit.pretrained)
         search_fit, held_out = split_fit(config, fit, number)
@@ -135,17 +136,17 @@ class AGWM(MultiStageMethod):
         return self.averaged(mixup)
 
     def mixup(self, model: Model, pretrained: Mapping[str, Tensor]) -> WeightMixup:
-        """The mixup over the weights that the model has now."""
+        """Return the mixup over the model's current weights."""
         config: AGWMConfig = self.config
         return config.mixup(model, kept_weights(model, pretrained))
 
     def averaged(self, mixup: WeightMixup) -> dict[str, Tensor]:
-        """What is averaged over the splits: all that they train, or the attention alone."""
+        """Return what is averaged over the splits: everything they train, or only the attention."""
         attention: dict[str, Tensor] = {**mixup.named_attention()}
         return attention if self.config.average == "attention" else {**mixup.lower, **attention}
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Searches and finetuning together, against plain finetuning with the same recipe."""
+        """Return the passes of searches and finetuning together, relative to plain finetuning with the same recipe."""
         config: AGWMConfig = self.config
         plain = recipe.total_steps(n_train)
         held_out = n_train - config.lower_count(n_train)

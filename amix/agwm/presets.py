@@ -1,4 +1,4 @@
-"""Named settings of the attention-guided mixup: as the released code runs it, and at a fraction of the cost."""
+"""Presets of the method: the released code as it runs, and a version at a fraction of the cost."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -11,7 +11,7 @@ from amix.training.registry import register
 
 @dataclass(frozen=True)
 class AsRunConfig(AGWMConfig):
-    """The released code with Betty 0.2.0, the release it pins."""
+    """Settings of the released code with Betty 0.2.0, the release it pins."""
 
     attention: AttentionRule = "as_run"
     xi: float | None = 1.0
@@ -20,12 +20,12 @@ class AsRunConfig(AGWMConfig):
 
 @register
 class AGWMOfficial(AGWM):
-    """The released code step by step, its bugs included.
+    """The released code step by step, including its bugs.
 
-    Per iteration two updates of the task weights on one batch, with the displacement of the finite difference left in
-    between; Adam's moments wiped inside the first iteration; a new dropout mask for every pass; an implicit term
-    without the learning rate, 1e3 to 1e5 times the direct one; decay after the update. See amix.agwm.released_code.
-    Its options are under the names that AGWM's docstring lists.
+    Each iteration updates the task weights twice on one batch and leaves the displacement of the finite difference in
+    between; the first one also wipes Adam's moments. Every pass draws a new dropout mask. The implicit term lacks the
+    learning rate and is 1e3 to 1e5 times as long as the direct one. Weights decay after the update. See
+    amix.agwm.released_code. The options have the names that the docstring of AGWM lists.
     """
 
     name = "agwm_official"
@@ -42,7 +42,7 @@ class AGWMOfficial(AGWM):
 
 @dataclass(frozen=True)
 class FastConfig(AGWMConfig):
-    """Three splits, an attention step every fourth iteration, one perturbed pass each.
+    """Three splits, an attention step every fourth iteration, and one perturbed pass per attention step.
 
     The attention's learning rate is four times as large, so that it can move as far in a quarter of the steps.
     """
@@ -58,7 +58,7 @@ class FastConfig(AGWMConfig):
 class AGWMFast(AGWM):
     """The method as intended at less than five times the cost of plain finetuning (published recipe, 300 examples).
 
-    Not a published setting; how its scores compare with the full method's is measured, not assumed.
+    Not a published setting; how its scores compare with those of the full method is measured, not assumed.
     """
 
     name = "agwm_fast"

@@ -1,11 +1,11 @@
-"""The search as the released code runs it with Betty 0.2.0, its bugs included: the variant for comparisons.
+"""The search as the released code runs it with Betty 0.2.0, including its bugs; a variant for comparison.
 
-What the released code optimises. Its implicit term is the difference of two gradients under two different dropout
-masks, divided by 2e. On MiniLM-L6 with dropout 0.1 (`python -m runners bench hypergradient`, three draws) its cosine
-with the exact implicit term is 0.04 to 0.12, under common masks 1.0000; and at scale 1, without the learning rate, the
-exact implicit term is 3,700 to 9,500 times as long as the direct one. So the attention takes steps of Adam's size in
-directions that the upper loss hardly determines, while the task weights get two updates per iteration and a
-displacement down the upper loss.
+What it optimises: its implicit term is the difference of two gradients with different dropout masks, divided by 2e. On
+MiniLM-L6 with dropout 0.1 (`python -m runners bench hypergradient`, three draws) the cosine with the exact implicit
+term is 0.04 to 0.12, with common masks 1.0000; and at scale 1, without the learning rate, the exact implicit term is
+3,700 to 9,500 times as long as the direct one. So the attention takes steps of the size that Adam sets, in directions
+that the upper loss hardly determines, while the task weights get two updates per iteration and a displacement that
+lowers the upper loss.
 """
 
 from functools import partial
@@ -25,31 +25,40 @@ from amix.training.schedules import linear_schedule
 AS_RUN = HypergradientOptions(
     estimator="central", point="after", preconditioner="adam", xi=1.0, radius=0.01, masks="independent"
 )
-"""Finite differences around W', Adam preconditioner without the learning rate, a dropout mask for every pass."""
+"""Finite differences around W', Adam preconditioner without the learning rate, a new dropout mask for every pass."""
 
 
 @torch.no_grad()
-def leave_displaced(step: BilevelStep, found: Hypergradient) -> None:
+def leave_displaced(step: BilevelStep, hypergradient: Hypergradient) -> None:
     """Leave the lower parameters at W - e v, where the second perturbed pass put them.
 
-    Betty 0.2.0, hypergradient/darts.py:68, adds the way back out of place and drops the result. The displacement has
-    norm 0.01 at every iteration and points down the upper loss: the held-out part leaks into the task weights.
+    To restore them, Betty 0.2.0 (hypergradient/darts.py:68) calls an out-of-place add and drops its result. The
+    displacement has norm 0.01 in every iteration and lowers the upper loss: the held-out part leaks into the task
+    weights.
     """
-    assert found.displacement is not None
-    move(step.mixup.lower, found.displacement, -1)
+    assert hypergradient.displacement is not None
+    move(step.mixup.lower, hypergradient.displacement, -1)
     step.mixup.write()
 
 
 def second_lower_step(
     step: BilevelStep, loss: Loss, first_iteration: bool, clip_norm: float, rates: list[float] | None = None
 ) -> torch.Tensor:
-    """The second update of an iteration, on the same batch; returns its loss.
+    """Take the second update of an iteration, on the same batch.
 
-    rates: learning rates of the optimizer's groups for this update, where a schedule has already moved them on.
+    Betty 0.2.0 (problems/implicit_problem.py:51-54) caches references instead of copies, so that rolling back restores
+    nothing and the iteration steps twice. In iteration 1 the cached optimizer state is still empty, and restoring it
+    wipes Adam's moments.
 
-    Betty 0.2.0, problems/implicit_problem.py:51-54, caches references where a copy was meant, so that rolling back
-    restores nothing and the iteration steps twice. At iteration 1 the cached optimizer state is still empty, and
-    restoring it wipes Adam's moments.
+    Args:
+        step: The bi-level iteration whose first update has been taken.
+        loss: Runs the model on that batch and returns a scalar.
+        first_iteration: Whether this is iteration 1.
+        clip_norm: Largest global norm of the gradient.
+        rates: Learning rates of the optimizer's groups for this update, if a schedule has already changed them.
+
+    Returns:
+        The detached loss.
     """
     if first_iteration:
         step.lower.state.clear()
@@ -57,10 +66,10 @@ def second_lower_step(
     value.backward()
     step.mixup.pull_back()
     torch.nn.utils.clip_grad_norm_(step.mixup.lower.values(), clip_norm)
-    moved_on = [group["lr"] for group in step.lower.param_groups]
-    _set_rates(step.lower, moved_on if rates is None else rates)
+    next_rates = [group["lr"] for group in step.lower.param_groups]
+    _set_rates(step.lower, next_rates if rates is None else rates)
     step.lower.step()
-    _set_rates(step.lower, moved_on)
+    _set_rates(step.lower, next_rates)
     step.lower.zero_grad()
     step.mixup.write()
     return value.detach()
@@ -72,36 +81,36 @@ def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
 
 
 class AsRun(Search):
-    """The search of a split with every step of the released loop."""
+    """The search of a split, with every step of the released loop."""
 
     @classmethod
     def check(cls, config: SearchConfig) -> None:
-        """Its derivative is a finite difference between two perturbed passes.
+        """Refuse other estimators as well: the released code uses central differences.
 
         Raises:
-            MethodError: Another estimator is asked for.
+            MethodError: This rule cannot work with the settings.
         """
         super().check(config)
         if config.estimator != "central":
-            raise MethodError(f"the released code takes central differences, not '{config.estimator}'")
+            raise MethodError(f"the released code uses central differences, not estimator '{config.estimator}'")
 
     @classmethod
     def iterations(cls, config: SearchConfig, n_lower: int, batch_size: int) -> int:
-        """One more per epoch than there are batches when the batch size divides the lower part."""
+        """Return one more per epoch than there are batches if the batch size divides the lower part."""
         return config.search_epochs * (n_lower // batch_size + 1)
 
     @classmethod
     def passes(cls, config: SearchConfig, iterations: int) -> int:
-        """Two lower passes, an upper one, and two perturbed ones."""
+        """Count two lower passes, an upper one and two perturbed ones per iteration."""
         return 5 * iterations
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
-        """AdamW with the decay after the update, transformers' own at that time."""
+        """Return AdamW with the decay after the update, as transformers had it at that time."""
         recipe = fit.recipe
         return DecayAfterAdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon)
 
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
-        """Steps of warm-up rounded down (run_glue_mlo.py); only the second stage, transformers' Trainer, rounds up."""
+        """Round the warm-up down (run_glue_mlo.py); only the second stage, by transformers' Trainer, rounds it up."""
         return linear_schedule(optimizer, int(fit.recipe.warmup_ratio * fit.total_steps), fit.total_steps)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> torch.Tensor:
@@ -110,18 +119,18 @@ class AsRun(Search):
         return super().loss(model, batch, fit)
 
     def before_step(self, model: Model, fit: Fit) -> None:
-        """Remember the learning rates: the schedule advances once per iteration, both updates use the same."""
+        """Remember the learning rates: the schedule advances once per iteration, and both updates use the same."""
         super().before_step(model, fit)
         assert fit.optimizer is not None
         self.rates = [group["lr"] for group in fit.optimizer.param_groups]
 
     def move_attention(self, model: Model, fit: Fit) -> None:
-        """The attention step, the displacement left behind, and the second update."""
+        """Take the attention step, leave the displacement, and take the second update."""
         upper = partial(Method.loss, self, model, next(self.upper_batches), fit)
-        found = self.step.attention_step(upper)
-        self.tracker.note_hypergradient(found)
-        leave_displaced(self.step, found)
-        again = partial(Method.loss, self, model, self.batch, fit)
-        second_lower_step(self.step, again, fit.step == 0, fit.recipe.clip_norm, self.rates)
+        hypergradient = self.step.attention_step(upper)
+        self.tracker.note_hypergradient(hypergradient)
+        leave_displaced(self.step, hypergradient)
+        lower = partial(Method.loss, self, model, self.batch, fit)
+        second_lower_step(self.step, lower, fit.step == 0, fit.recipe.clip_norm, self.rates)
         fit.cost.optimizer_steps += 1
         fit.cost.count_backward()

@@ -1,4 +1,4 @@
-"""The rules for the attention by their names; among them joint training, and a random walk."""
+"""The rules by which a split's attention moves, by name; here also joint training and the random walk."""
 
 from collections.abc import Mapping
 
@@ -18,45 +18,45 @@ class JointSearch(Search):
 
     @classmethod
     def lower_count(cls, n_lower: int, n_train: int) -> int:
-        """All examples: nothing is held out from a loss that both follow."""
+        """Return all examples: both follow one loss, so nothing is held out."""
         return n_train
 
     @classmethod
     def passes(cls, config: SearchConfig, iterations: int) -> int:
-        """The lower pass gives the gradients of both."""
+        """Count the lower pass only: it gives the gradients of both."""
         return iterations
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Keep the lower gradient of the attention as well, where it moves."""
+        """Pull back to the attention as well, if it moves in this iteration."""
         self.mixup.pull_back(attention=self.attention_turn(fit))
 
     def move_attention(self, model: Model, fit: Fit) -> None:
-        """A step along the lower gradient."""
+        """Take a step with the lower gradient."""
         self.step_attention(
             [torch.zeros_like(factor) if factor.grad is None else factor.grad for factor in self.mixup.attention]
         )
 
 
 class RandomWalk(Search):
-    """The attention's optimizer is fed noise: what the search is worth without information in the hypergradient.
+    """The attention's optimizer gets noise for a gradient: a control for the information in the hypergradient.
 
-    Same optimizer, rates and number of steps. Entries wander less far than in a search, because noise, which does not
-    persist from step to step, cancels in Adam's first moment.
+    Optimizer, rates and number of steps are those of the search. Entries wander less far than in a search: noise is
+    independent from step to step and cancels in Adam's first moment.
     """
 
     follows_upper_loss = False
 
     @classmethod
     def passes(cls, config: SearchConfig, iterations: int) -> int:
-        """The lower pass; noise costs none."""
+        """Count the lower pass only: noise needs none."""
         return iterations
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Only the task weights learn."""
+        """Pull back to the task weights only."""
         self.mixup.pull_back()
 
     def move_attention(self, model: Model, fit: Fit) -> None:
-        """A step along N(0, 1)."""
+        """Take a step with a gradient from N(0, 1)."""
         noise = [torch.randn(factor.shape, generator=self.noise).to(factor) for factor in self.mixup.attention]
         self.step_attention(noise)
 

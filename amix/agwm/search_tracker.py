@@ -1,4 +1,4 @@
-"""Collects what diagnostics.py names while a search runs: on the device, so that no iteration waits for it."""
+"""Collecting the diagnostics while a search runs, on the device, so that no iteration waits for them."""
 
 import torch
 from torch import Tensor
@@ -11,30 +11,30 @@ from amix.training.fit import Fit
 
 
 class SearchTracker:
-    """The notes of one split, until they are written."""
+    """The diagnostics of one split, until they are written."""
 
     def __init__(self, mixup: WeightMixup) -> None:
         self.mixup = mixup
         self.history: dict[Noted, list[Tensor]] = {}
 
     def note(self, name: Noted, value: Tensor) -> None:
-        """Keep a value of this iteration, of shape (), (modules,) or (modules, 11)."""
+        """Record a value of this iteration, of shape (), (modules,) or (modules, 11)."""
         self.history.setdefault(name, []).append(value)
 
     @torch.no_grad()
-    def note_hypergradient(self, found: Hypergradient) -> None:
-        """Upper loss, norms of direct and implicit term, and their cosine."""
-        direct = torch.cat([part.flatten() for part in found.direct])
-        self.note(Noted.UPPER_LOSS, found.upper_loss)
+    def note_hypergradient(self, hypergradient: Hypergradient) -> None:
+        """Record the upper loss, the norms of direct and implicit term, and their cosine."""
+        direct = torch.cat([part.flatten() for part in hypergradient.direct])
+        self.note(Noted.UPPER_LOSS, hypergradient.upper_loss)
         self.note(Noted.DIRECT_NORM, direct.norm())
-        if found.implicit is not None:
-            implicit = torch.cat([part.flatten() for part in found.implicit])
+        if hypergradient.implicit is not None:
+            implicit = torch.cat([part.flatten() for part in hypergradient.implicit])
             self.note(Noted.IMPLICIT_NORM, implicit.norm())
             self.note(Noted.DIRECT_IMPLICIT_COSINE, functional.cosine_similarity(direct, implicit, dim=0))
 
     @torch.no_grad()
     def note_attention(self, iteration: int) -> None:
-        """The iteration, counted from 1; mean, smallest value and share at 1 of the attention, per module."""
+        """Record the iteration, counted from 1, and per module the attention's mean, minimum and share at 1."""
         self.note(Noted.ATTENTION_ITERATION, torch.tensor(iteration))
         factors = self._factors()
         self.note(Noted.ATTENTION_MEAN, torch.stack([flat.mean() for flat in factors]))
@@ -43,7 +43,7 @@ class SearchTracker:
 
     @torch.no_grad()
     def note_shares(self) -> None:
-        """Per module: the mean of A and of B over the matrix, and the deciles of its attention factors."""
+        """Record per module the means of A and B over the matrix, and the deciles of its attention factors."""
         shares = [mixed.task_share() for mixed in self.mixup.mixed]
         remainders = [mixed.pretrained_share(share) for mixed, share in zip(self.mixup.mixed, shares, strict=True)]
         factors = [flat.float() for flat in self._factors()]
@@ -53,7 +53,7 @@ class SearchTracker:
         self.note(Noted.ATTENTION_DECILES, torch.stack([flat.quantile(deciles) for flat in factors]))
 
     def write(self, fit: Fit) -> None:
-        """Put all iterations, and the shares at the end, into the finetuning's diagnostics."""
+        """Write all iterations, and the shares at the end, into Fit.diagnostics."""
         self.note_shares()
         noted = {name: torch.stack(values).float().cpu().numpy() for name, values in self.history.items()}
         write(fit.diagnostics, [mixed.module for mixed in self.mixup.mixed], noted)

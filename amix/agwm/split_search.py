@@ -1,4 +1,4 @@
-"""The search of one split: task weights on the lower part of the subset, attention on the part held out."""
+"""The search of one split: task weights learn on its lower part, the attention on its held-out part."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -25,23 +25,27 @@ from amix.training.method import MethodError, Model
 
 AttentionRule = Literal["bilevel", "joint", "fixed", "random_walk", "as_run", "after"]
 PASSES = {"central": 4, "forward": 3, "exact": 4, "first_order": 2}
-"""Forward+backward passes of one bi-level iteration; exact counts its double backward as two."""
+"""Forward and backward passes of one bi-level iteration; exact counts its double backward as two."""
 
 
 @dataclass(frozen=True)
 class SearchConfig(SplitConfig):
-    """Settings of mixup and search; defaults as published except where the method's docstring says so.
+    """Settings of mixup and search; the defaults are the published ones, except as the method's docstring says.
 
-    rank, combination, modules, share, parameterisation: see WeightMixup; attention_start and attention_limit are its
-    start and limit. attention_std: sigma of the initial N(attention_start, sigma). attention: who moves it (`bilevel`;
-    `joint`: the lower gradient, on the whole subset; `fixed`; `random_walk`: noise in place of the hypergradient;
-    `as_run`: the released loop, with the derivative that estimator ... masks describe here as well; `after`: the
-    held-out loss, once the task weights have been trained, in attention_epochs passes over the held-out part).
-    attention_every: task-weight steps per attention step. estimator ... masks: see HypergradientOptions.
-    full_precision: the passes that a finite difference compares run outside autocast; without it they need a larger
-    radius, say 0.1: bfloat16 hardly resolves a displacement of 0.01.
-    attention_l1: weight of the penalty sum_k mean |a_k| on the attention in the upper loss
-    (amix.mixup.bilevel_step.penalised).
+    Args:
+        rank, combination, modules, share, parameterisation: See WeightMixup.
+        attention: What moves the attention. `bilevel`: the hypergradient; `joint`: the lower gradient, on the whole
+            subset; `fixed`: nothing; `random_walk`: noise in place of the hypergradient; `as_run`: the released loop,
+            with the hypergradient as configured here; `after`: the held-out loss, once the task weights are trained.
+        attention_std: sigma of the initial N(attention_start, sigma).
+        attention_every: Task-weight steps per attention step.
+        estimator, point, preconditioner, xi, radius, masks: See HypergradientOptions.
+        full_precision: Whether the passes that a finite difference compares run outside autocast; if not, they need a
+            larger radius, e.g. 0.1, because bfloat16 hardly resolves a displacement of 0.01.
+        attention_l1: Weight of the penalty sum_k mean |a_k| on the attention in the upper loss
+            (amix.mixup.bilevel_step.penalised).
+        attention_start, attention_limit: start and limit of WeightMixup.
+        attention_epochs: Passes over the held-out part, with attention `after`.
     """
 
     rank: int = 1
@@ -74,19 +78,19 @@ class SearchConfig(SplitConfig):
             raise MethodError(f"attention '{self.attention}' is unknown; known: {', '.join(get_args(AttentionRule))}")
         self.attention_form()
         if self.attention_every < 1:
-            raise MethodError(f"attention_every counts task-weight steps and is at least 1, not {self.attention_every}")
+            raise MethodError(f"attention_every counts task-weight steps and must be at least 1, not {self.attention_every}")
         if self.attention_l1 < 0:
             raise MethodError(f"attention_l1 is the weight of a penalty and at least 0, not {self.attention_l1}")
         if self.attention_epochs < 0:
-            raise MethodError(f"attention_epochs is at least 0, not {self.attention_epochs}")
+            raise MethodError(f"attention_epochs must be at least 0, not {self.attention_epochs}")
         if self.attention_l1 and self.parameterisation == "logits":
             raise MethodError("attention_l1 penalises clamped factors; what it would do to logits is not defined")
 
     def attention_form(self) -> AttentionForm:
-        """The part of the settings that says what the attention is.
+        """Return the settings that describe the attention.
 
         Raises:
-            MethodError: Parts that do not go together.
+            MethodError: They contradict each other.
         """
         form = (self.rank, self.combination, self.share, self.parameterisation)
         try:
@@ -95,24 +99,25 @@ class SearchConfig(SplitConfig):
             raise MethodError(str(error)) from error
 
     def mixup(self, model: Model, pretrained: Mapping[str, Tensor] | None) -> WeightMixup:
-        """The mixup over the weights that the model has now; pretrained: see WeightMixup."""
+        """Return the mixup over the model's current weights; pretrained: see WeightMixup."""
         form = asdict(self.attention_form())
         return WeightMixup(model, pretrained, modules=self.modules or None, **form)
 
     def hypergradient_options(self) -> HypergradientOptions:
-        """The part of the settings that describes the derivative."""
-        return HypergradientOptions(**{one.name: getattr(self, one.name) for one in fields(HypergradientOptions)})
+        """Return the settings that describe the hypergradient."""
+        names = [option.name for option in fields(HypergradientOptions)]
+        return HypergradientOptions(**{name: getattr(self, name) for name in names})
 
     def attention_steps(self, iterations: int) -> int:
-        """How often the attention moves in so many iterations: after the first and every attention_every-th on."""
+        """Return how often the attention moves: in the first iteration and every attention_every-th after it."""
         return -(-iterations // self.attention_every)
 
 
 def attention_optimizer(
     config: SearchConfig, mixup: WeightMixup, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW over the attention for so many steps, and its rate: linear warm-up, then half a cosine to zero."""
-    from transformers import get_cosine_schedule_with_warmup  # Slow to import; plans need not wait for it.
+    """Return AdamW over the attention, and its schedule over steps: linear warm-up, then half a cosine to zero."""
+    from transformers import get_cosine_schedule_with_warmup  # Slow to import, and plans do not need it.
 
     upper = torch.optim.AdamW(
         mixup.attention, lr=config.attention_lr, weight_decay=config.attention_weight_decay, foreach=True
@@ -122,12 +127,12 @@ def attention_optimizer(
 
 
 class FixedAttention(Mixed):
-    """A split trained with the attention as it was drawn; the other rules say in what they differ."""
+    """A split trained with the attention as drawn; the other rules override what differs."""
 
     follows_upper_loss: ClassVar[bool] = False
-    """Whether the attention follows the loss of the held-out part, step by step with the task weights."""
+    """Whether the attention follows the held-out loss while the task weights train."""
     learns_afterwards: ClassVar[bool] = False
-    """Whether it does so once the task weights have been trained, for attention_epochs."""
+    """Whether it follows that loss once the task weights are trained, for attention_epochs."""
 
     def __init__(self, config: SearchConfig, mixup: WeightMixup, held_out: Encoded) -> None:
         super().__init__(config, mixup)
@@ -135,10 +140,10 @@ class FixedAttention(Mixed):
 
     @classmethod
     def check(cls, config: SearchConfig) -> None:
-        """Refuse settings that this rule cannot follow.
+        """Refuse settings that this rule cannot work with.
 
         Raises:
-            MethodError: There are such.
+            MethodError: This rule cannot work with the settings.
         """
         if config.attention_l1 and not cls.follows_upper_loss:
             raise MethodError(
@@ -146,50 +151,50 @@ class FixedAttention(Mixed):
             )
         if bool(config.attention_epochs) != cls.learns_afterwards:
             wanted = "at least 1" if cls.learns_afterwards else "0"
-            raise MethodError(f"attention_epochs is {wanted} with attention '{config.attention}'")
+            raise MethodError(f"attention_epochs must be {wanted} with attention '{config.attention}'")
 
     @classmethod
     def lower_count(cls, n_lower: int, n_train: int) -> int:
-        """How many of n_train examples train the task weights, where the split's lower part has n_lower."""
+        """Return how many of n_train examples train the task weights if the split's lower part has n_lower."""
         return n_lower
 
     @classmethod
     def iterations(cls, config: SearchConfig, n_lower: int, batch_size: int) -> int:
-        """Iterations on a lower part of n_lower examples."""
+        """Return the number of iterations on a lower part of n_lower examples."""
         return config.search_epochs * -(-n_lower // batch_size)
 
     @classmethod
     def passes(cls, config: SearchConfig, iterations: int) -> int:
-        """Forward+backward passes of so many iterations."""
+        """Return the forward and backward passes of this number of iterations."""
         return iterations
 
     @classmethod
     def passes_afterwards(cls, config: SearchConfig, n_held_out: int, batch_size: int) -> int:
-        """Further passes of a split, over its held-out part of n_held_out examples."""
+        """Return the further passes of a split over its held-out part of n_held_out examples."""
         return config.attention_epochs * -(-n_held_out // batch_size)
 
     def search(self, model: Model, fit: Fit) -> None:
-        """Train the split from the attention as it was drawn; leaves what was found in the mixup."""
+        """Train the split from the attention as drawn; the mixup holds the result."""
         train(self, model, fit)
 
     @classmethod
     def finetune(cls, config: SearchConfig, mixup: WeightMixup, model: Model, fit: Fit) -> Model:
-        """The second stage: the task weights train on, the attention found by the splits at rest."""
+        """Run the second stage: train the task weights further, with the splits' attention fixed."""
         return train(Mixed(config, mixup), model, fit)
 
 
 class Search(FixedAttention):
-    """One split by the bi-level rule: a lower step, then an attention step by hypergradient."""
+    """One split with the bi-level rule: a lower step, then an attention step with the hypergradient."""
 
     follows_upper_loss = True
 
     @classmethod
     def passes(cls, config: SearchConfig, iterations: int) -> int:
-        """One per iteration, and more for every step of the attention."""
+        """Count one per iteration, and more for every step of the attention."""
         return iterations + (PASSES[config.estimator] - 1) * config.attention_steps(iterations)
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Optimizer and schedule of the attention, batches of the held-out part, the noise of a random walk."""
+        """Set up the attention's optimizer and schedule, held-out batches, the random walk's noise and diagnostics."""
         config: SearchConfig = self.config
         self.upper, self.schedule_upper = attention_optimizer(
             config, self.mixup, config.attention_steps(fit.total_steps)
@@ -204,29 +209,29 @@ class Search(FixedAttention):
         self.tracker = SearchTracker(self.mixup)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The lower loss, remembered for the perturbed passes."""
-        first = again = partial(super().loss, model, batch, fit)
+        """Compute the lower loss, and remember it for the perturbed passes."""
+        lower = perturbed = partial(super().loss, model, batch, fit)
         if self.config.full_precision:
-            again = partial(full_precision_loss, model, batch, fit)
+            perturbed = partial(full_precision_loss, model, batch, fit)
         reused = self.config.estimator == "forward" and self.attention_turn(fit)
-        loss = self.step.lower_loss(again if reused else first, again)
+        loss = self.step.lower_loss(perturbed if reused else lower, perturbed)
         self.tracker.note(Noted.LOWER_LOSS, loss.detach())
         return loss
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """From the model's gradients to those of the task weights, and for `forward` of the attention."""
+        """Turn the model's gradients into those of the task weights, and for `forward` also of the attention."""
         if self.attention_turn(fit):
             self.step.pull_back()
         else:
             self.mixup.pull_back()
 
     def before_step(self, model: Model, fit: Fit) -> None:
-        """Remember the weights before the step where the derivative is taken there."""
+        """Remember what the derivative of the lower step needs."""
         if self.attention_turn(fit):
             self.step.before_lower_step()
 
     def after_step(self, model: Model, fit: Fit) -> None:
-        """The attention step."""
+        """Take the attention step."""
         if self.attention_turn(fit):
             self.move_attention(model, fit)
             self.schedule_upper.step()
@@ -237,17 +242,17 @@ class Search(FixedAttention):
             self.tracker.write(fit)
 
     def attention_turn(self, fit: Fit) -> bool:
-        """Whether the attention moves after this step: every attention_every-th."""
+        """Whether the attention moves after this step, as it does after every attention_every-th."""
         return fit.step % int(self.config.attention_every) == 0
 
     def move_attention(self, model: Model, fit: Fit) -> None:
-        """One step on the next held-out batch."""
+        """Take one step on the next held-out batch."""
         batch = next(self.upper_batches)
-        found = self.step.attention_step(partial(super().loss, model, batch, fit))
-        self.tracker.note_hypergradient(found)
+        hypergradient = self.step.attention_step(partial(super().loss, model, batch, fit))
+        self.tracker.note_hypergradient(hypergradient)
 
     def step_attention(self, gradients: list[Tensor]) -> None:
-        """Step and clamp the attention with given gradients; write the weights."""
+        """Step the attention with these gradients, clamp it, and write the weights."""
         for factor, gradient in zip(self.mixup.attention, gradients, strict=True):
             factor.grad = gradient
         self.upper.step()

@@ -13,10 +13,10 @@ from amix.training.method import MethodError
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How the subset is split and each split trained.
+    """How the subset is split, and how each split is trained.
 
-    splits: K. lower_share: part of the subset that trains the task weights, the rest is held out. search_epochs:
-    over the lower part. search_clip_norm: largest gradient norm there.
+    splits: K. lower_share: share of the subset that trains the task weights; the rest is held out. search_epochs:
+    epochs over the lower part. search_clip_norm: largest gradient norm in a search.
     """
 
     splits: int = 5
@@ -29,19 +29,19 @@ class SplitConfig:
             raise MethodError("splits must be at least 0, search_epochs at least 1, lower_share between 0 and 1")
 
     def lower_count(self, n_train: int) -> int:
-        """How many examples train the task weights in a split; at least one, and one is held out."""
+        """Return the number of examples that train the task weights; at least one, and at least one is held out."""
         return min(max(int(self.lower_share * n_train), 1), n_train - 1)
 
     def iterations(self, n_train: int, batch_size: int) -> int:
-        """Iterations of one split."""
+        """Return the number of iterations of one split."""
         return self.search_epochs * -(-self.lower_count(n_train) // batch_size)
 
 
 def split_positions(config: SplitConfig, n_train: int, seed: int, number: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Positions of the lower and the held-out part of one split, from the stream (seed, "split", number).
+    """Draw the positions of a split's lower and held-out part, from the stream (seed, "split", number).
 
-    Independent re-samples, not folds, as published (run_glue_mlo.py:530-536): an example can be held out in several
-    splits or in none.
+    Splits are drawn independently, not as folds, as published (run_glue_mlo.py:530-536): an example can be held out in
+    several splits or in none.
     """
     order = array_generator(seed, "split", number).permutation(n_train)
     n_lower = config.lower_count(n_train)
@@ -49,7 +49,7 @@ def split_positions(config: SplitConfig, n_train: int, seed: int, number: int) -
 
 
 def split_fit(config: SplitConfig, fit: Fit, number: int) -> tuple[Fit, Encoded]:
-    """The finetuning of one split's lower part, and its held-out part."""
+    """Return the Fit of one split's lower part, and its held-out part."""
     lower, held_out = split_positions(config, len(fit.train), fit.seed, number)
     steps = config.iterations(len(fit.train), fit.recipe.batch_size)
     recipe = replace(fit.recipe, steps=steps, clip_norm=config.search_clip_norm)
@@ -57,7 +57,7 @@ def split_fit(config: SplitConfig, fit: Fit, number: int) -> tuple[Fit, Encoded]
 
 
 def endless_batches(fit: Fit, held_out: Encoded) -> Iterator[Batch]:
-    """Batches of the held-out part, epoch after epoch, from a stream of their own."""
+    """Yield batches of the held-out part, epoch after epoch, from their own random stream."""
     held_out_fit = fit.for_stage(f"{fit.stage}-held-out", train=held_out)
     epoch = 0
     while True:

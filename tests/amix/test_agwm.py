@@ -316,7 +316,7 @@ def test_no_dropout_control_is_deterministic_in_train_mode() -> None:
         ({"attention": "sometimes"}, "known: bilevel, joint, fixed, random_walk, as_run"),
         ({"combination": "conves"}, "combination: unknown 'conves'; did you mean convex"),
         ({"rank": 0}, "at least 1"),
-        ({"attention": "as_run", "estimator": "first_order"}, "takes central differences"),
+        ({"attention": "as_run", "estimator": "first_order"}, "uses central differences"),
         ({"average": "some"}, "known: all, attention"),
         ({"attention_every": 0}, "at least 1, not 0"),
         ({"estimator": "forward"}, "needs point='before'"),

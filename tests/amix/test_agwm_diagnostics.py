@@ -70,7 +70,7 @@ def test_iterations_are_those_that_were_noted_or_at_even_intervals(
 
 
 WRONG: dict[str, tuple[str, Any, str]] = {
-    "another name": ("attention_means", numpy.ones((STEPS, 3)), "'attention_means', which no search notes"),
+    "another name": ("attention_means", numpy.ones((STEPS, 3)), "the unknown name 'attention_means'"),
     "no axis of modules": ("attention_mean", numpy.ones(STEPS), r"'attention_mean' with the shape \(\d, 4\)"),
     "other modules": ("task_share", numpy.ones((1, 2)), r"'task_share' with the shape \(\d, 1, 2\)"),
     "an axis too many": ("lower_loss", numpy.ones((ITERATIONS, 3)), r"'lower_loss' with the shape \(\d, 7, 3\)"),
@@ -104,7 +104,7 @@ def test_what_was_not_noted_is_not_read_in_silence() -> None:
     assert notes is not None
     assert notes.has(Noted.LOWER_LOSS)
     assert not notes.has(Noted.LOWER_LOSS, Noted.UPPER_LOSS)
-    with pytest.raises(DiagnosticsError, match="noted no upper_loss; it noted lower_loss"):
+    with pytest.raises(DiagnosticsError, match="recorded no upper_loss; it recorded lower_loss"):
         notes[Noted.UPPER_LOSS]
 
 

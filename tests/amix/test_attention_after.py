@@ -133,13 +133,13 @@ def test_a_held_out_loss_that_is_no_number_is_said() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"attention": "after"}, "attention_epochs is at least 1 with attention 'after'"),
-        ({"attention_epochs": 3}, "attention_epochs is 0 with attention 'bilevel'"),
-        ({"attention": "fixed", "attention_epochs": 3}, "attention_epochs is 0 with attention 'fixed'"),
-        ({"attention": "after", "attention_epochs": -1}, "attention_epochs is at least 0, not -1"),
+        ({"attention": "after"}, "attention_epochs must be at least 1 with attention 'after'"),
+        ({"attention_epochs": 3}, "attention_epochs must be 0 with attention 'bilevel'"),
+        ({"attention": "fixed", "attention_epochs": 3}, "attention_epochs must be 0 with attention 'fixed'"),
+        ({"attention": "after", "attention_epochs": -1}, "attention_epochs must be at least 0, not -1"),
         (
             {"attention": "after", "attention_epochs": 1, "parameterisation": "logits", "attention_start": 0.5},
-            "which no logit has",
+            "which logits cannot reach",
         ),
         ({"attention": "after", "attention_epochs": 1, "attention_l1": 0.1}, "attention 'after' does not follow"),
     ],
