@@ -99,7 +99,7 @@ class WeightMixup:
             if id(linear.weight) in names
         ]
         if not self.mixed:
-            raise ValueError("all selected linears of the model are frozen: set requires_grad for some of their weights")
+            raise ValueError("all selected linears are frozen: set requires_grad for some of their weights")
         task = {mixed.name: mixed.task for mixed in self.mixed}
         self.lower: dict[str, nn.Parameter] = {name: task.get(name, p) for name, p in trainable.items()}
         self.ordinary: dict[str, nn.Parameter] = {name: p for name, p in trainable.items() if name not in task}

@@ -1,4 +1,4 @@
-"""What a run needs beside its spec, and what is no part of its key."""
+"""What a run needs besides its spec, and what is not part of its key."""
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -8,36 +8,37 @@ from amix.specs.encoders import Encoder
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a run needs to know that does not decide its scores: folders, and words for the record.
+    """What a run needs that does not affect its scores: folders, and texts for the record.
 
-    One for all runs of a suite; a run's own differs in its label. It travels to workers, so that paths are absolute.
+    All runs of a suite share one, except for the label. It is sent to workers, so paths must be absolute.
     """
 
     suite: str = ""
     label: str = ""
-    """The run's row; its method where nothing is said."""
+    """The run's row; by default the name of its method."""
     command: str = ""
-    """What was typed, for the record."""
+    """The command line, for the record."""
     glue: str | None = None
-    """Folder with real GLUE; the Hub where nothing is said."""
+    """Folder with real GLUE; None: the Hub."""
     encoder: str | Encoder | None = None
-    """The folder or entry to load where the spec's name does not tell."""
+    """The folder or entry to load, if the spec's name does not identify it."""
     task_files: dict[str, str] = field(default_factory=dict)
-    """The YAML files of tasks of your own, by the tasks' names."""
+    """The YAML files of users' own tasks, by the tasks' names."""
     plugins: tuple[str, ...] = ()
     """Methods from outside the project, as path/to/file.py:ClassName."""
     export: str | None = None
     """Folder for the finished model."""
     dev_only: bool = False
-    """Leaves the test split unscored, as tuning must."""
+    """Whether to leave the test split unscored, as tuning must."""
     selection: str = "last"
-    """`best_dev` scores test split and out-of-domain sets a second time, with the weights of the epoch best on dev."""
+    """`best_dev` scores test split and out-of-domain sets a second time, with the weights of the best epoch on dev."""
     out_of_domain: tuple[str, ...] = ()
-    """Sets that the finished model is scored on where they are for its task."""
+    """Sets that the finished model is scored on, as far as they suit its task."""
     out_of_domain_folder: str | None = None
-    """Where their files lie."""
+    """Folder of their files."""
     executor: Executor | None = None
-    """Processes that do the independent stages of a method (MultiStageMethod.stages), e.g. ProcessPoolExecutor(5).
+    """Processes that run the independent stages of a method (MultiStageMethod.stages), e.g. ProcessPoolExecutor(5).
 
-    Same scores, in less time, with the memory of one run for each process. A context that has one stays in its process.
+    The scores are the same, in less time; each process needs the memory of one run. A context with an executor cannot
+    be sent to another process.
     """

@@ -1,4 +1,4 @@
-"""What a record says of the software and machine that made it."""
+"""The environment block of a record: the software and machine that made it."""
 
 import os
 import platform
@@ -19,12 +19,12 @@ NUMERICAL_VARIABLES = ("LD_PRELOAD", "MKL_", "ONEDNN_", "OMP_", "ATEN_CPU_CAPABI
 @cache
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return completed.stdout.strip()
 
 
 @cache
@@ -33,7 +33,7 @@ def _packages() -> dict[str, str]:
 
 
 def _variables() -> dict[str, str]:
-    """Environment variables that choose numerical kernels, and so the last digits; files by name alone."""
+    """Environment variables that select numerical kernels and so affect the last digits; paths without folders."""
     return {
         name: " ".join(Path(part).name for part in value.split()) if "/" in value else value
         for name, value in sorted(os.environ.items())
@@ -43,17 +43,17 @@ def _variables() -> dict[str, str]:
 
 @cache
 def _libraries() -> dict[str, str]:
-    """The libraries behind the CPU's matrix products and the instructions that they may use."""
-    built = torch.__config__.show()
+    """The libraries that compute matrix products on the CPU, and the instruction set that they may use."""
+    build = torch.__config__.show()
     patterns = {"mkl": r"Math Kernel Library Version (\S+?)-", "onednn": r"MKL-DNN v(\S+)"}
-    found = {name: re.search(pattern, built) for name, pattern in patterns.items()}
+    matches = {name: re.search(pattern, build) for name, pattern in patterns.items()}
     used = {"mkl": torch.backends.mkl.is_available(), "onednn": torch.backends.mkldnn.is_available()}
-    versions = {name: match[1] if match else "unknown" for name, match in found.items() if used[name]}
+    versions = {name: match[1] if match else "unknown" for name, match in matches.items() if used[name]}
     return versions | {"cpu_capability": torch.backends.cpu.get_cpu_capability()}
 
 
 def environment(command: str) -> dict[str, Any]:
-    """The record's environment block; command is what the user typed."""
+    """Return the record's environment block; command is what the user typed."""
     cuda = torch.cuda.is_available()
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return {

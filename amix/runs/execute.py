@@ -1,8 +1,8 @@
-"""One run from its spec to its record; a run that fails is a record too.
+"""One run, from its spec to its record; a run that fails leaves a record as well.
 
-Only what a method can do wrong counts as its failure, and only while the method is at work: a list of kinds of errors
-says what that is (FAULTS). Everything else is an accident, of the machine, the files or the code, which says nothing of
-the method: it is not scored, and the same command runs it again.
+An error counts as the method's failure only if it is of a kind that methods cause (FAULTS) and occurs while the method
+trains or predicts. Everything else is an accident of the machine, the files or the code, which says nothing about the
+method: it is not scored, and the same command runs it again.
 """
 
 import errno
@@ -46,16 +46,16 @@ from amix.training.stage_workers import remote_stages, save_stage
 Record = dict[str, Any]
 Arrays = dict[str, numpy.ndarray]
 FAULTS = (ArithmeticError, torch.linalg.LinAlgError, numpy.linalg.LinAlgError, MethodError, Drift)
-"""What a method can do wrong.
+"""Errors that methods cause.
 
-Numbers that overflow, matrices that cannot be solved, a task that it refuses, processes that it lets drift apart.
+Numerical overflow, singular matrices, a task that the method does not support, weights that differ between processes.
 """
 BEST_DEV = "best_dev"
-"""The selection rule that takes the weights of the epoch with the best dev score."""
+"""The selection rule that uses the weights of the epoch with the best dev score."""
 
 
 class ExportError(RuntimeError):
-    """A run went well and its model could not be saved; outcome holds what execute would have returned."""
+    """A run succeeded, but its model could not be saved; outcome is what execute would have returned."""
 
     def __init__(self, message: str, outcome: tuple[Record, Arrays]) -> None:
         super().__init__(message)
@@ -63,12 +63,12 @@ class ExportError(RuntimeError):
 
 
 class _MethodFailed(Exception):
-    """Wraps an error of the method's own, raised while it was at work."""
+    """Wraps an error that the method caused."""
 
 
 @contextmanager
 def _at_work() -> Iterator[None]:
-    """While the method trains or predicts, some errors are its own."""
+    """Attribute errors of the kinds in FAULTS to the method, while it trains or predicts."""
     try:
         yield
     except Diverged:
@@ -78,14 +78,14 @@ def _at_work() -> Iterator[None]:
 
 
 def execute(spec: RunSpec, context: RunContext) -> tuple[Record, Arrays]:
-    """Run a spec and save its model where the context asks for it.
+    """Run a spec, and save its model if the context asks for it.
 
     Returns:
-        The record and the predictions. The record of a run that went wrong says with the traceback whether the method
-        was at fault (diverged, failed) or something else (oom, accident).
+        The record and the predictions. The record of a run that failed contains the traceback, and a status that
+        blames the method (diverged, failed) or not (oom, accident).
 
     Raises:
-        ExportError: If the run went well and its model cannot be saved.
+        ExportError: The run succeeded, but its model cannot be saved.
     """
     started = time.perf_counter()
     reset_peak_memory()
@@ -99,7 +99,7 @@ def execute(spec: RunSpec, context: RunContext) -> tuple[Record, Arrays]:
         record |= {"status": "diverged", "error": _described(error)}
     except _MethodFailed as error:
         record |= {"status": "failed", "error": _described(error.__cause__ or error)}
-    except (Exception, SystemExit) as error:  # A plugin that ends Python would end the sweep without a word.
+    except (Exception, SystemExit) as error:  # A plugin that calls sys.exit would end the sweep silently.
         record |= {"status": "oom" if out_of_memory(error) else ACCIDENT, "error": _described(error)}
     finally:
         gc.collect()
@@ -120,21 +120,22 @@ def _export(
         folder = Path(str(context.export))
         save(method.export(model, fit), tokenizer, fit.task, folder, scale, fit.recipe.max_length)
     except Exception as error:
-        said = f"the run went well, but its model cannot be saved in {context.export}: {type(error).__name__}: {error}"
-        raise ExportError(said, outcome) from error
+        reason = f"{type(error).__name__}: {error}"
+        message = f"the run succeeded, but its model cannot be saved in {context.export}: {reason}"
+        raise ExportError(message, outcome) from error
 
 
 def accident_record(spec: RunSpec, context: RunContext, kind: str, message: str) -> Record:
-    """The record of a run of which nothing came back (its worker died), with the reason."""
+    """Return the record of a run that returned nothing because its worker died, with the reason."""
     error = {"type": kind, "message": message, "traceback": ""}
     return _empty_record(spec, context) | {"status": ACCIDENT, "error": error}
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the machine had too little memory, whichever of the three errors for that torch and Python chose."""
+    """Whether the error means that the machine ran out of memory; torch and Python have several such errors."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # On the CPU torch has no class of its own for it.
+    # On the CPU torch raises a plain RuntimeError.
     allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     return allocator or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
@@ -162,7 +163,7 @@ def _described(error: BaseException) -> dict[str, str]:
 
 
 def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
-    """Method, data and an untouched finetuning of this spec."""
+    """Return the spec's method and data, and a Fit in its initial state."""
     for plugin in context.plugins:
         load_external(plugin)
     method_class = find_method(spec.method)
@@ -171,7 +172,7 @@ def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
     method = method_class(make_config(method_class, spec.method_config))
     if processes() > 1 and not method.info.splits_batches:
         raise MethodError(
-            f"{spec.method} looks at whole batches, or draws for each, which processes cannot share: "
+            f"{spec.method} needs whole batches, or draws noise for each, so processes cannot split them: "
             "run it in one process"
         )
     task = find_task(context.task_files.get(spec.task, spec.task))
@@ -181,7 +182,7 @@ def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
     recipe = Recipe().with_changes(spec.training)
     if recipe.processes != processes():
         raise ValueError(
-            f"this run is one of {recipe.processes} process(es) and there are {processes()}; start it with: "
+            f"this run needs {recipe.processes} process(es), not {processes()}; start it with: "
             f"torchrun --nproc-per-node {recipe.processes} -m runners run"
         )
     name, seeds = context.encoder or spec.encoder, spec.seeds
@@ -197,19 +198,19 @@ def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
 
 
 def _new_model(spec: RunSpec, context: RunContext, fit: Fit) -> nn.Module:
-    """The classifier before any training, its passes counted."""
+    """Return the untrained classifier, with its passes being counted."""
     model = load_model(context.encoder or spec.encoder, fit.task, spec.seeds.head).to(fit.device)
     fit.cost.watch(model)
     return model
 
 
 def _finetune(spec: RunSpec, context: RunContext, record: Record) -> tuple[Arrays, Method, nn.Module, Fit]:
-    """Fill the record block by block, so that a run that dies midway leaves what was known."""
+    """Finetune and evaluate; fills the record block by block, so that a run that fails midway leaves what is known."""
     method, splits, fit = _set_up(spec, context)
     sets = _sets(spec, context, fit)
     record["data"] = _data_block(fit.task, splits, sets)
     model = _new_model(spec, context, fit)
-    if revision := getattr(model.config, "_commit_hash", None):  # Of the Hub's repository; a folder has none.
+    if revision := getattr(model.config, "_commit_hash", None):  # Only models from the Hub have one.
         record["environment"]["encoder_revision"] = revision
     try:
         with _stages_elsewhere(method, spec, context), _at_work():
@@ -225,7 +226,7 @@ def _finetune(spec: RunSpec, context: RunContext, record: Record) -> tuple[Array
 
 @contextmanager
 def _stages_elsewhere(method: Method, spec: RunSpec, context: RunContext) -> Iterator[None]:
-    """Have the method's independent stages done by the context's executor, where there are both."""
+    """Let the context's executor run the method's independent stages, if there are both."""
     if not isinstance(method, MultiStageMethod):
         yield
         return
@@ -235,9 +236,14 @@ def _stages_elsewhere(method: Method, spec: RunSpec, context: RunContext) -> Ite
 
 
 def do_stage(spec: RunSpec, context: RunContext, threads: int, number: int, path: Path) -> None:
-    """One independent stage of a run, from nothing but its spec and number, into a file (see stage_workers).
+    """Run one independent stage of a run in this process, and write its results to a file (see stage_workers).
 
-    threads: as many as the run itself computes with, for the same sums.
+    Args:
+        spec: The run.
+        context: The run's context, without an executor.
+        threads: The run's own number of threads, because the order of sums depends on it.
+        number: The stage, from 0.
+        path: The file.
     """
     torch.set_num_threads(threads)
     reset_peak_memory()
@@ -248,7 +254,7 @@ def do_stage(spec: RunSpec, context: RunContext, threads: int, number: int, path
 
 
 def _sets(spec: RunSpec, context: RunContext, fit: Fit) -> tuple[Prepared, ...]:
-    """The out-of-domain sets that this run is scored on."""
+    """Return the out-of-domain sets that this run is scored on."""
     if context.dev_only:
         return ()
     name = context.encoder or spec.encoder
@@ -260,7 +266,7 @@ def _sets(spec: RunSpec, context: RunContext, fit: Fit) -> tuple[Prepared, ...]:
 def _data_block(task: Task, splits: Splits, sets: tuple[Prepared, ...]) -> dict[str, Any]:
     train, dev, test = (split.labels.numpy() for split in (splits.train, splits.dev, splits.test))
     counts = {} if task.labels is None else {name: int((train == i).sum()) for i, name in enumerate(task.labels)}
-    others = {one.other.name: {"n": len(one.labels), "majority": one.majority(train)} for one in sets}
+    others = {item.other.name: {"n": len(item.labels), "majority": item.majority(train)} for item in sets}
     more: dict[str, Any] = {OUT_OF_DOMAIN: others} if sets else {}
     if splits.findings:
         more["findings"] = list(splits.findings)
@@ -279,9 +285,9 @@ def _data_block(task: Task, splits: Splits, sets: tuple[Prepared, ...]) -> dict[
 
 
 def _scored(splits: Splits, dev_only: bool) -> dict[str, Encoded]:
-    """The splits that are scored at the end."""
-    chosen = {"test": splits.test, "dev": splits.dev}
-    return {name: data for name, data in chosen.items() if len(data) and not (dev_only and name == "test")}
+    """Return the splits that are scored at the end."""
+    candidates = {"test": splits.test, "dev": splits.dev}
+    return {name: data for name, data in candidates.items() if len(data) and not (dev_only and name == "test")}
 
 
 def _evaluate(
@@ -292,7 +298,7 @@ def _evaluate(
     sets: tuple[Prepared, ...],
     record: Record,
 ) -> Arrays:
-    """Score the last weights and, where asked, the best-dev weights; each split and set is predicted once for each."""
+    """Score the last weights and, if asked, the best-dev weights; predicts each split and set once for each."""
     evaluated = method.for_evaluation(model, fit)
     last = {name: predict(evaluated, split, fit) for name, split in data.items()}
     scores: dict[str, Any] = {name: _score(fit.task, data[name], last[name]) for name in data}
@@ -310,9 +316,10 @@ def _score(task: Task, data: Encoded, predictions: Predictions) -> Scores:
 def _best_scores(
     evaluated: nn.Module, fit: Fit, data: dict[str, Encoded], sets: tuple[Prepared, ...], last: dict[str, Any]
 ) -> dict[str, Any]:
-    """Those of the best epoch: dev score and epoch, and all others where that selection is asked for.
+    """Return the scores of the best epoch: its number and dev score, and all others only if the selection is best_dev.
 
-    They would cost nothing where the best epoch is the last one, but then only some runs of a suite had them.
+    If the best epoch is the last one, the others would cost nothing, but then only some runs of a suite would have
+    them.
     """
     epochs = [point["epoch"] for point in fit.curve if point["stage"] == "main"]
     epoch = fit.best.epoch or None
@@ -322,12 +329,12 @@ def _best_scores(
     dev = last.get("dev") if was_last else fit.best.dev
     scores: dict[str, Any] = {"epoch": epoch} | ({"dev": dev} if dev else {})
     if fit.best.keep_state and "test" in data:
-        kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
+        last_state = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
         evaluated.load_state_dict(fit.best.state)
         scores["test"] = _score(fit.task, data["test"], predict(evaluated, data["test"], fit))
         if sets:
             scores[OUT_OF_DOMAIN] = score_sets(sets, evaluated, fit)[0]
-        evaluated.load_state_dict(kept)
+        evaluated.load_state_dict(last_state)
     return scores
 
 
@@ -346,7 +353,7 @@ def _diagnostic_arrays(fit: Fit) -> Arrays:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN or infinity; a record says null there."""
+    """Replace NaN and infinity, which JSON lacks, by None."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""A finished model on out-of-domain sets: reading the sets, predictions, scores."""
+"""Scoring a finished model on out-of-domain sets: reading the sets, predictions, scores."""
 
 import os
 from dataclasses import dataclass
@@ -25,10 +25,14 @@ Scores = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A set for the models of one task: tokenised, with labels [n] and the class of each of the model's outputs.
+    """An out-of-domain set, prepared for the models of one task.
 
-    labels are numbers of common classes (out_of_domain.common_classes); for regression they are the set's numbers and
-    class_of is None.
+    Attributes:
+        other: The set's description.
+        data: Its tokenised examples.
+        labels: Ids of the classes that task and set share (out_of_domain.common_classes), or for regression the set's
+            own numbers; shape [n].
+        class_of: The shared class of each class of the task, shape [classes]; None for regression.
     """
 
     other: OtherSet
@@ -36,18 +40,22 @@ class Prepared:
     labels: numpy.ndarray
     class_of: numpy.ndarray | None
 
-    def meet(self, values: numpy.ndarray) -> numpy.ndarray:
-        """The task's class ids (or numbers) as those of the labels."""
+    def to_common_classes(self, values: numpy.ndarray) -> numpy.ndarray:
+        """Map the task's class ids to the shared classes; for regression, return the numbers unchanged."""
         return values if self.class_of is None else self.class_of[values.astype(int)]
 
     def majority(self, train_labels: numpy.ndarray) -> dict[str, float]:
-        """What always predicting the train subset's most frequent class (its mean) scores here."""
+        """Return the scores of always predicting the training subset's most frequent class (for regression, mean)."""
         regression = self.class_of is None
-        return majority_scores(self.other.data.metrics, self.meet(train_labels), self.labels, regression)
+        return majority_scores(self.other.data.metrics, self.to_common_classes(train_labels), self.labels, regression)
 
 
 def out_of_domain_folder(given: str | Path | None) -> Path | None:
-    """The folder of the sets: the one given, else the variable AMIX_OUT_OF_DOMAIN, else None."""
+    """Return the folder of the sets: the one given, else that of the variable AMIX_OUT_OF_DOMAIN, else None.
+
+    Raises:
+        DataError: The folder does not exist.
+    """
     folder = given or os.environ.get(VARIABLE) or None
     if folder is not None and not Path(folder).is_dir():
         raise DataError(f"the folder '{folder}' does not exist (option --out-of-domain or variable {VARIABLE})")
@@ -55,10 +63,10 @@ def out_of_domain_folder(given: str | Path | None) -> Path | None:
 
 
 def set_rows(other: OtherSet, glue: Path | None, folder: Path | None) -> pandas.DataFrame:
-    """All rows of a set, checked as a task's are.
+    """Return all rows of a set, checked like those of a task.
 
     Raises:
-        DataError: A file cannot be used, or a folder is needed; the message says which.
+        DataError: A file cannot be used, or the folder is missing; the message says which.
     """
     if other.data.origin != ORIGIN:
         return load_rows(other.data, other.data.test, glue)
@@ -73,10 +81,11 @@ def set_rows(other: OtherSet, glue: Path | None, folder: Path | None) -> pandas.
 def prepared_sets(
     task: Task, names: tuple[str, ...], encoder: str | Encoder, max_length: int, glue: str | None, folder: str | None
 ) -> tuple[Prepared, ...]:
-    """Those of the named sets that this task is scored on, tokenised; they are kept for later runs."""
-    chosen = sets_for(task.name, names)
-    glue_path = glue_folder(glue) if any(one.data.origin != ORIGIN for one in chosen) else None
-    return tuple(_prepared(task, one, encoder, max_length, glue_path, out_of_domain_folder(folder)) for one in chosen)
+    """Return those of the named sets that this task is scored on, tokenised; cached for later runs."""
+    others = sets_for(task.name, names)
+    glue_path = glue_folder(glue) if any(other.data.origin != ORIGIN for other in others) else None
+    sets_folder = out_of_domain_folder(folder) if others else None
+    return tuple(_prepared(task, other, encoder, max_length, glue_path, sets_folder) for other in others)
 
 
 @cache
@@ -88,18 +97,19 @@ def _prepared(
     labels = data.labels.numpy()
     if task.regression:
         return Prepared(other, data, labels, None)
-    own, its = (numpy.array(classes) for classes in common_classes(task, other))
-    return Prepared(other, data, its[labels], own)
+    of_task, of_set = (numpy.array(classes) for classes in common_classes(task, other))
+    return Prepared(other, data, of_set[labels], of_task)
 
 
 def score_sets(sets: tuple[Prepared, ...], model: nn.Module, fit: Fit) -> tuple[Scores, dict[str, numpy.ndarray]]:
-    """Scores per set and metric, and predictions and labels as arrays, both in the classes that task and set share."""
+    """Return scores per set and metric, and arrays of predictions and labels, in the classes that task and set share."""
     scores: Scores = {}
     arrays = {}
-    for one in sets:
-        predictions = one.meet(predict(model, one.data, fit).predictions)
-        scores[one.other.name] = score(one.other.data.metrics, one.labels, predictions)
-        dtype = numpy.dtype(numpy.float32) if one.class_of is None else id_type(int(one.class_of.max()) + 1)
-        arrays[f"out_of_domain/{one.other.name}_predictions"] = predictions.astype(dtype)
-        arrays[f"out_of_domain/{one.other.name}_labels"] = one.labels.astype(dtype)
+    for item in sets:
+        name = item.other.name
+        predictions = item.to_common_classes(predict(model, item.data, fit).predictions)
+        scores[name] = score(item.other.data.metrics, item.labels, predictions)
+        dtype = numpy.dtype(numpy.float32) if item.class_of is None else id_type(int(item.class_of.max()) + 1)
+        arrays[f"out_of_domain/{name}_predictions"] = predictions.astype(dtype)
+        arrays[f"out_of_domain/{name}_labels"] = item.labels.astype(dtype)
     return scores, arrays

@@ -1,1 +1,1 @@
-"""The Method contract and its registry, the only training loop, and what both need."""
+"""The Method contract and its registry, the training loop that all methods share, and what both need."""

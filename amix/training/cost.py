@@ -1,4 +1,4 @@
-"""What a run costs: seconds, passes, FLOPs, peak memory."""
+"""The cost of a run: seconds, passes, FLOPs, peak memory."""
 
 import resource
 import time
@@ -16,12 +16,16 @@ from amix.models.architecture import embeddings, trainable
 
 @dataclass
 class Cost:
-    """Counters of one run. A pass counts when it builds a graph, so evaluation is left out.
+    """Counters of one run. Only passes that build a graph count, so evaluation does not.
 
-    One call of backward goes through all forward passes since the last one, or, where there were none, through those of
-    the last one again, and counts as many. open_passes: forward passes that no backward pass has gone through yet;
-    passed_through: how many the last call went through. stages_peak: bytes at the highest peak of the processes that
-    did stages of the run, 0 where there were none.
+    A call of backward goes through all forward passes since the previous call, or, if there were none, through the same
+    ones again; it counts as that many backward passes.
+
+    Attributes:
+        seconds: Seconds by name, see timed.
+        open_passes: Forward passes that no backward pass has gone through yet.
+        passed_through: Number of forward passes that the last call of backward went through.
+        stages_peak: Highest peak, in bytes, of the processes that ran stages of the run; 0 if there were none.
     """
 
     forward_passes: int = 0
@@ -34,7 +38,7 @@ class Cost:
     stages_peak: int = 0
 
     def watch(self, model: nn.Module) -> None:
-        """Count every forward pass of this model from now on, whoever calls it."""
+        """Count every forward pass of this model from now on, whatever calls it."""
 
         def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if torch.is_grad_enabled():
@@ -45,18 +49,18 @@ class Cost:
         model.register_forward_pre_hook(count, with_kwargs=True)
 
     def count_forward(self) -> None:
-        """One forward pass; a method that doubles its batch calls it once more."""
+        """Count one forward pass; a method that doubles its batch calls this once more."""
         self.forward_passes += 1
         self.open_passes += 1
 
     def count_backward(self) -> None:
-        """One call of backward or of autograd.grad, whatever it went through."""
+        """Count one call of backward or autograd.grad."""
         self.passed_through = self.open_passes or self.passed_through
         self.open_passes = 0
         self.backward_passes += self.passed_through
 
     def add(self, stage: "Cost") -> None:
-        """Take in what a stage of the run cost that was done in another process."""
+        """Add the cost of a stage that ran in another process."""
         self.forward_passes += stage.forward_passes
         self.backward_passes += stage.backward_passes
         self.optimizer_steps += stage.optimizer_steps
@@ -67,7 +71,7 @@ class Cost:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Add the seconds spent inside to a named sum."""
+        """Add the seconds spent inside to the sum of this name."""
         started = time.perf_counter()
         try:
             yield
@@ -75,10 +79,13 @@ class Cost:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
     def summary(self, model: nn.Module) -> dict[str, Any]:
-        """The record's cost block for the model that was trained.
+        """Return the record's cost block.
 
-        flops is an estimate: 2 per weight outside the embeddings and token for a forward pass, twice that for a
-        backward pass.
+        flops is an estimate: per token, 2 for every weight outside the embeddings in a forward pass, and twice that in
+        a backward pass.
+
+        Args:
+            model: The model that was trained.
         """
         total = sum(parameter.numel() for parameter in model.parameters())
         weights = total - sum(parameter.numel() for parameter in embeddings(model).parameters())
@@ -97,16 +104,16 @@ class Cost:
 
 
 def reset_peak_memory() -> None:
-    """Start measuring the peak anew, where the platform allows it (CUDA, Linux)."""
+    """Restart the measurement of the peak, if the platform allows it (CUDA, Linux)."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    # Elsewhere the peak is the process's, which is an upper bound for the run's.
+    # On other platforms the peak is that of the whole process, an upper bound for the run's.
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory() -> int:
-    """Bytes at the peak: of the GPU where there is one, else of the process."""
+    """Return the peak in bytes: of the GPU if there is one, else of the process."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     try:

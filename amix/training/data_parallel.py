@@ -1,11 +1,12 @@
-"""Data-parallel training of one run: the processes of a launch split each batch and average their gradients.
+"""Data-parallel training of one run: its processes split each batch and average their gradients.
 
     torchrun --nproc-per-node 2 -m runners run --task rte --size 300 --method agwm --seed 1
     accelerate launch --multi_gpu --num_processes 2 -m runners run --task rte --size 300 --method agwm --seed 1
 
-Every process does the whole run on its share of each batch. Dropout differs between processes; every other random
-decision comes from the run's named streams and is the same in all, so that all make the same updates and hold the same
-weights, which is checked after each epoch. accelerate joins the processes (amix.training.fit.accelerator).
+Every process executes the whole run, on its share of each batch. Dropout differs between processes; all other random
+decisions come from the run's named streams and are the same in every process, so that all make the same updates and
+hold the same weights, which is checked after each epoch. accelerate sets up the process group
+(amix.training.fit.accelerator).
 """
 
 from collections.abc import Sequence
@@ -25,18 +26,18 @@ class Drift(RuntimeError):
 
 
 def leave() -> None:
-    """End the group of processes; without this the launcher warns of it."""
+    """Destroy the process group; otherwise the launcher warns about it."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def share(positions: Tensor) -> Tensor:
-    """This process's examples of a batch; the whole batch where there are fewer examples than processes."""
+    """Return this process's examples of a batch; the whole batch if it has fewer examples than there are processes."""
     return positions if len(positions) < processes() else positions[rank() :: processes()]
 
 
 def weight(examples: int, device: torch.device) -> Tensor:
-    """What makes the mean over processes of the mean losses over their shares the mean loss over the batch."""
+    """Return the weight of this process's loss that makes the mean over processes the mean loss over the batch."""
     total = torch.tensor(float(examples), device=device)
     distributed.all_reduce(total)
     return examples * processes() / total
@@ -52,7 +53,7 @@ def average_(tensor: Tensor) -> Tensor:
 
 
 class _Average(torch.autograd.Function):
-    """The mean over the processes; backward, each process keeps its own part, whose gradients are averaged in turn."""
+    """The mean over the processes; in backward each keeps its own gradient, which is averaged in turn."""
 
     @staticmethod
     def forward(tensor: Tensor) -> Tensor:
@@ -68,9 +69,9 @@ class _Average(torch.autograd.Function):
 
 
 def averaged(gradients: Sequence[Tensor], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The gradients with those of parameters replaced by their means over the processes, differentiable where they are.
+    """Replace the gradients of parameters by their means over the processes; differentiable, if the gradients are.
 
-    Those of other tensors (noise on the embeddings) belong to this process's examples and stay.
+    Gradients of other tensors (e.g. noise on the embeddings) belong to this process's examples and stay as they are.
     """
     if processes() == 1:
         return tuple(gradients)
@@ -82,9 +83,9 @@ def averaged(gradients: Sequence[Tensor], tensors: Sequence[Tensor]) -> tuple[Te
 
 
 def average_gradients(model: nn.Module) -> None:
-    """From now on, average the gradient of each of the model's parameters as soon as a backward pass has left it.
+    """From now on, average the gradient of each of the model's parameters as soon as a backward pass has computed it.
 
-    Two backward passes into one gradient are averaged right too: the first one's part is the same in all processes.
+    Accumulating two backward passes is correct as well: the first one's part is already the same in all processes.
     """
     if processes() == 1:
         return
@@ -101,7 +102,11 @@ def _average_gradient(parameter: Tensor) -> None:
 
 @torch.no_grad()
 def check_same_weights(model: nn.Module) -> None:
-    """Drift when a sum over all weights differs between the processes, e.g. by random decisions of a method's own."""
+    """Check that the processes hold the same weights, by the sum of each parameter's absolute values.
+
+    Raises:
+        Drift: They do not, e.g. because a method makes random decisions of its own.
+    """
     if processes() == 1:
         return
     sums = torch.stack([parameter.double().abs().sum() for parameter in model.parameters()])
@@ -110,6 +115,6 @@ def check_same_weights(model: nn.Module) -> None:
     distributed.all_reduce(lowest, distributed.ReduceOp.MIN)
     if not torch.allclose(highest, lowest, rtol=1e-5, atol=1e-8, equal_nan=True):
         raise Drift(
-            "the processes of this run no longer hold the same weights: its method decides something in each process "
-            "for itself; take random numbers from amix.random_streams, or run it in one process"
+            "the processes of this run no longer hold the same weights: its method makes different decisions in each "
+            "process; take random numbers from amix.random_streams, or run it in one process"
         )

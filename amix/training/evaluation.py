@@ -12,17 +12,17 @@ from amix.training.fit import Diverged, Fit
 
 @dataclass(frozen=True)
 class Predictions:
-    """Outputs on a split, in its order: logits [n, outputs]; predictions [n], class ids or numbers for regression."""
+    """Outputs on a split, in its order: logits [n, outputs]; predictions [n], class ids, or numbers for regression."""
 
     logits: numpy.ndarray
     predictions: numpy.ndarray
 
 
 def predict(model: nn.Module, data: Encoded, fit: Fit) -> Predictions:
-    """Outputs of the model in evaluation mode; its mode is put back.
+    """Compute the model's outputs in evaluation mode; its mode is restored.
 
     Raises:
-        Diverged: If they are not finite numbers, which the losses before the last updates cannot show.
+        Diverged: The outputs are not finite, which losses computed before the last updates cannot show.
     """
     training = model.training
     model.eval()

@@ -1,4 +1,4 @@
-"""One finetuning as a method's hooks see it (Fit)."""
+"""Fit: the state of one finetuning, as a method's hooks see it."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -28,14 +28,14 @@ class Diverged(ArithmeticError):
 
 @cache
 def accelerator() -> Accelerator:
-    """Device and precision of this process: bf16 on a GPU, fp32 on the CPU."""
+    """Return this process's Accelerator, which decides device and precision: bf16 on a GPU, fp32 on the CPU."""
     cuda = torch.cuda.is_available()
     return Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no")
 
 
 @dataclass
 class Best:
-    """The best dev score so far, and with keep_state the weights that had it; a later epoch must be strictly better."""
+    """The best dev score so far and, with keep_state, the weights that reached it; ties go to the earlier epoch."""
 
     keep_state: bool = True
     score: float = -math.inf
@@ -46,13 +46,29 @@ class Best:
 
 @dataclass
 class Fit:
-    """One finetuning as a method's hooks see it.
+    """The state of one finetuning, as a method's hooks see it.
 
-    train and dev are tokenised; stage names the random streams of batch order and dropout, so that every method's
-    stage "main" shares them. cost, curve, best and diagnostics are shared between the stages of a run. step, epoch,
-    total_steps, optimizer and scheduler are those of the training under way; step counts from 0. pretrained: the
-    encoder's weights by parameter name where they are in memory anyway; never to be written to. seed is that of what a
-    method draws for itself; sources holds the seeds of the other sources of randomness where they differ from it.
+    cost, curve, best and diagnostics are shared between the stages of a run; step, epoch, total_steps, optimizer and
+    scheduler belong to the current stage.
+
+    Attributes:
+        task: What is learned.
+        recipe: Learning rate, epochs, batch size and the other hyperparameters.
+        seed: Seed of what a method draws for itself.
+        train: Tokenised training set.
+        dev: Tokenised dev set.
+        stage: Names the random streams of batch order and dropout; all methods share those of "main".
+        cost: Counters of the run.
+        curve: One entry per epoch: training loss and, in the main stage, dev scores.
+        best: The best epoch on dev so far.
+        diagnostics: Arrays of a method's own, by name.
+        step: The current step, from 0.
+        epoch: The current epoch, from 0.
+        total_steps: Steps of the current stage.
+        optimizer: The optimizer of the current stage.
+        scheduler: Its learning-rate schedule.
+        pretrained: The encoder's weights by parameter name, if they are in memory anyway; must not be modified.
+        sources: Seeds of the sources of randomness that differ from seed.
     """
 
     task: Task
@@ -75,30 +91,44 @@ class Fit:
 
     @property
     def seeds(self) -> Seeds:
-        """The seed of every source of randomness."""
+        """The seeds of all sources of randomness."""
         return Seeds.of(self.seed, self.sources)
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return accelerator().device
 
     def for_stage(self, stage: str, **changes: Any) -> "Fit":
-        """The same finetuning in another stage: own random streams, own data or recipe where given."""
+        """Return the same finetuning in another stage, with its own random streams.
+
+        Args:
+            stage: The stage's name.
+            **changes: Other attributes that change, e.g. train or recipe.
+        """
         return replace(self, stage=stage, step=0, epoch=0, total_steps=0, optimizer=None, scheduler=None, **changes)
 
     def logits(self, model: nn.Module, batch: Batch, **inputs: Any) -> torch.Tensor:
-        """The model's outputs [batch, outputs] in float32; inputs replace or add to the batch's."""
-        given = {name: tensor for name, tensor in batch.items() if name != "labels"} | inputs
-        given = {name: value for name, value in given.items() if value is not None}
+        """Run the model on a batch.
+
+        Args:
+            model: The model.
+            batch: Its tensors by name.
+            **inputs: Inputs that replace those of the batch, or are added; None removes one.
+
+        Returns:
+            Logits [batch, outputs], at least in float32.
+        """
+        arguments = {name: tensor for name, tensor in batch.items() if name != "labels"} | inputs
+        arguments = {name: value for name, value in arguments.items() if value is not None}
         with accelerator().autocast():
-            outputs = model(**given).logits
+            outputs = model(**arguments).logits
         return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
 
     def task_loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Mean cross-entropy, or mean squared error for regression, in the dtype of the logits.
+        """Return the mean cross-entropy, or the mean squared error for regression, in the dtype of the logits.
 
-        With class weights, cross-entropies are weighted before their mean over the batch is taken.
+        With class weights, the cross-entropies are weighted before they are averaged over the batch.
         """
         labels = batch["labels"]
         if self.task.regression:
@@ -112,35 +142,35 @@ class Fit:
         return loss if processes() == 1 else loss * weight(len(labels), labels.device)
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Backward pass into the parameters' grad, counted."""
+        """Run and count a backward pass, which accumulates the gradients in the parameters' grad."""
         self.cost.count_backward()
         accelerator().backward(loss)
 
     def gradients(self, loss: torch.Tensor, tensors: list[torch.Tensor], **options: Any) -> tuple[torch.Tensor, ...]:
-        """Gradients of the loss with respect to these tensors (torch.autograd.grad), counted as a backward pass.
+        """Return the gradients of the loss with respect to tensors (torch.autograd.grad); counts a backward pass.
 
-        Those of parameters are means over the processes of a data-parallel run.
+        In a data-parallel run, gradients of parameters are means over the processes.
         """
         self.cost.count_backward()
         return averaged(torch.autograd.grad(loss, tensors, **options), tensors)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch; the same for every method."""
+        """Yield the batches of one epoch; they are the same for every method."""
         order = array_generator(self.seeds.order, "order", self.stage, epoch)
         for positions in training_batches(self.train, self.recipe.batch_size, order):
             yield self.train.batch(share(positions), self.device)
 
 
 def balanced_weights(labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Weights of the classes, inversely proportional to their counts, with mean 1 over the examples.
+    """Return class weights that are inversely proportional to the classes' counts, with mean 1 over the examples.
 
     Args:
-        labels: shape [n], class ids of the training set.
-        classes: how many there are.
+        labels: Class ids of the training set, shape [n].
+        classes: Number of classes.
 
     Returns:
-        Shape [classes]; 0 for a class without an example. The same as scikit-learn's `balanced` where all have one
-        (King and Zeng, Political Analysis 2001, weight a case by the inverse of its class's share in the same way).
+        Shape [classes]; 0 for a class without examples. If all have examples, they equal scikit-learn's `balanced`
+        weights (King and Zeng, Political Analysis 2001, also weight a case by the inverse of its class's share).
     """
     counts = torch.bincount(labels, minlength=classes)
     present = counts > 0

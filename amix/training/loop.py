@@ -1,4 +1,4 @@
-"""The only training loop."""
+"""The training loop that all methods share."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ def train(method: Method, model: nn.Module, fit: Fit) -> nn.Module:
     """Train the model in place with the method's hooks, and return it.
 
     Raises:
-        Diverged: At the end of the epoch in which the loss stopped being finite.
+        Diverged: The loss is no longer finite (checked at the end of each epoch).
     """
     start(method, model, fit)
     epochs = -(-fit.total_steps // -(-len(fit.train) // fit.recipe.batch_size))
@@ -36,7 +36,7 @@ def train(method: Method, model: nn.Module, fit: Fit) -> nn.Module:
 
 
 def start(method: Method, model: nn.Module, fit: Fit) -> None:
-    """Set up optimizer and schedule and call the method's on_fit_start, with the random state kept around it."""
+    """Set up optimizer and schedule, and call the method's on_fit_start; the random state is restored afterwards."""
     with fit.cost.timed("train"), kept_random_state(fit.device):
         fit.total_steps = fit.recipe.total_steps(len(fit.train))
         fit.optimizer = method.optimizer(method.param_groups(model, fit), fit)
@@ -56,7 +56,7 @@ def _train_epoch(method: Method, model: nn.Module, fit: Fit) -> float:
 
 
 def train_step(method: Method, model: nn.Module, batch: Batch, fit: Fit) -> torch.Tensor:
-    """One update with all hooks; returns the detached loss without waiting for the device."""
+    """Take one update step with all hooks; returns the detached loss, without waiting for the device."""
     assert fit.optimizer is not None
     assert fit.scheduler is not None
     seed_dropout(fit.seeds.dropout, fit.stage, fit.step, rank())
@@ -75,18 +75,18 @@ def train_step(method: Method, model: nn.Module, batch: Batch, fit: Fit) -> torc
 
 
 def clip_gradients(optimizer: torch.optim.Optimizer, clip_norm: float) -> torch.Tensor:
-    """Scale the gradients of all the optimizer's parameters to a global norm of at most clip_norm; returns the norm."""
+    """Clip the gradients of all the optimizer's parameters to a global norm of clip_norm; returns the norm before."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return nn.utils.clip_grad_norm_(parameters, clip_norm, foreach=True)
 
 
 def _note_epoch(method: Method, model: nn.Module, fit: Fit, mean_loss: float) -> None:
-    """Write the epoch into the curve; in the main stage also score the dev set and keep the best weights."""
+    """Append the epoch to the curve; in the main stage also score the dev set and keep the best weights."""
     point: dict[str, Any] = {"stage": fit.stage, "step": fit.step, "epoch": fit.epoch + 1, "train_loss": mean_loss}
     if fit.stage == "main" and len(fit.dev):
         evaluated = method.for_evaluation(model, fit)
-        found = predict(evaluated, fit.dev, fit)
-        point["dev"] = task_scores(fit.task, fit.dev.labels.numpy(), found.predictions, found.logits)
+        outputs = predict(evaluated, fit.dev, fit)
+        point["dev"] = task_scores(fit.task, fit.dev.labels.numpy(), outputs.predictions, outputs.logits)
         primary = comparable(point["dev"], fit.task.metrics[0])
         if primary > fit.best.score:
             fit.best.score, fit.best.epoch, fit.best.dev = primary, fit.epoch + 1, point["dev"]

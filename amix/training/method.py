@@ -1,10 +1,10 @@
 """The Method contract: a method is one class that overrides what differs from plain finetuning.
 
-It has ten hooks. Before training (amix.training.loop.train): prepare, param_groups, optimizer, schedule, on_fit_start.
-In every step: dropout seeded -> loss -> backward -> after_backward -> gradients clipped -> before_step -> step ->
-after_step. After every epoch and at the end: for_evaluation.
+There are ten hooks. Before training (amix.training.loop.train): prepare, param_groups, optimizer, schedule,
+on_fit_start. In every step: seed dropout -> loss -> backward -> after_backward -> clip gradients -> before_step ->
+update -> after_step. After every epoch and at the end: for_evaluation.
 
-A method whose run is more than one pass of that loop is an amix.training.multi_stage.MultiStageMethod.
+A method that is more than one pass of that loop derives from amix.training.multi_stage.MultiStageMethod.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Model = nn.Module
 
 
 class MethodError(ValueError):
-    """A method that does not exist, is described wrongly, or cannot do what is asked of it."""
+    """A method does not exist, breaks the contract, or cannot do what is asked of it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class NoConfig:
 
 
 class Method:
-    """Plain finetuning; a method overrides the hooks in which it differs."""
+    """Plain finetuning; a method overrides the hooks that it changes."""
 
     name: ClassVar[str]
     """Registry key."""
@@ -47,49 +47,52 @@ class Method:
         self.config = self.Config() if config is None else config
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Swap or freeze modules before anything trains; the model returned is the one that trains."""
+        """Swap or freeze modules before training; returns the model to train."""
         return model
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """What trains, with which weight decay and learning rate."""
+        """Return the trainable parameters, in groups with their weight decay and learning rate."""
         return decay_groups(model, fit.recipe.weight_decay)
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
-        """The optimizer: bias-corrected AdamW, decay before the update (torch's form)."""
+        """Return the optimizer: bias-corrected AdamW, with weight decay before the update, as in torch."""
         recipe = fit.recipe
         return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon, fused=True)
 
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
-        """The learning rate over the steps: linear warm-up (rounded up, as in transformers), linear decay to zero."""
+        """Return the learning-rate schedule: linear warm-up (rounded up, as in transformers), linear decay to zero."""
         return linear_schedule(optimizer, warmup_steps(fit.recipe, fit.total_steps), fit.total_steps)
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Once before the first step: Fisher pass, anchors. The random state is kept around it."""
+        """Run once before the first step, e.g. a Fisher pass or anchors; the random state is restored afterwards."""
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> torch.Tensor:
-        """The loss of one batch, a scalar."""
+        """Return the loss of one batch, a scalar."""
         return fit.task_loss(fit.logits(model, batch), batch)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Gradients before clipping."""
+        """Change the gradients before clipping."""
 
     def before_step(self, model: Model, fit: Fit) -> None:
-        """Gradients after clipping."""
+        """Change the gradients after clipping."""
 
     def after_step(self, model: Model, fit: Fit) -> None:
-        """After the update: projections, averages."""
+        """Change the weights after the update, e.g. by projection or averaging."""
 
     def for_evaluation(self, model: Model, fit: Fit) -> Model:
-        """The model whose predictions count now; must leave the training model as it is."""
+        """Return the model to evaluate; must not change the model that trains."""
         return model
 
     def export(self, model: Model, fit: Fit) -> Model:
-        """A plain Hugging Face model (or else, see MethodInfo.plain_checkpoint) with the logits of for_evaluation."""
+        """Return a model with the logits of for_evaluation: a plain Hugging Face one, unless info says otherwise.
+
+        See MethodInfo.plain_checkpoint.
+        """
         return self.for_evaluation(model, fit)
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Forward+backward passes of a whole run on n_train examples, relative to plain finetuning's.
+        """Return the forward and backward passes of a run on n_train examples, relative to plain finetuning's.
 
-        Overridden where that is not what every update costs. Tests hold it to the passes that a run counts.
+        Override it if a run costs more than its updates. Tests compare it with the passes that runs count.
         """
         return self.info.passes

@@ -1,60 +1,60 @@
-"""What is said about a method beside what it does: where it comes from, what it costs, what can be asked of it."""
+"""MethodInfo: facts about a method, namely its source, cost, limits and search space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 RECIPE_GRID: Mapping[str, tuple[float, ...]] = {"lr": (0.5, 1.0, 2.0), "epochs": (1.0, 2.0, 3.0)}
-"""Factors on the suite's recipe that tuning tries; an absolute learning rate would fit one encoder only."""
+"""Factors on the suite's recipe that tuning tries; an absolute learning rate would suit only one encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodInfo:
-    """A method's citation, cost, limits and search space; it stands in the class, as `info`.
+    """A method's citation, cost, limits and search space; the class attribute `info`.
 
-    A family's info is written once, and its members change what differs: `info = replace(LoRA.info, paper=...)`.
+    Members of a family derive theirs from the first one's: `info = replace(LoRA.info, paper=...)`.
     """
 
     paper: str
     """Citation: authors, venue and year."""
     year: int
-    """Of the first paper."""
+    """Year of the first paper."""
     kind: str
     """Family in tables; the name of its folder in baselines/."""
     parity: str = ""
-    """Agreement with official code: `matched: what`, `departs: why`, or `no official code`, and what was checked."""
+    """Agreement with official code: `matched: what`, `departs: why`, or `no official code` and what was checked."""
     cases: tuple[str, ...] = ()
-    """Patterns of the names of the official numbers that it is held to; tables say the largest difference."""
+    """Name patterns of the reference cases that tests compare it with; tables report the largest difference."""
     passes: float = 1.0
-    """Forward and backward passes of an update, relative to plain finetuning's; of a run: Method.relative_passes."""
+    """Forward and backward passes of an update, relative to plain finetuning's; for a run: Method.relative_passes."""
     whole_passes: bool = True
     """Whether every pass goes through the whole model with a whole batch.
 
-    Where not, a run counts more passes than Method.relative_passes says, which goes by what they cost.
+    If not, a run counts more passes than Method.relative_passes says, which estimates what they cost.
     """
     null: Mapping[str, Any] | None = None
-    """Settings at which the method must equal plain finetuning (tested); None where there are none."""
+    """Settings with which the method must equal plain finetuning (tested); None if there are none."""
     regression: bool = True
-    """Whether it is defined for tasks whose label is a number."""
+    """Whether it is defined for regression tasks."""
     plain_checkpoint: bool = True
-    """Whether Method.export gives a plain Hugging Face model.
+    """Whether Method.export returns a plain Hugging Face model.
 
-    Where not, it gives an amix.models.with_addition.Extended, and what is saved says how to load it.
+    If not, it returns an amix.models.with_addition.Extended, and the saved model says how to load it.
     """
     trains_by_steps: bool = True
-    """Whether it makes gradient steps."""
+    """Whether it takes gradient steps."""
     steps_on_task_loss: bool = True
-    """Whether these lower the task's own loss."""
+    """Whether its gradient steps minimise the task's own loss."""
     splits_batches: bool = True
-    """Whether processes may share a batch, each of them seeing its own examples only.
+    """Whether processes may share a batch, each of them seeing only its own examples.
 
-    Not where the examples of a batch meet, are looked at one by one, or get noise of their own.
+    False if the method relates the examples of a batch, treats them one by one, or draws noise for each.
     """
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values of its settings that tuning tries."""
     recipe_grid: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: RECIPE_GRID)
     """Factors on the suite's recipe that tuning tries with them."""
     toy_settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings with which it learns the tests' toy task on tiny random encoders, where its defaults suit real ones."""
+    """Settings with which it learns the tests' toy task on tiny random encoders, if its defaults need real ones."""
     toy_epochs: int | None = None
-    """Epochs it needs there, where five are too few: it leaves the encoder's matrices as they are, random."""
+    """Epochs that it needs on the toy task, if five are too few because it keeps the encoder's random matrices."""

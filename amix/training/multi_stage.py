@@ -1,4 +1,4 @@
-"""Methods whose run is more than one pass of the training loop, and the run of any method."""
+"""MultiStageMethod, for methods that are more than one pass of the training loop; finetune, for any method."""
 
 from collections.abc import Iterator
 
@@ -11,40 +11,40 @@ from amix.training.stage_workers import RemoteStages
 
 
 class MultiStageMethod(Method):
-    """A method with a run of its own: several stages, one of another length, or a fit without gradient steps.
+    """A method that overrides `run`: several stages, one of another length, or a fit without gradient steps.
 
-    Stages that need nothing of each other (the splits of a search, the members of an ensemble) can be done by other
-    processes: `stages` counts them, `run_stage` does one, and `run` takes what they leave from `stage_weights`.
+    Independent stages (the splits of a search, the members of an ensemble) can run in other processes: `stages` is
+    their number, `run_stage` runs one, and `run` gets their results from `stage_weights`.
     """
 
     remote_stages: RemoteStages | None = None
-    """Where other processes do the independent stages."""
+    """The independent stages, if they run in other processes."""
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """Finetune the prepared model; returns the model that was trained."""
+        """Finetune the prepared model, and return the trained model."""
         raise NotImplementedError
 
     def stages(self) -> int:
-        """How many stages are independent of each other."""
+        """Return the number of independent stages."""
         return 0
 
     def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
-        """Do one independent stage, from the prepared model as it is at the start.
+        """Run one independent stage.
 
         Args:
-            model: The prepared model; it is left as it was trained.
-            fit: The finetuning as a whole; its for_stage gives the stage's own.
-            number: Which stage, from 0.
+            model: The prepared model in its initial state; the stage trains it in place.
+            fit: The whole finetuning; use its for_stage for the stage.
+            number: The stage, from 0.
 
         Returns:
-            The weights that the stage ends with, by name.
+            The final weights of the stage, by name.
         """
         raise NotImplementedError(f"{type(self).__name__} has no independent stages")
 
     def stage_weights(self, model: Model, fit: Fit) -> Iterator[dict[str, Tensor]]:
-        """The weights that each independent stage ends with, in turn, done here or fetched from where it is done.
+        """Yield the final weights of each independent stage in turn, whether it runs here or in another process.
 
-        Done here, a stage trains the model, and the caller puts its weights back before it asks for the next ones.
+        A stage that runs here trains the model, so the caller must restore its weights before asking for the next ones.
         """
         for number in range(self.stages()):
             if self.remote_stages is None:
@@ -54,5 +54,5 @@ class MultiStageMethod(Method):
 
 
 def finetune(method: Method, model: Model, fit: Fit) -> Model:
-    """Finetune the prepared model by any method; returns the model that was trained."""
+    """Finetune the prepared model with any method, and return the trained model."""
     return method.run(model, fit) if isinstance(method, MultiStageMethod) else train(method, model, fit)

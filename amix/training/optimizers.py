@@ -1,4 +1,4 @@
-"""AdamW that decays the weights after the update, as transformers' own AdamW did."""
+"""AdamW with the weight decay after the update, as in transformers' former AdamW."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,10 +9,11 @@ from torch.optim import Optimizer
 
 
 class DecayAfterAdamW(Optimizer):
-    """AdamW as in transformers 4.24: bias-corrected Adam, and the weight decay after the update.
+    """AdamW as in transformers 4.24: bias-corrected Adam, with the weight decay after the update.
 
     W <- W - lr sqrt(1 - b2^n) / (1 - b1^n) m / (sqrt(s) + eps);  W <- W - lr decay W. torch's AdamW decays first and
-    adds eps after the bias correction. The published search uses this one (TrainingArguments' default of that time).
+    adds eps after the bias correction. The published search uses this one, the default of TrainingArguments at the
+    time.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class DecayAfterAdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         if closure is not None:
             raise ValueError("DecayAfterAdamW takes no closure")
         for group in self.param_groups:
@@ -35,8 +36,8 @@ class DecayAfterAdamW(Optimizer):
                 self._update(group, step, parameters)
 
     def _by_step(self, parameters: list[Tensor]) -> dict[int, list[Tensor]]:
-        """Parameters with a gradient, by how many updates they will have seen."""
-        found: dict[int, list[Tensor]] = {}
+        """Group the parameters with a gradient by their number of updates, including this one."""
+        groups: dict[int, list[Tensor]] = {}
         for parameter in parameters:
             if parameter.grad is None:
                 continue
@@ -46,8 +47,8 @@ class DecayAfterAdamW(Optimizer):
                 state["exp_avg"] = torch.zeros_like(parameter)
                 state["exp_avg_sq"] = torch.zeros_like(parameter)
             state["step"] += 1
-            found.setdefault(state["step"], []).append(parameter)
-        return found
+            groups.setdefault(state["step"], []).append(parameter)
+        return groups
 
     def _update(self, group: dict[str, Any], step: int, parameters: list[Tensor]) -> None:
         beta1, beta2 = group["betas"]

@@ -1,4 +1,4 @@
-"""Which methods there are: registering, finding, and loading them from files outside the project."""
+"""The registry of methods: registering, finding, and loading them from files outside the project."""
 
 import dataclasses
 import hashlib
@@ -23,14 +23,14 @@ _METHODS: dict[str, type[Method]] = {}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _IN_INFO = tuple(field.name for field in dataclasses.fields(MethodInfo))
 _OF_STAGES = ("run", "stages", "run_stage")
-"""What the loop never calls on a method of one stage."""
+"""What only a MultiStageMethod may define: the loop would never call it on another method."""
 
 
 def register(method: RegisteredMethod) -> RegisteredMethod:
-    """Class decorator that makes a method known under its name to every command, table, figure and test.
+    """Register a method under its name for all commands, tables, figures and tests; a class decorator.
 
     Raises:
-        MethodError: If something that the contract asks for is missing, or the name is taken.
+        MethodError: The class breaks the contract, or the name is taken.
     """
     problems = list(_contract_problems(method))
     if problems:
@@ -74,7 +74,7 @@ def _info_problems(method: type[Method]) -> Iterator[str]:
 
 
 def methods() -> dict[str, type[Method]]:
-    """All registered methods by name: those of the library, of baselines/ and those loaded from outside."""
+    """Return all registered methods by name: the library's, those in baselines/, and those loaded from outside."""
     for package_name in ("amix.agwm", "baselines"):
         package = importlib.import_module(package_name)
         for module in pkgutil.walk_packages(package.__path__, f"{package_name}."):
@@ -91,18 +91,18 @@ def _import_file_named(name: str) -> None:
 
 
 def built_in_methods() -> dict[str, type[Method]]:
-    """The project's own registered methods, families together, in the order of their years."""
+    """Return the project's own methods by name, sorted by family, year and name."""
     own = [method for method in methods().values() if method.__module__.split(".")[0] in ("amix", "baselines")]
-    return {method.name: method for method in sorted(own, key=lambda one: (one.info.kind, one.info.year, one.name))}
+    return {method.name: method for method in sorted(own, key=lambda m: (m.info.kind, m.info.year, m.name))}
 
 
 def find_method(name: str) -> type[Method]:
-    """The method registered under this name.
+    """Return the method registered under this name.
 
-    A method in a file of its own name is found without importing the others, which takes seconds in every worker.
+    A method whose file has the same name is found without importing all others, which takes seconds in every worker.
 
     Raises:
-        MethodError: If there is none; the message gives the nearest names.
+        MethodError: The name is unknown; the message suggests the nearest ones.
     """
     if name not in _METHODS:
         _import_file_named(name)
@@ -113,10 +113,13 @@ def find_method(name: str) -> type[Method]:
 
 
 def load_external(reference: str) -> type[Method]:
-    """A method from outside the project, given as path/to/file.py:ClassName; it is registered under its name.
+    """Load and register a method from outside the project.
+
+    Args:
+        reference: path/to/file.py:ClassName.
 
     Raises:
-        MethodError: If the file or the class is not there, or does not keep the contract.
+        MethodError: The file or the class does not exist, or the class breaks the contract.
     """
     path_text, _, class_name = reference.rpartition(":")
     path = Path(path_text)
@@ -133,18 +136,18 @@ def load_external(reference: str) -> type[Method]:
             specification.loader.exec_module(module)
         except BaseException as error:
             del sys.modules[module_name]
-            if isinstance(error, TypeError) and MethodInfo.__name__ in str(error):  # A fact that is missing or unknown.
+            if isinstance(error, TypeError) and MethodInfo.__name__ in str(error):  # A missing or unknown field.
                 raise MethodError(f"{path}: {str(error).replace('.__init__()', '')}") from error
             raise
     method = getattr(sys.modules[module_name], class_name, None)
     if not (inspect.isclass(method) and issubclass(method, Method)):
         raise MethodError(f"{path} has no class {class_name} that derives from amix.training.method.Method")
-    methods()  # All of the project's own, so that a name that one of them has is refused.
+    methods()  # Registers the project's own methods, so that their names are refused.
     return register(method)
 
 
 def source_hash(method: type[Method]) -> str:
-    """sha256 of the file of a method from outside the project, so that an edited one runs again; "" for our own."""
+    """Return the sha256 of an external method's file, so that an edited one runs again; "" for the project's own."""
     if not method.__module__.startswith("external_"):
         return ""
     return hashlib.sha256(Path(inspect.getfile(method)).read_bytes()).hexdigest()

@@ -6,12 +6,12 @@ from amix.specs.recipe import Recipe
 
 
 def warmup_steps(recipe: Recipe, total_steps: int) -> int:
-    """Steps of warm-up: the share of all steps, rounded up."""
+    """Return the number of warm-up steps: warmup_ratio of all steps, rounded up."""
     return -int(-recipe.warmup_ratio * total_steps // 1)
 
 
 def linear_schedule(optimizer: torch.optim.Optimizer, warmup: int, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-    """The learning rate rises linearly over the warm-up and falls linearly to zero at the last step."""
-    from transformers import get_linear_schedule_with_warmup  # Takes seconds to import, which plans need not wait for.
+    """Return a schedule that rises linearly over the warm-up and falls linearly to zero at the last step."""
+    from transformers import get_linear_schedule_with_warmup  # Takes seconds to import, and plans do not need it.
 
     return get_linear_schedule_with_warmup(optimizer, warmup, steps)

@@ -1,4 +1,4 @@
-"""A method's settings: its Config from what a suite gives, and in full for the run's key."""
+"""A method's settings: a suite's values to a Config, and the full settings for the run's key."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,19 +9,19 @@ from amix.specs.typed_fields import check_fields
 from amix.training.method import Method, MethodError
 
 NOT_FINITE = ("inf", "-inf")
-"""JSON has no infinity: a run's spec says it in words."""
+"""JSON has no infinity: run specs hold these strings."""
 
 
 def make_config(method: type[Method], settings: Mapping[str, Any]) -> Any:
-    """The method's Config with these settings.
+    """Build the method's Config from these settings.
 
     Raises:
-        MethodError: an unknown setting (with the nearest ones), or a value of another type than the field's.
+        MethodError: A setting is unknown (the message suggests the nearest ones), or a value has the wrong type.
     """
     known = {field.name: field for field in dataclasses.fields(method.Config)}
     for name in settings:
         if name not in known:
-            hint = nearest(name, sorted(known)) if known else "it has none; learning rate, epochs ... are the recipe's"
+            hint = nearest(name, sorted(known)) if known else "it has none; learning rate, epochs ... are in the recipe"
             raise MethodError(f"{method.name} has no setting '{name}'; {hint}")
     try:
         values = {name: _of_type(known[name].default, value) for name, value in settings.items()}
@@ -34,10 +34,10 @@ def make_config(method: type[Method], settings: Mapping[str, Any]) -> Any:
 
 
 def _of_type(default: Any, value: Any) -> Any:
-    """A setting as the field holds it: 1 and 1.0, or a list and a tuple, must not make two keys of one run."""
+    """Convert a value to the field's type: 1 and 1.0, or a list and a tuple, must give one run the same key."""
     if isinstance(value, list):
         return tuple(value)
-    if isinstance(default, tuple) and isinstance(value, str):  # One word alone; a tuple of it would be its letters.
+    if isinstance(default, tuple) and isinstance(value, str):  # tuple(value) would split the word into letters.
         return (value,)
     if value in NOT_FINITE and isinstance(value, str):
         return float(value)
@@ -46,10 +46,10 @@ def _of_type(default: Any, value: Any) -> Any:
 
 
 def full_settings(method: type[Method], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a method as plain values, the defaults filled in: what a run's key is made of.
+    """Return all settings of a method as plain values, including defaults; they are part of the run's key.
 
-    A field whose metadata holds `neutral` is left out at that value: so a setting that a method gains later does not
-    change the keys of the runs made before, as long as the neutral value does what they did.
+    A field whose metadata has `neutral` is omitted if it has that value, so that a setting added later does not change
+    the keys of earlier runs, as long as the neutral value gives the earlier behaviour.
     """
     values = dataclasses.asdict(make_config(method, settings))
     neutral = {field.name: field.metadata["neutral"] for field in dataclasses.fields(method.Config) if field.metadata}

@@ -1,10 +1,10 @@
-"""Independent stages of a run on other processes, such as the splits of a search.
+"""Running the independent stages of a run, such as the splits of a search, in other processes.
 
-Such a stage is a pure function of the run's spec and the stage's number. Done elsewhere, it leaves one file with its
-weights, its stretch of the curve, its diagnostics and its cost; the run takes the files in the order of the numbers, so
-that every sum is made in the order of a run without other processes, and on the CPU the result is the same to the bit.
+A stage is a pure function of the run's spec and the stage's number. In another process it writes one file with its
+weights, its part of the curve, its diagnostics and its cost. The run reads the files in the order of the stages, so
+that every sum has the order of a run in one process; on the CPU the result is bit-identical.
 
-Memory: every process that does a stage holds a model, its optimizer and its activations, as the run alone does.
+Memory: every process that runs a stage holds a model, its optimizer and its activations, like a run of its own.
 """
 
 import json
@@ -29,9 +29,13 @@ _WEIGHT, _NUMBERS = "weight/", "diagnostics/"
 
 
 def save_stage(weights: Weights, fit: Fit, path: Path) -> None:
-    """Write what a stage leaves; fit is the one it was done with and with nothing else.
+    """Write a stage's results to a file.
 
-    Diagnostics are numbers, one array per stage, or words (names of modules) that are the same for every stage.
+    Args:
+        weights: Its final weights, by name.
+        fit: The Fit of this stage only. Its diagnostics are numbers, one array per stage, or words (names of modules)
+            that are the same in every stage.
+        path: The file.
     """
     arrays = {f"{_WEIGHT}{name}": tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     words: dict[str, list[str] | None] = {}
@@ -45,7 +49,7 @@ def save_stage(weights: Weights, fit: Fit, path: Path) -> None:
 
 
 def take_stage(path: Path, fit: Fit) -> Weights:
-    """The weights in a stage's file; its curve, diagnostics and cost are added to those of fit."""
+    """Return the weights in a stage's file, and add its curve, diagnostics and cost to those of fit."""
     with safe_open(path, framework="pt") as stored:
         content: dict[str, Any] = json.loads(stored.metadata()["stage"])
         for name, words in content["diagnostics"].items():
@@ -61,13 +65,13 @@ def take_stage(path: Path, fit: Fit) -> Weights:
 
 @dataclass(frozen=True)
 class RemoteStages:
-    """The independent stages of one run on an executor, each to be fetched once, and the folder of their files."""
+    """The independent stages of one run on an executor, each to be taken once, and the folder of their files."""
 
     futures: list[Future[None]]
     folder: Path
 
     def take(self, number: int, fit: Fit) -> Weights:
-        """Wait for a stage and take it in; an error that ended it is raised here."""
+        """Wait for a stage, add it to fit and return its weights; raises the error that ended the stage, if any."""
         self.futures[number].result()
         path = stage_file(self.folder, number)
         weights = take_stage(path, fit)
@@ -76,7 +80,7 @@ class RemoteStages:
 
 
 def stage_file(folder: Path, number: int) -> Path:
-    """Where a stage leaves its file."""
+    """Return the path of a stage's file."""
     return folder / f"stage-{number}.safetensors"
 
 
@@ -84,9 +88,9 @@ def stage_file(folder: Path, number: int) -> Path:
 def remote_stages(
     executor: Executor | None, count: int, task: Callable[..., None], *arguments: Any
 ) -> Iterator[RemoteStages | None]:
-    """Start all stages on the executor, as task(*arguments, number, path); None without executor or without stages.
+    """Start all stages on the executor, as task(*arguments, number, path); None if there is no executor or no stage.
 
-    The folder of their files is tempfile's, which the executor's processes must see as this one does.
+    Their files are in a folder of tempfile's, which the executor's processes must be able to access.
     """
     if executor is None or count == 0:
         yield None

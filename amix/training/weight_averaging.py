@@ -1,4 +1,4 @@
-"""Keeping a model's weights, putting them back, and averaging those of several models."""
+"""Keeping and restoring a model's weights, and averaging those of several models."""
 
 import os
 import tempfile
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 
 def kept_weights(model: nn.Module, pretrained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The trainable weights of the model now, by name, to come back to: tensors of pretrained where they are the same.
+    """Return the model's current trainable weights by name, to be restored by put_back.
 
-    So that a method holds no second copy of an encoder that is in memory anyway.
+    Weights that equal their pretrained value are the tensors of pretrained, not copies, so that a method holds no
+    second copy of an encoder that is in memory anyway.
     """
     weights = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     shared = {
@@ -27,7 +28,7 @@ def kept_weights(model: nn.Module, pretrained: Mapping[str, Tensor]) -> dict[str
 
 @torch.no_grad()
 def put_back(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
-    """Give the model the weights it had when they were kept."""
+    """Restore the weights that kept_weights returned."""
     for name, value in kept.items():
         model.get_parameter(name).copy_(value)
 
@@ -36,9 +37,9 @@ def put_back(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
 class RunningMean:
     """The mean of named tensors over several models, e.g. over the splits of a search.
 
-    The sum of what was added lies in a file without a name (in tempfile's folder, as large as one model, gone with
-    this object), so that it takes no memory while the next model trains. Sums are made in the order of adding, and the
-    division on the tensors' own device: to the bit what a sum in memory gives.
+    The running sum is in an unnamed temporary file (in tempfile's folder, as large as one model, deleted with this
+    object), so that it needs no memory while the next model trains. Models are summed in the order of adding, and the
+    division is done on the tensors' own device, so the mean is bit-identical to one computed in memory.
     """
 
     count: int = 0
@@ -50,7 +51,11 @@ class RunningMean:
 
     @torch.no_grad()
     def add(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take one more model into the mean; ValueError unless names and their order are those of the first."""
+        """Add one more model to the mean.
+
+        Raises:
+            ValueError: Its names, their order or its shapes are not those of the first model.
+        """
         if self.count and tuple(tensors) != self.names:
             raise ValueError("the mean of models needs the same names in the same order from each of them")
         self.names = tuple(tensors)
@@ -65,17 +70,21 @@ class RunningMean:
 
     @torch.no_grad()
     def write(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put the mean into these tensors, named as those that were added."""
+        """Write the mean into these tensors.
+
+        Raises:
+            ValueError: No model was added, or names, their order or shapes are not those of the models added.
+        """
         if not self.count:
-            raise ValueError("the mean of no model: add() one first")
+            raise ValueError("there is no model to average: add() one first")
         if tuple(tensors) != self.names:
-            raise ValueError("the mean goes into tensors with the names, in the order, of those it was made of")
+            raise ValueError("the mean needs tensors with the same names in the same order as the models added")
         self.file.seek(0)
         for tensor in tensors.values():
             tensor.copy_(self._next(tensor)).div_(self.count)
 
     def _next(self, like: Tensor) -> Tensor:
-        """The tensor at the file's position."""
+        """Read the tensor at the file's position, with shape and dtype of like."""
         stored = torch.empty(like.shape, dtype=like.dtype)
         if self.file.readinto(_bytes_of(stored)) != stored.nbytes:  # type: ignore[attr-defined]
             raise ValueError("the mean of models needs tensors of the same shapes from each of them")
@@ -83,5 +92,5 @@ class RunningMean:
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor on the CPU."""
+    """Return the memory of a contiguous tensor on the CPU."""
     return tensor.view(-1).view(torch.uint8).numpy().data

@@ -129,7 +129,7 @@ def test_a_method_that_decides_for_itself_in_every_process_is_found_out(together
 
 def test_what_diverges_or_cannot_be_shared_is_said(together: list[tuple[Record, Arrays]]) -> None:
     coupled, diverged = together[-3][0], together[-2][0]
-    assert "looks at whole batches" in coupled["error"]["message"]
+    assert "needs whole batches" in coupled["error"]["message"]
     assert diverged["status"] == "diverged"
 
 

@@ -334,7 +334,7 @@ def test_a_running_mean_refuses_what_it_cannot_average() -> None:
     mean.add(one)
     with pytest.raises(ValueError, match="same order"):
         mean.add({"b": torch.ones(3), "a": torch.ones(2)})
-    with pytest.raises(ValueError, match="of those it was made of"):
+    with pytest.raises(ValueError, match="as the models added"):
         mean.write({"a": torch.ones(2)})
     with pytest.raises(ValueError, match="same shapes"):
         mean.add({"a": torch.ones(4), "b": torch.ones(3)})

@@ -94,9 +94,9 @@ def test_predictions_are_compared_in_the_classes_that_both_have(encoder: Path, f
     (one,) = prepared_sets(TASKS["rte"], ("snli",), str(encoder), 32, None, str(folder))
     raw = set_rows(SETS["snli"], None, folder)["label"].to_numpy()
     assert one.labels.tolist() == [0 if label == 0 else 1 for label in raw]
-    assert one.meet(numpy.array([1, 0])).tolist() == [1, 0]
+    assert one.to_common_classes(numpy.array([1, 0])).tolist() == [1, 0]
     (mnli,) = prepared_sets(TASKS["mnli"], ("scitail",), str(encoder), 32, None, str(folder))
-    assert mnli.meet(numpy.array([0, 1, 2])).tolist() == [0, 1, 1]
+    assert mnli.to_common_classes(numpy.array([0, 1, 2])).tolist() == [0, 1, 1]
     assert mnli.majority(numpy.array([2, 2, 1, 0, 0])) == {"accuracy": pytest.approx(0.5)}
 
 
