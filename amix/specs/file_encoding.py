@@ -1,7 +1,7 @@
-"""Which encoding a text file is in: its mark, else UTF-8, else what its owner says. Never a guess.
+"""The encoding of a text file: that of its byte order mark, else the one its owner gives, else UTF-8; never a guess.
 
-charset-normalizer is asked only for the name in the error message, and only where a text is not Western: among short
-Western texts it takes cp1252 (what Excel writes) for cp1250 or an encoding of old Macs.
+charset-normalizer only suggests a name for the error message, and only for texts that are not Western: it confuses
+short texts in cp1252 (which Excel writes) with cp1250 or old Mac encodings.
 """
 
 import codecs
@@ -20,19 +20,21 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks, UTF-32's before UTF-16's, with which the former begins."""
+"""Byte order marks; UTF-32's before UTF-16's, because the former begins with the latter."""
 CHUNK = 1 << 20
 SAMPLE, MOST_LINES = 1 << 16, 20
 WESTERN_SHARE = 0.35
-"""In texts of Western languages, at most about a third of the letters lie outside ASCII; in others nearly all do."""
+"""In texts in Western languages, at most about a third of the letters are outside ASCII; in others nearly all are."""
 REMEDY = "save it as UTF-8, or give its encoding: 'encoding: {0}' in the task file or --encoding {0}"
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file that decodes from beginning to end: its encoding, and how many lines it has (the last with or
-    without a line break)."""
+    """A text file that decodes from beginning to end: its encoding and its number of lines.
+
+    The last line counts with or without a line break.
+    """
 
     path: Path
     encoding: str
@@ -40,31 +42,31 @@ class TextFile:
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse what is no ordinary file: a pipe or device may never end.
+    """Refuse anything but a regular file or folder: a pipe or device may never end.
 
     Raises:
-        DataError: it is not there, cannot be looked at, or is a pipe, socket or device.
+        DataError: The path does not exist, cannot be accessed, or is a pipe, socket or device.
     """
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise DataError(f"{path}: is no file but a pipe, socket or device; save the data as a file first")
+        raise DataError(f"{path}: is a pipe, socket or device; save the data as a file first")
 
 
 def open_text(path: Path, encoding: str = "") -> TextFile:
     """Decode a file once, in constant memory.
 
     Args:
-        path: an ordinary file.
-        encoding: its encoding where its owner names one, any of Python's names.
+        path: The file.
+        encoding: Its encoding, if its owner gives one, under any of Python's names.
 
     Returns:
         The file with its encoding and its number of lines.
 
     Raises:
-        DataError: with the line that is not in the encoding, and what to do.
+        DataError: A line is not in the encoding; names it and says what to do.
     """
     refuse_special(path)
     if path.is_dir():
@@ -80,10 +82,10 @@ def open_text(path: Path, encoding: str = "") -> TextFile:
 
 
 def decoded(content: bytes, path: Path) -> str:
-    """The text of a small file such as a task's description: its mark decides, else UTF-8.
+    """Decode a small file such as a task's description, by its byte order mark or else as UTF-8.
 
     Raises:
-        DataError: with the line that is not UTF-8, and what to do.
+        DataError: A line is not UTF-8; names it and says what to do.
     """
     chosen = _chosen(path, content[:4], "")
     _count_lines(path, iter((content,)), chosen, "save it as UTF-8")
@@ -96,13 +98,13 @@ def _chosen(path: Path, start: bytes, given: str) -> str:
         return marked or "utf-8"
     try:
         codec = codecs.lookup(given)
-        "".encode(given)  # Python's names include codecs that are no text encodings; these raise here.
+        "".encode(given)  # Python's codecs include some that are not text encodings; these raise here.
     except (LookupError, ValueError) as error:
         raise DataError(
-            f"{path}: {shown(given)} is no encoding; known are for example utf-8, cp1252, utf-16"
+            f"{path}: {shown(given)} is not an encoding; encodings are for example utf-8, cp1252, utf-16"
         ) from error
     if marked and codec.name[:5] != marked[:5]:
-        raise DataError(f"{path}: its first bytes say {marked}, but encoding says {given}; leave encoding out")
+        raise DataError(f"{path}: its first bytes mean {marked}, but encoding is {given}; leave encoding out")
     return marked or codec.name
 
 
@@ -114,26 +116,26 @@ class _Lines:
         self.last = ""
 
     def feed(self, text: str) -> None:
-        """Take the next chunk."""
+        """Count the line breaks of the next chunk."""
         if text:
             self.breaks += len(LINE_BREAK.findall(text)) - (self.last == "\r" and text[0] == "\n")
             self.last = text[-1]
 
     @property
     def count(self) -> int:
-        """Lines so far."""
+        """The number of lines so far."""
         return self.breaks + (self.last not in ("", "\r", "\n"))
 
 
 def _count_lines(path: Path, chunks: Iterator[bytes], encoding: str, remedy: str = "") -> int:
-    """Lines of the file, every chunk decoded strictly."""
+    """Count the lines of the file, decoding every chunk strictly."""
     decoder, lines = codecs.getincrementaldecoder(encoding)("strict"), _Lines()
     try:
         for chunk in chunks:
             _feed(path, lines, decoder.decode(chunk))
         _feed(path, lines, decoder.decode(b"", final=True))
     except UnicodeDecodeError as error:
-        # Its object is the chunk with what was left of the one before.
+        # error.object is the chunk, preceded by the undecoded rest of the previous one.
         lines.feed(error.object[: error.start].decode(encoding, "ignore"))
         raise _not_decodable(path, lines.breaks + 1, error, encoding, remedy) from error
     return lines.count
@@ -144,13 +146,13 @@ def _feed(path: Path, lines: _Lines, text: str) -> None:
     lines.feed(before if nul else text)
     if nul:
         raise DataError(
-            f"{at(path, lines.breaks + 1)}: holds a NUL character, which no text has: remove it, or, if the file is "
-            "UTF-16 without its mark, say so with encoding: utf-16-le or utf-16-be"
+            f"{at(path, lines.breaks + 1)}: contains a NUL character: remove it or, if the file is UTF-16 without a "
+            "byte order mark, give encoding: utf-16-le or utf-16-be"
         )
 
 
 def _not_decodable(path: Path, line: int, error: UnicodeDecodeError, encoding: str, remedy: str) -> DataError:
-    """The line that is not in this encoding; for UTF-8, with what it looks like."""
+    """Return the error for a line that is not in this encoding; for UTF-8, with the encoding it looks like."""
     name = "UTF-8" if encoding.startswith("utf-8") else encoding
     what = f"{at(path, line)}: byte 0x{error.object[error.start]:02x} is not {name}"
     likely = _likely(error.object, error.start) if name == "UTF-8" else ""
@@ -162,9 +164,9 @@ def _not_decodable(path: Path, line: int, error: UnicodeDecodeError, encoding: s
 
 
 def _likely(content: bytes, start: int) -> str:
-    """The encoding that a text that is not UTF-8 is probably in, "" where nothing fits."""
+    """Return the likely encoding of a text that is not UTF-8; "" if there is none."""
     sample = content[max(0, start - SAMPLE // 2) :][:SAMPLE]
-    # Column names and labels are often English; the lines with other letters tell the encoding.
+    # Column names and labels are often English; only lines with other letters reveal the encoding.
     sample = b"\n".join([line for line in sample.splitlines() if not line.isascii()][:MOST_LINES])
     try:
         letters = [letter for letter in sample.decode("cp1252") if letter.isalpha()]

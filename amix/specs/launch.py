@@ -1,13 +1,13 @@
-"""How many processes do a run together, as a launcher (torchrun, accelerate launch) tells them. Imports no torch."""
+"""The processes of a data-parallel run, as set by a launcher (torchrun, accelerate launch). Imports no torch."""
 
 import os
 
 
 def processes() -> int:
-    """How many processes do this run together: 1 without a launcher."""
+    """Return the number of processes that share this run: 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """The number of this process among them, from 0; the first one writes."""
+    """Return the rank of this process, from 0; only rank 0 writes."""
     return int(os.environ.get("RANK", "0"))

@@ -1,4 +1,4 @@
-"""Evaluation sets from other sources than a task's own: which there are, and how their labels meet a task's.
+"""Out-of-domain evaluation sets: the table of sets, and how their labels map to a task's.
 
 A model finetuned on a task is scored on a set as it is, without further training. Imports no torch.
 """
@@ -18,14 +18,14 @@ TWO_WAY = {
     "contradiction": "not_entailment",
     "not_entailment": "not_entailment",
 }
-"""Classes of entailment, where a task or a set does not tell neutral from contradiction."""
+"""Entailment classes for tasks or sets that do not distinguish neutral from contradiction."""
 
 
 @dataclass(frozen=True)
 class OtherSet:
-    """A set: its data, described as a task is (its first metric is the primary one), and the tasks scored on it.
+    """An out-of-domain set: its data, described like a task (first metric primary), and the tasks scored on it.
 
-    Its files lie in a folder as <name>/<split>*.parquet; a set that is a GLUE task itself is read where GLUE is.
+    Its files are <name>/<split>*.parquet in the folder of sets; a set that is itself a GLUE task is read from GLUE.
     """
 
     data: Task
@@ -33,16 +33,16 @@ class OtherSet:
 
     @property
     def name(self) -> str:
-        """What suites and records call it, and the name of its folder."""
+        """Its name in suites and records, and of its folder."""
         return self.data.name
 
 
 def _set(
     name: str, title: str, like: str, tasks: tuple[str, ...], split: str = "validation", **changes: object
 ) -> OtherSet:
-    """A set with the columns, labels and metrics of a known task, except for what is named."""
-    described = {"metrics": ("accuracy",), "folder": name, "test": split} | changes
-    return OtherSet(replace(TASKS[like], name=name, title=title, origin=ORIGIN, **described), tasks)  # type: ignore[arg-type]
+    """Describe a set with the columns and labels of a known task, except for these changes."""
+    fields = {"metrics": ("accuracy",), "folder": name, "test": split} | changes
+    return OtherSet(replace(TASKS[like], name=name, title=title, origin=ORIGIN, **fields), tasks)  # type: ignore[arg-type]
 
 
 ENTAILED_OR_NEUTRAL = ("entailment", "neutral")
@@ -50,8 +50,8 @@ PAIRS = ("sentence1", "sentence2")
 MNLI = ("mnli", "mnli-mismatched")
 COLA = ("cola", "mini-cola")
 SETS: dict[str, OtherSet] = {
-    one.name: one
-    for one in (
+    other.name: other
+    for other in (
         OtherSet(TASKS["mnli"], ("rte", "mini-rte")),
         OtherSet(TASKS["rte"], MNLI),
         _set("snli", "SNLI", "mnli", NLI, "test"),
@@ -79,10 +79,10 @@ SETS: dict[str, OtherSet] = {
 
 
 def find_set(name: str) -> OtherSet:
-    """The set of this name.
+    """Return the set of this name.
 
     Raises:
-        TaskError: There is none, with the nearest names.
+        TaskError: The name is unknown; the message suggests the nearest ones.
     """
     if name in SETS:
         return SETS[name]
@@ -90,24 +90,29 @@ def find_set(name: str) -> OtherSet:
 
 
 def sets_for(task: str, names: tuple[str, ...]) -> tuple[OtherSet, ...]:
-    """Those of the named sets that a model of this task is scored on, in their order."""
-    return tuple(one for one in map(find_set, names) if task in one.tasks)
+    """Return those of the named sets that a model of this task is scored on, in the same order."""
+    return tuple(other for other in map(find_set, names) if task in other.tasks)
 
 
 def common_classes(task: Task, other: OtherSet) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """For each of the task's classes, and for each of the set's, its number among the classes both can tell apart.
+    """Map the classes of a task and of a set to the classes that both distinguish.
 
-    Equal label names keep the set's own classes; two- and three-way entailment meet as entailed or not (TWO_WAY), so
-    that a three-way model is right about `not_entailment` whether it says neutral or contradiction.
+    If the label names are the same, these are the set's own classes. Two- and three-way entailment are both mapped to
+    entailed or not (TWO_WAY), so that a three-way model is right about `not_entailment` whether it predicts neutral or
+    contradiction.
+
+    Returns:
+        The shared class of each of the task's classes, and of each of the set's.
+
     Raises:
-        TaskError: When the labels do not meet.
+        TaskError: The labels do not match.
     """
-    own, its = task.labels, other.data.labels
-    if own is None or its is None:
-        raise TaskError(f"{task.title} or {other.data.title} has a number as label: there are no classes to meet")
-    if set(own) == set(its):
-        return tuple(its.index(name) for name in own), tuple(range(len(its)))
-    if set(own) | set(its) <= set(TWO_WAY):
-        classes = ("entailment", "not_entailment")
-        return tuple(classes.index(TWO_WAY[name]) for name in own), tuple(classes.index(TWO_WAY[name]) for name in its)
-    raise TaskError(f"the labels of {other.data.title} ({', '.join(its)}) do not meet those of {task.title}")
+    of_task, of_set = task.labels, other.data.labels
+    if of_task is None or of_set is None:
+        raise TaskError(f"{task.title} or {other.data.title} is a regression: there are no classes to match")
+    if set(of_task) == set(of_set):
+        return tuple(of_set.index(name) for name in of_task), tuple(range(len(of_set)))
+    if set(of_task) | set(of_set) <= set(TWO_WAY):
+        ids = {name: ("entailment", "not_entailment").index(shared) for name, shared in TWO_WAY.items()}
+        return tuple(ids[name] for name in of_task), tuple(ids[name] for name in of_set)
+    raise TaskError(f"the labels of {other.data.title} ({', '.join(of_set)}) do not match those of {task.title}")

@@ -1,4 +1,4 @@
-"""Decisions that a suite makes before anyone looks at a score. Imports no torch."""
+"""Decisions that a suite makes before anyone sees a score. Imports no torch."""
 
 from typing import Annotated, Literal, Self
 
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from amix.specs.spec_model import Count, OneOrMore, Positive, SpecModel, refuse_repeated
 
 SELECTIONS = ("last", "best_dev")
-"""The rules by which the weights are chosen that are scored."""
+"""The rules for selecting the weights to score."""
 Endpoint = Literal["score", "log_loss", "brier", "ece"]
 
 
@@ -21,43 +21,47 @@ def _none(looks: tuple[int, ...]) -> bool:
 
 def _increasing(looks: tuple[int, ...]) -> tuple[int, ...]:
     if any(later <= earlier for earlier, later in zip(looks, looks[1:], strict=False)):
-        raise ValueError(f"rising numbers of seeds such as [6, 8, 10] are needed, found {list(looks)}")
+        raise ValueError(f"rising numbers of seeds are needed, such as [6, 8, 10], found {list(looks)}")
     return looks
 
 
 class Protocol(SpecModel):
-    """Reference and focus method, level, selection rule, margin, and when which endpoints are looked at."""
+    """Reference and focus, level, selection rule, margin, endpoints, and when the tests are made."""
 
     reference: str = ""
     """Label of the row that the others are compared with; empty in a suite's file: the first row."""
     focus: str | None = None
     """Label of the row that the suite is about."""
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Level of the tests."""
+    """Significance level of the tests."""
     selection: Literal["last", "best_dev"] = "last"
-    """The weights that are scored: the last ones, or those of the epoch best on dev."""
+    """The weights to score: the last ones, or those of the epoch with the best dev score."""
     margin: Positive = 1.0
-    """Differences of fewer points do not matter."""
+    """Largest difference, in points, that does not matter."""
     split: Literal["test", "dev"] = "test"
-    """What is scored; `dev` in a suite that chooses settings and must leave the test split alone."""
+    """The split to score; `dev` in a suite that chooses settings and must not use the test split."""
     looks: Annotated[OneOrMore[Count], AfterValidator(_increasing)] = Field(default=(), exclude_if=_none)
-    """After how many seeds the tests are made; empty: once, after all of them."""
+    """Numbers of seeds after which the tests are made; empty: once, after all seeds."""
     endpoints: Annotated[OneOrMore[Endpoint], AfterValidator(refuse_repeated)] = Field(
         default=("score",), exclude_if=_only_score
     )
-    """What is tested, the primary endpoint first."""
+    """The scores that are tested, the primary endpoint first."""
 
     def fitting(self, seeds: int) -> Self:
-        """This protocol; ValueError where a suite of so many seeds cannot keep it."""
+        """Return this protocol if it suits a suite with this number of seeds.
+
+        Raises:
+            ValueError: The last look is after more seeds than there are.
+        """
         if self.looks and self.looks[-1] > seeds:
             raise ValueError(f"looks: the last one is after {self.looks[-1]} seeds, and the suite has {seeds}")
         return self
 
 
 class Tuning(SpecModel):
-    """The search of a tuning suite: budget settings of every method, the first ones of a shuffle with this seed."""
+    """How a tuning suite tunes: it tries the first settings of each method's shuffled grid."""
 
     budget: Count
-    """How many settings of every method are tried."""
+    """Number of settings that are tried for every method."""
     shuffle: int = 0
     """Seed of the shuffle of each method's grid."""

@@ -17,44 +17,44 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an encoder is finetuned; defaults are the ones published for BERT-large by AGWM, Child-Tuning and DPS."""
+    """How an encoder is finetuned; the defaults are those published for BERT-large by AGWM, Child-Tuning and DPS."""
 
     lr: Positive = 2e-5
-    """Peak learning rate of AdamW; after the warm-up it falls linearly to zero."""
+    """Peak learning rate of AdamW, from which it falls linearly to zero."""
     epochs: Count = 3
     """Passes over the training subset."""
     steps: Count | None = None
-    """Updates, in place of epochs where it is given."""
+    """Number of updates; overrides epochs."""
     batch_size: Count = 16
-    """Examples in an update."""
+    """Examples per update."""
     warmup_ratio: Share = 0.1
     """Share of all steps in which the learning rate rises."""
     weight_decay: NotNegative = 0.01
-    """Of AdamW; biases and LayerNorms have none."""
+    """Weight decay of AdamW; biases and LayerNorms have none."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    """The largest global gradient norm; infinity clips nothing."""
+    """Largest global gradient norm; infinity disables clipping."""
     max_length: Count = 128
-    """Tokens of an example, special ones included; the rest is cut off."""
+    """Most tokens of an example, including special ones; the rest is cut off."""
     betas: tuple[Share, Share] = (0.9, 0.999)
     """Decay rates of AdamW's two moments."""
     adam_epsilon: NotNegative = 1e-8
     """Added to the root of AdamW's second moment."""
     processes: Count = 1
-    """How many processes split each batch of a data-parallel run (amix.training.data_parallel).
+    """Number of processes that split each batch of a data-parallel run (amix.training.data_parallel).
 
-    A setting, because every process has dropout masks of its own.
+    It is a setting because every process has its own dropout masks.
     """
     class_weights: Literal["", "balanced"] = ""
-    """`balanced` gives every class the same weight in the loss, however rare it is."""
+    """`balanced` gives every class the same total weight in the loss, however rare it is."""
 
     def __post_init__(self) -> None:
         check_fields(Recipe, {field.name: getattr(self, field.name) for field in fields(self)})
 
     def with_changes(self, changes: Mapping[str, Any]) -> "Recipe":
-        """This recipe with some settings replaced.
+        """Return this recipe with some settings replaced.
 
         Raises:
-            ValueError: an unknown setting, with the nearest ones, or a value that cannot be.
+            ValueError: A setting is unknown (the message suggests the nearest ones), or a value is impossible.
         """
         known = sorted(field.name for field in fields(self))
         unknown = sorted(str(name) for name in changes if name not in known)
@@ -66,7 +66,7 @@ class Recipe:
         return replace(self, **values)
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings as plain JSON types; those that came later than the first records only where they are used."""
+        """Return all settings as plain JSON types; those added after the first records only if they are used."""
         content = asdict(self) | {"betas": list(self.betas)}
         if self.processes == 1:
             del content["processes"]
@@ -75,5 +75,5 @@ class Recipe:
         return content
 
     def total_steps(self, n_train: int) -> int:
-        """Updates of one training on n_train examples."""
+        """Return the number of updates in one training on n_train examples."""
         return self.steps if self.steps is not None else self.epochs * -(-n_train // self.batch_size)

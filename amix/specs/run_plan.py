@@ -1,7 +1,7 @@
-"""A suite's plan: what is to be run, and the protocol fixed before anyone looked.
+"""A suite's plan: the runs, and the protocol that was fixed before anyone saw a score.
 
-One class for the sweep that writes it and for the tables and figures that read it. What is written is the dump of a
-plan, and what is read is validated. Imports no torch.
+One class for the sweep that writes plans and for the tables and figures that read them; reading validates. Imports no
+torch.
 """
 
 import json
@@ -18,15 +18,15 @@ SCHEMA = 1
 FULL = "full"
 """The size of a run on the whole train split (n_train null)."""
 Size = int | dict[str, int] | None
-"""How many examples train: one number for all tasks, one for each, or the whole train split."""
+"""Number of training examples: one for all tasks, one for each task, or None for the whole train split."""
 
 
 class PlanError(ValueError):
-    """The suite has no plan, or one that cannot be used; the message says what to do."""
+    """A suite has no plan, or one that cannot be used; the message says what to do."""
 
 
 def _absent(value: object) -> bool:
-    """Whether a value says nothing, so that the plan is written without its field."""
+    """Whether a value is empty, so that the plan is written without its field."""
     return value is None or value is False or value in ((), {}, "")
 
 
@@ -39,25 +39,25 @@ class PlannedTask(SpecModel):
 
     name: str = Field(exclude=True)
     n_train: int | None = Field(default=None, exclude=True)
-    """Its own number of training examples, in a suite whose sizes differ by task."""
+    """Its number of training examples, in a suite whose sizes differ by task."""
     metric: str
     """The primary metric."""
     metrics: ItemsOf[str] = ()
     """All metrics, the primary one first."""
     plain_title: str = Field(default="", alias="title")
     footnote: str = ""
-    """What readers must know of it."""
+    """What readers must know about it."""
     official_rows: Annotated[tuple[int, int], BeforeValidator(tuple)] | None = Field(default=None, exclude_if=_absent)
-    """How many examples the official train and test splits have, None where there is no such thing."""
+    """Numbers of examples in the official train and test split; None if there are no official ones."""
     positive: str = Field(default="", exclude_if=_absent)
-    """Name of the class that F1 is of, where people's own data name one."""
+    """Name of the class that F1 is computed for, if users' own data name one."""
     positive_class: int = Field(default=1, exclude_if=_second)
-    """Its id."""
+    """Id of that class."""
     higher_is_better: Literal[True] = True
 
     @property
     def title(self) -> str:
-        """The head of its column, with its number of training examples where that differs by task."""
+        """The heading of its column, with its number of training examples if sizes differ by task."""
         title = self.plain_title or self.name
         return title if self.n_train is None else f"{title} (N = {self.n_train})"
 
@@ -72,7 +72,7 @@ class PlannedSet(SpecModel):
 
 
 class PlannedRow(SpecModel):
-    """A row of the tables: its label, the method behind it, and what the registry says of that."""
+    """A row of the tables: its label, its method, and what the registry says about the method."""
 
     label: str
     method: str
@@ -81,13 +81,13 @@ class PlannedRow(SpecModel):
     kind: str = ""
     passes: float | None = None
     exploratory: bool = Field(default=False, exclude_if=_absent)
-    """The row was added after scores had been looked at."""
+    """Whether the row was added after scores had been seen."""
     exploratory_seeds: ItemsOf[int] = Field(default=(), exclude_if=_absent)
-    """Those of its seeds that were."""
+    """Seeds of the row that were added after scores had been seen."""
 
 
 class PlannedRun(SpecModel):
-    """One run that the suite asks for; seed pairs it with the runs of other rows."""
+    """One run of the suite; seed pairs it with the runs of other rows."""
 
     key: str
     label: str
@@ -95,13 +95,13 @@ class PlannedRun(SpecModel):
     n_train: int | None = None
     seed: int
     seed_sources: dict[str, int] = Field(default_factory=dict, repr=False, exclude_if=_absent)
-    """The seeds of those sources of randomness that differ from it."""
+    """Seeds of the sources of randomness that differ from seed."""
     size: str = Field(default="", exclude=True)
-    """Its size as text (see size_name), which is that of its suite where sizes differ by task."""
+    """Its size as text (see size_name); that of the suite if sizes differ by task."""
 
     @property
     def seeds(self) -> Seeds:
-        """The seed of every source of randomness."""
+        """The seeds of all sources of randomness."""
         return Seeds.of(self.seed, self.seed_sources)
 
     def __hash__(self) -> int:
@@ -109,14 +109,14 @@ class PlannedRun(SpecModel):
 
 
 def size_name(size: int | None | Mapping[str, int]) -> str:
-    """The size of a subset as text; of sizes that differ by task the smallest and the largest: '100-300'."""
+    """Return the size of a subset as text; if sizes differ by task, the smallest and the largest: '100-300'."""
     if isinstance(size, Mapping):
         return "-".join(str(n_train) for n_train in dict.fromkeys((min(size.values()), max(size.values()))))
     return FULL if size is None else str(size)
 
 
 def _by_key(runs: Any) -> Any:
-    """Runs are a list in the file, and found by their keys here."""
+    """Turn the file's list of runs into a mapping by their keys."""
     if not isinstance(runs, list | tuple) or not all(isinstance(run, PlannedRun | Mapping) for run in runs):
         return runs
     return {str(run.key if isinstance(run, PlannedRun) else run.get("key")): run for run in runs}
@@ -126,18 +126,18 @@ Runs = Annotated[dict[str, PlannedRun], BeforeValidator(_by_key), PlainSerialize
 
 
 class RunPlan(SpecModel):
-    """All runs of a suite, in the order task, size, seed, row, with everything that tables and figures say of it."""
+    """All runs of a suite, in the order task, size, seed, row, and everything else that tables and figures need."""
 
     tuning: Tuning | None = Field(default=None, exclude_if=_absent, repr=False)
-    """Of a suite that chooses settings: its search. The rows are then these settings."""
+    """How settings are tried, in a suite that tunes; its rows are these settings."""
     out_of_domain: ItemsOf[PlannedSet] = Field(default=(), exclude_if=_absent)
     version: Literal[1] = Field(default=1, alias="schema")
     suite: str
     plain_title: str = Field(default="", alias="title")
     note: str = ""
-    """What the numbers must not be taken for."""
+    """How the numbers must not be understood."""
     command: str = ""
-    """What was typed to run it."""
+    """The command line that ran the suite."""
     protocol: Protocol
     tasks: dict[str, PlannedTask]
     methods: ItemsOf[PlannedRow]
@@ -145,30 +145,30 @@ class RunPlan(SpecModel):
     all_sizes: ItemsOf[Size] = Field(alias="sizes")
     seeds: ItemsOf[int]
     exploratory_seeds: ItemsOf[int] = Field(default=(), exclude_if=_absent)
-    """Those of the seeds that were added after scores had been looked at."""
+    """Seeds that were added after scores had been seen."""
     runs: Runs = Field(repr=False)
 
     @model_validator(mode="before")
     @classmethod
     def _with_places(cls, content: Any) -> Any:
-        """Say to each task its name and size, and to each run its size, which the file says once for all."""
+        """Add name and size to each task, and the size to each run; the file gives them only once."""
         if not isinstance(content, Mapping) or not isinstance(content.get("sizes"), list | tuple):
             return content
         by_task = next((size for size in content["sizes"] if isinstance(size, Mapping)), None)
-        own: Mapping[str, int] = by_task or {}
+        n_train: Mapping[str, int] = by_task or {}
         tasks, runs = content.get("tasks"), content.get("runs")
-        more: dict[str, Any] = {}
+        completed: dict[str, Any] = {}
         if isinstance(tasks, Mapping):
-            more["tasks"] = {
-                name: {**task, "name": name, "n_train": own.get(name)} if isinstance(task, Mapping) else task
+            completed["tasks"] = {
+                name: {**task, "name": name, "n_train": n_train.get(name)} if isinstance(task, Mapping) else task
                 for name, task in tasks.items()
             }
         if isinstance(runs, list | tuple):
-            more["runs"] = [
+            completed["runs"] = [
                 {**run, "size": size_name(by_task or run.get("n_train"))} if isinstance(run, Mapping) else run
                 for run in runs
             ]
-        return {**content, **more}
+        return {**content, **completed}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -176,7 +176,7 @@ class RunPlan(SpecModel):
         if reference not in self.labels:
             raise ValueError(f"the reference {reference!r} is none of {', '.join(self.labels)}")
         if focus is not None and (focus not in self.labels or focus == reference):
-            # A focus that was not run, or is compared with itself, is none.
+            # A row that was not run, or would be compared with itself, cannot be the focus.
             object.__setattr__(self, "protocol", self.protocol.model_copy(update={"focus": None}))
         for run in self.runs.values():
             if run.task not in self.tasks:
@@ -185,12 +185,12 @@ class RunPlan(SpecModel):
 
     @property
     def title(self) -> str:
-        """The suite's title, its name where it has none."""
+        """The suite's title, or its name if it has none."""
         return self.plain_title or self.suite
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Labels of the methods, in row order."""
+        """The labels of the rows, in order."""
         return tuple(row.label for row in self.methods)
 
     @property
@@ -200,25 +200,25 @@ class RunPlan(SpecModel):
 
     @property
     def tuning_budget(self) -> int | None:
-        """Of a suite that chooses settings: how many it tries of each method."""
+        """The number of settings tried for each method, in a suite that tunes."""
         return None if self.tuning is None else self.tuning.budget
 
     def selecting(self, rule: str) -> Self:
-        """The plan with this selection rule in place of the protocol's."""
+        """Return the plan with another selection rule."""
         return self.model_copy(update={"protocol": self.protocol.model_copy(update={"selection": rule})})
 
     def as_json(self, indent: int | None = None) -> str:
-        """The plan as JSON, what plan.json and archives hold."""
+        """Return the plan as JSON, as in plan.json and archives."""
         return json.dumps(self.model_dump(mode="json"), indent=indent)
 
 
 def read_plan(content: Any, suite: str) -> RunPlan:
-    """The plan of a suite from the JSON values of its plan.json or its archive.
+    """Read the plan of a suite from the JSON values of its plan.json or its archive.
 
     Raises:
-        PlanError: what is wrong with it and what to do.
+        PlanError: The plan cannot be used; the message says why and what to do.
     """
-    again = "write it again with: python -m runners sweep"
+    remedy = "write it again with: python -m runners sweep"
     if isinstance(content, Mapping) and content.get("schema") != SCHEMA:
         raise PlanError(
             f"the plan of suite {suite!r} has schema {content.get('schema')!r}; this version reads {SCHEMA}"
@@ -226,7 +226,7 @@ def read_plan(content: Any, suite: str) -> RunPlan:
     try:
         plan = RunPlan.model_validate(content)
     except ValidationError as error:
-        raise PlanError(f"the plan of suite {suite!r} cannot be used: {problem(error)}; {again}") from error
+        raise PlanError(f"the plan of suite {suite!r} cannot be used: {problem(error)}; {remedy}") from error
     if plan.suite != suite:
         raise PlanError(f"the plan in the folder of suite {suite!r} belongs to suite {plan.suite!r}")
     return plan

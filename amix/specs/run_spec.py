@@ -1,4 +1,4 @@
-"""What a run is: RunSpec and the key made of it. Imports no torch."""
+"""RunSpec, which defines a run, and its key. Imports no torch."""
 
 import hashlib
 import json
@@ -10,18 +10,28 @@ from amix.specs.seed_sources import Seeds
 
 SCHEMA = 1
 OUT_OF_DOMAIN = "out_of_domain"
-"""Block of a record's scores (by rule) and of its data: a score, or the majority's, for each out-of-domain set."""
+"""Block of a record's scores (per rule) and of its data: scores, or the majority class's, per out-of-domain set."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One finetuning run: everything that decides its scores, and nothing else (no path, host or device).
+    """One finetuning run: everything that determines its scores, and nothing else (no path, host or device).
 
-    n_train None means the whole train split. encoder is an alias, a Hub id or the name of a folder. method_source and
-    task_source are the sha256 of the files of a method or task from outside the project, so that an edited one is run
-    again; they are empty for the project's own. encoder_source tells two folders of one name apart. seed is what pairs
-    the run with those of other methods; seed_sources names the sources of randomness (amix.specs.seed_sources) that
-    have another one.
+    Attributes:
+        task: Name of the task.
+        n_train: Number of training examples; None: the whole train split.
+        seed: The seed, which pairs the run with those of other methods.
+        method: Name of the method.
+        encoder: An alias, a Hub id or the name of a folder.
+        method_config: The method's settings.
+        method_source: sha256 of the file of a method from outside the project, so that an edited one is run again;
+            empty for the project's own.
+        task_source: The same for the files of a task.
+        training: Settings of the recipe.
+        subset: How the subset is drawn.
+        encoder_source: What distinguishes folders of the same name.
+        seed_sources: Seeds of the sources of randomness (amix.specs.seed_sources) that differ from seed.
+        schema: Version of this format.
     """
 
     task: str
@@ -39,9 +49,9 @@ class RunSpec:
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:
-        """The spec as plain JSON types: tuples become lists, infinity a word, what does not apply is left out.
+        """Return the spec as plain JSON types: tuples become lists, infinity a string.
 
-        An empty encoder_source and sources whose seed is the run's do not: runs that are the same have one key.
+        An empty encoder_source and sources with the run's own seed are left out, so that equal runs have equal keys.
         """
         content = asdict(self)
         content["seed_sources"] = {source: seed for source, seed in self.seed_sources.items() if seed != self.seed}
@@ -53,22 +63,26 @@ class RunSpec:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "RunSpec":
-        """The spec that as_dict() gave; an unknown field is a TypeError."""
+        """Restore a spec from as_dict().
+
+        Raises:
+            TypeError: A field is unknown.
+        """
         return cls(**content)
 
     @property
     def seeds(self) -> Seeds:
-        """The seed of every source of randomness; ValueError for a source that is none."""
+        """The seeds of all sources of randomness; raises ValueError if a source is unknown."""
         return Seeds.of(self.seed, self.seed_sources)
 
     @property
     def key(self) -> str:
-        """sha256 over the canonical JSON: the run's name on disk."""
+        """The sha256 over the canonical JSON, which is the run's name on disk."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity; a setting that is infinite is written as a word, which float() reads."""
+    """Replace infinity, which JSON lacks, by a string that float() reads."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

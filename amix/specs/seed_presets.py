@@ -7,5 +7,5 @@ PRESETS: dict[str, tuple[int, ...]] = {
 }
 """Seeds of the AGWM authors (first commit of their run_mlo.sh) and of Child-Tuning (AliceMind, answer to issue 24).
 
-Those of "tuning" choose settings and are refused in every suite that reports test scores.
+The "tuning" seeds are for choosing settings, and are refused in every suite that reports test scores.
 """

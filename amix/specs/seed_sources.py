@@ -1,4 +1,4 @@
-"""Where a run's randomness comes from, and which seed each of these sources has. Imports no torch."""
+"""The sources of a run's randomness, and their seeds. Imports no torch."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from itertools import cycle, islice, product
 
 @dataclass(frozen=True)
 class Seeds:
-    """The seed of every source of randomness of one run.
+    """The seeds of all sources of randomness in one run.
 
-    subset: which examples train and which are the dev set; head: the new head's first weights; order: the batches of
-    each epoch; dropout: the masks of each step; method: everything that a method draws for itself (splits, noise,
-    masks of weights).
+    subset: which examples train and which form the dev set; head: the initial weights of the new head; order: the
+    batches of each epoch; dropout: the masks of each step; method: everything that a method draws for itself (splits,
+    noise, weight masks).
     """
 
     subset: int
@@ -23,36 +23,38 @@ class Seeds:
 
     @classmethod
     def of(cls, seed: int, sources: Mapping[str, int] | None = None) -> "Seeds":
-        """One seed for all sources but those that are named.
+        """Return one seed for all sources, except those that are named.
 
         Raises:
-            ValueError: a name is no source.
+            ValueError: A source is unknown.
         """
-        given = dict(sources or {})
-        unknown = sorted(set(given) - set(SOURCES))
+        named = dict(sources or {})
+        unknown = sorted(set(named) - set(SOURCES))
         if unknown:
             raise ValueError(f"seeds: unknown source '{unknown[0]}'; known: {', '.join(SOURCES)}")
-        return cls(**{source: given.get(source, seed) for source in SOURCES})
+        return cls(**{source: named.get(source, seed) for source in SOURCES})
 
 
-SOURCES = tuple(one.name for one in fields(Seeds))
+SOURCES = tuple(source.name for source in fields(Seeds))
 REST = "rest"
-"""Stands for every source that is not named beside it."""
+"""Means all sources that are not named."""
 
 
 def combined(lists: Mapping[str, Sequence[int]], crossed: bool) -> dict[int, dict[str, int]]:
-    """The runs of a design with seeds by source: the number that pairs each -> the seed of every source.
-
-    That number does not change when a design grows. Where all sources have one seed it is that one and nothing else is
-    said, so that the run is the one with that seed in any other suite.
+    """Return the runs of a design that has its own seeds for each source.
 
     Args:
-        lists: seeds by source or `rest`.
-        crossed: every combination of the lists; otherwise the first of each, the second of each and so on, where a
-            list of one seed holds for all.
+        lists: Seeds by source or `rest`.
+        crossed: Whether to combine every seed of each list with every other; otherwise the first ones form a run, then
+            the second ones and so on, and a list of one seed is used for all runs.
+
+    Returns:
+        The seeds of all sources, by the number that pairs the runs. This number does not change when the design grows.
+        If all sources have the same seed, it is that seed, and the mapping is empty: the run is then the same as the
+        one with this seed in any other suite.
 
     Raises:
-        ValueError: a source is unknown or has no seed, or the lengths of the lists differ.
+        ValueError: A source is unknown or has no seed, or the lists have different lengths.
     """
     unknown = [name for name in lists if name not in (*SOURCES, REST)]
     if unknown:
@@ -65,17 +67,17 @@ def combined(lists: Mapping[str, Sequence[int]], crossed: bool) -> dict[int, dic
     length = max(len(seeds) for seeds in lists.values())
     if not crossed and any(len(seeds) not in (1, length) for seeds in lists.values()):
         counts = ", ".join(f"{name} {len(seeds)}" for name, seeds in lists.items())
-        raise ValueError(f"one run takes one seed of each source, so give as many of each, or one for all: {counts}")
+        raise ValueError(f"a run takes one seed of each source: give the same number of each, or one for all: {counts}")
     rows = product(*lists.values()) if crossed else zip(*(cycle(seeds) for seeds in lists.values()), strict=False)
     named = [dict(zip(lists, row, strict=True)) for row in (rows if crossed else islice(rows, length))]
-    found: dict[int, dict[str, int]] = {}
-    for one in named:
-        sources = {source: one.get(source, one.get(REST, 0)) for source in SOURCES}
+    runs: dict[int, dict[str, int]] = {}
+    for seeds_of_run in named:
+        sources = {source: seeds_of_run.get(source, seeds_of_run.get(REST, 0)) for source in SOURCES}
         number = _number(sources)
-        if number in found:
+        if number in runs:
             raise ValueError(f"two runs would have the number {number}; change one of the seeds {sources}")
-        found[number] = sources if len(set(sources.values())) > 1 else {}
-    return found
+        runs[number] = sources if len(set(sources.values())) > 1 else {}
+    return runs
 
 
 def _number(sources: dict[str, int]) -> int:

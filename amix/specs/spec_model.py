@@ -1,4 +1,4 @@
-"""What files and plans are described with: strict pydantic models whose errors are one line for people."""
+"""Strict pydantic models for files and plans, whose errors are one readable line."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -22,25 +22,29 @@ T = TypeVar("T")
 
 
 def as_list(value: Any) -> Any:
-    """One value where a list belongs is a list of it."""
+    """Turn a single value into a list of one."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def refuse_repeated(values: tuple[T, ...]) -> tuple[T, ...]:
-    """The values; ValueError where one of them stands there twice."""
+    """Return the values.
+
+    Raises:
+        ValueError: A value occurs more than once.
+    """
     repeated = [shown(value) for place, value in enumerate(values) if value in values[:place]]
     if repeated:
-        raise ValueError(f"{', '.join(dict.fromkeys(repeated))} stands there more than once")
+        raise ValueError(f"{', '.join(dict.fromkeys(repeated))} is listed more than once")
     return values
 
 
 def _as_tuple(value: Any) -> Any:
-    """Files and JSON have lists only."""
+    """Turn lists, the only sequences in files and JSON, into tuples."""
     return tuple(value) if isinstance(value, list) else value
 
 
 class _OrOne:
-    """Says in the JSON schema of a list that one of its values may stand alone."""
+    """Allows a single value in the JSON schema of a list."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         several = handler(schema)
@@ -50,17 +54,17 @@ class _OrOne:
 ItemsOf = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 """A list in the file, a tuple here."""
 Listed = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), BeforeValidator(as_list), _OrOne()]
-"""A list, or one value alone."""
+"""A list, or a single value."""
 OneOrMore = Annotated[
     tuple[T, ...], Field(min_length=1), BeforeValidator(_as_tuple), BeforeValidator(as_list), _OrOne()
 ]
-"""A list that is not empty, or one value alone."""
+"""A list that is not empty, or a single value."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
 class SpecModel(BaseModel):
-    """A description: nothing is converted, and what nobody knows is refused with the nearest name."""
+    """Base of all descriptions: values are not converted, and unknown fields are refused with the nearest name."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -96,24 +100,24 @@ class SpecModel(BaseModel):
 
 
 def problem(error: ValidationError) -> str:
-    """What is wrong, in one line: the field, what stands there, and what could.
+    """Describe a validation error in one line: the field, its value, and what is possible.
 
-    Of several problems the first counts, an unknown field before a missing one, which is often the same typing error.
+    Only the first problem is described, and an unknown field before a missing one, as both often come from one typo.
     """
     errors = error.errors(include_url=False)
-    missing = [one for one in errors if one["type"] == "missing" and isinstance(one["loc"][-1], str)]
-    first = next((one for one in errors if one not in missing), None)
+    missing = [details for details in errors if details["type"] == "missing" and isinstance(details["loc"][-1], str)]
+    first = next((details for details in errors if details not in missing), None)
     if first is None:
         where = missing[0]["loc"][:-1]
-        names = [str(one["loc"][-1]) for one in missing if one["loc"][:-1] == where]
+        names = [str(details["loc"][-1]) for details in missing if details["loc"][:-1] == where]
         return _at(where, f"missing {', '.join(sorted(names))}")
-    return _at(first["loc"], _said(first))
+    return _at(first["loc"], _description(first))
 
 
 def _at(location: Iterable[int | str], message: str) -> str:
-    """The message after the names that lead to its place.
+    """Prefix the message with the names of the fields that lead to its place.
 
-    Places in a list are left out, as the value is shown; so are the names of alternatives, which stand in brackets.
+    Indices of a list are left out, as the value is shown; so are the names of alternatives, which are in brackets.
     """
     names = [part for part in location if isinstance(part, str) and not part.startswith("(")]
     return ": ".join([*names, message])
@@ -134,24 +138,24 @@ NEEDED = {
     "less_than": "a number below {lt:g} is needed",
     "less_than_equal": "at most {le:g} is possible",
 }
-"""What a field asks for, by pydantic's type of error."""
+"""What a field requires, by pydantic's type of error."""
 
 
-def _said(one: ErrorDetails) -> str:
-    kind, context, value = one["type"], one.get("ctx", {}), one["input"]
+def _description(details: ErrorDetails) -> str:
+    kind, context, value = details["type"], details.get("ctx", {}), details["input"]
     if kind == "value_error":
         return " ".join(str(context["error"]).split())
     if kind == "literal_error":
-        known = filter(None, re.findall(r"'([^']*)'", context["expected"]))  # An empty text is no name to propose.
+        known = filter(None, re.findall(r"'([^']*)'", context["expected"]))  # Do not suggest an empty text.
         return f"unknown {shown(value)}; {nearest(value, known)}"
     if kind == "too_short":
         return (
             "at least one is needed" if context["min_length"] == 1 else f"at least {context['min_length']} are needed"
         )
-    if kind in ("too_long", "missing"):  # Of a tuple of fixed length; fields that are missing are told together.
+    if kind in ("too_long", "missing"):  # In a tuple of fixed length; problem() handles missing fields.
         return f"has the wrong number of values: {shown(value)}"
     if kind == "string_too_short":
         return "is empty"
     if kind in NEEDED:
         return f"{NEEDED[kind].format(**context)}, found {shown(value)}"
-    return " ".join(one["msg"].split())
+    return " ".join(details["msg"].split())

@@ -1,4 +1,4 @@
-"""A task of one's own from a YAML file: what may stand there, checked field by field."""
+"""A user's own task from a YAML file, checked field by field."""
 
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -26,36 +26,36 @@ Words = Annotated[Listed[str], AfterValidator(refuse_repeated)]
 
 
 def _no_labels(value: Any) -> Any:
-    """The words that YAML has for nothing; labels are texts, so that no other value is looked for."""
+    """Map YAML's notations for null to None; labels are texts, so YAML itself does not convert them."""
     return None if value in ("", "null", "~", []) else value
 
 
 class TaskFile(SpecModel):
-    """A task of your own, as its YAML file describes it. Every value is the text that stands there."""
+    """Your own task, as its YAML file describes it. All values are taken literally, as texts."""
 
     name: Annotated[str, AfterValidator(safe_name)]
-    """What suites, records and tables call it; becomes part of file names."""
+    """The task's name in suites, records and tables; becomes part of file names."""
     train: Annotated[str, Field(min_length=1)]
     """The file of training rows, relative to the task file; or a folder, or hub:owner/name:split."""
     test: Annotated[str, Field(min_length=1)]
-    """The rows that scores are made on, in the same forms."""
+    """The rows for the test scores, in the same forms."""
     text: Words
     """The column with the text, or the two columns of a pair."""
     title: str = ""
-    """Head of the task's column in tables; the name where there is none."""
+    """Heading of the task's column in tables; by default the name."""
     label: str = "label"
     """The column with the label."""
     labels: Annotated[Words | None, BeforeValidator(_no_labels)] = None
-    """Names of the classes in the order of their ids; left out where the label is a number to be predicted."""
+    """Names of the classes in the order of their ids; omit it for regression, where the label is a number."""
     metrics: Words = ()
-    """Scores, the first one counts; those that are usual for the label where nothing is said. evaluate:NAME is one of
-    the library evaluate: a name of its collection, or a folder or .py file of one's own beside the task file."""
+    """Scores, the primary one first; by default those usual for the label. evaluate:NAME is one of the library
+    evaluate: a name from its collection, or your own folder or .py file next to the task file."""
     validation: str = ""
-    """A dev file of one's own; without it, dev rows come out of the train file."""
+    """Your own dev file; without it, dev rows are taken from the train file."""
     positive: str = ""
-    """The class whose F1 and average precision are meant; the second where nothing is said."""
+    """The class that F1 and average precision are computed for; by default the second."""
     encoding: str = ""
-    """Of text files that are neither UTF-8 nor begin with a mark."""
+    """Encoding of text files that are not UTF-8 and have no byte order mark."""
 
     @field_validator("name")
     @classmethod
@@ -81,7 +81,7 @@ class TaskFile(SpecModel):
         return self
 
     def task(self, folder: Path) -> Task:
-        """The task, its files being in this folder."""
+        """Return the task, whose files are in this folder."""
         return Task(
             name=self.name,
             title=self.title or self.name,
@@ -100,17 +100,17 @@ class TaskFile(SpecModel):
 
 
 def read_task_file(path: Path) -> Task:
-    """A task from its file.
+    """Read a task from its file.
 
     Raises:
-        TaskError: one line with the file, the field, what stands there and what to do.
+        TaskError: One line with the file, the field, its value and what to do.
     """
     try:
         content = read_yaml(path, texts_only=True)
     except YamlError as error:
         raise TaskError(str(error)) from error
     if not isinstance(content, dict):
-        raise TaskError(f"{path}: a task file holds fields such as 'name:' and 'train:'")
+        raise TaskError(f"{path}: a task file needs fields such as 'name:' and 'train:'")
     try:
         return TaskFile.model_validate(content).task(path.parent)
     except ValidationError as error:
@@ -118,13 +118,13 @@ def read_task_file(path: Path) -> Task:
 
 
 def _check_metrics(metrics: tuple[str, ...], labels: tuple[str, ...] | None, positive: str) -> None:
-    """Refuse metrics that this kind of label does not have, or one first of which less is better."""
+    """Refuse metrics that are undefined for this kind of label, and an error measure as the primary metric."""
     for metric in metrics:
         if metric not in METRICS and not (metric.startswith(EVALUATE) and metric != EVALUATE):
             hint = f"({EVALUATE}NAME is one of the library evaluate)"
             raise ValueError(f"metrics: unknown metric {shown(metric)}; {nearest(metric, METRICS)} {hint}")
     if labels is None:
-        kind, fitting = "a number as label", NUMBER_METRICS
+        kind, fitting = "regression", NUMBER_METRICS
     else:
         kind = f"{len(labels)} labels"
         fitting = (*CLASS_METRICS, *(POSITIVE_METRICS if len(labels) == 2 or positive else ()))
@@ -135,4 +135,6 @@ def _check_metrics(metrics: tuple[str, ...], labels: tuple[str, ...] | None, pos
         raise ValueError(f"metrics: {', '.join(unfit)} is not defined for {kind}; use {', '.join(fitting)}{hint}")
     if metrics and metrics[0] in LESS_IS_BETTER:
         better = fitting[0]
-        raise ValueError(f"metrics: the first metric counts, and more must be better: put {better} before {metrics[0]}")
+        raise ValueError(
+            f"metrics: the first one is primary and needs higher to be better: put {better} before {metrics[0]}"
+        )

@@ -1,6 +1,6 @@
-"""The task table: columns, label names, metrics and splits. A task is one row here or one YAML file of yours.
+"""The task table: columns, label names, metrics and splits. A task is one row here, or your own YAML file.
 
-Imports no torch, so that plans and tables can be made without it.
+Imports no torch, so plans and tables do not need it.
 """
 
 from dataclasses import dataclass
@@ -10,34 +10,44 @@ from amix.specs.suggestions import nearest
 
 CORRELATIONS = ("spearman", "pearson")
 ERRORS = ("mae", "rmse")
-"""Metrics on the label's own scale, of which less is better."""
+"""Metrics on the label's own scale; lower is better."""
 NUMBER_METRICS = (*CORRELATIONS, *ERRORS)
 CLASS_METRICS = ("accuracy", "matthews", "macro_f1", "weighted_f1", "balanced_accuracy", "roc_auc", "average_precision")
 POSITIVE_METRICS = ("f1",)
-"""Metrics of one class: that of two classes which is meant, or one against all others."""
+"""Metrics of one class against all others."""
 METRICS = ("matthews", "accuracy", "f1", *CORRELATIONS, *CLASS_METRICS[2:], *ERRORS)
 EVALUATE = "evaluate:"
-"""Begins a metric of the library evaluate (amix.data.evaluate_metrics)."""
+"""Prefix of the library evaluate's metrics (amix.data.evaluate_metrics)."""
 LESS_IS_BETTER = (
     *ERRORS,
     *(EVALUATE + name for name in ("mae", "mse", "rmse", "mape", "smape", "mase", "brier_score")),
 )
-"""Metrics that cannot be the first one, which counts."""
+"""Metrics that cannot be the primary one."""
 
 
 class TaskError(ValueError):
-    """A task that does not exist or is described wrongly."""
+    """A task does not exist or is described wrongly."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One data set with its protocol.
+    """One data set, with its splits and metrics.
 
-    text names one or two columns. labels are the names of the classes in the order of their ids, None for regression.
-    The first metric is the primary one. origin says where rows come from: `glue` (a folder in the layout of
-    nyu-mll/glue, or the Hub), `embedded` (written for this project) or `files` (your own train and test file).
-    validation names a dev file of your own, positive the class that f1 is of (the second where empty), encoding that
-    of text files that are not UTF-8.
+    Attributes:
+        name: Its name in suites and records.
+        title: Its heading in tables.
+        text: One or two columns.
+        labels: Names of the classes in the order of their ids; None for regression.
+        metrics: The primary one first.
+        origin: Where rows come from: `glue` (a folder in the layout of nyu-mll/glue, or the Hub), `embedded` (written
+            for this project) or `files` (users' own files).
+        folder: The folder of its files.
+        train: The train split or file.
+        test: The test split or file.
+        label: The column with the label.
+        validation: A user's own dev file; "" for none.
+        positive: The class that f1 is computed for; "" for the second.
+        encoding: Encoding of text files that are not UTF-8.
     """
 
     name: str
@@ -56,22 +66,22 @@ class Task:
 
     @property
     def positive_class(self) -> int:
-        """Id of the class that f1 is of: the named one, else the second."""
+        """The id of the class that f1 is computed for: the named one, else the second."""
         return self.labels.index(self.positive) if self.labels and self.positive else 1
 
     @property
     def regression(self) -> bool:
-        """Whether the label is a number to be predicted rather than a class."""
+        """Whether the label is a number rather than a class."""
         return self.labels is None
 
     @property
     def outputs(self) -> int:
-        """Number of outputs of the head."""
+        """The number of outputs of the head."""
         return 1 if self.labels is None else len(self.labels)
 
 
 LATER = ("validation", "positive", "encoding")
-"""Fields that the first descriptions did not have."""
+"""Fields added later, which older task descriptions lack."""
 ACCEPTABLE = ("unacceptable", "acceptable")
 ENTAILED = ("entailment", "not_entailment")
 EQUIVALENT = ("not_equivalent", "equivalent")
@@ -108,28 +118,29 @@ OFFICIAL_ROWS = {
     "qnli": (104743, 5463), "qqp": (363846, 40430), "mnli": (392702, 9815), "mnli-mismatched": (392702, 9832),
     "wnli": (635, 71),
 }  # fmt: skip
-"""Rows of nyu-mll/glue's train and test split (as the Hub counts them), so that a folder with fewer is noticed."""
+"""Rows in the train and test splits of nyu-mll/glue (as counted by the Hub), to detect incomplete folders."""
 
 
 def find_task(name: str, folder: Path | None = None) -> Task:
-    """The task of this name, or the one that a YAML file describes (name ends in .yaml; relative to folder).
+    """Return the task of this name, or the one that a YAML file describes (name ends in .yaml; relative to folder).
 
     Raises:
-        TaskError: an unknown task, with the nearest names, or a wrong description, with its file and field.
+        TaskError: The task is unknown (the message suggests the nearest names), or described wrongly (the message names
+            file and field).
     """
     if name.endswith((".yaml", ".yml")):
         return read_task((folder or Path()) / name)
     if name in TASKS:
         return TASKS[name]
-    raise TaskError(f"unknown task '{name}'; {nearest(name, TASKS)} A task of your own is a YAML file (see README).")
+    raise TaskError(f"unknown task '{name}'; {nearest(name, TASKS)} Your own task is a YAML file (see README).")
 
 
 def read_task(path: Path) -> Task:
-    """A task from a YAML file; amix.specs.task_file.TaskFile says which fields there are.
+    """Read a task from a YAML file; amix.specs.task_file.TaskFile documents its fields.
 
     Raises:
-        TaskError: what is wrong with it, in one line: file, field, what stands there.
+        TaskError: One line with the file, the field, its value and what to do.
     """
-    from amix.specs.task_file import read_task_file  # Builds on this module.
+    from amix.specs.task_file import read_task_file  # It imports this module.
 
     return read_task_file(path)

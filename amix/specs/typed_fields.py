@@ -1,4 +1,4 @@
-"""Types and ranges of a dataclass's fields, checked where people give the values."""
+"""Checking values that people give against the types and ranges of a dataclass's fields."""
 
 import typing
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from amix.specs.spec_model import problem
 
 
 def check_fields(cls: type, values: Mapping[str, Any]) -> None:
-    """Check values against the annotations of a dataclass's fields; nothing is converted.
+    """Check values against the annotations of a dataclass's fields; values are not converted.
 
     Args:
-        cls: a dataclass; `Annotated[float, Field(gt=0)]` gives a range with the type.
-        values: by field, each of which the class has.
+        cls: A dataclass; `Annotated[float, Field(gt=0)]` adds a range to the type.
+        values: Values by field name.
 
     Raises:
-        ValueError: the field, what it needs and what stands there, in one line.
+        ValueError: One line with the field, what it requires and its value.
     """
     adapters = _adapters(cls)
     for name, value in values.items():
@@ -32,7 +32,7 @@ def check_fields(cls: type, values: Mapping[str, Any]) -> None:
 
 @cache
 def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
-    """A strict check per field; none for a class whose annotations cannot be looked up."""
+    """Return a strict check per field; none for a class whose annotations cannot be resolved."""
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except (NameError, AttributeError, TypeError):

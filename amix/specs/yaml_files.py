@@ -1,4 +1,4 @@
-"""What people write in YAML, read strictly: UTF-8 or its mark, every key once, errors that name file and line.
+"""Strict reading of the YAML that people write: UTF-8 or a byte order mark, unique keys, errors with file and line.
 
 1e-4 is a number, and a date is a text.
 """
@@ -13,21 +13,21 @@ from amix.specs.data_errors import DataError, shown
 from amix.specs.file_encoding import decoded, refuse_special
 
 LARGEST = 1 << 20
-"""Bytes; a description that someone wrote is a thousandth of that."""
+"""Bytes; what people write is a thousandth of that."""
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
 FLOAT = "tag:yaml.org,2002:float"
 
 
 class YamlError(ValueError):
-    """YAML that cannot be read or says something twice; the message is one line and names the place."""
+    """YAML cannot be read or repeats a key; the message is one line and names the place."""
 
 
 class _EveryKeyOnce:
-    """Refuses a mapping in which a key stands twice, of which YAML readers silently take the last."""
+    """Refuses repeated keys, of which YAML readers silently use the last."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """A mapping as it is written, before any other is merged into it."""
+        """Return a mapping as it is written, before others are merged into it."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[misc]
         lines: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
@@ -35,8 +35,8 @@ class _EveryKeyOnce:
                 continue
             name, line = (key.tag, key.value), key.start_mark.line + 1
             if name in lines:
-                said = f"{shown(key.value)} stands there twice, in lines {lines[name]} and {line}: keep one"
-                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
+                repeated = f"{shown(key.value)} appears twice, in lines {lines[name]} and {line}: keep one"
+                raise yaml.MarkedYAMLError(problem=repeated, problem_mark=key.start_mark)
             lines[name] = line
         return node
 
@@ -54,26 +54,26 @@ _Values.add_implicit_resolver(FLOAT, re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"
 
 
 class _Texts(_EveryKeyOnce, yaml.BaseLoader):
-    """Every value as it is written: labels such as no, yes, 01 would become truth values and numbers."""
+    """Every value as a text: labels such as no, yes, 01 would otherwise become truth values and numbers."""
 
 
 def read_yaml(path: Path, texts_only: bool = False) -> Any:
-    """The content of a YAML file.
+    """Read a YAML file.
 
     Args:
-        path: the file.
-        texts_only: every value stays the text that is written.
+        path: The file.
+        texts_only: Whether to keep every value as a text.
 
     Returns:
         Lists, mappings and plain values; None for an empty file.
 
     Raises:
-        YamlError: one line with the file, the line, and what to do.
+        YamlError: One line with the file, the line, and what to do.
     """
     try:
         refuse_special(path)
         if path.stat().st_size > LARGEST:
-            raise YamlError(f"{path}: has more than {LARGEST >> 20} MiB, which is no description")
+            raise YamlError(f"{path}: has more than {LARGEST >> 20} MiB, which is too long for a description")
         text = decoded(path.read_bytes(), path)
     except OSError as error:
         raise YamlError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -83,34 +83,34 @@ def read_yaml(path: Path, texts_only: bool = False) -> Any:
 
 
 def yaml_value(text: str, texts_only: bool = False) -> Any:
-    """A YAML text as Python values.
+    """Parse a YAML text.
 
     Args:
-        text: the YAML.
-        texts_only: every value stays the text that is written.
+        text: The YAML.
+        texts_only: Whether to keep every value as a text.
 
     Raises:
-        YamlError: one line with the line and what is wrong there.
+        YamlError: One line with the line and what is wrong there.
     """
     return _content(text, "", texts_only)
 
 
 def _content(text: str, where: str, texts_only: bool) -> Any:
-    """The values of a text that stands in the file `where`, if it stands in one."""
+    """Parse a text; `where` is its file, or "" if it has none."""
     try:
         return yaml.load(text, _Texts if texts_only else _Values)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = " ".join((error.problem or error.context or str(error)).split())
-        raise YamlError(f"{_place(where, mark.line + 1 if mark else None)}is not valid YAML ({said})") from error
+        reason = " ".join((error.problem or error.context or str(error)).split())
+        raise YamlError(f"{_place(where, mark.line + 1 if mark else None)}is not valid YAML ({reason})") from error
     except yaml.reader.ReaderError as error:
         place = _place(where, text.count("\n", 0, error.position) + 1)
-        raise YamlError(f"{place}holds a character that YAML does not allow ({error.reason})") from error
+        raise YamlError(f"{place}contains a character that YAML does not allow ({error.reason})") from error
     except RecursionError as error:
         raise YamlError(f"{_place(where)}is nested too deeply") from error
-    except ValueError as error:  # Such as a number of too many digits.
-        said = " ".join(str(error).split())
-        raise YamlError(f"{_place(where)}a value is not what it looks like ({said}); put it in quotes") from error
+    except ValueError as error:  # E.g. a number with too many digits.
+        reason = " ".join(str(error).split())
+        raise YamlError(f"{_place(where)}a value is not what it looks like ({reason}); put it in quotes") from error
 
 
 def _place(where: str, line: int | None = None) -> str:

@@ -134,9 +134,9 @@ def test_files_that_are_not_what_they_seem_are_named(folder: Path) -> None:
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-100])
-    refused(folder, rf"model.safetensors has {len(whole) - 100} bytes and should have {len(whole)}")
+    refused(folder, rf"model.safetensors has {len(whole) - 100} bytes but should have {len(whole)}")
     weights.write_bytes(b"no weights at all")
-    refused(folder, "model.safetensors is no safetensors file")
+    refused(folder, "model.safetensors is not a safetensors file")
     weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
     refused(folder, "model.safetensors is a git-lfs pointer.*git lfs pull")
     weights.unlink()

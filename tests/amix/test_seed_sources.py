@@ -248,7 +248,7 @@ def test_lists_beside_each_other_give_one_run_for_each_place(tmp_path: Path) -> 
         ("{crossed: {subset: [1, 2], heads: [1], rest: 1}}", "unknown source 'heads'"),
         ("{crossed: {subset: [1], rest: [1]}, rest: [2]}", "unknown field 'rest'"),
         ("{subset: [1, 2, 3], rest: [1, 2]}", "one for all: subset 3, rest 2"),
-        ("{subset: [1, 1], rest: 2}", "1 stands there more than once"),
+        ("{subset: [1, 1], rest: 2}", "1 is listed more than once"),
         ("{crossed: {}}", "no seed for"),
         ("{subset: 1, head: 1, order: 1, dropout: 1, method: 1, rest: 1}", "nothing is left for 'rest'"),
         ("{prest: agwm}", "unknown field 'prest'"),

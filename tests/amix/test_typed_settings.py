@@ -92,7 +92,7 @@ def test_yaml_means_what_people_write(text: str, value: Any) -> None:
     ("text", "line"), [("a: 1\nb: 2\na: 3", 3), ("a: {b: 1, b: 1}", 1), ("- x\n- {c: 1,\n   c: 2}", 3)]
 )
 def test_a_name_that_stands_twice_is_an_error_with_its_line(text: str, line: int, texts_only: bool) -> None:
-    said = rf"^line {line}: is not valid YAML \('.' stands there twice, in lines \d and {line}"
+    said = rf"^line {line}: is not valid YAML \('.' appears twice, in lines \d and {line}"
     with pytest.raises(YamlError, match=said):
         yaml_value(text, texts_only)
 

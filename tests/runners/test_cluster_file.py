@@ -75,7 +75,7 @@ WRONG = {
     "certificates": (ADDRESS + "tls: {ca_file: ca.pem, cert: c.pem, key: k.pem}", "tls: ca_file: there is no file "),
     "certificates half": (ADDRESS + "tls: {ca_file: ca.pem}", "tls: missing cert, key"),
     "certificates unused": (ADDRESS + "insecure: true\ntls: {ca_file: a, cert: c, key: k}", "keep one"),
-    "twice": (SLURM + "jobs: 4", "'jobs' stands there twice"),
+    "twice": (SLURM + "jobs: 4", "'jobs' appears twice"),
 }  # fmt: skip
 
 

@@ -111,7 +111,7 @@ def test_a_method_that_is_not_for_regression_has_no_run_on_such_a_task(tmp_path:
         ("vanilla, mixout", "vanila, mixout", "did you mean vanilla"),
         ("vanilla, mixout, topk_layers", "vanilla, {m: {method: mixout, q: 0.1}}", "no setting 'q'"),
         ("vanilla, mixout, topk_layers", "vanilla, {plain: {method: vanilla}}", "have the same settings"),
-        ("vanilla, mixout", "vanilla, vanilla", "'vanilla' stands there more than once"),
+        ("vanilla, mixout", "vanilla, vanilla", "'vanilla' is listed more than once"),
         ("lr: 5e-3", "learning_rate: 5e-3", "unknown training setting learning_rate"),
         ("[1, 2]", "{preset: agwn}", "did you mean agwm"),
         ("[1, 2]", "{preset: agwm, first: 11}", "between 1 and 10"),

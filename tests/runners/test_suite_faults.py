@@ -80,7 +80,7 @@ PROTOCOLS: list[tuple[Any, str]] = [
     ({"looks": [0, 1]}, "protocol: looks: at least 1"),
     ({"looks": [1, 3]}, "protocol: looks: the last one is after 3 seeds, and the suite has 2"),
     ({"endpoints": ["score", "log_los"]}, "protocol: endpoints: unknown 'log_los'; did you mean log_loss?"),
-    ({"endpoints": ["score", "score"]}, "protocol: endpoints: 'score' stands there more than once"),
+    ({"endpoints": ["score", "score"]}, "protocol: endpoints: 'score' is listed more than once"),
     ({"endpoints": []}, "protocol: endpoints: at least one is needed"),
 ]
 OTHERS: list[tuple[str, Any, str]] = [
@@ -98,7 +98,7 @@ OTHERS: list[tuple[str, Any, str]] = [
     ("sizes", [], "sizes: at least one"),
     ("sizes", [True], f"sizes: {WHOLE}"),
     ("sizes", "all", "sizes: unknown 'all'; did you mean full?"),
-    ("sizes", [12, 12], "sizes: 12 stands there more than once"),
+    ("sizes", [12, 12], "sizes: 12 is listed more than once"),
     ("seeds", [], "seeds: at least one"),
     ("seeds", [1.0], f"seeds: {WHOLE}"),
     ("seeds", {}, "seeds: missing preset"),
@@ -135,8 +135,8 @@ def test_a_mistake_is_one_line_that_names_the_place(tmp_path: Path, field: str, 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"name: tiny\nseeds: [1]\nseeds: [2]\n", "line 3: is not valid YAML ('seeds' stands there twice, in lines 2"),
-        (b"methods: {vanilla: {}, vanilla: {seeds: 1}}\n", "line 1: is not valid YAML ('vanilla' stands there twice"),
+        (b"name: tiny\nseeds: [1]\nseeds: [2]\n", "line 3: is not valid YAML ('seeds' appears twice, in lines 2"),
+        (b"methods: {vanilla: {}, vanilla: {seeds: 1}}\n", "line 1: is not valid YAML ('vanilla' appears twice"),
         (b"title: h\xfcbsch\n", "line 1: byte 0xfc is not UTF-8"),
         (b"- a\n- b\n", "a suite file holds fields such as"),
         (b"2020-01-01\n", "a suite file holds fields such as"),
