@@ -1,1 +1,1 @@
-"""From a task to batches: rows read and checked, low-resource subsets, tokenised splits, and the metrics."""
+"""From a task to batches: reading and checking rows, low-resource subsets, tokenised splits; and the metrics."""

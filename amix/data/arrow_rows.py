@@ -1,4 +1,4 @@
-"""Parquet files and Hugging Face data sets: typed columns, read in batches. No code of a data set is ever run."""
+"""Parquet files and Hugging Face data sets: typed columns, read in batches. A data set's own code is never run."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from amix.specs.data_errors import DataError, at, no_column, quoted, shown
 from amix.specs.file_encoding import refuse_special
 
 HUB = "hub:"
-"""`hub:owner/name:split` or `hub:owner/name:configuration:split` is a data set of the Hugging Face Hub."""
+"""Prefix of Hugging Face Hub data sets: `hub:owner/name:split` or `hub:owner/name:configuration:split`."""
 BATCH = 4096
 
 
 class _Batches(Protocol):
-    """Where record batches come from, as often as they are asked for."""
+    """Yields the record batches from the beginning, each time it is called."""
 
     def __call__(self) -> Iterable[pyarrow.RecordBatch | pyarrow.Table]: ...
 
 
 @dataclass(frozen=True)
 class ArrowRows:
-    """Typed columns; records() gives their rows, counted from 1.
+    """Typed columns; records() yields their rows, counted from 1.
 
     Attributes:
-        classes: names of classes by column, where a data set stores numbers for them.
+        classes: Class names by column, if the data set stores class ids.
     """
 
     name: str
@@ -39,7 +39,7 @@ class ArrowRows:
     unit: str = "row"
 
     def records(self) -> Iterator[tuple[int, Sequence[Any]]]:
-        """The number of each row and its values, bytes as the UTF-8 texts that they hold."""
+        """Yield the number of each row and its values; bytes are decoded as UTF-8."""
         row = 0
         for batch in self.batches():
             columns = [self._values(name, batch.column(place), row) for place, name in enumerate(self.columns)]
@@ -47,7 +47,7 @@ class ArrowRows:
                 row += 1
                 yield row, values
         if row != self.rows:
-            raise DataError(f"{self.name}: says that it has {self.rows} rows, and {row} were read; save it anew")
+            raise DataError(f"{self.name}: should have {self.rows} rows, but {row} were read; save it again")
 
     def _values(self, name: str, column: Any, before: int) -> list[Any]:
         values: list[Any] = column.to_pylist()
@@ -57,24 +57,24 @@ class ArrowRows:
                     values[place] = value.decode()
                 except UnicodeDecodeError as error:
                     where = f"{at(self.name, before + place + 1, 'row')}, column {name}"
-                    raise DataError(f"{where}: {shown(value)} is binary and no UTF-8 text; store texts") from error
+                    raise DataError(f"{where}: {shown(value)} is binary, not UTF-8 text; store texts") from error
             elif name in self.classes and isinstance(value, int) and 0 <= value < len(self.classes[name]):
                 values[place] = self.classes[name][value]
         return values
 
 
 def open_parquet(path: Path, needed: Sequence[str] = ()) -> ArrowRows:
-    """A Parquet file whose needed columns are there.
+    """Open a Parquet file, and check that it has the needed columns.
 
     Raises:
-        DataError: with the file and what to do.
+        DataError: The file cannot be used; the message names it and says what to do.
     """
     refuse_special(path)
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             names, rows = file.schema_arrow.names, file.metadata.num_rows
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path}: is no Parquet file that can be read ({_first_line(error)})") from error
+        raise DataError(f"{path}: is not a readable Parquet file ({_first_line(error)})") from error
     columns = _columns(str(path), names, needed)
     if rows == 0:
         raise DataError(f"{path}: has no rows")
@@ -90,12 +90,12 @@ def open_parquet(path: Path, needed: Sequence[str] = ()) -> ArrowRows:
 
 
 def open_dataset(source: str | Path, needed: Sequence[str] = ()) -> ArrowRows:
-    """A data set saved with `datasets`' save_to_disk, or one of the Hub (see HUB).
+    """Open a data set saved with `datasets`' save_to_disk, or one of the Hub (see HUB).
 
     Raises:
-        DataError: with the folder or name, what is there, and what to do.
+        DataError: The data set cannot be used; the message names it and says what to do.
     """
-    import datasets  # Imported here because it takes a second that files need not wait for.
+    import datasets  # Takes a second to import, and files do not need it.
 
     loaded = _from_hub(str(source)) if str(source).startswith(HUB) else _from_folder(Path(source))
     assert isinstance(loaded, datasets.Dataset)
@@ -116,13 +116,13 @@ def _from_folder(folder: Path) -> Any:
 
     if (folder / "dataset_dict.json").is_file():
         splits = ", ".join(sorted(str(path) for path in folder.iterdir() if path.is_dir()))
-        raise DataError(f"{folder}: holds several splits; give one of them: {splits}")
+        raise DataError(f"{folder}: contains several splits; give one of them: {splits}")
     if not (folder / "state.json").is_file():
-        raise DataError(f"{folder}: is a folder, but none that save_to_disk of Hugging Face's datasets wrote")
+        raise DataError(f"{folder}: is a folder, but not one that save_to_disk of Hugging Face's datasets wrote")
     try:
         return datasets.load_from_disk(folder)
-    except Exception as error:  # Whatever a damaged folder makes the library raise.
-        raise DataError(f"{folder}: the data set cannot be read ({_first_line(error)}); save it anew") from error
+    except Exception as error:  # A damaged folder makes the library raise anything.
+        raise DataError(f"{folder}: the data set cannot be read ({_first_line(error)}); save it again") from error
 
 
 def _from_hub(source: str) -> Any:
@@ -141,14 +141,14 @@ def _from_hub(source: str) -> Any:
 
 
 def _columns(name: str, names: Sequence[str], needed: Sequence[str]) -> tuple[str, ...]:
-    stripped = tuple(one.strip() for one in names)
-    repeated = sorted({one for one in stripped if one and stripped.count(one) > 1})
+    columns = tuple(column.strip() for column in names)
+    repeated = sorted({column for column in columns if column and columns.count(column) > 1})
     if repeated:
-        raise DataError(f"{name}: the column {quoted(repeated)} is there more than once")
-    missing = [one for one in needed if one not in stripped]
+        raise DataError(f"{name}: the column {quoted(repeated)} appears more than once")
+    missing = [column for column in needed if column not in columns]
     if missing:
-        raise no_column(name, missing, stripped)
-    return stripped
+        raise no_column(name, missing, columns)
+    return columns
 
 
 def _first_line(error: Exception) -> str:

@@ -1,12 +1,12 @@
-"""CSV and TSV: what a row is follows from the csv module's strict rules, checked in two ways and never guessed.
+"""CSV and TSV: rows follow from the csv module's strict rules, are checked in two ways, and are never guessed.
 
-A separator counts only where every record then has as many fields as the header. The lines of the file are counted
-apart from the records (amix.specs.file_encoding), and quotes are also read as plain text: a file that makes sense in
-both ways, with different rows, is refused. (In a file of one column any line is a row; there the rules of quotes
-decide.)
+A separator is accepted only if it gives every record as many fields as the header. The lines of the file are counted
+independently of the records (amix.specs.file_encoding), and the file is also read with quotes as plain text: if both
+readings make sense but give different rows, it is refused. (In a file of one column any line is a row; there the
+quoting rules decide.)
 
-The standard library's csv does the parsing: pandas makes an index of an extra field and converts texts, pyarrow gives
-no line numbers, and the separators that clevercsv finds still have to be checked against every line.
+The standard library's csv does the parsing, because pandas turns an extra field into an index and converts texts,
+pyarrow gives no line numbers, and separators found by clevercsv would still have to be checked against every line.
 """
 
 import csv
@@ -20,9 +20,9 @@ from amix.specs.file_encoding import LINE_BREAK, TextFile, open_text
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
-"""Kinds of file, with the separator that an error is explained with where none fits."""
+"""Kinds of file, with the separator that the error message assumes if none fits."""
 EXCEL_SEPARATOR = "sep="
-"""Excel writes `sep=;` as a first line, which says how the others are separated."""
+"""Excel may write `sep=;` as the first line, which names the separator of the others."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Reading:
     """One way to read a file, and where it first fails.
 
     Attributes:
-        separator: between two fields.
-        quotes: whether quotes hold a field together; else they are text.
-        skipped: lines before the header.
-        header: the first record, names as they are written.
-        rows: records below the header.
-        wrong: what is wrong, "" where every record has as many fields as the header.
-        line: where it is wrong.
-        found: the fields that stand there, none where quotes are wrong.
+        separator: The character between two fields.
+        quotes: Whether quotes enclose fields; otherwise they are text.
+        skipped: Lines before the header.
+        header: The first record, with names as written.
+        rows: Number of records below the header.
+        wrong: What is wrong; "" if every record has as many fields as the header.
+        line: The line where it is wrong.
+        found: The fields on that line; empty if the quotes are wrong.
     """
 
     separator: str
@@ -52,7 +52,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Delimited:
-    """A CSV or TSV file of which every record has been checked; records() reads it again, in constant memory."""
+    """A CSV or TSV file whose records have all been checked; records() reads them again, in constant memory."""
 
     text: TextFile
     reading: Reading
@@ -61,43 +61,43 @@ class Delimited:
     unit: str = "line"
 
     def records(self) -> Iterator[tuple[int, Sequence[str]]]:
-        """The line on which each record begins, and its fields."""
+        """Yield the first line of each record, and its fields."""
         records = _records(self.text, self.reading)
-        filled = (one for one in records if one[1])
+        filled = ((line, fields) for line, fields in records if fields)
         next(filled)
         yield from filled
 
 
 Plausible = Callable[[dict[str, str]], bool]
-"""Whether fields by column can be a row: a label that is none of the task's shows that a line is part of a text."""
+"""Whether fields by column can be a row: a label that the task lacks shows that the line is part of a text."""
 QUOTES_AS_TEXT = "quotes are read as text"
 
 
 def open_delimited(
     path: Path, needed: Sequence[str] = (), encoding: str = "", plausible: Plausible | None = None
 ) -> Delimited:
-    """Find out how a file is written and check every line of it.
+    """Determine how a file is written, and check every line of it.
 
     Args:
-        path: the file.
-        needed: columns that must be there; they also tell a separator from a character of a name.
-        encoding: as for amix.specs.file_encoding.open_text.
-        plausible: what a row can look like; where it is not given, any row can be.
+        path: The file.
+        needed: Columns that must exist; they also distinguish a separator from a character of a name.
+        encoding: See amix.specs.file_encoding.open_text.
+        plausible: Whether fields can be a row; by default any can.
 
     Returns:
         The file, ready to be read.
 
     Raises:
-        DataError: one line with the file, the line, what stands there and what to do.
+        DataError: One line with the file, the line, its content and what to do.
     """
     text = open_text(path, encoding)
     skipped, given = _excel_line(text)
-    readings = [_try(text, Reading(one, True, skipped)) for one in ((given,) if given else SEPARATORS)]
+    readings = [_try(text, Reading(separator, True, skipped)) for separator in ((given,) if given else SEPARATORS)]
     usual = given or SUFFIXES.get(path.suffix.lower(), ",")
     usable = _usable(readings, needed, usual)
     notes: tuple[str, ...] = ()
     if len(usable) > 1:
-        kinds = " as well as ".join(SEPARATORS[one.separator] for one in usable)
+        kinds = " as well as ".join(SEPARATORS[reading.separator] for reading in usable)
         raise DataError(f"{path}: every line can be split at {kinds}; save it with texts in quotes")
     if usable:
         chosen = usable[0]
@@ -117,7 +117,7 @@ def open_delimited(
 
 
 def _excel_line(text: TextFile) -> tuple[int, str]:
-    """Lines to be skipped, and the separator that the first one names."""
+    """Return the number of lines to skip, and the separator that the first one names."""
     with text.path.open(encoding=text.encoding, newline="") as file:
         first = file.readline(16).rstrip("\r\n")
     if first.startswith(EXCEL_SEPARATOR) and len(first) == len(EXCEL_SEPARATOR) + 1:
@@ -126,15 +126,15 @@ def _excel_line(text: TextFile) -> tuple[int, str]:
 
 
 class _Malformed(Exception):
-    """The record that begins on a line breaks the rules of quotes."""
+    """The record that begins on this line breaks the quoting rules."""
 
-    def __init__(self, line: int, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
         self.line = line
 
 
 def _records(text: TextFile, reading: Reading) -> Iterator[tuple[int, list[str]]]:
-    """Records with the line on which each begins; an empty list for a blank line."""
+    """Yield the first line of each record, and its fields; none for a blank line."""
     with text.path.open(encoding=text.encoding, newline="") as file:
         for _ in range(reading.skipped):
             next(file, None)
@@ -156,25 +156,25 @@ def _records(text: TextFile, reading: Reading) -> Iterator[tuple[int, list[str]]
 
 
 def _in_words(error: csv.Error) -> str:
-    """What the csv module complains of, for someone who did not write the file by hand."""
-    said = str(error)
-    if "unexpected end of data" in said:
+    """Explain an error of the csv module to someone who did not write the file by hand."""
+    message = str(error)
+    if "unexpected end of data" in message:
         return "a text begins with a quote that is never closed"
-    if "expected after" in said:
-        return "a quoted text goes on after its closing quote"
-    if "field limit" in said:
+    if "expected after" in message:
+        return "a quoted text continues after its closing quote"
+    if "field limit" in message:
         return f"a text is longer than {csv.field_size_limit():,} characters: a quote that is never closed?"
-    return said
+    return message
 
 
 def _try(text: TextFile, reading: Reading) -> Reading:
-    """Read the whole file in this way, and note where it first fails."""
+    """Read the whole file in this way, and record where it first fails."""
     header: tuple[str, ...] = ()
     rows, lines = 0, reading.skipped
     try:
         for line, record in _records(text, reading):
-            # The lines that the fields found take up, to be held against those that the file has.
-            lines += 1 + sum(len(LINE_BREAK.findall(one)) for one in record if "\n" in one or "\r" in one)
+            # The lines that the records occupy must add up to those of the file.
+            lines += 1 + sum(len(LINE_BREAK.findall(field)) for field in record if "\n" in field or "\r" in field)
             if not record:
                 continue
             if not header:
@@ -189,7 +189,7 @@ def _try(text: TextFile, reading: Reading) -> Reading:
     if not header or not rows:
         raise DataError(f"{text.path}: has no rows")
     if lines != text.lines:
-        raise DataError(f"{text.path}: has {text.lines} lines, but its records take up {lines}; save it anew")
+        raise DataError(f"{text.path}: has {text.lines} lines, but its records occupy {lines}; save it again")
     return replace(reading, header=header, rows=rows)
 
 
@@ -202,28 +202,28 @@ def _names(reading: Reading) -> list[str]:
 
 
 def _usable(readings: list[Reading], needed: Sequence[str], usual: str) -> list[Reading]:
-    """The readings without fault that give several columns, those with the needed ones before the others.
+    """Return the faultless readings with several columns: only those with the needed ones, if there are any.
 
-    A file of one column has no separator; then the usual one must not stand in its texts outside quotes.
+    A file of one column has no separator; then the usual one must not occur in its texts outside quotes.
     """
-    if all(len(one.header) < 2 for one in readings):
-        return [one for one in readings if not one.wrong and one.separator == usual]
-    sound = [one for one in readings if not one.wrong and len(one.header) > 1]
-    return [one for one in sound if needed and set(needed) <= set(_names(one))] or sound
+    if all(len(reading.header) < 2 for reading in readings):
+        return [reading for reading in readings if not reading.wrong and reading.separator == usual]
+    sound = [reading for reading in readings if not reading.wrong and len(reading.header) > 1]
+    return [reading for reading in sound if needed and set(needed) <= set(_names(reading))] or sound
 
 
 def _best(readings: list[Reading], needed: Sequence[str], usual: str) -> Reading:
-    """The reading whose fault is worth being told: the one with the needed columns, else with the most columns."""
+    """Return the reading whose fault to report: the one with the needed columns, else with the most columns."""
     return max(
         readings,
-        key=lambda one: (
-            bool(needed) and set(needed) <= set(_names(one)), len(one.header), one.separator == usual
+        key=lambda reading: (
+            bool(needed) and set(needed) <= set(_names(reading)), len(reading.header), reading.separator == usual
         ),
     )  # fmt: skip
 
 
 def _refuse_two_readings(text: TextFile, chosen: Reading, plausible: Plausible | None) -> None:
-    """Refuse a file whose lines are whole records too, although quotes put several of them into one."""
+    """Refuse a file in which quotes join several lines to one record, although each line alone is a record too."""
     plain = _try(text, Reading(chosen.separator, False, chosen.skipped))
     if plain.wrong or len(plain.header) < 2 or plain.rows == chosen.rows:
         return
@@ -233,7 +233,7 @@ def _refuse_two_readings(text: TextFile, chosen: Reading, plausible: Plausible |
     if plausible is not None and not all(map(plausible, lines)):
         return
     for line, record in _records(text, chosen):
-        if any("\n" in one or "\r" in one for one in record):
+        if any("\n" in field or "\r" in field for field in record):
             raise DataError(
                 f"{at(text.path, line)}: a quote opens here and closes on a later line, yet every line alone is a "
                 f"whole row: {chosen.rows} rows or {plain.rows}? Close the quote, or write it twice where it is text"
@@ -241,28 +241,28 @@ def _refuse_two_readings(text: TextFile, chosen: Reading, plausible: Plausible |
 
 
 def _explained(text: TextFile, reading: Reading) -> DataError:
-    """Why no separator fits."""
+    """Return the error that explains why no separator fits."""
     where = at(text.path, reading.line)
     kind = SEPARATORS.get(reading.separator, shown(reading.separator))
     if not reading.found:
-        advice = "close it, or write a quote that is text twice, in a text that is in quotes itself"
+        advice = "close it, or, if the quote is text, enclose the text in quotes and double the quote"
         return DataError(f"{where}: {reading.wrong}; {advice}")
     last = reading.found[-1]
     extra = len(reading.found) == len(reading.header) + 1 and not last.strip()
     advice = (
-        f"the line ends with a separator too many ({kind}); take it away"
+        f"the line ends with an extra separator ({kind}); remove it"
         if extra
-        else f"columns are separated by {kind}: put a text that holds one into quotes"
+        else f"columns are separated by {kind}: put a text that contains one in quotes"
     )
     return DataError(f"{where} has {reading.wrong} (the last one is {shown(last)}); {advice}")
 
 
 def _columns(path: Path, reading: Reading, needed: Sequence[str]) -> tuple[str, ...]:
-    """The names of the header without blanks around them, each there once."""
+    """Return the names of the header without surrounding blanks; refuses repeated or missing ones."""
     names = tuple(_names(reading))
     repeated = [name for name, count in Counter(names).items() if name and count > 1]
     if repeated:
-        raise DataError(f"{at(path, reading.skipped + 1)}: the column {quoted(repeated)} stands there more than once")
+        raise DataError(f"{at(path, reading.skipped + 1)}: the column {quoted(repeated)} appears more than once")
     missing = [name for name in needed if name not in names]
     if missing:
         raise no_column(str(path), missing, names)

@@ -1,4 +1,4 @@
-"""Tokenised splits and their length-bucketed batches."""
+"""Tokenised splits, and their length-bucketed batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,26 +12,26 @@ from amix.specs.tasks import Task
 
 Batch = dict[str, torch.Tensor]
 BUCKET_BATCHES = 4
-"""Batches sorted by length together: enough to save padding, few enough that small subsets are still shuffled."""
+"""Batches that are sorted by length together: enough to save padding, but so few that small subsets stay shuffled."""
 
 
 class Tokenizer(Protocol):
-    """What is needed of a Hugging Face tokenizer."""
+    """The part of a Hugging Face tokenizer that is used here."""
 
     pad_token_id: int
     pad_token_type_id: int
     padding_side: str
 
     def __call__(self, *texts: list[str], truncation: bool, max_length: int, **options: Any) -> Any:
-        """Token ids and masks of texts, or of pairs of texts."""
+        """Return token ids and masks of texts, or of pairs of texts."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokenised examples: inputs of shape [n, longest] padded on one side, lengths [n], labels [n].
+    """Tokenised examples: inputs of shape [n, longest], padded on one side; lengths [n], in tokens; labels [n].
 
-    A model is trained on the targets, (labels - center) / spread; scores compare labels with predictions put back on
-    their scale. Only numbers of people's own data have another scale than their own.
+    Models are trained on the targets (labels - center) / spread; scores compare the labels with predictions that are
+    scaled back. Only regressions on users' own data are rescaled.
     """
 
     inputs: Batch
@@ -43,47 +43,47 @@ class Encoded:
 
     @property
     def targets(self) -> torch.Tensor:
-        """What a model is trained to put out [n]."""
+        """The outputs that a model is trained for, [n]."""
         return self.scaled(self.labels)
 
     def scaled(self, labels: torch.Tensor) -> torch.Tensor:
-        """Labels on the scale that models are trained on."""
+        """Convert labels to the scale that models are trained on."""
         return labels if (self.center, self.spread) == (0.0, 1.0) else (labels - self.center) / self.spread
 
     def unscaled(self, outputs: numpy.ndarray) -> numpy.ndarray:
-        """Outputs of a model on the scale of the labels."""
+        """Convert a model's outputs to the scale of the labels."""
         return outputs if (self.center, self.spread) == (0.0, 1.0) else outputs * self.spread + self.center
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, indices: numpy.ndarray | list[int]) -> "Encoded":
-        """The examples at these positions, in this order."""
-        chosen = torch.as_tensor(numpy.asarray(indices, dtype=numpy.int64))
-        longest = int(self.lengths[chosen].max()) if len(chosen) else 0
-        inputs = {name: self._cut(tensor[chosen], longest) for name, tensor in self.inputs.items()}
-        return replace(self, inputs=inputs, lengths=self.lengths[chosen], labels=self.labels[chosen])
+        """Return the examples at these positions, in this order."""
+        positions = torch.as_tensor(numpy.asarray(indices, dtype=numpy.int64))
+        longest = int(self.lengths[positions].max()) if len(positions) else 0
+        inputs = {name: self._cut(tensor[positions], longest) for name, tensor in self.inputs.items()}
+        return replace(self, inputs=inputs, lengths=self.lengths[positions], labels=self.labels[positions])
 
     def batch(self, indices: torch.Tensor, device: torch.device | str = "cpu") -> Batch:
-        """A padded batch; `labels` stands beside the model's inputs."""
+        """Return a padded batch: the model's inputs, and the targets as `labels`."""
         longest = int(self.lengths[indices].max())
         tensors = {name: self._cut(tensor[indices], longest) for name, tensor in self.inputs.items()}
         tensors["labels"] = self.scaled(self.labels[indices])
         return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
     def _cut(self, rows: torch.Tensor, longest: int) -> torch.Tensor:
-        """Padding beyond the longest of these rows [n, width] taken away."""
+        """Remove padding beyond the longest of these rows, [n, width]."""
         return rows[:, rows.shape[1] - longest :] if self.padding_side == "left" else rows[:, :longest]
 
 
 def tokenize(task: Task, rows: pandas.DataFrame, tokenizer: Tokenizer, max_length: int) -> Encoded:
-    """Tokenise a split once; texts longer than max_length tokens are cut.
+    """Tokenise a split; texts longer than max_length tokens are cut.
 
-    In people's own files a special token's name, such as [SEP], is text like any other.
+    In users' own files the name of a special token, such as [SEP], is text like any other.
     """
-    own = {"split_special_tokens": True} if task.origin == "files" else {}
+    options = {"split_special_tokens": True} if task.origin == "files" else {}
     columns = (rows[column].tolist() for column in task.text)
-    encoded = tokenizer(*columns, truncation=True, max_length=max_length, **own)
+    encoded = tokenizer(*columns, truncation=True, max_length=max_length, **options)
     lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
     fills = {
         "input_ids": tokenizer.pad_token_id, "attention_mask": 0, "token_type_ids": tokenizer.pad_token_type_id,
@@ -102,7 +102,10 @@ def _padded(sequences: list[list[int]], longest: int, fill: int, left: bool) -> 
 
 
 def training_batches(data: Encoded, batch_size: int, generator: numpy.random.Generator) -> Iterator[torch.Tensor]:
-    """Positions of one epoch's batches: shuffled, then sorted by length within a few batches, then shuffled again."""
+    """Yield the positions of one epoch's batches.
+
+    Examples are shuffled, sorted by length within a few batches each, and the batches are shuffled again.
+    """
     order = generator.permutation(len(data))
     lengths = data.lengths.numpy()
     bucket = BUCKET_BATCHES * batch_size
@@ -116,7 +119,7 @@ def training_batches(data: Encoded, batch_size: int, generator: numpy.random.Gen
 
 
 def evaluation_batches(data: Encoded, tokens: int = 4096) -> Iterator[torch.Tensor]:
-    """Positions sorted by length, in batches of about so many tokens."""
+    """Yield positions sorted by length, in batches of about this number of tokens."""
     order = torch.argsort(data.lengths, descending=True, stable=True)
     start = 0
     while start < len(order):

@@ -1,7 +1,7 @@
-"""Metrics of the library evaluate beside the built-in ones: by a name of its Hub collection, or a module of one's own.
+"""Metrics of the library evaluate: by a name from its Hub collection, or as a user's own module.
 
-Written `evaluate:NAME` in a task's file, NAME being that of a metric, or the folder or .py file of a module, seen from
-the task's file. A local module needs no connection.
+Task files name them `evaluate:NAME`, where NAME is a metric's name, or the folder or .py file of a module, relative to
+the task file. A local module needs no connection.
 """
 
 import math
@@ -21,39 +21,39 @@ Array = numpy.ndarray
 
 
 def evaluate_score(metric: str, labels: Array, predictions: Array, folder: Path) -> float:
-    """What a metric of evaluate gives.
+    """Compute a metric of evaluate.
 
     Args:
         metric: `evaluate:NAME`.
-        labels: shape [n], class ids or numbers.
-        predictions: shape [n], the same of the model.
-        folder: that of the task's file, from which a local module is named.
+        labels: Class ids or numbers, shape [n].
+        predictions: The model's class ids or numbers, shape [n].
+        folder: The folder of the task file, to which a local module is relative.
 
     Returns:
-        The module's only number, else the one under its own name; nan where it is none.
+        The module's only number, else the one under its own name; nan if it is not finite.
 
     Raises:
-        DataError: The module cannot be loaded, does not take predictions and references alone, or returns several
-            numbers of other names.
+        DataError: The module cannot be loaded, needs more than predictions and references, or returns several numbers
+            under other names.
     """
     try:
-        found = _module(metric, folder).compute(predictions=predictions.tolist(), references=labels.tolist())
+        results = _module(metric, folder).compute(predictions=predictions.tolist(), references=labels.tolist())
     except DataError:
         raise
-    except Exception as error:  # A module is anybody's code.
+    except Exception as error:  # A module can raise anything.
         raise DataError(
             f"metric '{metric}': it cannot be computed from predictions and labels alone ({type(error).__name__}: "
             f"{_first_line(error)})"
         ) from error
-    return _only_number(metric, found)
+    return _only_number(metric, results)
 
 
 def check_evaluate_metrics(task: Task) -> None:
-    """Load the metrics of evaluate that a task names and try them on four made-up labels, before anything is run.
+    """Load a task's metrics of evaluate, and try them on four made-up labels before anything is run.
 
     Raises:
-        DataError: As evaluate_score; or the first metric, which is reported in points, is not between -1 and 1, or not
-            larger for right predictions than for wrong ones.
+        DataError: See evaluate_score; or the primary metric, which is reported in points, is outside [-1, 1], or not
+            higher for right predictions than for wrong ones.
     """
     for metric in task.metrics:
         if metric.startswith(EVALUATE):
@@ -68,7 +68,7 @@ def _check(metric: str, task: Task, first: bool) -> None:
     )
     if first and not right > wrong:
         raise DataError(
-            f"metric '{metric}': the first metric counts, and more must be better; this one gives {right:g} for right "
+            f"metric '{metric}': the first metric must be better when higher; this one gives {right:g} for right "
             f"predictions and {wrong:g} for wrong ones: put a built-in metric before it"
         )
     for value in (right, wrong):
@@ -80,7 +80,7 @@ def _check(metric: str, task: Task, first: bool) -> None:
 
 
 def module_file(metric: str, folder: Path) -> Path | None:
-    """The file of a local module; None where the name is one of the Hub's."""
+    """Return the file of a local module; None if the name is one of the Hub's."""
     path = folder / metric.removeprefix(EVALUATE)
     if path.is_dir():
         return path / f"{path.name}.py"
@@ -88,7 +88,7 @@ def module_file(metric: str, folder: Path) -> Path | None:
 
 
 def found_from_anywhere(metric: str, folder: Path) -> str:
-    """The metric; a local module, named from this folder, by its absolute path."""
+    """Return the metric, with the absolute path if it is a local module, relative to this folder."""
     if not metric.startswith(EVALUATE) or module_file(metric, folder) is None:
         return metric
     return f"{EVALUATE}{folder.resolve() / metric.removeprefix(EVALUATE)}"
@@ -119,16 +119,16 @@ def _load_function(metric: str) -> Callable[..., Any]:
     return function
 
 
-def _only_number(metric: str, found: dict[str, Any] | None) -> float:
-    numbers = {key: value for key, value in (found or {}).items() if isinstance(value, Real)}
+def _only_number(metric: str, results: dict[str, Any] | None) -> float:
+    numbers = {key: value for key, value in (results or {}).items() if isinstance(value, Real)}
     name = Path(metric.removeprefix(EVALUATE)).stem
     if len(numbers) == 1:
         value = next(iter(numbers.values()))
     elif name in numbers:
         value = numbers[name]
     else:
-        gave = ", ".join(map(str, found or {})) or "nothing"
-        raise DataError(f"metric '{metric}': it gives {gave}; one number is needed, or one named {name}")
+        names = ", ".join(map(str, results or {})) or "nothing"
+        raise DataError(f"metric '{metric}': it gives {names}; one number is needed, or one named {name}")
     return float(value) if math.isfinite(value) else math.nan
 
 

@@ -1,4 +1,4 @@
-"""JSON Lines, and JSON that is one array of objects. Numbers stay as they are written: 1e5 is not 100000.0."""
+"""JSON Lines, and JSON that is one array of objects. Numbers stay as written: 1e5 does not become 100000.0."""
 
 import json
 import re
@@ -12,13 +12,13 @@ from amix.specs.file_encoding import TextFile, open_text
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 LARGEST_ARRAY = 1 << 29
-"""Bytes of an array of objects, which is held in memory as a whole; lines are read one by one."""
+"""Most bytes of an array of objects, which is held in memory as a whole; lines are read one by one."""
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
 @dataclass(frozen=True)
 class JsonRows:
-    """A file of which every object has been checked; records() reads it again."""
+    """A file whose objects have all been checked; records() reads them again."""
 
     text: TextFile
     columns: tuple[str, ...]
@@ -28,24 +28,24 @@ class JsonRows:
     unit: str = "line"
 
     def records(self) -> Iterator[tuple[int, Sequence[Any]]]:
-        """The line on which each object begins, and its values in the order of the columns; None where it has none."""
-        for line, one in _objects(self.text, self.array):
-            yield line, [one.get(name) for name in self.columns]
+        """Yield the first line of each object, and its values in the order of the columns; None for missing ones."""
+        for line, fields in _objects(self.text, self.array):
+            yield line, [fields.get(name) for name in self.columns]
 
 
 def open_json(path: Path, needed: Sequence[str] = (), encoding: str = "") -> JsonRows:
     """Check every object of a file.
 
     Args:
-        path: the file.
-        needed: fields that every object must have.
-        encoding: as for amix.specs.file_encoding.open_text.
+        path: The file.
+        needed: Fields that every object must have.
+        encoding: See amix.specs.file_encoding.open_text.
 
     Returns:
-        The file, ready to be read; its columns are all fields, in the order in which they first appear.
+        The file, ready to be read; its columns are all fields, in the order of first appearance.
 
     Raises:
-        DataError: one line with the file, the line, what stands there and what to do.
+        DataError: One line with the file, the line, its content and what to do.
     """
     text = open_text(path, encoding)
     array = _begins_with_bracket(text)
@@ -53,16 +53,16 @@ def open_json(path: Path, needed: Sequence[str] = (), encoding: str = "") -> Jso
         raise DataError(f"{path}: an array of more than {LARGEST_ARRAY >> 20} MiB; write one object per line (.jsonl)")
     columns: dict[str, None] = {}
     rows = 0
-    for line, one in _objects(text, array):
-        columns |= dict.fromkeys(one)
-        missing = [name for name in needed if name not in one]
+    for line, fields in _objects(text, array):
+        columns |= dict.fromkeys(fields)
+        missing = [name for name in needed if name not in fields]
         if missing:
-            raise no_column(at(path, line), missing, one)
+            raise no_column(at(path, line), missing, fields)
         rows += 1
     if not rows:
         raise DataError(f"{path}: has no rows")
     if rows != (counted := _counted(text, array)):
-        raise DataError(f"{path}: {counted} objects were expected and {rows} read; write one object per line")
+        raise DataError(f"{path}: {counted} objects were expected but {rows} read; write one object per line")
     notes = () if text.encoding in ("utf-8", "utf-8-sig") else (f"{path.name}: read as {text.encoding}",)
     return JsonRows(text, tuple(columns), rows, array, notes)
 
@@ -76,7 +76,7 @@ def _begins_with_bracket(text: TextFile) -> bool:
 
 
 def _counted(text: TextFile, array: bool) -> int:
-    """Objects, counted by other means than they are read: whole, or as lines that are not blank."""
+    """Count the objects in another way than reading them one by one: as a whole, or as lines that are not blank."""
     with text.path.open(encoding=text.encoding) as file:
         return len(json.load(file, parse_int=str)) if array else sum(bool(line.strip()) for line in file)
 
@@ -88,22 +88,20 @@ def _objects(text: TextFile, array: bool) -> Iterator[tuple[int, dict[str, Any]]
             return
         for line, content in enumerate(file, start=1):
             if content.strip():
-                one, end = _object(text.path, line, content, _after_blanks(content, 0))
+                fields, end = _object(text.path, line, content, _after_blanks(content, 0))
                 if _after_blanks(content, end) != len(content):
                     rest = shown(content[end:].strip())
-                    raise DataError(
-                        f"{at(text.path, line)}: {rest} stands behind the object; write one object per line"
-                    )
-                yield line, one
+                    raise DataError(f"{at(text.path, line)}: {rest} follows the object; write one object per line")
+                yield line, fields
 
 
 def _elements(path: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of an array with the lines on which they begin."""
+    """Yield the objects of an array, with the lines on which they begin."""
     place, line, counted = _after_blanks(content, _after_blanks(content, 0) + 1), 1, 0
     while content[place : place + 1] != "]":
         line, counted = line + _line_breaks(content, counted, place), place
-        one, place = _object(path, line, content, place)
-        yield line, one
+        fields, place = _object(path, line, content, place)
+        yield line, fields
         place = _after_blanks(content, place)
         if content[place : place + 1] == ",":
             place = _after_blanks(content, place + 1)
@@ -113,11 +111,11 @@ def _elements(path: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
             break
         line += _line_breaks(content, counted, place)
         found = shown(content[place : place + 20]) if content[place:] else "the end of the file"
-        raise DataError(f"{at(path, line)}: found {found} where the array goes on with a comma and an object, or ends")
+        raise DataError(f"{at(path, line)}: expected a comma and an object, or the end of the array, found {found}")
     rest = content[place + 1 :].strip()
     if rest:
         line += _line_breaks(content, counted, _after_blanks(content, place + 1))
-        raise DataError(f"{at(path, line)}: {shown(rest)} stands behind the end of the array")
+        raise DataError(f"{at(path, line)}: {shown(rest)} follows the end of the array")
 
 
 def _line_breaks(content: str, start: int, end: int) -> int:
@@ -131,37 +129,37 @@ def _after_blanks(content: str, place: int) -> int:
 
 
 def _object(path: Path, line: int, content: str, place: int) -> tuple[dict[str, Any], int]:
-    """The object that begins at a place, and where it ends."""
+    """Return the object that begins at a place, and where it ends."""
     if content[place : place + 1] != "{":
         found = shown(content[place : place + 40].split("\n")[0].rstrip())
         raise DataError(f'{at(path, line)}: an object such as {{"text": …, "label": …}} is expected, found {found}')
     try:
-        one, end = _DECODER.raw_decode(content, place)
+        fields, end = _DECODER.raw_decode(content, place)
     except json.JSONDecodeError as error:
         below = _line_breaks(content, place, error.pos)
-        raise DataError(f"{at(path, line + below)}: is no JSON ({error.msg}, character {error.colno})") from error
+        raise DataError(f"{at(path, line + below)}: is not JSON ({error.msg}, character {error.colno})") from error
     except _Refused as error:
         raise DataError(f"{at(path, line)}: {error}") from error
     except RecursionError as error:
-        raise DataError(f"{at(path, line)}: is nested too deeply; a row holds texts, numbers and a label") from error
-    assert isinstance(one, dict)
-    return {name.strip(): value for name, value in one.items()}, end
+        raise DataError(f"{at(path, line)}: is nested too deeply; a row has texts, numbers and a label") from error
+    assert isinstance(fields, dict)
+    return {name.strip(): value for name, value in fields.items()}, end
 
 
 class _Refused(ValueError):
-    """JSON that Python reads and that means nothing certain."""
+    """JSON that Python accepts, but whose meaning is ambiguous."""
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name.strip() for name, _ in pairs]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise _Refused(f"the field {quoted(repeated)} stands there more than once in an object")
+        raise _Refused(f"the field {quoted(repeated)} appears more than once in an object")
     return dict(pairs)
 
 
 def _no_constant(name: str) -> Any:
-    raise _Refused(f"{name} is no JSON; leave the row out, or write a number")
+    raise _Refused(f"{name} is not JSON; remove the row, or write a number")
 
 
 _DECODER = json.JSONDecoder(

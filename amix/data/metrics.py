@@ -1,8 +1,8 @@
-"""Metrics from arrays: scikit-learn and scipy compute them, here stand the conventions.
+"""Metrics of arrays: scikit-learn and scipy compute them; this module sets the conventions.
 
-GLUE's are kept for GLUE: f1 is that of class 1, and a correlation with a constant is 0. On people's own data a score
-that the labels leave undefined (all of them equal, a class that is not there) is None, never 0. A constant prediction
-still correlates 0: it ranks nothing, and leaving such runs out would flatter a method that collapses.
+GLUE tasks keep GLUE's conventions: f1 is that of class 1, and a correlation with a constant is 0. On users' own data a
+score that the labels leave undefined (all labels equal, or a class missing) is None, never 0. The correlation of a
+constant prediction is still 0: it ranks nothing, and excluding such runs would flatter a method that collapses.
 """
 
 import math
@@ -33,13 +33,13 @@ Scores = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a metric may look at.
+    """The arrays that metrics are computed from.
 
     Attributes:
-        labels: shape [n], class ids or numbers.
-        predictions: shape [n], the same of the model.
-        logits: shape [n, classes] where there are classes; None where only predictions are known.
-        positive: id of the class that f1 is of.
+        labels: Class ids or numbers, shape [n].
+        predictions: The model's class ids or numbers, shape [n].
+        logits: Shape [n, classes]; None for regression, or if only predictions are known.
+        positive: Id of the class that f1 is computed for.
     """
 
     labels: Array
@@ -54,9 +54,9 @@ class Outcome:
 
     @property
     def probabilities(self) -> Array:
-        """Shape [n, classes]."""
+        """The softmax of the logits, [n, classes]."""
         if self.logits is None:
-            raise ValueError("this metric needs the logits of every class beside the predictions")
+            raise ValueError("this metric needs the logits of every class, not only the predictions")
         return numpy.asarray(softmax(self.logits, axis=1))
 
 
@@ -64,103 +64,110 @@ Metric = Callable[[Outcome], float]
 
 
 def _correlation(function: Callable[[Array, Array], float]) -> Metric:
-    def score(one: Outcome) -> float:
-        if len(one.labels) < 2 or numpy.ptp(one.labels) == 0 or numpy.ptp(one.predictions) == 0:
-            return 0.0  # A constant ranks nothing; the correlation itself is undefined there.
-        return float(function(one.labels, one.predictions))
+    def score(outcome: Outcome) -> float:
+        if len(outcome.labels) < 2 or numpy.ptp(outcome.labels) == 0 or numpy.ptp(outcome.predictions) == 0:
+            return 0.0  # The correlation with a constant is undefined, and a constant ranks nothing.
+        return float(function(outcome.labels, outcome.predictions))
 
     return score
 
 
 def _f1(average: str) -> Metric:
-    return lambda one: float(f1_score(one.labels, one.predictions, average=average, zero_division=0.0))
+    return lambda outcome: float(f1_score(outcome.labels, outcome.predictions, average=average, zero_division=0.0))
 
 
 def _of_every_class(function: Callable[[Array, Array], float]) -> Metric:
-    """One class against the others, on its probability; the mean over the classes, or the positive one of two."""
+    """Score each class's probability against all others: the mean over classes, or the positive one of two."""
 
-    def score(one: Outcome) -> float:
-        classes = range(one.probabilities.shape[1])
-        chosen = [one.positive] if len(classes) == 2 else classes
-        return float(numpy.mean([function(one.labels == name, one.probabilities[:, name]) for name in chosen]))
+    def score(outcome: Outcome) -> float:
+        probabilities = outcome.probabilities
+        classes = [outcome.positive] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+        return float(numpy.mean([function(outcome.labels == c, probabilities[:, c]) for c in classes]))
 
     return score
 
 
 _SCORES: dict[str, Metric] = {
-    "accuracy": lambda one: float(accuracy_score(one.labels, one.predictions)),
-    "f1": lambda one: float(f1_score(*one.of_one, zero_division=0.0)),
+    "accuracy": lambda outcome: float(accuracy_score(outcome.labels, outcome.predictions)),
+    "f1": lambda outcome: float(f1_score(*outcome.of_one, zero_division=0.0)),
     "matthews": _correlation(matthews_corrcoef),
     "pearson": _correlation(lambda labels, predictions: pearsonr(labels, predictions)[0]),
     "spearman": _correlation(lambda labels, predictions: spearmanr(labels, predictions)[0]),
     "macro_f1": _f1("macro"),
     "weighted_f1": _f1("weighted"),
-    # The mean over the classes that occur of the share of each that is found.
-    "balanced_accuracy": lambda one: float(
-        recall_score(one.labels, one.predictions, labels=numpy.unique(one.labels), average="macro", zero_division=0.0)
+    # Mean recall over the classes that occur.
+    "balanced_accuracy": lambda outcome: float(
+        recall_score(
+            outcome.labels, outcome.predictions, labels=numpy.unique(outcome.labels), average="macro", zero_division=0.0
+        )
     ),
     "roc_auc": _of_every_class(roc_auc_score),
     "average_precision": _of_every_class(average_precision_score),
-    "mae": lambda one: float(mean_absolute_error(one.labels, one.predictions)),
-    "rmse": lambda one: float(root_mean_squared_error(one.labels, one.predictions)),
+    "mae": lambda outcome: float(mean_absolute_error(outcome.labels, outcome.predictions)),
+    "rmse": lambda outcome: float(root_mean_squared_error(outcome.labels, outcome.predictions)),
 }
 
 
-def _undefined(metric: str, one: Outcome) -> bool:
-    """Whether the labels alone leave this metric without a value."""
+def _undefined(metric: str, outcome: Outcome) -> bool:
+    """Whether the labels alone leave this metric undefined."""
+    labels = outcome.labels
     if metric == "f1":
-        return not one.of_one[0].any()
+        return not outcome.of_one[0].any()
     if metric in ("roc_auc", "average_precision"):
-        return len(numpy.unique(one.labels)) < one.probabilities.shape[1]
-    return metric in ("matthews", *CORRELATIONS) and (len(one.labels) < 2 or bool(numpy.ptp(one.labels) == 0))
+        return len(numpy.unique(labels)) < outcome.probabilities.shape[1]
+    return metric in ("matthews", *CORRELATIONS) and (len(labels) < 2 or bool(numpy.ptp(labels) == 0))
 
 
 def score(metrics: tuple[str, ...], labels: Array, predictions: Array) -> dict[str, float]:
-    """Scores by GLUE's conventions, on the scale -1..1; f1 is that of class 1; a constant prediction correlates 0.
+    """Compute scores by GLUE's conventions: f1 is that of class 1, and a constant prediction correlates 0.
 
     Args:
-        metrics: names of METRICS.
-        labels: shape [n], class ids, or numbers for regression.
-        predictions: shape [n], the same of the model.
+        metrics: Names from METRICS.
+        labels: Class ids, or numbers for regression, shape [n].
+        predictions: The model's class ids or numbers, shape [n].
+
+    Returns:
+        Scores by metric, on the scale -1 to 1.
 
     Raises:
-        ValueError: They differ in length or are empty.
+        ValueError: The arrays are empty or have different lengths.
     """
-    one = _outcome(labels, predictions)
-    return {metric: _SCORES[metric](one) for metric in metrics}
+    outcome = _outcome(labels, predictions)
+    return {metric: _SCORES[metric](outcome) for metric in metrics}
 
 
 def task_scores(task: Task, labels: Array, predictions: Array, logits: Array | None = None) -> Scores:
-    """Every metric of a task.
+    """Compute all metrics of a task.
 
     Args:
-        task: names the metrics, the positive class, and whose data these are.
-        labels: shape [n], class ids or numbers.
-        predictions: shape [n], the same of the model.
-        logits: shape [n, classes], needed by ROC AUC and average precision.
+        task: Names the metrics and the positive class, and decides the conventions.
+        labels: Class ids or numbers, shape [n].
+        predictions: The model's class ids or numbers, shape [n].
+        logits: Shape [n, classes], needed for ROC AUC and average precision.
 
     Returns:
-        The scores; None where the labels of one's own data leave one undefined. MAE and RMSE are in the label's unit.
+        Scores by metric; None for those that the labels of users' own data leave undefined. MAE and RMSE are in the
+        label's unit.
 
     Raises:
-        ValueError: lengths that differ, nothing to score, or logits that are needed and missing.
-        DataError: a metric of the library evaluate that cannot be computed.
+        ValueError: The arrays are empty or have different lengths, or needed logits are missing.
+        DataError: A metric of the library evaluate cannot be computed.
     """
     if task.origin != "files":
         return dict(score(task.metrics, labels, predictions))
-    one = _outcome(labels, predictions, logits, task.positive_class)
+    outcome = _outcome(labels, predictions, logits, task.positive_class)
     return {
-        metric: _evaluated(task, metric, one) if metric.startswith(EVALUATE) else _defined(metric, one)
+        metric: _evaluated(task, metric, outcome) if metric.startswith(EVALUATE) else _defined(metric, outcome)
         for metric in task.metrics
     }
 
 
-def _defined(metric: str, one: Outcome) -> float | None:
-    return None if _undefined(metric, one) else _SCORES[metric](one)
+def _defined(metric: str, outcome: Outcome) -> float | None:
+    return None if _undefined(metric, outcome) else _SCORES[metric](outcome)
 
 
-def _evaluated(task: Task, metric: str, one: Outcome) -> float | None:
-    value = evaluate_score(metric, one.labels, one.predictions, Path(task.folder))
+def _evaluated(task: Task, metric: str, outcome: Outcome) -> float | None:
+    value = evaluate_score(metric, outcome.labels, outcome.predictions, Path(task.folder))
     return None if math.isnan(value) else value
 
 
@@ -173,20 +180,20 @@ def _outcome(labels: Array, predictions: Array, logits: Array | None = None, pos
 def majority_scores(
     metrics: tuple[str, ...], train_labels: Array, test_labels: Array, regression: bool
 ) -> dict[str, float]:
-    """What predicting the training set's most frequent class (its mean for regression) scores on the test set."""
+    """Return the scores of predicting the training set's most frequent class, or mean, on the test set."""
     return score(metrics, test_labels, _constant(train_labels, len(test_labels), regression))
 
 
 def task_majority(task: Task, train_labels: Array, test_labels: Array) -> Scores:
-    """The scores of predicting the training set's most frequent class (its mean for regression) for every test row.
+    """Return a task's scores of predicting the training set's most frequent class, or mean, for every test row.
 
     Args:
-        task: as for task_scores.
-        train_labels: shape [n].
-        test_labels: shape [m].
+        task: See task_scores.
+        train_labels: Shape [n].
+        test_labels: Shape [m].
 
     Returns:
-        As task_scores; the constant prediction has the same probability for every row.
+        See task_scores; the constant prediction has the same probability for every row.
     """
     constant = _constant(train_labels, len(test_labels), task.regression)
     logits = numpy.zeros((len(test_labels), task.outputs))
@@ -201,6 +208,6 @@ def _constant(train_labels: Array, count: int, regression: bool) -> Array:
 
 
 def comparable(scores: Mapping[str, float | None], metric: str) -> float:
-    """A score that epochs are compared by: an undefined one is worse than any."""
+    """Return a score for comparing epochs: an undefined one is worse than any other."""
     value = scores[metric]
     return -numpy.inf if value is None else value

@@ -1,4 +1,4 @@
-"""A task from one file: which column is the text, which the label, and whether labels are classes or numbers."""
+"""A task from one file: finds the text column, the label column, and whether labels are classes or numbers."""
 
 import re
 from pathlib import Path
@@ -12,9 +12,9 @@ from amix.specs.tasks import Task
 LABEL = "label"
 LONGEST_LABEL = 60
 MOST_CLASSES = 200
-"""More different labels than this are an id or a free text."""
+"""A column with more different values contains ids or free text, not classes."""
 NUMBERS_FROM = 12
-"""Whole numbers with at least so many different values are a quantity; with fewer, names of classes."""
+"""Whole numbers with at least this many different values are a quantity; with fewer they are classes."""
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -24,17 +24,17 @@ def task_of_file(
     """Describe a file's rows as a task.
 
     Args:
-        source: a file, a folder of save_to_disk, or hub:owner/name:split.
-        text: one or two text columns; where none is given, the only one beside the label.
-        label: the label column; where it is not given, the one of this name.
-        encoding: of a text file that is neither UTF-8 nor begins with a mark.
-        test: a test file; without one the task has none.
+        source: A file, a folder written by save_to_disk, or hub:owner/name:split.
+        text: One or two text columns; by default the only one besides the label.
+        label: The label column; by default `label`.
+        encoding: Encoding of a text file that is not UTF-8 and has no byte order mark.
+        test: A test file; without one the task has none.
 
     Returns:
-        A task whose labels are the classes found, in alphabetical order, or None where they are numbers.
+        A task whose labels are the file's classes, in order, or None if they are numbers.
 
     Raises:
-        DataError: with the columns there are, and what to give.
+        DataError: The columns are ambiguous or missing; the message lists them and says what to give.
     """
     hub = str(source).startswith(HUB)
     path = str(source) if hub else str(Path(source).resolve())
@@ -45,14 +45,14 @@ def task_of_file(
     if label not in columns:
         raise no_column(str(source), [label], columns, "; name it with --label")
     if not text:
-        others = [name for name in columns if name != label]
-        if len(others) != 1:
+        candidates = [name for name in columns if name != label]
+        if len(candidates) != 1:
             raise DataError(
                 f"{source}: which column is the text? Name it with --text; columns there: {quoted(columns)}"
             )
-        text = (others[0],)
+        text = (candidates[0],)
     if not 1 <= len(text) <= 2 or label in text or len(set(text)) != len(text):
-        raise DataError(f"--text names one column, or two for pairs, and not the label: {quoted(text)}")
+        raise DataError(f"--text names one column, or two for pairs, but not the label: {quoted(text)}")
     name = re.sub(r"[^\w.+-]+", "-", Path(path).stem if not hub else path.split(":")[1]).strip("-._") or "data"
     labels = _classes(source, label, encoding)
     return Task(
@@ -71,26 +71,25 @@ def task_of_file(
 
 
 def _is_name(label: str) -> bool:
-    """Whether this can be the label of a row rather than the rest of a sentence."""
+    """Whether this can be the label of a row, rather than the rest of a sentence."""
     return bool(label) and label == label.strip() and '"' not in label and len(label) <= LONGEST_LABEL
 
 
 def _classes(source: str | Path, label: str, encoding: str) -> tuple[str, ...] | None:
-    """The classes, or None where the labels are numbers."""
+    """Return the classes, or None if the labels are numbers."""
     column = read_table(source, (label,), encoding, lambda row: _is_name(row[label]))[label]
-    found: dict[str, int] = {}
+    names: set[str] = set()
     for value in column:
         if isinstance(value, list | dict):
-            raise DataError(f"{source}: {shown(value)} is no single label: one label a text; several are not supported")
-        written = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value).strip()
-        found[written] = found.get(written, 0) + 1
-    numbers = all(_NUMBER.fullmatch(name) for name in found)
-    whole = numbers and all(float(name).is_integer() for name in found)
-    if numbers and (not whole or len(found) >= NUMBERS_FROM):
+            raise DataError(f"{source}: {shown(value)} is not a single label; several labels are not supported")
+        names.add(str(value).lower() if isinstance(value, bool) else "" if value is None else str(value).strip())
+    numbers = all(_NUMBER.fullmatch(name) for name in names)
+    whole = numbers and all(float(name).is_integer() for name in names)
+    if numbers and (not whole or len(names) >= NUMBERS_FROM):
         return None
-    if len(found) > MOST_CLASSES or len(found) > max(2, len(column) // 2):
+    if len(names) > MOST_CLASSES or len(names) > max(2, len(column) // 2):
         raise DataError(
-            f"{source}: column {shown(label)} has {len(found)} different values in {len(column)} rows, which are "
+            f"{source}: column {shown(label)} has {len(names)} different values in {len(column)} rows, which are "
             "neither classes nor numbers; name another with --label"
         )
-    return tuple(sorted((name for name in found if name), key=lambda name: (float(name) if numbers else 0.0, name)))
+    return tuple(sorted((name for name in names if name), key=lambda name: (float(name) if numbers else 0.0, name)))

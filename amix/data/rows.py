@@ -1,4 +1,4 @@
-"""The rows of a task's splits: from the embedded files, your own, a GLUE folder or the Hub, checked."""
+"""Reading and checking the rows of a task's splits: embedded files, users' own files, a GLUE folder or the Hub."""
 
 import os
 import re
@@ -22,7 +22,11 @@ INTERNAL = ("idx", "label", PLACE)
 
 
 def glue_folder(given: str | Path | None) -> Path | None:
-    """The folder of GLUE files: the one given, else the variable AMIX_GLUE, else None (the Hub)."""
+    """Return the folder of GLUE files: the one given, else that of the variable AMIX_GLUE, else None (the Hub).
+
+    Raises:
+        DataError: The folder does not exist.
+    """
     folder = given or os.environ.get(GLUE_VARIABLE) or None
     if folder is None:
         return None
@@ -32,17 +36,18 @@ def glue_folder(given: str | Path | None) -> Path | None:
 
 
 def source_name(task: Task, glue: Path | None) -> str:
-    """Where a task's rows come from, in one word for the record."""
+    """Return where a task's rows come from, as one word for the record."""
     return {"embedded": "embedded", "files": "files"}.get(task.origin, "hub" if glue is None else "folder")
 
 
 def load_rows(task: Task, split: str, glue: Path | None = None) -> pandas.DataFrame:
-    """All rows of a split with the columns idx, the task's text columns and `label` (class id or float).
+    """Return all rows of a split, with the columns idx, the task's text columns and `label` (class id or float).
 
-    Those of your own files have their PLACE as well, and attrs["notes"] says how a file was read.
+    Rows of users' own files also have their PLACE, and attrs["notes"] says how the file was read.
 
     Raises:
-        DataError: A file cannot be used; the message names it, for your own files line and column too, and what to do.
+        DataError: A file cannot be used; the message names it (and line and column of users' own files) and says what
+            to do.
     """
     if task.origin == "embedded":
         where = f"{task.name}/{split}.csv"
@@ -70,7 +75,7 @@ def _glue_folder_rows(task: Task, split: str, glue: Path) -> pandas.DataFrame:
 
 
 def _hub_rows(task: Task, split: str) -> pandas.DataFrame:
-    import datasets  # Imported here because it takes a second that only this branch needs.
+    import datasets  # Takes a second to import, and only this function needs it.
 
     try:
         loaded = datasets.load_dataset(HUB_NAME, task.folder, split=split)
@@ -86,7 +91,7 @@ def _hub_rows(task: Task, split: str) -> pandas.DataFrame:
 
 
 def _can_be_row(task: Task, row: Mapping[str, str]) -> bool:
-    """Whether a line of a file, taken alone, is a row of this task: no text is empty, and the label is one."""
+    """Whether a single line of a file can be a row of this task: no text is empty, and the label is valid."""
     label = row.get(task.label, "").strip()
     if not label or not all(row[column].strip() for column in task.text):
         return False
@@ -96,7 +101,7 @@ def _can_be_row(task: Task, row: Mapping[str, str]) -> bool:
 
 
 def _own_source(task: Task, split: str) -> str:
-    """Where a split of one's own task lies: a file, a folder, or a data set of the Hub."""
+    """Return the source of a split of a user's own task: a file, a folder, or a data set of the Hub."""
     return split if split.startswith(HUB) else str(Path(task.folder) / split)
 
 
@@ -106,7 +111,7 @@ def _checked(task: Task, rows: pandas.DataFrame, where: str) -> pandas.DataFrame
         raise no_column(where, missing or [task.label], map(str, rows.columns), "" if missing else _LABELS_NEEDED)
     if taken := [column for column in task.text if column in INTERNAL]:
         raise DataError(
-            f"{where}: a text column cannot be called {quoted(taken)}, because rows are given a column of that name; "
+            f"{where}: a text column cannot be called {quoted(taken)}, because rows get a column of that name; "
             "rename it in the file"
         )
     if rows.empty:
@@ -127,13 +132,13 @@ def _checked(task: Task, rows: pandas.DataFrame, where: str) -> pandas.DataFrame
 
 
 _LABELS_NEEDED = (
-    "; scores need labels: where this file has none, test on rows of the train file "
+    "; scores need labels: if this file has none, test on rows of the train file "
     "(a task file names the column: 'label: NAME')"
 )
 
 
 def _ids(rows: pandas.DataFrame) -> numpy.ndarray:
-    """The rows' own numbers where they have some, else their positions."""
+    """Return the rows' own ids if they have any, else their positions."""
     if "idx" not in rows.columns:
         return numpy.arange(len(rows))
     written = rows["idx"]
@@ -142,7 +147,7 @@ def _ids(rows: pandas.DataFrame) -> numpy.ndarray:
 
 
 def _places(values: pandas.Series) -> tuple[str, numpy.ndarray]:
-    """What rows are counted in (see amix.data.table_files.read_table), and each row's place."""
+    """Return the unit of places (see amix.data.table_files.read_table), and each row's place."""
     index = values.index
     named = index.name in ("line", "row")
     return (str(index.name), index.to_numpy()) if named else ("row", numpy.arange(1, len(values) + 1))
@@ -150,14 +155,14 @@ def _places(values: pandas.Series) -> tuple[str, numpy.ndarray]:
 
 def _label_values(task: Task, labels: pandas.Series, where: str) -> pandas.Series:
     several = labels.map(lambda value: isinstance(value, list | dict | tuple | numpy.ndarray))
-    _refuse(where, task.label, labels, several, "no single label: one label a text; several are not supported")
+    _refuse(where, task.label, labels, several, "not a single label; several labels are not supported")
     if task.labels is None:
         numbers = pandas.to_numeric(labels.map(_truth_as_text), errors="coerce").astype(float)
-        _refuse(where, task.label, labels, numbers.isna() | numbers.abs().eq(numpy.inf), "no number")
+        _refuse(where, task.label, labels, numbers.isna() | numbers.abs().eq(numpy.inf), "not a number")
         return numbers
     names = {name: index for index, name in enumerate(task.labels)}
     by_name = labels.map(lambda value: names.get(_written(value)))
-    # Where a name is a number, a number is a name and cannot be an index as well.
+    # If a class name is a number, numbers are names and cannot also be ids.
     indices = {} if any(_NUMBER.fullmatch(name) for name in task.labels) else range(len(task.labels))
     ids = {str(index): index for index in indices} if indices else names
     by_index = labels.map(lambda value: ids.get(_whole(value)))
@@ -174,17 +179,17 @@ _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 
 
 def _truth_as_text(value: Any) -> Any:
-    """A truth value as a text, which is no number."""
+    """Turn a truth value into a text, so that it does not count as a number."""
     return _written(value) if isinstance(value, bool | numpy.bool_) else value
 
 
 def _written(value: Any) -> str:
-    """A label as a file has it, without blanks around it; JSON's truth values are lower case there."""
+    """Return a label as written in a file, without surrounding blanks; truth values in lower case, as in JSON."""
     return str(value).lower() if isinstance(value, bool | numpy.bool_) else str(value).strip()
 
 
 def _whole(value: Any) -> str:
-    """A whole number that was read as a float, without its point."""
+    """Return a value as a text; a whole number that was read as a float loses its `.0`."""
     return re.sub(r"\A(-?\d+)\.0\Z", r"\1", str(value).strip())
 
 

@@ -1,4 +1,4 @@
-"""Low-resource subsets: what a run trains on, selects by and reports on, tokenised."""
+"""Low-resource subsets: the tokenised splits that a run trains, selects and reports on."""
 
 import hashlib
 from collections.abc import Hashable
@@ -20,10 +20,16 @@ from amix.specs.tasks import Task
 
 @dataclass(frozen=True)
 class Splits:
-    """What a run trains, selects and reports on.
+    """The tokenised splits of a run.
 
-    ids_sha256 covers the ids of the train and dev examples in order; pool: how many they were drawn from; findings:
-    what is to be said of one's own data (amix.data.data_checks.Finding.as_dict).
+    Attributes:
+        train: The training subset.
+        dev: The dev set.
+        test: The test set.
+        ids_sha256: sha256 over the ids of the train and dev examples, in order.
+        pool: Number of examples that they were drawn from.
+        source: Where the rows come from, see amix.data.rows.source_name.
+        findings: Findings about users' own data (amix.data.data_checks.Finding.as_dict).
     """
 
     train: Encoded
@@ -38,13 +44,23 @@ class Splits:
 def subset_positions(
     labels: numpy.ndarray, n_train: int | None, seed: int, kind: str = "uniform", own_dev: bool = False
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Positions of the train subset of N and of its dev set of N/6, disjoint, drawn from a train split.
+    """Draw the positions of a training subset of N and a disjoint dev set of N/6 from a train split.
 
-    uniform: N without replacement as AGWM draws them; stratified: class shares kept, as DPS draws them. With n_train
-    None the whole split trains and the dev set is empty; it is empty, too, where there is an own_dev file. For one
-    seed, a smaller subset is part of a larger one.
+    With the same seed, smaller subsets are contained in larger ones.
+
+    Args:
+        labels: Class ids or numbers of the train split, shape [rows].
+        n_train: N; None: the whole split trains, and the dev set is empty.
+        seed: Seed of the subset.
+        kind: `uniform`: without replacement, as AGWM draws subsets; `stratified`: with the split's class shares, as
+            DPS does.
+        own_dev: Whether the task has its own dev file, so that no dev set is drawn.
+
+    Returns:
+        Positions of the training subset and of the dev set.
+
     Raises:
-        DataError: When N is larger than the split, or stratified is asked for a number as label.
+        DataError: The split is too small, the kind is unknown, or a stratified subset is asked of a regression.
     """
     if n_train is None:
         return numpy.arange(len(labels)), numpy.arange(0)
@@ -53,7 +69,7 @@ def subset_positions(
         largest = len(labels) if own_dev else 6 * len(labels) // 7
         raise DataError(
             f"N={n_train} with a dev set of {n_dev} does not fit a train split of {len(labels)} rows; "
-            f"the largest N that does is about {largest}"
+            f"the largest possible N is about {largest}"
         )
     order = array_generator(seed, "subset").permutation(len(labels))
     if kind == "stratified":
@@ -64,7 +80,7 @@ def subset_positions(
 
 
 def _stratified(labels: numpy.ndarray, order: numpy.ndarray, seed: int) -> numpy.ndarray:
-    """An order of which every prefix has nearly the class shares of the whole split."""
+    """Return an order whose every prefix has nearly the class shares of the whole split."""
     if labels.dtype.kind == "f":
         raise DataError("a stratified subset needs classes; this task's label is a number: use subset: uniform")
     place = numpy.empty(len(labels))
@@ -83,7 +99,7 @@ def _rows(task: Task, split: str, glue: Path | None) -> pandas.DataFrame:
 _TOKENIZED: dict[tuple[Task, str, Path | None, Hashable, int], Encoded] = {}
 _SUBSETS: dict[tuple[Task, Path | None, Hashable, int, bytes], Encoded] = {}
 MOST_SUBSETS = 16
-"""Tokenised subsets that a process keeps: a sweep does all methods of one task, size and seed close together."""
+"""Tokenised subsets that a process caches; a sweep runs all methods with one task, size and seed close together."""
 
 
 def load_splits(
@@ -96,9 +112,22 @@ def load_splits(
     glue: Path | None = None,
     kind: str = "uniform",
 ) -> Splits:
-    """Train subset, dev set and test split of a run, tokenised; what was read and tokenised is kept for later runs.
+    """Return the tokenised training subset, dev set and test set of a run; cached for later runs.
 
-    The official validation split is the test set (labels of the official test split are not public).
+    The test set is the official validation split, because labels of the official test split are not public.
+
+    Args:
+        task: The task.
+        n_train: Number of training examples; None: the whole train split.
+        seed: Seed of the subset.
+        tokenizer: The encoder's tokenizer.
+        encoder: What identifies the encoder in the cache.
+        max_length: Most tokens of an example.
+        glue: Folder of GLUE files; None: the Hub.
+        kind: How the subset is drawn, see subset_positions.
+
+    Raises:
+        DataError: A file cannot be used, or the train split is too small.
     """
     rows = _rows(task, task.train, glue)
     train, dev = subset_positions(rows["label"].to_numpy(), n_train, seed, kind, bool(task.validation))
@@ -127,28 +156,29 @@ def load_splits(
     )
     if task.origin != "files":
         return splits
-    seen = [*own_findings(task, tokenizer, encoder, max_length), *drawn_findings(task, n_train, seed, kind)]
-    return replace(_standardised(task, splits), findings=tuple(one.as_dict() for one in by_severity(seen)))
+    findings = [*own_findings(task, tokenizer, encoder, max_length), *drawn_findings(task, n_train, seed, kind)]
+    as_dicts = tuple(finding.as_dict() for finding in by_severity(findings))
+    return replace(_standardised(task, splits), findings=as_dicts)
 
 
 _FINDINGS: dict[tuple[Task, Hashable, int], list[Finding]] = {}
 MOST_LOOKED_AT = 5000
-"""Texts of which it is counted how many are cut."""
+"""Number of texts that are checked for truncation."""
 
 
 def own_findings(
     task: Task, tokenizer: Tokenizer | None = None, encoder: Hashable = "", max_length: int = 0
 ) -> list[Finding]:
-    """What the checks find in the files of one's own task; with a tokenizer also how many texts are cut."""
+    """Run the checks on the files of a user's own task; with a tokenizer also count the texts that are cut."""
     if (task, encoder, max_length) not in _FINDINGS:
         check_evaluate_metrics(task)
         files = {"train": task.train, "test": task.test, "dev": task.validation}
         rows = {split: _rows(task, file, None) for split, file in files.items() if file}
-        found = look_at(task, rows)
+        findings = look_at(task, rows)
         if tokenizer is not None:
             some = rows["train"].iloc[:MOST_LOOKED_AT]
-            found += cut_finding(task, tokenize(task, some, tokenizer, UNCUT).lengths.numpy(), max_length)
-        _FINDINGS[task, encoder, max_length] = by_severity(found)
+            findings += cut_finding(task, tokenize(task, some, tokenizer, UNCUT).lengths.numpy(), max_length)
+        _FINDINGS[task, encoder, max_length] = by_severity(findings)
     return _FINDINGS[task, encoder, max_length]
 
 
@@ -157,7 +187,7 @@ UNCUT = 1 << 20
 
 
 def drawn_findings(task: Task, n_train: int | None, seed: int, kind: str = "uniform") -> list[Finding]:
-    """What the train subset of a seed lacks, and the dev subset where it is drawn."""
+    """Run the checks on the training subset of a seed, and on the dev set if it is drawn."""
     labels = _rows(task, task.train, None)["label"].to_numpy()
     if n_train is None:
         return []
@@ -166,7 +196,7 @@ def drawn_findings(task: Task, n_train: int | None, seed: int, kind: str = "unif
 
 
 def _standardised(task: Task, splits: Splits) -> Splits:
-    """Numbers as labels on the scale that a new head has: mean 0 and deviation 1 on the train subset."""
+    """Standardise regression labels for a new head: mean 0 and standard deviation 1 on the training subset."""
     if not task.regression:
         return splits
     labels = splits.train.labels.double()

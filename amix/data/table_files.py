@@ -1,6 +1,6 @@
-"""One reader for people's tables: CSV, TSV, JSON, Parquet, Hugging Face data sets. What a row is, is never guessed.
+"""One reader for users' tables: CSV, TSV, JSON, Parquet, Hugging Face data sets. Rows are never guessed.
 
-Texts stay as they are written; what is no text, number or truth value is refused.
+Texts stay as written; anything but a text, number or truth value is refused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,17 @@ from amix.specs.data_errors import DataError, at, shown
 from amix.specs.file_encoding import refuse_special
 
 PLACE = "place"
-"""Column of checked rows of people's own files: where each stands, such as `line 7`."""
+"""Column of checked rows of users' own files: the place of each in its file, such as `line 7`."""
 KINDS = (*delimited.SUFFIXES, *json_rows.SUFFIXES, ".parquet")
 LARGEST = 2 << 30
-"""Bytes of a file whose rows are all held in memory."""
+"""Most bytes of a file, whose rows are all held in memory."""
 
 
 class TableFile(Protocol):
-    """A table that has been checked from its first row to its last, and can be read as often as needed.
+    """A table whose rows have all been checked, and that can be read as often as needed.
 
-    columns: names without blanks around them; unit: whether rows are found by `line` of the file or by `row`;
-    notes: how the file was read, where that is not plain.
+    columns: names without surrounding blanks; unit: whether places are a `line` of the file or a `row`; notes: how the
+    file was read, if that is not obvious.
     """
 
     @property
@@ -36,25 +36,25 @@ class TableFile(Protocol):
     def unit(self) -> str: ...  # noqa: D102
 
     def records(self) -> Iterator[tuple[int, Sequence[Any]]]:
-        """Each row's place and its values in the order of the columns."""
+        """Yield each row's place, and its values in the order of the columns."""
 
 
 def open_table(
     source: str | Path, needed: Sequence[str] = (), encoding: str = "", plausible: delimited.Plausible | None = None
 ) -> TableFile:
-    """Check a table and make it ready to be read row by row, in constant memory (but for a JSON array).
+    """Check a table, and prepare it for reading row by row, in constant memory (except for a JSON array).
 
     Args:
-        source: a file, a folder written by `save_to_disk`, or hub:owner/name:split.
-        needed: columns that must be there.
-        encoding: of a text file, where it is neither UTF-8 nor begins with a mark.
-        plausible: what a row can look like, which tells a text of several lines from quotes that belong to no pair.
+        source: A file, a folder written by `save_to_disk`, or hub:owner/name:split.
+        needed: Columns that must exist.
+        encoding: Encoding of a text file that is not UTF-8 and has no byte order mark.
+        plausible: Whether fields can be a row, which distinguishes a text of several lines from unpaired quotes.
 
     Returns:
         The table.
 
     Raises:
-        DataError: one line with the file, the place in it, what stands there and what to do.
+        DataError: One line with the file, the place in it, its content and what to do.
     """
     if str(source).startswith(arrow_rows.HUB):
         return arrow_rows.open_dataset(str(source), needed)
@@ -76,29 +76,30 @@ def open_table(
 def read_table(
     source: str | Path, needed: Sequence[str] = (), encoding: str = "", plausible: delimited.Plausible | None = None
 ) -> pandas.DataFrame:
-    """All rows of a table, as open_table finds them.
+    """Read all rows of a table; arguments as for open_table.
 
     Returns:
-        A frame with the columns that have a name, values as they are written. Its index holds each row's place in the
-        file and is named for what that counts: `line` or `row`. attrs["notes"] says how the file was read.
+        A frame with the columns that have a name, and values as written. Its index is each row's place in the file, and
+        is named by its unit, `line` or `row`. attrs["notes"] says how the file was read.
 
     Raises:
-        DataError: as open_table, and for a file too large to be held in memory.
+        DataError: See open_table; or the file is too large to be held in memory.
     """
     if not str(source).startswith(arrow_rows.HUB):
         refuse_special(path := Path(source))
         if path.stat().st_size > LARGEST:
             raise DataError(f"{path}: is larger than {LARGEST >> 30} GiB; take a sample of its rows")
     table = open_table(source, needed, encoding, plausible)
-    kept = [place for place, name in enumerate(table.columns) if name]
+    named = [position for position, name in enumerate(table.columns) if name]
     places: list[int] = []
-    values: list[list[Any]] = [[] for _ in kept]
-    for line, record in table.records():
-        places.append(line)
-        for column, place in zip(values, kept, strict=True):
-            column.append(record[place])
+    values: list[list[Any]] = [[] for _ in named]
+    for place, record in table.records():
+        places.append(place)
+        for column, position in zip(values, named, strict=True):
+            column.append(record[position])
     series = {
-        table.columns[place]: pandas.Series(column, dtype=object) for place, column in zip(kept, values, strict=True)
+        table.columns[position]: pandas.Series(column, dtype=object)
+        for position, column in zip(named, values, strict=True)
     }
     frame = pandas.DataFrame(series)
     frame.index = pandas.Index(numpy.array(places, dtype=numpy.int64), name=table.unit)
@@ -107,20 +108,22 @@ def read_table(
 
 
 def as_text(source: str | Path, place: int, unit: str, column: str, value: Any) -> str:
-    """A value as the text that a model reads.
+    """Convert a value to the text that a model reads.
 
-    Numbers and truth values are texts as they are written (JSON's truth values in lower case).
+    Numbers and truth values become texts as they are written (JSON's truth values in lower case).
 
     Raises:
-        DataError: a list, an object, bytes, or a text that is no valid Unicode.
+        DataError: The value is a list, an object or bytes, or not valid Unicode.
     """
     where = f"{at(source, place, unit)}, column {column}"
     if isinstance(value, list | dict | tuple | set | numpy.ndarray | bytes):
         kind = "an object" if isinstance(value, dict) else "binary" if isinstance(value, bytes) else "a list"
-        raise DataError(f"{where}: {shown(value)} is {kind}, not a text; join its parts to one text")
+        raise DataError(f"{where}: {shown(value)} is {kind}, not a text; join its parts into one text")
     text = str(value).lower() if isinstance(value, bool | numpy.bool_) else str(value)
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{where}: {shown(value)} holds half a character (a lone surrogate); mend the text") from error
+        raise DataError(
+            f"{where}: {shown(value)} contains a lone surrogate (half a character); fix the text"
+        ) from error
     return text

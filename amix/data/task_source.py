@@ -1,4 +1,4 @@
-"""What of one's own data decides a run: a hash over the description and the files, so that edited data is run again."""
+"""The hash of a user's own task over its description and files, so that runs on edited data are repeated."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ QUOTES_AS_TEXT = b"quotes that are never closed are text"
 
 
 def task_source(task: Task) -> str:
-    """sha256 over the description and the data of a task of your own, so that edited data is run again.
+    """Return the sha256 over the description and the data of a user's own task; "" for the project's tasks.
 
-    Empty for the project's tasks. What later versions read or train differently from the first one has a mark of its
-    own in the hash, so that old records are not taken for new runs.
+    Wherever later versions read or train differently from the first one, a marker enters the hash, so that old records
+    are not taken for new runs.
     """
     if task.origin != "files":
         return ""
@@ -36,13 +36,13 @@ def task_source(task: Task) -> str:
 
 
 def _described(task: Task) -> str:
-    """The description without its folder; a field that came later counts only where it is used."""
-    values = {one.name: getattr(replace(task, folder=""), one.name) for one in fields(Task)}
+    """Return the description without its folder; fields that were added later count only if they are used."""
+    values = {field.name: getattr(replace(task, folder=""), field.name) for field in fields(Task)}
     return f"Task({', '.join(f'{name}={value!r}' for name, value in values.items() if name not in LATER or value)})"
 
 
 def _contents(task: Task, name: str) -> Iterator[bytes]:
-    """The bytes of a file, of a folder's files with their names, or the rows of a data set of the Hub."""
+    """Yield the bytes of a file, of a folder's files and their names, or of the rows of a data set of the Hub."""
     if name.startswith("hub:"):
         from amix.data.arrow_rows import open_dataset
 
@@ -55,7 +55,7 @@ def _contents(task: Task, name: str) -> Iterator[bytes]:
     if not (path.is_file() or path.is_dir()):
         raise TaskError(f"task {task.name}: {path} does not exist")
     try:
-        for file in sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else ():
+        for file in sorted(below for below in path.rglob("*") if below.is_file()) if path.is_dir() else ():
             yield str(file.relative_to(path)).encode()
             yield file.read_bytes()
         if path.is_file():

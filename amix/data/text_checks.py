@@ -1,4 +1,4 @@
-"""What can be wrong with texts themselves: repeated ones, ones with two labels, ones that were damaged on the way."""
+"""Checks of the texts themselves: repeated texts, texts with different labels, and damaged texts."""
 
 import re
 
@@ -9,51 +9,51 @@ from amix.specs.data_errors import shown
 from amix.specs.tasks import Task
 
 DAMAGED = re.compile("\N{REPLACEMENT CHARACTER}|[\u00c3\u00c2][\u0080-\u00bf]|\u00e2\u20ac")
-"""A letter that was lost, or UTF-8 that was once read as cp1252: `fÃ¼r`, `donâ€™t`."""
+"""A lost letter, or UTF-8 that was decoded as cp1252: `fÃ¼r`, `donâ€™t`."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def text_findings(file: str, rows: pandas.DataFrame, task: Task) -> list[tuple[str, str, str]]:
-    """Severity, kind and sentence of what is wrong with a file's texts.
+    """Check the texts of a file.
 
     Args:
-        file: its name, for the sentences.
-        rows: with the task's text columns, `label`, and the place of each row where it has one.
-        task: names the text columns.
+        file: The file's name, for the messages.
+        rows: Rows with the task's text columns, `label` and, if known, their places.
+        task: Names the text columns.
 
     Returns:
-        As amix.data.data_checks.Finding wants them.
+        Severity, kind and message of each amix.data.data_checks.Finding.
     """
-    texts, found = list(task.text), []
+    texts, findings = list(task.text), []
     contradicting = rows[rows.groupby(texts, sort=False)["label"].transform("nunique") > 1]
-    if len(contradicting) and not task.regression:  # People who rate a text differ by a little.
+    if len(contradicting) and not task.regression:  # People's ratings of one text differ slightly.
         count = contradicting[texts].drop_duplicates().shape[0]
         first = contradicting[(contradicting[texts] == contradicting[texts].iloc[0]).all(axis=1)]
-        said = f"{file}: {_texts(count)} with different labels ({_where(first)})"
-        found.append(("warning", "contradicting labels", said))
+        message = f"{file}: {_texts_appear(count)} with different labels ({_where(first)})"
+        findings.append(("warning", "contradicting labels", message))
     repeated = rows[rows.duplicated(texts, keep="first")]
     if len(repeated):
         first = rows[(rows[texts] == repeated[texts].iloc[0]).all(axis=1)]
-        said = f"{file}: {len(repeated)} of {len(rows)} rows repeat a text that stands above ({_where(first)})"
-        found.append(("warning" if len(repeated) >= 0.05 * len(rows) else "note", "repeated texts", said))
+        message = f"{file}: {len(repeated)} of {len(rows)} rows repeat the text of an earlier row ({_where(first)})"
+        findings.append(("warning" if len(repeated) >= 0.05 * len(rows) else "note", "repeated texts", message))
     for pattern, about, words in (
-        (DAMAGED, "damaged letters", "hold letters that were damaged by a wrong encoding: export the data anew"),
-        (CONTROL, "control characters", "hold control characters"),
+        (DAMAGED, "damaged letters", "contain letters damaged by a wrong encoding: export the data again"),
+        (CONTROL, "control characters", "contain control characters"),
     ):
-        wrong = rows[[any(map(pattern.search, one)) for one in rows[texts].itertuples(index=False, name=None)]]
+        wrong = rows[[any(map(pattern.search, values)) for values in rows[texts].itertuples(index=False, name=None)]]
         if len(wrong):
             example = next(text for text in wrong[texts].iloc[0] if pattern.search(text))
-            said = f"{file}: {len(wrong)} texts {words} ({_where(wrong)}: {shown(example)})"
-            found.append(("warning", about, said))
-    return found
+            message = f"{file}: {len(wrong)} of {len(rows)} rows {words} ({_where(wrong)}: {shown(example)})"
+            findings.append(("warning", about, message))
+    return findings
 
 
-def _texts(count: int) -> str:
-    return f"{count} text stands there" if count == 1 else f"{count} texts stand there"
+def _texts_appear(count: int) -> str:
+    return f"{count} text appears" if count == 1 else f"{count} texts appear"
 
 
 def _where(rows: pandas.DataFrame) -> str:
-    """The places of the first two rows."""
+    """Return the places of the first two rows."""
     if PLACE in rows:
         return " and ".join(rows[PLACE].iloc[:2].tolist())
     return " and ".join(f"row {place + 1}" for place in rows.index[:2])

@@ -136,5 +136,5 @@ def _check_metrics(metrics: tuple[str, ...], labels: tuple[str, ...] | None, pos
     if metrics and metrics[0] in LESS_IS_BETTER:
         better = fitting[0]
         raise ValueError(
-            f"metrics: the first one is primary and needs higher to be better: put {better} before {metrics[0]}"
+            f"metrics: the first one must be better when higher: put {better} before {metrics[0]}"
         )

@@ -186,7 +186,7 @@ def test_errors_in_ones_own_files_name_file_line_and_column(
 
 def test_a_number_that_is_none_is_named(tmp_path: Path) -> None:
     task = save_own(tmp_path, "first,second,label\na,b,1.5\nc,d,much\n", ".csv")
-    with pytest.raises(DataError, match="line 3, column label: 'much' is no number"):
+    with pytest.raises(DataError, match="line 3, column label: 'much' is not a number"):
         load_rows(task, task.train)
 
 

@@ -59,10 +59,10 @@ ONE_CLASS = [row.replace(",yes", ",no") for row in PLAIN]
 @pytest.mark.parametrize(
     ("train", "test", "about", "severity", "words"),
     [
-        (changed(PLAIN, row5=PLAIN[3]), OTHER, "repeated texts", "note", "1 of 60 rows repeat a text that stands"),
+        (changed(PLAIN, row5=PLAIN[3]), OTHER, "repeated texts", "note", "1 of 60 rows repeat the text of an earlier row"),
         (changed(PLAIN, row5=PLAIN[3]), OTHER, "repeated texts", "note", "(line 5 and line 7)"),
         (PLAIN[:30] * 2, OTHER, "repeated texts", "warning", "30 of 60 rows repeat"),
-        (OPPOSED, OTHER, "contradicting labels", "warning", "1 text stands there with different labels (line 5 and"),
+        (OPPOSED, OTHER, "contradicting labels", "warning", "1 text appears with different labels (line 5 and"),
         (PLAIN, OTHER[:50] + PLAIN[:3], "test in train", "warning", "3 of 53 texts of test.csv are in train.csv too"),
         (PLAIN, [*OTHER[:50], TURNED], "test in train", "warning", "1 of 51 texts of test.csv are in train.csv too, 1"),
         (PLAIN, [*OTHER[:50], NEARLY], "nearly test in train", "warning", "1 of 51 texts of test.csv are in train"),
@@ -70,7 +70,7 @@ ONE_CLASS = [row.replace(",yes", ",no") for row in PLAIN]
         (PLAIN, ONE_CLASS, "one class", "error", "test.csv: every row has the label 'no'; hidden labels?"),
         (PLAIN, OTHER[:12], "few test rows", "warning", "test.csv has 12 rows: scores on so few are uncertain"),
         (changed(PLAIN, row2="fÃ¼r dich,no"), OTHER, "damaged letters", "warning", "(line 4: 'fÃ¼r dich')"),
-        (changed(PLAIN, row2="a \ufffd b,no"), OTHER, "damaged letters", "warning", "1 texts hold letters that were"),
+        (changed(PLAIN, row2="a \ufffd b,no"), OTHER, "damaged letters", "warning", "1 of 60 rows contain letters"),
         (changed(PLAIN, row2="a \x1b[31mred,no"), OTHER, "control characters", "warning", r"'a \x1b[31mred'"),
     ],
 )
@@ -88,7 +88,7 @@ def test_letters_that_look_damaged_and_are_not_pass(tmp_path: Path) -> None:
 
 def test_classes_that_are_missing_or_rare_are_named_with_what_to_do(tmp_path: Path) -> None:
     findings = found(tmp_path, PLAIN, labels=("no", "yes", "odd"))
-    assert findings["class missing"].said.startswith("test.csv: has no row of 'odd', of which the scores say nothing")
+    assert findings["class missing"].said.startswith("test.csv: has no row of 'odd', about which the scores say nothing")
     rare = [row.replace(",yes", ",no") for row in PLAIN[:55]] + PLAIN[55:]
     finding = found(tmp_path, rare)["rare class"]
     assert finding.severity == "warning"
@@ -219,7 +219,7 @@ def test_the_verb_prints_findings_and_ends_with_1_on_errors(tmp_path: Path) -> N
     task_in(tmp_path, PLAIN[:55] + PLAIN[:5], OTHER + PLAIN[:2], None)
     one = check(tmp_path / "train.csv")
     assert one.exit_code == 0, one.output
-    assert one.output.splitlines()[0].startswith("warning: train.csv: 5 of 60 rows repeat a text")
+    assert one.output.splitlines()[0].startswith("warning: train.csv: 5 of 60 rows repeat the text")
     assert one.output.splitlines()[-1] == f"{tmp_path / 'train.csv'}: 0 errors, 1 warning, 1 note"
     both = check(tmp_path / "train.csv", "--test", tmp_path / "test.csv", "--text", "text", "--label", "label")
     assert "2 of 62 texts of test.csv are in train.csv too" in both.output

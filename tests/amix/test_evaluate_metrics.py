@@ -103,5 +103,5 @@ def test_an_edited_module_makes_other_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metrics", ["evaluate:mse, accuracy", "'evaluate:'", "kappa"])
 def test_metrics_that_cannot_count_are_refused_in_the_file(tmp_path: Path, metrics: str) -> None:
-    with pytest.raises(TaskError, match=r"metrics: (the first one is primary|unknown metric)"):
+    with pytest.raises(TaskError, match=r"metrics: (the first one must be better|unknown metric)"):
         task(tmp_path, metrics=metrics)

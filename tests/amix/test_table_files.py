@@ -129,7 +129,7 @@ def test_rows_that_a_pair_of_stray_quotes_would_melt_are_refused(tmp_path: Path,
         ),
         ("text,label\na,yes\n   \n", "line 3 has 1 field"),
         ('text,label\n"a",yes\n"b,no\nc,no\n', "line 3: a text begins with a quote that is never closed; close it"),
-        ('text,label\n"a"b,yes\n', "line 2: a quoted text goes on after its closing quote"),
+        ('text,label\n"a"b,yes\n', "line 2: a quoted text continues after its closing quote"),
         (f'text,label\n"{"long " * 40_000}",yes\n', "line 2: a text is longer than 131,072 characters"),
         ("text,label,label\na,yes,no\n", "line 1: the column 'label' appears more than once"),
         ("text,label, text\na,yes,no\n", "line 1: the column 'text' appears more than once"),
@@ -191,20 +191,20 @@ ONE = '{"text": "a", "label": "x"}'
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('{"text": "a", "label": "x"', "line 1: is no JSON"),
-        (f"{ONE}\n{ONE} {ONE}\n", 'line 2: \'{"text": "a", "label": "x"}\' stands behind the object'),
+        ('{"text": "a", "label": "x"', "line 1: is not JSON"),
+        (f"{ONE}\n{ONE} {ONE}\n", 'line 2: \'{"text": "a", "label": "x"}\' follows the object'),
         (f"{ONE}\n[1]\n", "line 2: an object such as"),
         (f'{ONE}\n{{"text": "a"}}\n', "line 2: no column 'label'; columns there: 'text'"),
         ('{"text": "a", "text": "b", "label": "x"}', "line 1: the field 'text' appears more than once"),
         ('{"text": "a", " text": "b", "label": "x"}', "line 1: the field 'text' appears more than once"),
-        ('{"text": "a", "label": NaN}', "line 1: NaN is no JSON"),
+        ('{"text": "a", "label": NaN}', "line 1: NaN is not JSON"),
         ('{"text": "a", "label": ' + "[" * 100_000 + "}", "line 1: is nested too deeply"),
         (f"[{ONE},\n{ONE}", "line 2: found the end of the file where the array"),
         (f"[{ONE},\n{ONE},]", "line 2: found ']'"),
-        (f"[{ONE},\n\n{ONE}] {{}}", "line 3: '{}' stands behind the end of the array"),
+        (f"[{ONE},\n\n{ONE}] {{}}", "line 3: '{}' follows the end of the array"),
         (f"[{ONE},\n\n7]", "line 3: an object such as"),
         ("[]", "has no rows"),
-        ('{"data": [\n1]}', "line 2: is no JSON"),
+        ('{"data": [\n1]}', "line 2: is not JSON"),
         ("", "has no rows"),
     ],
 )
@@ -219,12 +219,12 @@ def test_bytes_in_parquet_are_utf8_texts_or_refused(tmp_path: Path) -> None:
     assert frame["text"].tolist() == ["schön", "b"]
     assert frame.index.name == "row"
     pandas.DataFrame({"text": [b"a", "schön".encode("cp1252")], "label": [1, 0]}).to_parquet(path)
-    with pytest.raises(DataError, match=r"rows\.parquet, row 2, column text: b'sch\\xf6n' is binary and no UTF-8"):
+    with pytest.raises(DataError, match=r"rows\.parquet, row 2, column text: b'sch\\xf6n' is binary, not UTF-8"):
         read_table(path, NEEDED)
     with pytest.raises(DataError, match="no column 'body'"):
         read_table(path, ("body",))
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match="is no Parquet file that can be read"):
+    with pytest.raises(DataError, match="is not a readable Parquet file"):
         read_table(path, NEEDED)
 
 
@@ -237,7 +237,7 @@ def test_a_saved_data_set_is_read_with_the_names_of_its_classes(tmp_path: Path) 
     assert len(read_table(tmp_path / "both" / "train", NEEDED)) == 3
     with pytest.raises(DataError, match="several splits; give one of them: .*both/dev, .*both/train"):
         read_table(tmp_path / "both", NEEDED)
-    with pytest.raises(DataError, match="is a folder, but none that save_to_disk"):
+    with pytest.raises(DataError, match="is a folder, but not one that save_to_disk"):
         read_table(tmp_path, NEEDED)
 
 
@@ -265,8 +265,8 @@ def test_a_data_set_of_the_hub_is_asked_for_by_name(monkeypatch: pytest.MonkeyPa
 def test_pipes_devices_and_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     for source, words in (
-        (tmp_path / "pipe.csv", "no file but a pipe"),
-        (Path("/dev/zero"), "no file but a pipe"),
+        (tmp_path / "pipe.csv", "is a pipe, socket or device"),
+        (Path("/dev/zero"), "is a pipe, socket or device"),
         (tmp_path / "absent.csv", "No such file"),
         (tmp_path / ("x" * 300 + ".csv"), "File name too long"),
         (tmp_path / "a\0.csv", "cannot be read"),

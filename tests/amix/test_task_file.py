@@ -62,7 +62,7 @@ def test_every_field_reaches_the_task(tmp_path: Path) -> None:
             {"metrics": "[accuracy]", "labels": None},
             "metrics: accuracy is not defined for regression; use spear",
         ),
-        ({"metrics": "[mae, spearman]", "labels": None}, "metrics: the first one is primary and needs higher to be better"),
+        ({"metrics": "[mae, spearman]", "labels": None}, "metrics: the first one must be better when higher"),
         ({"metrics": "[accuracy, accuracy]"}, "metrics: 'accuracy' is listed more than once"),
         ({"positive": "eggs"}, "positive: 'eggs' is none of the labels 'ham', 'spam'"),
         ({"positive": "ham", "labels": None}, "positive: 'ham' is none of the labels"),

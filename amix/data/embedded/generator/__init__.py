@@ -1,1 +1,1 @@
-"""Writes the embedded tasks: word lists, sentence frames, and the command that makes the CSV files again."""
+"""The generator of the embedded tasks: word lists, sentence frames, and the command that writes the CSV files."""

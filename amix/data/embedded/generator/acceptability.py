@@ -1,7 +1,7 @@
 """Frames of mini-cola: one sentence, grammatical or broken in one place.
 
-A frame makes both classes from the same words, so that no word tells the class; what does is the order of words, a
-missing word, a verb's form or arguments, agreement across a distractor or a reflexive's antecedent.
+A frame makes both classes from the same words, so that no single word reveals the class. What reveals it is the word
+order, a missing word, a verb's form or arguments, agreement across a distractor, or a reflexive's antecedent.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def determiner(rng: Random, split: Split, acceptable: bool) -> str:
 
 
 def order(rng: Random, split: Split, acceptable: bool) -> str:
-    """'The old king found a broken chair': in the broken one two pairs of neighbours change places."""
+    """'The old king found a broken chair'; in the unacceptable one two pairs of neighbouring words are swapped."""
     being, thing = rng.choice(share(BEINGS, split)).singular, rng.choice(share(OBJECTS, split)).singular
     subject = ["the", rng.choice(share(TEMPERS, split)), being]
     words = [*subject, rng.choice(share(TRANSITIVE, split)).past, "the", rng.choice(share(QUALITIES, split)), thing]
@@ -62,7 +62,7 @@ def order(rng: Random, split: Split, acceptable: bool) -> str:
 
 
 def gap(rng: Random, split: Split, acceptable: bool) -> str:
-    """'The king found the chair near the bridge'; the broken one lacks a noun or the verb."""
+    """'The king found the chair near the bridge'; the unacceptable one lacks a noun or the verb."""
     being, thing = rng.choice(share(BEINGS, split)).singular, rng.choice(share(OBJECTS, split)).singular
     words = ["the", being, rng.choice(share(TRANSITIVE, split)).past, "the", thing]
     words += [rng.choice(_NEAR), "the", rng.choice(share(PLACES, split))]
@@ -94,7 +94,7 @@ def reflexive(rng: Random, split: Split, acceptable: bool) -> str:
 
 
 def form(rng: Random, split: Split, acceptable: bool) -> str:
-    """'The king has taken', 'will take', 'is taking': the auxiliary asks for one form of the verb."""
+    """'The king has taken', 'will take', 'is taking': the auxiliary requires one form of the verb."""
     being, thing = rng.choice(share(BEINGS, split)).singular, rng.choice(share(OBJECTS, split)).singular
     verb = rng.choice(share(TRANSITIVE, split))
     auxiliary, right = rng.choice(

@@ -30,8 +30,8 @@ def _name(kind: str) -> str:
 def hypernym(rng: Random, split: Split, entailed: bool) -> tuple[str, str]:
     """'The girl bought a violin' makes 'A child purchased a violin' true, not 'A child purchased a hammer'.
 
-    Both classes name a kind in place of the agent or the thing and reword the rest as often; in the other class two or
-    all three parts are about something else.
+    Both classes replace the agent or the thing by its kind, and reword the rest equally often; in the other class two
+    or all three parts are about something else.
     """
     first = event(rng, split)
     second = dict(first)
@@ -54,9 +54,9 @@ def negation(rng: Random, split: Split, entailed: bool) -> tuple[str, str]:
 
 
 def quantifier(rng: Random, split: Split, entailed: bool) -> tuple[str, str]:
-    """'Some old pianists' makes 'some old musicians' true, and with 'all' it is the reverse."""
+    """'Some old pianists' makes 'some old musicians' true; with 'all' it is the reverse."""
     person = rng.choice(concepts("agent", split))
-    # Between quantifier and noun stands a word, or else a 2-gram would hold the answer.
+    # A word between quantifier and noun keeps the answer out of any 2-gram.
     word, adjective = rng.choice(["some", "all"]), rng.choice(["young", "local", "foreign", "famous", "old"])
     names = plural(person.word), plural(_name(person.kind))
     first, second = names if (word == "some") == entailed else names[::-1]

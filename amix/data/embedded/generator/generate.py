@@ -1,6 +1,6 @@
 """Write the CSV files of the embedded tasks: `python -m amix.data.embedded.generator.generate`.
 
-The files are committed so that they can be read; this makes them again, byte for byte.
+The files are committed so that they can be read; this command reproduces them byte for byte.
 """
 
 import csv
@@ -25,10 +25,10 @@ Example = tuple[tuple[str, ...], float]
 
 
 def examples(task: str, split: Split) -> list[Example]:
-    """All examples of a split as (one or two sentences, label), without repetition in either order of a pair.
+    """Generate all examples of a split as (one or two sentences, label); no pair is repeated, in either order.
 
     Raises:
-        KeyError: For an unknown task.
+        KeyError: The task is unknown.
     """
     rng = Random(f"{task}/{split}")
     size = SIZES[split]
@@ -41,12 +41,12 @@ def examples(task: str, split: Split) -> list[Example]:
 
 
 def _distinct(size: int, draw: Callable[[int], Example]) -> list[Example]:
-    found: dict[frozenset[str], Example] = {}
-    while len(found) < size:
-        texts, label = draw(len(found))
+    distinct: dict[frozenset[str], Example] = {}
+    while len(distinct) < size:
+        texts, label = draw(len(distinct))
         if len(set(texts)) == len(texts):
-            found.setdefault(frozenset(texts), (texts, label))
-    return list(found.values())
+            distinct.setdefault(frozenset(texts), (texts, label))
+    return list(distinct.values())
 
 
 def write(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Word lists of the embedded tasks, written for this project.
 
-Every list is cut in two by `share`: the train files see two thirds of it, the validation files only the rest, so that a
-classifier which memorises words cannot answer the validation questions and one that knows their meaning can.
+`share` divides every list: train files use two thirds of it, validation files only the rest, so that a classifier that
+memorises words cannot answer the validation questions, while one that knows their meaning can.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Verb:
 
 
 def share(items: Sequence[Item], split: Split) -> list[Item]:
-    """Every third item for validation, the others for train."""
+    """Return every third item for validation, the others for train."""
     return [item for place, item in enumerate(items) if (place % 3 == 2) == (split == "validation")]
 
 
@@ -102,7 +102,7 @@ THINGS = _concepts(
     }
 )
 
-# Past tense; a kind gathers what leaves the world in a similar state.
+# Past tense; actions of one kind have a similar effect.
 ACTIONS = _concepts(
     {
         "acquire": "bought=purchased, received=got, stole=swiped, borrowed, collected=gathered, chose=selected",
@@ -126,7 +126,7 @@ PARTICIPLES = {
 }
 """Past participles of ACTIONS that differ from the past tense."""
 
-# What a class is called in a sentence, where its name in the tables above is not that.
+# Names of classes in sentences, if they differ from those in the tables above.
 KIND_NAMES = {
     "device": "electronic device",
     "instrument": "musical instrument",
@@ -135,7 +135,7 @@ KIND_NAMES = {
     "vessel": "watercraft",
 }
 
-# Classes that share members: one never stands for 'something else' than the other.
+# Classes that share members: neither counts as 'something else' than the other.
 OVERLAPPING_KINDS = ({"vehicle", "vessel"}, {"weapon", "tool"}, {"acquire", "observe"}, {"release", "handle"})
 
 SETTINGS = _concepts(
@@ -168,7 +168,7 @@ OBJECTS = _nouns(
 
 PLACES = _listed("bridge, church, gate, river, garden, station, fountain, market, school, tower, fence, harbor")
 
-# Of people and of objects.
+# Adjectives for people and for objects.
 TEMPERS = _listed(
     "old, tall, young, quiet, rich, angry, clever, famous, hungry, lonely, brave, gentle, poor, proud, tired, "
     "happy, strange, nervous, polite, lazy, cheerful, friendly, blind, careless"
@@ -188,7 +188,7 @@ INTRANSITIVE = _verbs(
     "blush blushed blushed blushing, disappear disappeared disappeared disappearing"
 )
 
-# Verbs that cannot do without one.
+# Verbs that always take an object.
 TRANSITIVE = _verbs(
     "find found found finding, repair repaired repaired repairing, mention mentioned mentioned mentioning, "
     "take took taken taking, describe described described describing, damage damaged damaged damaging, "

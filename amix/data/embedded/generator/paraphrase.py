@@ -1,4 +1,4 @@
-"""Frames of mini-mrpc: do two sentences say the same?"""
+"""Frames of mini-mrpc: do two sentences mean the same?"""
 
 from collections.abc import Callable
 from random import Random
@@ -29,7 +29,7 @@ _COUNTS = (
 
 
 def wording(rng: Random, split: Split, equivalent: bool) -> tuple[str, str]:
-    """One or two of three parts get a near synonym; in the other class one to three parts mean something else."""
+    """Replace one or two of three parts by near synonyms; in the other class one to three parts mean something else."""
     drawn = event(rng, split, with_synonyms=True)
     first = {part: either_word(rng, drawn[part]) for part in PARTS}
     second = dict(first)
@@ -41,7 +41,7 @@ def wording(rng: Random, split: Split, equivalent: bool) -> tuple[str, str]:
 
 
 def roles(rng: Random, split: Split, equivalent: bool) -> tuple[str, str]:
-    """'The singer praised the doctor' is 'The doctor was praised by the singer', not with the roles exchanged."""
+    """'The singer praised the doctor' equals 'The doctor was praised by the singer', but not with exchanged roles."""
     one, two = (person.word for person in rng.sample(concepts("agent", split), 2))
     verb = rng.choice(_TO_PEOPLE)
     patient, agent = (two, one) if equivalent else (one, two)
@@ -49,7 +49,7 @@ def roles(rng: Random, split: Split, equivalent: bool) -> tuple[str, str]:
 
 
 def voice(rng: Random, split: Split, equivalent: bool) -> tuple[str, str]:
-    """'The boy broke a toy' is 'A toy was broken by the lad', not 'A sword was broken by the judge'."""
+    """'The boy broke a toy' equals 'A toy was broken by the lad', not 'A sword was broken by the judge'."""
     drawn = event(rng, split, with_synonyms=True)
     first = {part: drawn[part].word for part in PARTS}
     second = first | {part: drawn[part].synonym for part in rng.sample(PARTS, 1)}

@@ -1,4 +1,4 @@
-"""Events (who did what to which thing) and the grammar that the frames of pairs share."""
+"""Events (who did what to which thing), and the grammar shared by the frames for pairs."""
 
 from random import Random
 
@@ -20,12 +20,12 @@ _LEXICON = {"agent": PEOPLE, "action": ACTIONS, "thing": THINGS, "setting": SETT
 
 
 def indefinite(noun: str) -> str:
-    """The noun with 'a' or 'an'."""
+    """Return the noun with 'a' or 'an'."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def plural(noun: str) -> str:
-    """The plural of a noun from the lexicon."""
+    """Return the plural of a noun from the lexicon."""
     if noun == "child":
         return "children"
     if noun.endswith("man"):
@@ -38,17 +38,17 @@ def plural(noun: str) -> str:
 
 
 def finish(text: str) -> str:
-    """The text as a sentence: capital letter and full stop."""
+    """Turn a text into a sentence, with a capital letter and a full stop."""
     return f"{text[0].upper()}{text[1:]}."
 
 
 def concepts(part: str, split: Split) -> list[Concept]:
-    """All concepts that the split may use for this part of an event."""
+    """Return all concepts that the split may use for this part of an event."""
     return [concept for members in _LEXICON[part].values() for concept in share(members, split)]
 
 
 def event(rng: Random, split: Split, with_synonyms: bool = False) -> Event:
-    """Draw agent, action, thing and setting; `with_synonyms` keeps to concepts that have two words."""
+    """Draw agent, action, thing and setting; `with_synonyms` draws only concepts that have two words."""
     return {
         part: rng.choice([concept for concept in concepts(part, split) if concept.synonym or not with_synonyms])
         for part in _LEXICON
@@ -56,27 +56,27 @@ def event(rng: Random, split: Split, with_synonyms: bool = False) -> Event:
 
 
 def sibling(rng: Random, split: Split, part: str, concept: Concept) -> Concept:
-    """Another concept of the same kind."""
+    """Draw another concept of the same kind."""
     return rng.choice([other for other in concepts(part, split) if other.kind == concept.kind and other != concept])
 
 
 def stranger(rng: Random, split: Split, part: str, concept: Concept) -> Concept:
-    """A concept of another kind, and of none that has members in common with this one's."""
+    """Draw a concept of another kind that shares no members with this one's."""
     return rng.choice([other for other in concepts(part, split) if apart(other.kind, concept.kind)])
 
 
 def apart(kind: str, other: str) -> bool:
-    """Whether nothing belongs to both kinds."""
+    """Whether the kinds differ and share no members."""
     return kind != other and {kind, other} not in OVERLAPPING_KINDS
 
 
 def either_word(rng: Random, concept: Concept) -> str:
-    """The concept's usual word or its synonym."""
+    """Draw the concept's usual word or its synonym."""
     return rng.choice([concept.word, concept.synonym or concept.word])
 
 
 def other_word(concept: Concept, used: str) -> str:
-    """The synonym of the word used, or that word where it has none."""
+    """Return the synonym of the used word, or the word itself if it has none."""
     return concept.synonym if used == concept.word and concept.synonym else concept.word
 
 
