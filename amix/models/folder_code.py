@@ -1,4 +1,4 @@
-"""A finetuned classifier that transformers has no class for, as it lies in its folder. Needs torch and transformers.
+"""The class of a finetuned classifier that transformers has none for, saved with it. Needs torch and transformers.
 
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
@@ -6,7 +6,7 @@
     tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     logits = model(**tokens).logits
 
-Without trust_remote_code transformers refuses the folder: its kind of model is this file's.
+Without trust_remote_code transformers refuses the folder, because only this file defines its kind of model.
 """
 
 from typing import Any
@@ -18,17 +18,17 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 ADDITIONS: dict[str, type[nn.Module]] = {}
-"""Classes of what stands inside an encoder or in its place, by name."""
+"""Classes of additions, which act inside an encoder or replace it, by name."""
 
 
 class FinetunedConfig(PreTrainedConfig):
-    """What a FinetunedClassifier is made of.
+    """The parts of a FinetunedClassifier.
 
     Attributes:
-        encoder: configuration of the encoder, or of the whole classifier where transformers has one; empty for none.
+        encoder: Configuration of the encoder, or of the whole classifier if transformers has one; empty for none.
         pooling: "mean" of the token states, "own" head of the architecture, or "none" without an encoder.
-        addition: name of a class in ADDITIONS, empty for none.
-        arguments: of its constructor.
+        addition: Name of a class in ADDITIONS; empty for none.
+        arguments: Arguments of its constructor.
     """
 
     model_type = "finetuned-classifier"
@@ -47,10 +47,10 @@ class FinetunedConfig(PreTrainedConfig):
 
 
 class FinetunedClassifier(PreTrainedModel):
-    """Logits [batch, num_labels] from the mean of an encoder's token states, or from what an addition makes of it."""
+    """A classifier with an encoder, an addition or both; its logits have shape [batch, num_labels]."""
 
     config_class = FinetunedConfig
-    _supports_sdpa = True  # The encoder chooses and checks its attention itself.
+    _supports_sdpa = True  # The encoder itself chooses and checks its attention.
     _supports_flash_attn = True
     _supports_attention_backend = True
     addition: Any
@@ -74,21 +74,21 @@ class FinetunedClassifier(PreTrainedModel):
     def forward(
         self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None, **inputs: Any
     ) -> SequenceClassifierOutput:
-        """Logits of a batch; further inputs go on as they are. Where no mask is given, every token counts."""
+        """Compute the logits of a batch; without a mask every token counts, and further inputs are passed on."""
         if attention_mask is None and input_ids is not None:
             attention_mask = torch.ones_like(input_ids)
-        given = {"input_ids": input_ids, "attention_mask": attention_mask} | inputs
+        arguments = {"input_ids": input_ids, "attention_mask": attention_mask} | inputs
         if self.config.pooling == "none":
-            return SequenceClassifierOutput(logits=self.addition(**given))
+            return SequenceClassifierOutput(logits=self.addition(**arguments))
         if self.config.pooling == "own":
-            return SequenceClassifierOutput(logits=self.classifier(**given).logits)
+            return SequenceClassifierOutput(logits=self.classifier(**arguments).logits)
         assert attention_mask is not None
-        states = self.encoder(**given).last_hidden_state
+        states = self.encoder(**arguments).last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
         return SequenceClassifierOutput(logits=self.head((states * mask).sum(1) / mask.sum(1)))
 
     def get_input_embeddings(self) -> nn.Module:
-        """The table with a row per token."""
+        """Return the embedding of the input tokens."""
         part: Any = {"mean": "encoder", "own": "classifier", "none": "addition"}[self.config.pooling]
         table: nn.Module = getattr(self, part).get_input_embeddings()
         return table

@@ -1,6 +1,6 @@
 """From an alias, a Hub id or a folder to a classifier and its tokenizer.
 
-Imports torch and transformers only when a model is loaded, so that plans need not wait for them.
+Imports torch and transformers only when a model is loaded, because plans do not need them.
 """
 
 import copy
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 @cache
 def load_tokenizer(name: str | Encoder) -> Any:
-    """The encoder's tokenizer, padding on its own side; a decoder without a padding token pads with its end token."""
+    """Return the encoder's tokenizer; a decoder without a padding token pads with its end token.
+
+    Raises:
+        EncoderError: The tokenizer cannot be loaded, has no vocabulary, or has neither a padding nor an end token.
+    """
     from transformers import AutoTokenizer
 
     encoder = find_encoder(name)
@@ -31,7 +35,7 @@ def load_tokenizer(name: str | Encoder) -> Any:
     tokenizer = _loaded(encoder, lambda: AutoTokenizer.from_pretrained(source, **pinned))
     if len(tokenizer) - len(set(tokenizer.all_special_ids)) < LEAST_VOCABULARY:
         raise EncoderError(
-            f"encoder '{encoder.name}': its tokenizer knows no words ({len(tokenizer)} entries with the special ones); "
+            f"encoder '{encoder.name}': its tokenizer has no words ({len(tokenizer)} entries with the special ones); "
             f"the tokenizer's files (tokenizer.json or vocab.txt) are missing from {source} or empty"
         )
     if tokenizer.pad_token is None and tokenizer.eos_token is None:
@@ -45,22 +49,22 @@ def load_tokenizer(name: str | Encoder) -> Any:
 
 
 LEAST_VOCABULARY = 2
-"""Entries beside special ones; transformers makes a tokenizer of special ones alone where files are missing."""
+"""Fewest entries besides special ones; without files, transformers makes a tokenizer of special ones alone."""
 
 
 @cache
 def _pretrained(name: str | Encoder, task: Task) -> "nn.Module":
-    """The classifier as its checkpoint gives it; kept, and copied for every run."""
+    """Return the classifier as loaded from its checkpoint; cached, and copied for every run."""
     return fresh_classifier(name, task)
 
 
 def fresh_classifier(name: str | Encoder, task: Task) -> "nn.Module":
-    """The classifier as its checkpoint gives it, with a head that means nothing yet.
+    """Load the classifier from its checkpoint; its head is untrained.
 
-    An architecture for which transformers has no classifier is pooled by the mean, whatever its pooling is said to be.
+    An architecture for which transformers has no classifier is pooled by the mean, whatever its entry says.
 
     Raises:
-        EncoderError: if it cannot be loaded, or a weight of its body is not the checkpoint's.
+        EncoderError: The encoder cannot be loaded, or its body is not completely filled from the checkpoint.
     """
     import torch
     from transformers import AutoConfig
@@ -71,7 +75,7 @@ def fresh_classifier(name: str | Encoder, task: Task) -> "nn.Module":
     encoder = find_encoder(name)
     source, pinned = _source(encoder, check_folder), _pinned(encoder)
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # Otherwise every load reports that the head is new, which is the point here.
+    logging.set_verbosity_error()  # Otherwise every load warns that the head is new, which is intended here.
     logging.disable_progress_bar()
     try:
         config = _loaded(encoder, lambda: AutoConfig.from_pretrained(source, **pinned, **label_settings(task)))
@@ -79,14 +83,13 @@ def fresh_classifier(name: str | Encoder, task: Task) -> "nn.Module":
             config.num_hidden_layers = encoder.layers
         config.pad_token_id = load_tokenizer(name).pad_token_id
         if encoder.revision:
-            config._commit_hash = encoder.revision  # A fetched folder does not know it, and records tell it.
+            config._commit_hash = encoder.revision  # Records report it, and a fetched folder does not contain it.
         options = {
             "config": config, "dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True,
         } | pinned  # fmt: skip
         with kept_random_state():
-            torch.manual_seed(
-                0
-            )  # What a checkpoint lacks is drawn; it must not depend on what this process did before.
+            # Weights that the checkpoint lacks are drawn, and must not depend on what this process did before.
+            torch.manual_seed(0)
             return _checked_classifier(encoder, source, options)
     finally:
         logging.set_verbosity(verbosity)
@@ -108,14 +111,14 @@ def _checked_classifier(encoder: Encoder, source: str, options: dict[str, Any]) 
 
 
 def mean_pooled(encoder: Encoder, config: Any) -> bool:
-    """Whether the mean of the token states is classified: by the encoder's entry, or for want of a classifier class."""
+    """Whether the mean of the token states is classified: by the encoder's entry, or because no classifier exists."""
     from transformers import AutoModelForSequenceClassification
 
     return encoder.pooling == "mean" or type(config) not in AutoModelForSequenceClassification._model_mapping
 
 
 def pooling_used(name: str | Encoder) -> str:
-    """How an encoder is pooled in the end, `cls` or `mean`, by its entry and by what transformers has for it."""
+    """Return how an encoder is actually pooled, `cls` or `mean`, by its entry and by what transformers supports."""
     from transformers import AutoConfig
 
     encoder = find_encoder(name)
@@ -125,7 +128,7 @@ def pooling_used(name: str | Encoder) -> str:
 
 
 def _without_pooler(config: Any) -> dict[str, Any]:
-    """The option that leaves a pooler out, for architectures that can have one."""
+    """Return the option that omits the pooler, for architectures that can have one."""
     from transformers import AutoModel
 
     kind: Any = AutoModel._model_mapping.get(type(config), None)
@@ -134,12 +137,12 @@ def _without_pooler(config: Any) -> dict[str, Any]:
 
 
 def pretrained_weights(name: str | Encoder, task: Task) -> "dict[str, torch.Tensor]":
-    """The kept classifier's weights by parameter name, on the CPU; shared by all runs, so never to be written to."""
+    """Return the cached classifier's weights by parameter name, on the CPU; shared by all runs: never modify them."""
     return {parameter: weight.detach() for parameter, weight in _pretrained(name, task).named_parameters()}
 
 
 def _source(encoder: Encoder, check: Callable[[str], None]) -> str:
-    """The folder, looked through by this check, or the Hub id."""
+    """Return the encoder's Hub id, or its folder after this check."""
     source = locate(encoder)
     if Path(source).is_dir():
         try:
@@ -150,9 +153,9 @@ def _source(encoder: Encoder, check: Callable[[str], None]) -> str:
 
 
 def _pinned(encoder: Encoder) -> dict[str, Any]:
-    """How everything is loaded: no Python of the model's own, and from the Hub the commit, where one is named.
+    """Return the options of every load: no Python code of the model's own, and on the Hub the commit, if given.
 
-    A folder that was located holds the commit already.
+    A located folder already has that commit.
     """
     options: dict[str, Any] = {"trust_remote_code": False}
     if encoder.revision and locate(encoder) == encoder.source:
@@ -161,7 +164,7 @@ def _pinned(encoder: Encoder) -> dict[str, Any]:
 
 
 def label_settings(task: Task) -> dict[str, Any]:
-    """What a configuration says of a task's labels."""
+    """Return the settings of a configuration that describe a task's labels."""
     names = task.labels if task.labels is not None else (task.label,)
     return {
         "num_labels": task.outputs,
@@ -171,36 +174,35 @@ def label_settings(task: Task) -> dict[str, Any]:
     }
 
 
-MOST_SAID = 500
-"""Letters of a foreign error that are passed on."""
+LONGEST_REASON = 500
+"""Characters of a library's error message that are passed on."""
 
 
 def _loaded(encoder: Encoder, load: Any) -> Any:
     try:
         return load()
-    except Exception as error:  # Whatever a foreign file makes a foreign library raise.
-        said = " ".join(str(error).split()) or type(error).__name__
-        if "trust_remote_code" in said:
+    except Exception as error:  # A damaged file can make the library raise anything.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "trust_remote_code" in reason:
             raise EncoderError(
                 f"encoder '{encoder.name}': it needs Python code of its own, which is never run here; such models are "
                 "not supported"
             ) from error
+        reason = reason[:LONGEST_REASON]
         if Path(encoder.source).is_dir():
-            raise EncoderError(
-                f"encoder '{encoder.name}': {encoder.source} cannot be loaded: {said[:MOST_SAID]}"
-            ) from error
+            raise EncoderError(f"encoder '{encoder.name}': {encoder.source} cannot be loaded: {reason}") from error
         raise EncoderError(
-            f"encoder '{encoder.name}': tried '{encoder.source}' as a folder and on the model hub: {said[:MOST_SAID]}. "
+            f"encoder '{encoder.name}': tried '{encoder.source}' as a folder and on the model hub: {reason}. "
             "Give a folder with config.json, model.safetensors and the tokenizer's files, or download the model "
-            "while there is a connection (hf download ID) and set HF_HUB_OFFLINE=1. "
+            "with a connection (hf download ID) and set HF_HUB_OFFLINE=1. "
             f"Aliases: {', '.join(ENCODERS)}"
         ) from error
 
 
 def load_model(name: str | Encoder, task: Task, seed: int) -> "nn.Module":
-    """A fresh classifier for a run: pretrained body, head drawn from the stream (seed, "head").
+    """Return a new classifier for a run: pretrained body, head drawn from the stream (seed, "head").
 
-    In train mode, in float32, on the CPU.
+    It is in train mode, in float32, on the CPU.
     """
     from amix.models.architecture import initialise_head
     from amix.random_streams import tensor_generator

@@ -1,4 +1,4 @@
-"""A classifier on the mean of the token states, for encoders that were pretrained so; amix.models.export saves it."""
+"""A classifier on the mean of the token states, for encoders that were pretrained with mean pooling."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 class MeanPooledClassifier(PreTrainedModel):
     """Mean of the last hidden states over the tokens, dropout, linear head.
 
-    body is any Hugging Face encoder; logits have shape [batch, num_labels].
+    body is any Hugging Face encoder; logits have shape [batch, num_labels]. amix.models.export saves it.
     """
 
     base_model_prefix = "encoder"
-    _supports_sdpa = True  # The body chooses and checks its attention itself.
+    _supports_sdpa = True  # The body itself chooses and checks its attention.
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
@@ -27,7 +27,7 @@ class MeanPooledClassifier(PreTrainedModel):
         self.classifier = nn.Linear(int(body.config.hidden_size), int(body.config.num_labels or 1))
 
     def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> SequenceClassifierOutput:
-        """Logits of a batch; further inputs go to the encoder as they are."""
+        """Compute the logits of a batch; further inputs are passed on to the encoder."""
         outputs = self.encoder(attention_mask=attention_mask, **inputs)
         mask = attention_mask.unsqueeze(-1).to(outputs.last_hidden_state.dtype)
         mean = (outputs.last_hidden_state * mask).sum(1) / mask.sum(1)

@@ -1,4 +1,4 @@
-"""What a folder with a finetuned model says of itself beside its weights: enough to predict for a table of texts."""
+"""The description in a finetuned model's folder: what prediction needs to know besides the weights."""
 
 from pathlib import Path
 
@@ -12,22 +12,24 @@ VERSION = 1
 
 
 class ModelFolderError(ValueError):
-    """A folder that is no model of this project, or a damaged one."""
+    """A folder is not a model of this project, or is damaged."""
 
 
 class Description(BaseModel):
     """How texts become labels.
 
     Attributes:
-        text: one text column, or two for pairs.
-        label: the column that the model was trained to predict.
-        labels: names of the classes in the order of the outputs; None for a number.
-        max_length: tokens that are kept of a text.
-        own_texts: whether names of special tokens in a text are text like any other.
-        center: added to an output times spread, where the label is a number.
-        spread: see center.
-        temperature: what logits are divided by before they become probabilities.
-        addition: module of the class that stands inside the encoder or in its place, empty for none.
+        version: Version of this format.
+        task: Name of the task.
+        text: One text column, or two for pairs.
+        label: The column that the model was trained to predict.
+        labels: Names of the classes in the order of the outputs; None for regression.
+        max_length: Tokens that are kept of a text.
+        own_texts: Whether names of special tokens in a text are text like any other.
+        center: A regression predicts output * spread + center.
+        spread: See center.
+        temperature: Logits are divided by it before they become probabilities.
+        addition: Module of the class of the addition; empty for none.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -48,7 +50,7 @@ class Description(BaseModel):
     def of(
         cls, task: Task, max_length: int, scale: tuple[float, float] = (0.0, 1.0), addition: str = ""
     ) -> "Description":
-        """That of a model of this task; scale is center and spread."""
+        """Describe a model of this task; scale is (center, spread)."""
         return cls(
             task=task.name, text=list(task.text), label=task.label, labels=list(task.labels) if task.labels else None,
             max_length=max_length, own_texts=task.origin == "files", center=scale[0], spread=scale[1],
@@ -57,7 +59,7 @@ class Description(BaseModel):
 
     @property
     def labels_in_words(self) -> str:
-        """The classes; of a number, also how it follows from the model's output."""
+        """The classes or, for regression, how the number follows from the model's output."""
         if self.labels is not None:
             return ", ".join(self.labels)
         if (self.center, self.spread) == (0.0, 1.0):
@@ -65,30 +67,30 @@ class Description(BaseModel):
         return f"a number, learnt on a standard scale: {self.label} = output * {self.spread!r} + {self.center!r}"
 
     def write(self, folder: Path) -> None:
-        """Write it beside the weights."""
+        """Write the description into the model's folder."""
         write_atomically(folder / FILE, self.model_dump_json(indent=1).encode())
 
 
 def read_description(folder: Path) -> Description:
-    """That of a folder.
+    """Read the description in a model's folder.
 
     Raises:
-        ModelFolderError: one line with the folder and what to do.
+        ModelFolderError: One line with the folder and what to do.
     """
     path = folder / FILE
     if not path.is_file():
-        what = "is no folder" if not folder.is_dir() else f"has no {FILE}"
+        what = "is not a folder" if not folder.is_dir() else f"has no {FILE}"
         raise ModelFolderError(
             f"{folder} {what}: give a folder that `python -m runners compare` or `python -m runners export` wrote"
         )
     try:
-        found = Description.model_validate_json(path.read_bytes())
+        description = Description.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         where = ".".join(str(part) for part in first["loc"])
         raise ModelFolderError(f"{path}: {where}: {first['msg']}; save the model again") from error
-    if found.version != VERSION:
+    if description.version != VERSION:
         raise ModelFolderError(
-            f"{path} is of version {found.version}; this program reads {VERSION}: save the model again"
+            f"{path} has version {description.version}; this program reads {VERSION}: save the model again"
         )
-    return found
+    return description

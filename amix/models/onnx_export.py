@@ -1,6 +1,6 @@
-"""A saved model as an ONNX file beside its weights, checked to give the same logits in onnxruntime.
+"""Exporting a saved model as an ONNX file, and checking that it gives the same logits in onnxruntime.
 
-onnx, onnxscript and onnxruntime are needed for this alone: pip install "amix[onnx]", or these three names.
+Only this needs onnx, onnxscript and onnxruntime: pip install "amix[onnx]", or these three packages.
 """
 
 import importlib.util
@@ -17,16 +17,16 @@ from amix.models.saved_model import SavedModel
 FILE = "model.onnx"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
-"""Of logits, relative where they are above 1."""
+"""Largest difference between logits; relative for logits above 1."""
 SAMPLES = ("A short text.", "Another one, which is quite a bit longer than the first and the third of them.", "Third?")
 
 
 class OnnxError(RuntimeError):
-    """A model that cannot be written as ONNX; the message says what to do."""
+    """A model cannot be written as ONNX; the message says what to do."""
 
 
 class _Logits(nn.Module):
-    """The logits of a classifier from its inputs by name, in a fixed order."""
+    """A classifier that takes its inputs in a fixed order and returns only the logits."""
 
     def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -38,10 +38,10 @@ class _Logits(nn.Module):
 
 
 def check_packages() -> None:
-    """Say what is missing before anything is trained.
+    """Check that the packages are installed, before anything is trained.
 
     Raises:
-        OnnxError: with the command that installs it.
+        OnnxError: Packages are missing; the message gives the command that installs them.
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -51,17 +51,17 @@ def check_packages() -> None:
 
 
 def save_onnx(saved: SavedModel, folder: Path) -> Path:
-    """Write FILE, with inputs of any batch size and length, and compare its logits with the model's own.
+    """Write an ONNX file for inputs of any batch size and length, and compare its logits with the model's own.
 
     Args:
-        saved: the model.
-        folder: where its weights lie.
+        saved: The model.
+        folder: The folder of its weights, where the file is written.
 
     Returns:
         The file.
 
     Raises:
-        OnnxError: If packages are missing, torch cannot write the model, or the logits differ.
+        OnnxError: Packages are missing, torch cannot write the model, or the logits differ.
     """
     check_packages()
     pairs = len(saved.description.text) == 2
@@ -75,21 +75,23 @@ def save_onnx(saved: SavedModel, folder: Path) -> Path:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of the exporter's own parts.
+            warnings.simplefilter("ignore")  # The exporter's own code causes them.
             torch.onnx.export(
                 _Logits(model, names), tuple(tokens.values()), path, input_names=list(names), output_names=["logits"],
                 dynamic_shapes=(dynamic,), dynamo=True, external_data=False, verbose=False,
             )  # fmt: skip
-    except Exception as error:  # Whatever a model's code makes the exporter raise.
+    except Exception as error:  # A model's code can make the exporter raise anything.
         path.unlink(missing_ok=True)
-        said = " ".join(str(error).split())[:300]
-        raise OnnxError(f"torch cannot write this model as ONNX ({said}); the folder itself is whole") from error
+        reason = " ".join(str(error).split())[:300]
+        raise OnnxError(
+            f"torch cannot write this model as ONNX ({reason}); its folder is complete otherwise"
+        ) from error
     _check(saved, path, columns)
     return path
 
 
 def _check(saved: SavedModel, path: Path, columns: list[list[str]]) -> None:
-    """That single texts, too, which have other shapes than the ones traced, get the same logits."""
+    """Check the logits of single texts, whose shapes differ from the traced ones."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -97,11 +99,11 @@ def _check(saved: SavedModel, path: Path, columns: list[list[str]]) -> None:
         tokens = saved.tokenizer(
             *([text] for text in texts), truncation=True, max_length=saved.description.max_length, return_tensors="np"
         )
-        inputs = {one.name: tokens[one.name].astype(numpy.int64) for one in session.get_inputs()}
-        found = session.run(["logits"], inputs)[0]
+        inputs = {item.name: tokens[item.name].astype(numpy.int64) for item in session.get_inputs()}
+        logits = session.run(["logits"], inputs)[0]
         with torch.inference_mode():
             expected = saved.model(**{name: torch.from_numpy(value) for name, value in inputs.items()}).logits.numpy()
-        difference = float((numpy.abs(found - expected) / numpy.maximum(1.0, numpy.abs(expected))).max())
+        difference = float((numpy.abs(logits - expected) / numpy.maximum(1.0, numpy.abs(expected))).max())
         if not difference <= TOLERANCE:
             path.unlink(missing_ok=True)
             raise OnnxError(f"onnxruntime's logits differ from the model's by {difference:.2g}; no file was kept")

@@ -1,6 +1,6 @@
-"""Proves an encoder before anything is planned as done: a few passes over a few texts of the task itself.
+"""Testing an encoder before any run: a few passes over a few texts of the task itself.
 
-A fault of the encoder would otherwise fail in every run, or, worse, in none and make every score mean nothing.
+A faulty encoder would otherwise make every run fail or, worse, none of them and every score meaningless.
 """
 
 from collections.abc import Sequence
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from torch import nn
 
 MOST_UNKNOWN = 0.5
-"""Share of unknown tokens from which an encoder does not know a task's words."""
+"""Largest share of unknown tokens with which an encoder still suits a task."""
 TOLERANCE = 1e-4
-"""Of logits, relative where they are above 1: what padding may change by rounding."""
+"""Largest change of logits by padding, which rounding explains; relative for logits above 1."""
 POSITION_NAMES = ("position_embeddings", "wpe", "embed_positions")
 
 Texts = Sequence[tuple[str, ...]]
-"""Texts of a task: each a tuple of one string, or of two where the task has pairs."""
+"""Texts of a task: each a tuple of one string, or of two for pairs."""
 
 
 def prove_encoder(name: str | Encoder, task: Task, max_length: int, texts: Texts) -> None:
-    """Load an encoder as a run will, and show on texts of the task that a run with it can mean something.
+    """Load an encoder as a run does, and check on texts of the task that its scores can be meaningful.
 
-    Encoders of the table whose weights' hash is checked are not run: their texts and their positions are looked at.
+    Encoders of the table whose weights are checked by hash are not run; only texts and positions are checked.
 
     Args:
-        name: the encoder.
-        task: for which it classifies.
-        max_length: tokens that the runs keep of a text, the most that any run asks for.
-        texts: some of the task's, at least one.
+        name: The encoder.
+        task: The task that it classifies.
+        max_length: The most tokens that any run keeps of a text.
+        texts: Some texts of the task, at least one.
 
     Raises:
-        EncoderError: one line that says what is wrong: weights, vocabulary, positions, or logits that depend on what
-            stands beside a text.
+        EncoderError: One line that says what is wrong: weights, vocabulary, positions, or logits that depend on the
+            other texts of a batch.
     """
     import torch
 
@@ -51,22 +51,22 @@ def prove_encoder(name: str | Encoder, task: Task, max_length: int, texts: Texts
     _check_words(encoder, tokenizer, texts)
     if tested:
         return
-    chosen = _chosen(tokenizer, texts, max_length)
+    samples = _samples(tokenizer, texts, max_length)
     _check_entries(encoder, model, tokenizer, texts, max_length)
     try:
         with kept_random_state():
             torch.manual_seed(0)
-            _check_neighbours(encoder, model.eval(), tokenizer, chosen, max_length)
-            _check_gradients(encoder, model.train(), tokenizer, chosen, max_length)
+            _check_padding(encoder, model.eval(), tokenizer, samples, max_length)
+            _check_gradients(encoder, model.train(), tokenizer, samples, max_length)
     except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
         if isinstance(error, EncoderError):
             raise
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        raise EncoderError(f"encoder '{encoder.name}' cannot be run on three texts of {task.name}: {said}") from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise EncoderError(f"encoder '{encoder.name}' cannot be run on three texts of {task.name}: {reason}") from error
 
 
 def _empty_body(encoder: Encoder) -> "nn.Module":
-    """The architecture without its weights, which is enough to see how many positions it has."""
+    """Return the architecture without weights, which suffices to count its positions."""
     import torch
     from transformers import AutoConfig, AutoModel
 
@@ -78,9 +78,9 @@ def _empty_body(encoder: Encoder) -> "nn.Module":
 
 
 def positions_of(model: "nn.Module") -> int | None:
-    """How many tokens a text may have by the model's table of positions; None where it has no such table.
+    """Return the most tokens that the model's position embedding allows; None if it has none.
 
-    RoBERTa and its kin count positions from the padding's own on.
+    Positions of RoBERTa and similar models start after the padding's.
     """
     from torch import nn
 
@@ -97,7 +97,7 @@ def _check_positions(encoder: Encoder, model: "nn.Module", max_length: int) -> N
 
 
 def _check_words(encoder: Encoder, tokenizer: Any, texts: Texts) -> None:
-    """That the texts' tokens are known ones; a tokenizer without an unknown token knows every byte."""
+    """Check that the texts' tokens are known; a tokenizer without an unknown token knows every byte."""
     ids = [
         token
         for columns in texts
@@ -106,37 +106,39 @@ def _check_words(encoder: Encoder, tokenizer: Any, texts: Texts) -> None:
     ]
     unknown = sum(token == tokenizer.unk_token_id for token in ids) if tokenizer.unk_token_id is not None else 0
     if not ids or unknown > MOST_UNKNOWN * len(ids):
-        share = f"{unknown} of {len(ids)} tokens of the texts are unknown to it" if ids else "it makes no token of them"
+        share = (
+            f"{unknown} of {len(ids)} tokens of the texts are unknown to it" if ids else "it finds no tokens in them"
+        )
         raise EncoderError(
-            f"encoder '{encoder.name}': its tokenizer does not know these texts: {share} (at most half may be); take "
-            "an encoder of their language, or put the tokenizer's own files beside the weights"
+            f"encoder '{encoder.name}': its tokenizer does not know these texts: {share} (at most half may be); use "
+            "an encoder for their language, or put the tokenizer's own files next to the weights"
         )
 
 
-def _chosen(tokenizer: Any, texts: Texts, max_length: int) -> list[tuple[str, ...]]:
-    """The shortest, a middle and the longest text, of which two differ in length: a text doubled if need be."""
+def _samples(tokenizer: Any, texts: Texts, max_length: int) -> list[tuple[str, ...]]:
+    """Return a short, a middle and a long text; if all have the same length, one is changed."""
 
     def length(columns: tuple[str, ...]) -> int:
         return len(tokenizer(*columns, truncation=True, max_length=max_length)["input_ids"])
 
     ordered = sorted(dict.fromkeys(texts), key=length)
-    chosen = [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
-    if length(chosen[0]) == length(chosen[-1]):
-        chosen[-1] = tuple(f"{text} {text}" for text in chosen[-1])
-    if length(chosen[0]) == length(chosen[-1]):  # Cut at the same length.
-        chosen[0] = tuple(text.split()[0] for text in chosen[0])
-    return chosen
+    samples = [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
+    if length(samples[0]) == length(samples[-1]):
+        samples[-1] = tuple(f"{text} {text}" for text in samples[-1])
+    if length(samples[0]) == length(samples[-1]):  # All texts are cut to max_length.
+        samples[0] = tuple(text.split()[0] for text in samples[0])
+    return samples
 
 
 def _check_entries(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts: Texts, max_length: int) -> None:
-    """That every token has a row in the embedding."""
+    """Check that every token has a row in the embedding."""
     rows = int(model.base_model.get_input_embeddings().num_embeddings)  # type: ignore[operator,union-attr]
-    highest = max(max(tokenizer(*one, truncation=True, max_length=max_length)["input_ids"]) for one in texts)
+    highest = max(max(tokenizer(*columns, truncation=True, max_length=max_length)["input_ids"]) for columns in texts)
     highest = max(highest, tokenizer.pad_token_id)
     if highest >= rows:
         raise EncoderError(
-            f"encoder '{encoder.name}': its tokenizer makes token {highest} and its embedding has {rows} rows: "
-            "tokenizer and weights are not of one model"
+            f"encoder '{encoder.name}': its tokenizer produces token {highest}, but its embedding has {rows} rows: "
+            "tokenizer and weights are from different models"
         )
 
 
@@ -146,30 +148,30 @@ def _logits(model: "nn.Module", tokenizer: Any, texts: Texts, max_length: int) -
     return model(**tokens).logits
 
 
-def _check_neighbours(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts: Texts, max_length: int) -> None:
-    """The same text alone and beside a longer one has the same logits."""
+def _check_padding(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts: Texts, max_length: int) -> None:
+    """Check that a text has the same logits alone and in a batch with a longer one."""
     import torch
 
     with torch.no_grad():
         together = _logits(model, tokenizer, texts, max_length)
-        alone = torch.cat([_logits(model, tokenizer, [one], max_length) for one in texts])
+        alone = torch.cat([_logits(model, tokenizer, [columns], max_length) for columns in texts])
     if not torch.isfinite(together).all():
         raise EncoderError(f"encoder '{encoder.name}': its logits are not finite numbers; its weights are damaged")
     difference = float(((together - alone).abs() / alone.abs().clamp(min=1.0)).max())
     if difference > TOLERANCE:
         raise EncoderError(
-            f"encoder '{encoder.name}': a text's logits change by {difference:.2g} with the text beside it: it is "
-            f"padded on the {tokenizer.padding_side}; set padding_side (left or right) in tokenizer_config.json as the "
-            "architecture needs it"
+            f"encoder '{encoder.name}': a text's logits change by {difference:.2g} with the other texts of its batch: "
+            f"padding is on the {tokenizer.padding_side}; set padding_side (left or right) in tokenizer_config.json as "
+            "the architecture needs it"
         )
 
 
 def _check_gradients(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts: Texts, max_length: int) -> None:
-    """A backward pass reaches the body, with finite numbers."""
+    """Check that a backward pass reaches the body, with finite gradients."""
     import torch
 
     _logits(model, tokenizer, texts, max_length).square().sum().backward()
     body = model.base_model.parameters()  # type: ignore[union-attr]
     gradients = [parameter.grad for parameter in body if parameter.grad is not None]
-    if not gradients or not all(bool(torch.isfinite(one).all()) for one in gradients):
+    if not gradients or not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
         raise EncoderError(f"encoder '{encoder.name}': a backward pass gives no finite gradients; it cannot be trained")

@@ -1,6 +1,6 @@
-"""A saved model at work: from texts to logits, and from logits to labels, probabilities or numbers.
+"""Using a saved model: from texts to logits, and from logits to probabilities or numbers.
 
-No Python of the folder is run: the class of a model that brings its own is this project's.
+Python code in the folder is never run: if a model was saved with its class, this project's own copy is used.
 """
 
 import importlib
@@ -21,9 +21,9 @@ from amix.models.model_folder import Description, ModelFolderError, read_descrip
 OURS = ("amix.", "baselines.")
 """Packages from which classes are loaded."""
 TOKENS = 4096
-"""In a batch, padding included."""
+"""Tokens of a batch, including padding."""
 Texts = Sequence[tuple[str, ...]]
-"""Each a tuple of one text, or of two where the model reads pairs."""
+"""Each a tuple of one text, or of two for pairs."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class SavedModel:
     description: Description
 
     def logits(self, texts: Texts) -> numpy.ndarray:
-        """Outputs of the model [texts, outputs], before temperature and scale."""
+        """Compute the model's outputs, [texts, outputs], before temperature and scale."""
         columns = [list(column) for column in zip(*texts, strict=True)]
-        own: dict[str, Any] = {"split_special_tokens": True} if self.description.own_texts else {}
-        encoded = self.tokenizer(*columns, truncation=True, max_length=self.description.max_length, **own)
+        options: dict[str, Any] = {"split_special_tokens": True} if self.description.own_texts else {}
+        encoded = self.tokenizer(*columns, truncation=True, max_length=self.description.max_length, **options)
         order = sorted(range(len(texts)), key=lambda row: -len(encoded["input_ids"][row]))
         device = next(self.model.parameters()).device
-        found: list[numpy.ndarray] = [numpy.empty(0)] * len(texts)
+        logits: list[numpy.ndarray] = [numpy.empty(0)] * len(texts)
         start = 0
         while start < len(order):
             rows = order[start : start + max(1, TOKENS // max(1, len(encoded["input_ids"][order[start]])))]
@@ -50,33 +50,33 @@ class SavedModel:
             with torch.inference_mode():
                 outputs = self.model(**padded).logits.float().cpu().numpy()
             for row, output in zip(rows, outputs, strict=True):
-                found[row] = output
+                logits[row] = output
             start += len(rows)
-        return numpy.stack(found)
+        return numpy.stack(logits)
 
     def probabilities(self, logits: numpy.ndarray) -> numpy.ndarray:
-        """Calibrated ones [texts, classes], of a model with classes."""
+        """Convert a classifier's logits to calibrated probabilities, [texts, classes]."""
         return numpy.asarray(softmax(logits.astype(float) / self.description.temperature, axis=1))
 
     def numbers(self, logits: numpy.ndarray) -> numpy.ndarray:
-        """Predictions [texts] on the label's own scale, of a model of a number."""
+        """Convert a regression's outputs to predictions on the label's own scale, [texts]."""
         return logits[:, 0].astype(float) * self.description.spread + self.description.center
 
 
 def load_saved(folder: Path) -> SavedModel:
-    """The model in a folder that amix.models.export wrote.
+    """Load the model in a folder that amix.models.export wrote.
 
     Raises:
-        ModelFolderError: one line with the folder and what to do.
+        ModelFolderError: The folder cannot be used; one line with the folder and what to do.
     """
     description = read_description(folder)
     try:
         model, tokenizer = _loaded(folder, description)
     except ModelFolderError:
         raise
-    except Exception as error:  # Whatever a damaged folder makes a foreign library raise.
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ModelFolderError(f"{folder}: the model cannot be loaded ({said}); save it again") from error
+    except Exception as error:  # A damaged folder can make the libraries raise anything.
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelFolderError(f"{folder}: the model cannot be loaded ({reason}); save it again") from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return SavedModel(model.to(device).eval(), tokenizer, description)
 
@@ -87,7 +87,7 @@ def _loaded(folder: Path, description: Description) -> tuple[nn.Module, Any]:
 
     logging.disable_progress_bar()
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # The tokenizer's loader does not know our kind of model, and says so.
+    logging.set_verbosity_error()  # Otherwise the tokenizer's loader warns that it does not know our kind of model.
     try:
         model, info = _weights(folder, description)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -102,7 +102,7 @@ def _loaded(folder: Path, description: Description) -> tuple[nn.Module, Any]:
 
 
 def _weights(folder: Path, description: Description) -> tuple[Any, dict[str, Any]]:
-    """The model and what its loader says of missing and unexpected weights."""
+    """Return the model, and its loader's report of missing and unexpected weights."""
     from transformers import AutoModelForSequenceClassification
 
     own = json.loads((folder / "config.json").read_bytes()).get("model_type") == folder_code.FinetunedConfig.model_type
@@ -117,7 +117,7 @@ def _weights(folder: Path, description: Description) -> tuple[Any, dict[str, Any
 
 
 def _register(description: Description) -> None:
-    """Make the class of an addition known, if it is one of this project's."""
+    """Register the class of an addition, if it is one of this project's."""
     if not description.addition:
         return
     if not description.addition.startswith(OURS):

@@ -1,4 +1,4 @@
-"""Classifiers that a plain checkpoint cannot hold: with an addition inside (prompts, adapters), or nothing else."""
+"""Classifiers that no plain checkpoint can represent: an encoder with an addition (prompts, adapters), or one alone."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 
 class Extended(nn.Module):
-    """A plain classifier and an addition that acts inside its encoder, or (classifier None) an addition by itself.
+    """A plain classifier with an addition that acts inside its encoder or, if classifier is None, an addition alone.
 
-    The addition's class stands on its own, because export writes its source beside the weights: it uses torch, nn,
-    functional and Any alone, and keeps the arguments of its constructor in `arguments`. Inside an encoder it works by
-    the hooks that its attach(encoder) sets, so that the classifier's own parameters and their names stay as they
-    are; by itself it maps input_ids and attention_mask to logits.
+    The addition's class must be self-contained, because export writes its source next to the weights: it may use only
+    torch, nn, functional and Any, and keeps its constructor's arguments in `arguments`. Inside an encoder it works
+    through hooks that its attach(encoder) registers, so that the classifier's own parameters keep their names; alone,
+    it maps input_ids and attention_mask to logits.
     """
 
     def __init__(self, classifier: PreTrainedModel | None, addition: nn.Module) -> None:
@@ -23,13 +23,13 @@ class Extended(nn.Module):
 
     @property
     def base_model(self) -> nn.Module:
-        """The pretrained body; what lies outside it (head and addition) is new."""
+        """The pretrained body; everything outside it (head and addition) is new."""
         body = self.addition if self.classifier is None else self.classifier.base_model
         assert isinstance(body, nn.Module)
         return body
 
     def forward(self, **inputs: Any) -> SequenceClassifierOutput:
-        """Logits of a batch."""
+        """Compute the logits of a batch."""
         if self.classifier is None:
             logits: torch.Tensor = self.addition(**inputs)
             return SequenceClassifierOutput(logits=logits)

@@ -104,7 +104,7 @@ def test_an_open_quote_in_tabs_is_text_where_every_line_is_then_a_row(tmp_path: 
     assert frame["text"].tolist() == ['"Loud, he said', 'the 12" one', "'fine"]
     assert "quotes are read as text" in frame.attrs["notes"][0]
     assert "line 2" in frame.attrs["notes"][0]
-    assert "line 2: a quoted text goes on" in refused(tmp_path, lines + "one field\n", "rows.tsv")
+    assert "line 2: a quoted text continues" in refused(tmp_path, lines + "one field\n", "rows.tsv")
     assert "line 2: a text begins with a quote that is never closed" in refused(
         tmp_path, 'text\tlabel\n"open\tyes\nshort\n', "rows.tsv"
     )

@@ -203,7 +203,7 @@ def test_how_the_file_was_read_is_told(folder: Path, compared: Result) -> None:
         (("{model}", "{data}", "--out", "{data}"), "is the file that is read"),
         (("{model}", "missing.csv", "--out", "{out}.csv"), r"missing\.csv: cannot be read"),
         (("{tiny}", "{data}", "--out", "{out}.csv"), r"has no prediction\.json: give a folder that"),
-        (("nowhere", "{data}", "--out", "{out}.csv"), "nowhere is no folder"),
+        (("nowhere", "{data}", "--out", "{out}.csv"), "nowhere is not a folder"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_predicted_is_one_line(

