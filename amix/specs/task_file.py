@@ -135,6 +135,4 @@ def _check_metrics(metrics: tuple[str, ...], labels: tuple[str, ...] | None, pos
         raise ValueError(f"metrics: {', '.join(unfit)} is not defined for {kind}; use {', '.join(fitting)}{hint}")
     if metrics and metrics[0] in LESS_IS_BETTER:
         better = fitting[0]
-        raise ValueError(
-            f"metrics: the first one must be better when higher: put {better} before {metrics[0]}"
-        )
+        raise ValueError(f"metrics: the first one must be better when higher: put {better} before {metrics[0]}")

@@ -98,8 +98,8 @@ def test_delimited_files(
         return  # This encoding has no such letter.
     given_encoding = encoding if encoding == "cp1252" else ""
     read = read_back(path, names, rows, given_encoding)
-    # Only a line break within quotes can give lines that are whole rows as well.
-    assert read or any(set("\r\n") & set(text) for text in (*names, *(one for row in rows for one in row)))
+    # NUL characters are refused, and only a line break within quotes can make lines that are whole rows as well.
+    assert read or any(set("\r\n\0") & set(text) for text in (*names, *(text for row in rows for text in row)))
 
 
 @EXAMPLES

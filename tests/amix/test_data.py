@@ -213,7 +213,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
             "metrics: unknown metric 'bleu'; known: matt",
         ),
         ("name: own\ntrain: a.csv\ntest: b.csv\ntext: x\ntitle: [a]\n", "title: a text is needed"),
-        ("- a list\n", "a task file holds fields"),
+        ("- a list\n", "a task file needs fields"),
         ("name: [\n", "not valid YAML"),
     ],
 )

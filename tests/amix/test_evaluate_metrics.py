@@ -78,8 +78,8 @@ def test_what_the_labels_leave_undefined_is_none(tmp_path: Path) -> None:
     ("returned", "said"),
     [
         ('{"a": value, "b": value}', "it gives a, b; one number is needed, or one named kappa"),
-        ('{"kappa": (1 - value) / 2}', "more must be better; this one gives 0 for right predictions and 1 for wrong"),
-        ('{"kappa": float("nan")}', "more must be better; this one gives nan"),
+        ('{"kappa": (1 - value) / 2}', "must be better when higher; this one gives 0 for right predictions and 1 for"),
+        ('{"kappa": float("nan")}', "must be better when higher; this one gives nan"),
         ('{"kappa": 100 * value + 5}', "100 times a number between -1 and 1; this one gave 105"),
         ("1 / 0", "it cannot be computed from predictions and labels alone .ZeroDivisionError: division by zero"),
         ("syntax error", "evaluate cannot load it"),
