@@ -68,7 +68,7 @@ def finetuned(name: str, **settings: Any) -> tuple[nn.Module, Fit]:
 
 
 def noted_by(fit: Fit) -> SearchNotes:
-    """What the searches of a run noted, as it is read from its side file."""
+    """The diagnostics of a run's searches, as read from its side file."""
     notes = read({f"diagnostics/{name}": numpy.asarray(values) for name, values in fit.diagnostics.items()})
     assert notes is not None
     return notes
@@ -114,7 +114,7 @@ def test_split_parts_are_disjoint_resamples_of_their_own_stream() -> None:
         assert (len(lower), len(held_out)) == (80, 20)
         assert sorted([*lower, *held_out]) == list(range(100))
     assert len({tuple(held_out) for _, held_out in splits}) == 5
-    assert len({int(position) for _, held_out in splits for position in held_out}) < 100  # No folds.
+    assert len({int(position) for _, held_out in splits for position in held_out}) < 100  # Not folds.
     half = replace(config, lower_share=0.5)
     assert len(split_positions(half, 100, 1017, 0)[1]) == 50
 
@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_attention_matters() -> Non
         ({"attention_every": 5}, 1.75),  # after iterations 1, 6 and 11 of 12
     ],
 )
-def test_passes_are_counted_and_foretold(settings: dict[str, Any], passes: float) -> None:
+def test_counted_passes_equal_the_predicted_ones(settings: dict[str, Any], passes: float) -> None:
     _, fit = finetuned("agwm", splits=1, **settings)
     iterations = 3 * (N_TRAIN if settings.get("attention") == "joint" else 32) // BATCH
     plain = 2 * N_TRAIN // BATCH
@@ -192,12 +192,12 @@ def test_every_rule_moves_the_attention_and_reports_it(rule: AttentionRule) -> N
     assert notes.has(Noted.UPPER_LOSS) == RULES[rule].follows_upper_loss
 
 
-def test_fixed_attention_notes_nothing() -> None:
+def test_fixed_attention_records_no_diagnostics() -> None:
     _, fit = finetuned("agwm", attention="fixed", splits=2, finetune=False)
     assert not fit.diagnostics
 
 
-def test_joint_attention_follows_the_gradient_of_its_turn_alone() -> None:
+def test_joint_attention_uses_only_the_gradient_of_its_own_step() -> None:
     model, fit = new_model(), new_fit()
     mixup = WeightMixup(model)
     config = AGWMConfig(attention="joint", attention_every=2)
@@ -214,7 +214,7 @@ def test_joint_attention_follows_the_gradient_of_its_turn_alone() -> None:
         fit.step += 1
 
 
-def test_bilevel_diagnostics() -> None:
+def test_bilevel_search_records_all_diagnostics() -> None:
     _, fit = finetuned("agwm", splits=2, finetune=False)
     notes = noted_by(fit)
     assert set(notes.arrays) == set(Noted)
@@ -235,7 +235,7 @@ FULL, HALF = torch.float32, torch.bfloat16
         ({"estimator": "first_order"}, [HALF, HALF]),
     ],
 )
-def test_what_a_finite_difference_compares_is_computed_in_full_precision(
+def test_finite_differences_compare_passes_in_full_precision(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], passes: list[torch.dtype]
 ) -> None:
     half = SimpleNamespace(
@@ -251,14 +251,14 @@ def test_what_a_finite_difference_compares_is_computed_in_full_precision(
     assert found == passes * 12
 
 
-def test_attention_only_starts_the_task_weights_anew() -> None:
+def test_attention_only_restarts_the_task_weights() -> None:
     model, _ = finetuned("agwm", splits=2, average="attention", attention_lr=0.0, attention_std=0.0, finetune=False)
     assert_same(model, new_model())
 
 
 @pytest.mark.parametrize("average", ["all", "attention"])
-def test_what_is_averaged_over_the_splits(average: str) -> None:
-    """The means of task weights and attention by hand, from the two searches alone, and the weights they make."""
+def test_the_chosen_weights_are_averaged_over_the_splits(average: str) -> None:
+    """The means of task weights and attention by hand, from the two searches, and the weights they give."""
     settings = {"splits": 2, "average": average, "attention_lr": 0.1, "finetune": False}
     cls, start = find_method("agwm"), new_model()
     method = cls(make_config(cls, settings))
@@ -286,7 +286,7 @@ def test_export_is_the_model_in_training() -> None:
     assert numpy.array_equal(predict(plain, fit.dev, fit).logits, predict(model, fit.dev, fit).logits)
 
 
-def test_the_fast_preset_costs_less_than_five_plain_finetunings() -> None:
+def test_the_fast_preset_costs_less_than_five_times_plain_finetuning() -> None:
     recipe = Recipe()
     costs = {
         name: find_method(name)().relative_passes(300, recipe) for name in ("agwm", "agwm_fast", "vanilla_matched")
@@ -322,6 +322,6 @@ def test_no_dropout_control_is_deterministic_in_train_mode() -> None:
         ({"estimator": "forward"}, "needs point='before'"),
     ],
 )
-def test_wrong_settings_are_said(settings: dict[str, Any], words: str) -> None:
+def test_wrong_settings_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises((MethodError, ValueError), match=words):
         make_config(find_method("agwm"), settings)

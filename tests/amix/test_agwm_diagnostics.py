@@ -1,4 +1,4 @@
-"""What a search notes is read back as it was written, and nothing under another name or in another shape."""
+"""Diagnostics of a search: read back as written; unknown names and wrong shapes are refused."""
 
 from typing import Any, get_args
 
@@ -35,14 +35,14 @@ def noted(split: int) -> dict[Noted, NDArray[Any]]:
 
 
 def stored() -> dict[str, NDArray[Any]]:
-    """The arrays of a run's side file, as runs leave them."""
+    """The arrays of a run's side file, as runs write them."""
     diagnostics: dict[str, list[Any]] = {}
     for split in range(SPLITS):
         write(diagnostics, MODULES, noted(split))
     return {f"diagnostics/{name}": numpy.asarray(values) for name, values in diagnostics.items()}
 
 
-def test_every_name_is_read_as_it_was_written() -> None:
+def test_every_diagnostic_is_read_back_as_written() -> None:
     notes = read(stored() | {"test_predictions": numpy.zeros(3)})
     assert notes is not None
     assert set(SHAPES) == set(Noted) == set(notes.arrays)
@@ -53,12 +53,12 @@ def test_every_name_is_read_as_it_was_written() -> None:
         assert numpy.array_equal(notes.at_end(name), [values[-1] for values in written]), name
 
 
-def test_a_run_without_a_search_has_none() -> None:
+def test_a_run_without_a_search_has_no_diagnostics() -> None:
     assert read({"test_predictions": numpy.zeros(3), "diagnostics/gates": numpy.zeros((2, 3))}) is None
 
 
 @pytest.mark.parametrize(("moved", "expected"), [(None, [1, 5, 9, 13]), ([[1, 6, 11, 15]], [1, 6, 11, 15])])
-def test_iterations_are_those_that_were_noted_or_at_even_intervals(
+def test_iterations_are_the_recorded_ones_or_at_even_intervals(
     moved: list[list[int]] | None, expected: list[int]
 ) -> None:
     arrays = {Noted.LOWER_LOSS: numpy.ones((1, 15)), Noted.UPPER_LOSS: numpy.ones((1, 4))}
@@ -81,7 +81,7 @@ WRONG: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize(("name", "values", "message"), WRONG.values(), ids=list(WRONG))
-def test_neither_writer_nor_reader_takes_what_a_search_does_not_note_so(name: str, values: Any, message: str) -> None:
+def test_writer_and_reader_refuse_unknown_names_and_wrong_shapes(name: str, values: Any, message: str) -> None:
     diagnostics: dict[str, list[Any]] = {}
     with pytest.raises(DiagnosticsError, match=message):
         write(diagnostics, MODULES, {**noted(0), name: values})  # type: ignore[dict-item]
@@ -97,7 +97,7 @@ def test_a_search_without_its_loss_is_refused() -> None:
         write({}, MODULES, arrays)
 
 
-def test_what_was_not_noted_is_not_read_in_silence() -> None:
+def test_reading_a_missing_diagnostic_is_an_error() -> None:
     diagnostics: dict[str, list[Any]] = {}
     write(diagnostics, MODULES, {Noted.LOWER_LOSS: numpy.ones(ITERATIONS)})
     notes = read({f"diagnostics/{name}": numpy.asarray(values) for name, values in diagnostics.items()})

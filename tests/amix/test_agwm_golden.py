@@ -25,11 +25,11 @@ from helpers.golden_cases import cosine_rate, distance, golden_mixup, linear_rat
 from helpers.official_cases import Case, Parity, cases
 
 TRAJECTORIES = cases("agwm_trajectory*")
-NOISE = "attention.self.key.bias"  # Its exact gradient is zero: what is stored for it is rounding.
+NOISE = "attention.self.key.bias"  # Its exact gradient is zero: the stored one is rounding error.
 
 
 @pytest.mark.parametrize("name", cases("agwm_layer_*"))
-def test_layer_forward_and_gradients(name: str, record_parity: Parity) -> None:
+def test_the_layer_matches_in_forward_and_gradients(name: str, record_parity: Parity) -> None:
     case = Case(name)
     rank = case.hyperparameters["rank"]
     linear = nn.Linear(case.tensor("W").shape[1], case.tensor("W").shape[0]).double()
@@ -52,7 +52,7 @@ def test_layer_forward_and_gradients(name: str, record_parity: Parity) -> None:
 
 
 class Replay:
-    """A case's search, driven as its description says, beside the tensors it stored."""
+    """A case's search, run as its description says, with the stored tensors."""
 
     def __init__(self, name: str, options: HypergradientOptions) -> None:
         self.case = Case(name)
@@ -147,7 +147,7 @@ MEANT_BY = {
     "losses, gradient norms": ("losses, norms, u",),
     "d, v": ("d", "v"),
 }
-"""The kinds of numbers that a tolerance of a case is for."""
+"""The kinds of numbers that a case has tolerances for."""
 
 
 def check(case: Case, worst: dict[str, float], record_parity: Parity) -> None:
@@ -162,7 +162,7 @@ def check(case: Case, worst: dict[str, float], record_parity: Parity) -> None:
 
 
 @pytest.mark.parametrize("name", TRAJECTORIES)
-def test_as_run_follows_the_released_code(name: str, record_parity: Parity) -> None:
+def test_as_run_matches_the_released_code(name: str, record_parity: Parity) -> None:
     replay = Replay(name, AS_RUN)
     case = replay.case
     for t in range(replay.settings["iterations"]):
@@ -186,8 +186,8 @@ def no_data() -> Encoded:
 
 
 @pytest.mark.parametrize("name", TRAJECTORIES)
-def test_the_method_itself_follows_the_released_code(name: str, record_parity: Parity) -> None:
-    """Its class in the suite's own training loop: optimizers, schedules, clipping, order of the steps."""
+def test_the_registered_method_matches_the_released_code(name: str, record_parity: Parity) -> None:
+    """The registered class in the training loop: optimizers, schedules, clipping, order of the steps."""
     case = Case(name)
     s = case.hyperparameters
     model = tiny_bert(case)
@@ -219,7 +219,7 @@ def test_the_method_itself_follows_the_released_code(name: str, record_parity: P
 
 @pytest.mark.parametrize("name", cases("agwm_intended_*"))
 @pytest.mark.parametrize("estimator", ["central", "exact"])
-def test_intended_follows_the_description(name: str, estimator: str, record_parity: Parity) -> None:
+def test_the_intended_search_matches_its_description(name: str, estimator: str, record_parity: Parity) -> None:
     settings = Case(name).hyperparameters
     adam = settings["preconditioner"] == "adam-rms"
     options = HypergradientOptions(
@@ -239,7 +239,7 @@ def test_intended_follows_the_description(name: str, estimator: str, record_pari
             assert found.implicit is not None
             for key, implicit in zip(replay.mixup.named_attention(), found.implicit, strict=True):
                 replay.compare("h", implicit, replay.case.tensor(f"implicit_exact/{key}")[t])
-            break  # The stored trajectory goes on with the finite difference.
+            break  # The stored trajectory continues with the finite difference.
         replay.compare_attention(found, t, xi=float(replay.case.tensor("xi")[t]))
         replay.compare_weights("W", t + 1)
     check(replay.case, replay.worst if estimator == "exact" else replay.finish(), record_parity)
@@ -254,7 +254,7 @@ def two_layers(case: Case) -> nn.Sequential:
 @pytest.mark.parametrize("name", cases("agwm_exact_*"))
 @pytest.mark.parametrize("point", ["before", "after"])
 @pytest.mark.parametrize(("estimator", "radius"), [("exact", "1e-2"), ("central", "1e-2"), ("central", "1e-3")])
-def test_exact_hypergradient(name: str, point: str, estimator: str, radius: str, record_parity: Parity) -> None:
+def test_hypergradient_is_exact(name: str, point: str, estimator: str, radius: str, record_parity: Parity) -> None:
     """The radii are those in the names of the stored differences."""
     case = Case(name)
     s = case.hyperparameters

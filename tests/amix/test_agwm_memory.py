@@ -1,4 +1,4 @@
-"""What a search holds in memory: nothing that grows with its iterations, no second copy of what is there anyway."""
+"""A search's memory does not grow with its iterations, and holds no second copy of weights in memory anyway."""
 
 import gc
 
@@ -37,7 +37,7 @@ def new_fit(steps: int, n: int = 8) -> Fit:
 
 
 def held() -> tuple[int, int]:
-    """How many tensors there are, and how many numbers those of them hold that have more than a few."""
+    """The number of tensors, and the total size of those with more than a few numbers."""
     gc.collect()
     tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
     return len(tensors), sum(tensor.numel() for tensor in tensors if tensor.numel() > 30)
@@ -73,7 +73,7 @@ def test_memory_stays_flat_over_many_iterations(settings: dict[str, str]) -> Non
     assert late_count - early_count <= kinds * (ITERATIONS - 100)
 
 
-def test_the_weights_to_come_back_to_are_shared_with_the_kept_encoder_where_they_are_the_same() -> None:
+def test_kept_weights_that_equal_the_cached_encoder_are_shared_with_it() -> None:
     task = find_task("sst2")
     model, pretrained = load_model("minilm-l2", task, 1017), pretrained_weights("minilm-l2", task)
     kept = kept_weights(model, pretrained)
@@ -84,7 +84,7 @@ def test_the_weights_to_come_back_to_are_shared_with_the_kept_encoder_where_they
     assert all(mixed.pretrained.data_ptr() == pretrained[mixed.name].data_ptr() for mixed in mixup.mixed)
 
 
-def test_weights_that_differ_from_the_kept_encoder_are_copied() -> None:
+def test_kept_weights_that_differ_from_the_cached_encoder_are_copied() -> None:
     model = tiny()
     other = {name: parameter.detach() + 1 for name, parameter in model.named_parameters()}
     kept = kept_weights(model, other)
@@ -93,7 +93,7 @@ def test_weights_that_differ_from_the_kept_encoder_are_copied() -> None:
     assert all(weight.data_ptr() != other[name].data_ptr() for name, weight in kept.items())
 
 
-def test_a_run_leaves_the_kept_encoder_alone_and_gives_the_same_weights_as_without_it() -> None:
+def test_a_run_does_not_change_the_cached_encoder_nor_depend_on_it() -> None:
     finished = []
     for share in (True, False):
         model, fit = tiny(), new_fit(3)

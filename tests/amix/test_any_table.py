@@ -1,4 +1,4 @@
-"""Random tables in every format, encoding and separator: what was written is read back, or an error says why not."""
+"""Random tables in every format, encoding and separator: what was written is read back, or refused with a reason."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ EXAMPLES = settings(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-"""The same ones on every machine: a failure can be repeated."""
+"""The same examples on every machine, so that failures can be reproduced."""
 
 
 @st.composite
@@ -47,18 +47,18 @@ def tables(draw: st.DrawFn) -> tuple[list[str], Rows]:
 
 
 def rows_or_error(path: Path, needed: Sequence[str] = (), encoding: str = "") -> pandas.DataFrame | None:
-    """The rows of a file; None after an error in one line that names the file."""
+    """Return the rows of a file; None after a one-line error that names the file."""
     try:
         return read_table(path, needed, encoding)
     except DataError as error:
-        said = str(error)
-    assert str(path) in said
-    assert "\n" not in said
+        message = str(error)
+    assert str(path) in message
+    assert "\n" not in message
     return None
 
 
 def read_back(path: Path, names: list[str], rows: Rows, encoding: str = "") -> bool:
-    """Whether the rows were read; an error is fine, anything else is not."""
+    """Whether the rows were read; an error is fine, wrong rows are not."""
     frame = rows_or_error(path, [name.strip() for name in names], encoding)
     if frame is None:
         return False
@@ -86,7 +86,7 @@ def delimited_text(names: list[str], rows: Rows, separator: str, quoting: Any, e
     st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_delimited_files(
+def test_delimited_files_are_read_back_or_refused(
     tmp_path: Path, table: tuple[list[str], Rows], separator: str, suffix: str, encoding: str, quoting: Any, ending: str
 ) -> None:
     names, rows = table
@@ -106,7 +106,7 @@ def test_delimited_files(
 @given(
     tables(), st.sampled_from([".jsonl", ".json", ".ndjson"]), st.sampled_from(ENCODINGS), st.booleans(), st.booleans()
 )
-def test_json_lines_and_arrays(
+def test_json_lines_and_arrays_are_read_back(
     tmp_path: Path, table: tuple[list[str], Rows], suffix: str, encoding: str, array: bool, escaped: bool
 ) -> None:
     names, rows = table
@@ -118,13 +118,13 @@ def test_json_lines_and_arrays(
         path.write_bytes(content.encode(encoding))
     except UnicodeEncodeError:
         return
-    # Names of fields cannot be mistaken here: everything is read.
+    # Field names are unambiguous in JSON: everything is read.
     assert read_back(path, names, rows, encoding if encoding == "cp1252" else "")
 
 
 @settings(EXAMPLES, max_examples=300)
 @given(tables(), st.booleans())
-def test_parquet_files(tmp_path: Path, table: tuple[list[str], Rows], binary: bool) -> None:
+def test_parquet_files_are_read_back(tmp_path: Path, table: tuple[list[str], Rows], binary: bool) -> None:
     names, rows = table
     path = tmp_path / "table.parquet"
     values: Any = [[text.encode() for text in row] for row in rows] if binary else rows
@@ -134,7 +134,7 @@ def test_parquet_files(tmp_path: Path, table: tuple[list[str], Rows], binary: bo
 
 @settings(EXAMPLES, max_examples=60)
 @given(tables())
-def test_saved_data_sets(tmp_path_factory: pytest.TempPathFactory, table: tuple[list[str], Rows]) -> None:
+def test_saved_data_sets_are_read_back(tmp_path_factory: pytest.TempPathFactory, table: tuple[list[str], Rows]) -> None:
     names, rows = table
     folder = tmp_path_factory.mktemp("saved") / "set"
     columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
@@ -144,12 +144,14 @@ def test_saved_data_sets(tmp_path_factory: pytest.TempPathFactory, table: tuple[
 
 @settings(EXAMPLES, max_examples=400)
 @given(tables(), st.sampled_from([".csv", ".tsv"]))
-def test_raw_lines_that_nobody_quoted(tmp_path: Path, table: tuple[list[str], Rows], suffix: str) -> None:
-    """Fields joined by hand: as many rows as lines, or an error; never rows melted together."""
+def test_unquoted_lines_are_never_joined_into_one_row(
+    tmp_path: Path, table: tuple[list[str], Rows], suffix: str
+) -> None:
+    """Fields joined by hand: as many rows as lines, or an error; never rows that were joined."""
     names, rows = table
     separator = {".csv": ",", ".tsv": "\t"}[suffix]
     kept = [name for name in names if not set(name) & set('",;\t\n')]
-    assume(len(kept) > 1)  # Of one column every line is a row, and a text of several lines is as good a reading.
+    assume(len(kept) > 1)  # With one column every line is a row, so a text of several lines is equally plausible.
     lines = [[one.translate(dict.fromkeys(map(ord, "\t\r\n"))) for one in row[: len(kept)]] for row in rows]
     path = tmp_path / f"table{suffix}"
     written = [separator.join(row) for row in lines if any(row)]
@@ -160,7 +162,7 @@ def test_raw_lines_that_nobody_quoted(tmp_path: Path, table: tuple[list[str], Ro
 
 @settings(EXAMPLES, max_examples=400)
 @given(st.binary(max_size=60), st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".parquet"]), st.binary(max_size=4))
-def test_any_bytes_are_rows_or_an_error(tmp_path: Path, content: bytes, suffix: str, start: bytes) -> None:
+def test_any_bytes_give_rows_or_an_error(tmp_path: Path, content: bytes, suffix: str, start: bytes) -> None:
     path = tmp_path / f"table{suffix}"
     path.write_bytes(start + b"text,label\n" + content)
     rows_or_error(path)

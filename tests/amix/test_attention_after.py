@@ -1,4 +1,4 @@
-"""The attention learned after the task weights: what stands still when, what is evaluated, what it finds."""
+"""Attention learned after the task weights: what is fixed when, what is evaluated, what is learned."""
 
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ AFTER: dict[str, Any] = {
 
 
 def split(**settings: Any) -> tuple[LearnedAfterwards, Any, Any]:
-    """A split that has been searched: its rule, the model and the fit."""
+    """A split after its search: the rule, the model and the fit."""
     config = AGWMConfig(**AFTER | settings)
     model = new_model()
     search_fit, held_out = split_fit(config, new_fit(), 0)
@@ -56,7 +56,7 @@ def test_with_the_attention_averaged_alone_the_second_stage_is_plain_finetuning(
         assert not torch.equal(found, W)
 
 
-def test_every_evaluation_of_the_second_stage_is_of_the_mixture() -> None:
+def test_the_second_stage_always_evaluates_the_mixture() -> None:
     model, fit = new_model(), new_fit()
     config = AGWMConfig(**AFTER)
     mixup = config.mixup(model, None)
@@ -73,14 +73,14 @@ def test_every_evaluation_of_the_second_stage_is_of_the_mixture() -> None:
             assert torch.equal(mixed.effective, mixed.task)
 
 
-def test_the_last_point_of_the_curve_is_of_the_model_that_is_left() -> None:
+def test_the_last_point_of_the_curve_belongs_to_the_final_model() -> None:
     run, final_fit = finetuned("agwm", **AFTER | {"splits": 1})
     last = final_fit.curve[-1]["dev"]
     found = predict(run, final_fit.dev, final_fit)
     assert last == task_scores(final_fit.task, final_fit.dev.labels.numpy(), found.predictions, found.logits)
 
 
-def test_the_held_out_loss_falls_while_the_task_weights_stand_still() -> None:
+def test_the_held_out_loss_falls_while_the_task_weights_are_fixed() -> None:
     still, *_ = split(attention_lr=0.0)
     rule, _, fit = split()
     assert all(torch.equal(a, b) for a, b in zip(rule.mixup.task, still.mixup.task, strict=True))
@@ -92,7 +92,7 @@ def test_the_held_out_loss_falls_while_the_task_weights_stand_still() -> None:
     assert any(a.item() != 1 for a in rule.mixup.attention)
 
 
-def test_it_comes_to_the_minimum_of_the_held_out_loss_over_the_attention() -> None:
+def test_it_reaches_the_minimum_of_the_held_out_loss_over_the_attention() -> None:
     """No small change of any matrix's number lowers the loss: its derivative is near zero, or points out of [0, 2]."""
     rule, model, fit = split(attention_epochs=400, attention_lr=0.02)
     batch = next(replace(fit, train=rule.held_out).batches(0))
@@ -103,7 +103,7 @@ def test_it_comes_to_the_minimum_of_the_held_out_loss_over_the_attention() -> No
         assert inwards or abs(float(gradient)) < 0.02, (a, gradient)
 
 
-def test_passes_and_steps_are_counted_and_foretold() -> None:
+def test_counted_passes_and_steps_equal_the_predicted_ones() -> None:
     settings = AFTER | {"splits": 2}
     _, fit = finetuned("agwm", **settings)
     plain, iterations, after = 2 * N_TRAIN // BATCH, 3 * 32 // BATCH, 10
@@ -113,7 +113,7 @@ def test_passes_and_steps_are_counted_and_foretold() -> None:
     assert cls(make_config(cls, settings)).relative_passes(N_TRAIN, fit.recipe) * plain == pytest.approx(expected)
 
 
-def test_its_notes_are_read_as_steps_after_the_last_iteration() -> None:
+def test_its_diagnostics_count_steps_after_the_last_iteration() -> None:
     _, fit = finetuned("agwm", **AFTER | {"splits": 2, "attention_epochs": 20})
     notes = noted_by(fit)
     iterations = 3 * 32 // BATCH
@@ -122,7 +122,7 @@ def test_its_notes_are_read_as_steps_after_the_last_iteration() -> None:
         assert notes.iterations(name).tolist() == list(range(iterations + 1, iterations + 21))
 
 
-def test_a_held_out_loss_that_is_no_number_is_said() -> None:
+def test_a_held_out_loss_that_is_not_finite_is_a_divergence() -> None:
     rule, model, fit = split()
     with torch.no_grad():
         model.classifier.bias.fill_(float("nan"))
@@ -144,6 +144,6 @@ def test_a_held_out_loss_that_is_no_number_is_said() -> None:
         ({"attention": "after", "attention_epochs": 1, "attention_l1": 0.1}, "attention 'after' does not follow"),
     ],
 )
-def test_what_it_cannot_do_is_refused(settings: dict[str, Any], words: str) -> None:
+def test_unsupported_settings_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(MethodError, match=words):
         AGWMConfig(**settings)

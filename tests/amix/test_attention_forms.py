@@ -28,7 +28,7 @@ every_form = pytest.mark.parametrize("form", FORMS)
 
 
 def effective(mixup: WeightMixup, task: list[torch.Tensor], numbers: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The weights from what both levels train, written down from the definition and differentiable."""
+    """The effective weights from what both levels train, by definition and differentiable."""
     left, weights, form = list(numbers), [], mixup.form
     for mixed, W in zip(mixup.mixed, task, strict=True):
         own = [left.pop(0) for _ in mixed.factors]
@@ -106,14 +106,14 @@ def test_exact_equals_the_unrolled_step(form: str) -> None:
 
 @every_form
 @pytest.mark.parametrize(("estimator", "order"), [("central", 2), ("forward", 1)])
-def test_finite_differences_converge_to_it_at_their_order(form: str, estimator: str, order: int) -> None:
+def test_finite_differences_converge_to_the_exact_term_at_their_order(form: str, estimator: str, order: int) -> None:
     exact = flat(FormProblem(form).step(plain("exact")).implicit)
     errors = [relative(flat(FormProblem(form).step(plain(estimator, radius=r)).implicit), exact) for r in (0.02, 0.01)]
     assert errors[1] < 0.02
     assert errors[0] / errors[1] == pytest.approx(2**order, rel=0.25)
 
 
-def test_a_new_mixup_has_its_start_and_a_drawn_one_lies_around_it() -> None:
+def test_a_new_mixup_is_at_its_start_and_a_drawn_one_near_it() -> None:
     for form in FORMS.values():
         mixup = WeightMixup(new_model(), **form)
         values = torch.cat([a.flatten() for mixed in mixup.mixed for a in mixed.attention()])
@@ -140,7 +140,7 @@ def test_clamping_goes_up_to_the_limit_and_leaves_logits_alone() -> None:
         assert {factor.item() for factor in mixup.attention} == set(bounds)
 
 
-def test_above_one_a_matrix_goes_further_than_it_was_trained() -> None:
+def test_with_attention_above_one_a_matrix_moves_further_than_it_was_trained() -> None:
     mixup = WeightMixup(new_model(), **FORMS["scalar above one"])
     displaced(mixup)
     mixed = mixup.mixed[0]
@@ -149,7 +149,7 @@ def test_above_one_a_matrix_goes_further_than_it_was_trained() -> None:
     assert torch.allclose(mixed.effective - mixed.pretrained, a * (mixed.task - mixed.pretrained), atol=1e-6)
 
 
-def test_held_numbers_are_gone_afterwards_even_after_an_error() -> None:
+def test_held_numbers_are_restored_even_after_an_error() -> None:
     mixup = WeightMixup(new_model(), **FORMS["scalar"])
     displaced(mixup)
     before = [p.detach().clone() for p in (*mixup.attention, *mixup.effective)]
@@ -175,7 +175,7 @@ def test_held_numbers_are_gone_afterwards_even_after_an_error() -> None:
         ({"limit": float("nan"), "share": "scalar", "combination": "convex"}, "limit nan"),
     ],
 )
-def test_what_does_not_go_together_is_said(form: dict[str, Any], words: str) -> None:
+def test_contradicting_options_are_refused(form: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         WeightMixup(new_model(), **form)
     settings = {{"start": "attention_start", "limit": "attention_limit"}.get(name, name): v for name, v in form.items()}
@@ -193,7 +193,7 @@ NEUTRAL |= {"attention_epochs": 0}
 
 
 @pytest.mark.parametrize("config", [AGWMConfig, AsRunConfig, FastConfig])
-def test_the_keys_of_old_runs_are_left_alone(config: type[AGWMConfig]) -> None:
+def test_the_keys_of_old_runs_stay_the_same(config: type[AGWMConfig]) -> None:
     method = find_method({AGWMConfig: "agwm", AsRunConfig: "agwm_official", FastConfig: "agwm_fast"}[config])
     assert NEUTRAL.keys().isdisjoint(full_settings(method, {}))
     assert full_settings(method, NEUTRAL) == full_settings(method, {})
@@ -201,7 +201,7 @@ def test_the_keys_of_old_runs_are_left_alone(config: type[AGWMConfig]) -> None:
 
 
 @pytest.mark.parametrize("rule", ["bilevel", "joint", "random_walk"])
-def test_logits_move_and_what_is_noted_is_the_attention(rule: str) -> None:
+def test_logits_move_and_diagnostics_record_the_attention(rule: str) -> None:
     settings = {"share": "scalar", "combination": "convex", "parameterisation": "logits", "attention_start": 0.9}
     _, fit = finetuned("agwm", splits=1, finetune=False, attention=rule, attention_lr=0.3, **settings)
     means = noted_by(fit)[Noted.ATTENTION_MEAN]
@@ -211,7 +211,7 @@ def test_logits_move_and_what_is_noted_is_the_attention(rule: str) -> None:
     assert noted_by(fit).at_end(Noted.TASK_SHARE)[0] == pytest.approx(means[0, -1], rel=1e-6)
 
 
-def test_at_a_start_below_one_the_pretrained_weight_has_a_share_and_no_split_is_still_plain_finetuning() -> None:
+def test_a_start_below_one_gives_the_pretrained_weight_a_share_and_zero_splits_stay_plain_finetuning() -> None:
     settings = {"combination": "convex", "attention_start": 0.5, "attention_std": 0.0}
     _, fit = finetuned("agwm", splits=1, finetune=False, **settings)
     assert (noted_by(fit).at_end(Noted.PRETRAINED_SHARE) > 0.6).all()

@@ -1,4 +1,4 @@
-"""The L1 penalty on the attention: the gradient that differentiating the penalised upper loss gives."""
+"""The L1 penalty on the attention: its gradient is that of the penalised upper loss."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def one_step(problem: Problem, options: HypergradientOptions, strength: float) -
 
 
 def penalty(attention: list[torch.Tensor]) -> torch.Tensor:
-    """What the released code adds to the upper loss (run_glue_mlo.py, Outer.training_step)."""
+    """The term that the released code adds to the upper loss (run_glue_mlo.py, Outer.training_step)."""
     return STRENGTH * torch.stack([torch.linalg.vector_norm(one, 1) / one.numel() for one in attention]).sum()
 
 
@@ -53,7 +53,7 @@ def test_every_estimator_has_the_same_penalty(estimator: str) -> None:
     assert relative(flat(found.direct) - flat(without.direct), flat(exact[1]) - flat(exact[0])) < 1e-12
 
 
-def test_an_attention_of_zero_is_not_pushed() -> None:
+def test_the_penalty_does_not_push_an_attention_of_zero() -> None:
     attention = [torch.tensor([[0.0], [0.5]]), torch.tensor([[-0.5, 0.0, 1.0]])]
     found = Hypergradient([torch.zeros_like(one) for one in attention], None, torch.tensor(2.0))
     after = penalised(found, attention, 6.0)
@@ -73,7 +73,7 @@ def test_the_search_lets_the_penalty_pull_the_attention_down(name: str) -> None:
 
 
 @pytest.mark.parametrize("config", [AGWMConfig, AsRunConfig])
-def test_it_is_off_by_default_and_leaves_the_keys_of_old_runs_alone(config: type[AGWMConfig]) -> None:
+def test_the_penalty_is_off_by_default_and_does_not_change_keys_of_old_runs(config: type[AGWMConfig]) -> None:
     assert config().attention_l1 == 0.0
     name = {AGWMConfig: "agwm", AsRunConfig: "agwm_official"}[config]
     assert "attention_l1" not in full_settings(find_method(name), {})
@@ -90,6 +90,6 @@ def test_it_is_off_by_default_and_leaves_the_keys_of_old_runs_alone(config: type
         ({"attention_l1": 0.1, "attention": "random_walk"}, "which attention 'random_walk' does not follow"),
     ],
 )
-def test_a_penalty_that_nothing_follows_is_refused(settings: dict[str, Any], message: str) -> None:
+def test_a_penalty_without_effect_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(MethodError, match=message):
         AGWMConfig(**settings)

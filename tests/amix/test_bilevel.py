@@ -144,7 +144,7 @@ def test_forward_converges_at_first_order() -> None:
     assert all(0.9 < math.log2(errors[i] / errors[i + 1]) < 1.1 for i in range(2)), errors
 
 
-def test_first_order_is_the_direct_term_alone() -> None:
+def test_first_order_is_only_the_direct_term() -> None:
     first, whole = (Problem("mlp", "factored", 1).step(plain(name)) for name in ("first_order", "central"))
     assert torch.equal(flat(first.total()), flat(whole.direct))
     assert first.implicit is None
@@ -181,7 +181,7 @@ def test_common_masks_make_the_difference_meaningful_and_independent_ones_do_not
     assert abs(cosine(implicit("central", "independent"), exact)) < 0.6
 
 
-def test_perturbed_passes_leave_the_random_stream_alone() -> None:
+def test_perturbed_passes_do_not_advance_the_random_stream() -> None:
     states = []
     for estimator in ("first_order", "central"):
         problem = Problem("bert", "factored", 1, dropout=0.1)
@@ -207,7 +207,7 @@ def test_adam_response_is_the_per_tensor_scale(optimizer: Callable[..., torch.op
         assert torch.allclose(vector, torch.full_like(vector, expected), rtol=1e-12)
 
 
-def test_identity_response_takes_every_groups_rate() -> None:
+def test_the_identity_response_uses_the_rate_of_each_group() -> None:
     first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([{"params": [first], "lr": 0.5}, {"params": [second], "lr": 0.25}])
     vectors = [torch.ones(1), torch.ones(1)]
@@ -235,7 +235,7 @@ def test_gradients_of_an_earlier_pass_are_refused(left: str) -> None:
         step.lower_loss(lambda: problem.loss(0))
 
 
-def test_a_lower_optimizer_may_hold_a_part_and_must_hold_some() -> None:
+def test_a_lower_optimizer_must_hold_some_of_the_lower_parameters() -> None:
     problem = Problem("mlp", "factored", 1)
     options, upper = HypergradientOptions(preconditioner="identity"), torch.optim.SGD(problem.mixup.attention, lr=0.1)
     kept = problem.mixup.task[1].detach().clone()
@@ -249,7 +249,7 @@ def test_a_lower_optimizer_may_hold_a_part_and_must_hold_some() -> None:
         step_response_([torch.ones(2)], [nn.Parameter(torch.ones(2))], upper)
 
 
-def test_gradients_set_to_zero_are_no_gradients() -> None:
+def test_gradients_set_to_zero_do_not_count_as_left() -> None:
     problem = Problem("mlp", "factored", 1)
     lower = torch.optim.SGD(problem.mixup.lower.values(), lr=RATE)
     options = HypergradientOptions(preconditioner="identity")
@@ -289,7 +289,7 @@ def test_decay_after_the_update_follows_its_formula() -> None:
         ({"radius": 0.0}, "must be positive"),
     ],
 )
-def test_what_cannot_be_is_said(settings: dict[str, object], words: str) -> None:
+def test_impossible_options_are_refused(settings: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         HypergradientOptions(**settings)  # type: ignore[arg-type]
 
@@ -346,7 +346,7 @@ def test_an_error_in_a_perturbed_pass_leaves_the_weights_as_they_were(point: str
 
 
 @pytest.mark.parametrize("estimator", ["central", "forward", "exact", "first_order"])
-def test_library_loop_learns_and_keeps_nothing(estimator: str) -> None:
+def test_the_stand_alone_loop_learns_and_retains_no_tensors(estimator: str) -> None:
     problem = Problem("mlp", "convex", 1, dropout=0.1)
     lower = torch.optim.AdamW(problem.mixup.lower.values(), lr=1e-2)
     upper = torch.optim.AdamW(problem.mixup.attention, lr=1e-2, weight_decay=0.0)
@@ -366,7 +366,7 @@ def test_library_loop_learns_and_keeps_nothing(estimator: str) -> None:
 
 
 def test_on_a_pretrained_encoder_with_dropout_only_common_masks_point_along_the_exact_term() -> None:
-    """Stated in amix.agwm.released_code for six layers: cosine 1.000 under common masks, 0.1 under independent ones."""
+    """Stated in amix.agwm.released_code for six layers: cosine 1.000 with common masks, 0.1 with independent ones."""
     task, alias = find_task("sst2"), "minilm-l2"
     model = load_model(alias, task, 1017)
     mixup = WeightMixup(model)

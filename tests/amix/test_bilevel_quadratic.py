@@ -50,7 +50,7 @@ def moving(trained: Trained, kappa: float = 0.0, steps: int = 4) -> tuple[Search
     return search, replace(search.here(), velocity=velocity)
 
 
-# What must hold; each is also run with a fault put into the estimator, and must then fail.
+# Checks; each is also run with a fault in the estimator, and must then fail.
 
 
 def check_against_the_closed_form(estimator: str, trained: Trained, limit: float) -> None:
@@ -98,7 +98,7 @@ def test_the_solution_of_the_lower_problem_is_where_its_gradient_vanishes() -> N
 
 
 def solved(problem: Problem, s: Tensor) -> Tensor:
-    """y*(x), to be differentiated."""
+    """y*(x), differentiable."""
     n = len(s)
     return -torch.linalg.inv(problem.G[n:, n:]) @ (problem.G[n:, :n] @ s + problem.p[n:])
 
@@ -110,7 +110,7 @@ def test_exact_equals_the_truncation(trained: Trained) -> None:
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5])
 @pytest.mark.parametrize("trained", TRAINED)
-def test_exact_after_the_step_takes_the_mixed_derivative_there(trained: Trained, kappa: float) -> None:
+def test_exact_at_after_uses_the_mixed_derivative_of_the_stepped_weights(trained: Trained, kappa: float) -> None:
     problem = draw(trained, kappa)
     found = Search(problem, replace(options("exact"), point="after")).iterate()
     assert relative(found, problem.truncated(at_start=False)) < EXACT_TO
@@ -151,7 +151,7 @@ def test_the_weights_are_where_the_lower_step_left_them(estimator: str, trained:
 
 
 @pytest.mark.parametrize("trained", TRAINED)
-def test_the_momentum_of_the_lower_step_is_in_it(trained: Trained) -> None:
+def test_the_hypergradient_includes_the_momentum_of_the_lower_step(trained: Trained) -> None:
     check_next_step(*moving(trained))
 
 
@@ -166,7 +166,7 @@ def test_a_search_reaches_the_stationary_point_of_the_truncated_problem(estimato
     assert norms["total"].iloc[-1] > 0.1  # It is not the solution of the problem itself: one lower step is not y*(x).
 
 
-def test_a_search_without_the_implicit_term_does_not_reach_it() -> None:
+def test_a_search_without_the_implicit_term_misses_the_stationary_point() -> None:
     assert curve("first_order", 300)["truncated"].iloc[-1] > 0.01
 
 
@@ -187,7 +187,7 @@ def test_the_figure_has_a_line_for_each_search() -> None:
     assert drawn.data is curves
 
 
-# Faults known from other codes, put into the estimator: a check above must notice each.
+# Faults known from other implementations, put into the estimator: a check above must detect each.
 
 FAITHFUL_DIFFERENCE = amix.mixup.hypergradient._difference
 FAITHFUL_AT = amix.mixup.hypergradient._at
@@ -213,7 +213,7 @@ def not_kept(parameters: Any, offsets: Any) -> Any:
 
 
 def without_momentum(search: Search, problem: Problem) -> Callable[..., Any]:
-    """The upper gradient at a virtual step that leaves the momentum buffer out."""
+    """The upper gradient at a virtual step without the momentum buffer."""
     W, y = replace(problem, velocity=None).stepped()
 
     def upper_gradients(mixup: WeightMixup, *arguments: Any) -> Any:
@@ -231,14 +231,14 @@ def without_momentum(search: Search, problem: Problem) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("trained", TRAINED)
-def test_dividing_by_e_in_place_of_2e_is_noticed(monkeypatch: pytest.MonkeyPatch, trained: Trained) -> None:
+def test_dividing_by_e_instead_of_2e_is_detected(monkeypatch: pytest.MonkeyPatch, trained: Trained) -> None:
     monkeypatch.setattr(amix.mixup.hypergradient, "_difference", divided_by_e)
     with pytest.raises(AssertionError):
         check_against_the_closed_form("central", trained, 1e-10)
 
 
 @pytest.mark.parametrize("estimator", ["exact", "central"])
-def test_perturbing_the_stepped_weights_in_place_of_the_start_is_noticed(
+def test_perturbing_the_stepped_weights_instead_of_the_start_is_detected(
     monkeypatch: pytest.MonkeyPatch, estimator: str
 ) -> None:
     monkeypatch.setattr(amix.mixup.hypergradient, "_at", at_the_stepped_weights)
@@ -247,7 +247,7 @@ def test_perturbing_the_stepped_weights_in_place_of_the_start_is_noticed(
 
 
 @pytest.mark.parametrize(("point", "fault"), [("before", "_exchanged"), ("after", "kept")])
-def test_forgetting_to_restore_is_noticed(monkeypatch: pytest.MonkeyPatch, point: Any, fault: str) -> None:
+def test_forgetting_to_restore_is_detected(monkeypatch: pytest.MonkeyPatch, point: Any, fault: str) -> None:
     check_weights_are_restored("central", "coupled", point)
     faulty = {"_exchanged": never_exchanged_back, "kept": not_kept}[fault]
     monkeypatch.setattr(amix.mixup.hypergradient, fault, faulty)
@@ -256,7 +256,7 @@ def test_forgetting_to_restore_is_noticed(monkeypatch: pytest.MonkeyPatch, point
 
 
 @pytest.mark.parametrize("trained", TRAINED)
-def test_leaving_the_momentum_out_is_noticed(monkeypatch: pytest.MonkeyPatch, trained: Trained) -> None:
+def test_omitting_the_momentum_is_detected(monkeypatch: pytest.MonkeyPatch, trained: Trained) -> None:
     search, problem = moving(trained)
     monkeypatch.setattr(amix.mixup.hypergradient, "_upper_gradients", without_momentum(search, problem))
     with pytest.raises(AssertionError):
@@ -280,7 +280,7 @@ class Lower(nn.Module):
 @pytest.mark.parametrize("kappa", [0.0, 0.5])
 @pytest.mark.parametrize("trained", TRAINED)
 def test_torchopt_agrees_at_one_step(trained: Trained, kappa: float, momentum: float) -> None:
-    """Its differentiable SGD steps along; steps before the last one are cut off from the derivative there as well."""
+    """Its differentiable SGD takes the same steps; there too, only the last one is differentiated."""
     torchopt = pytest.importorskip("torchopt", reason="the outside judge of the hypergradient: pip install torchopt")
     problem = draw(trained, kappa)
     search = Search(problem, options("exact"), momentum=momentum)

@@ -1,4 +1,4 @@
-"""Loading and its errors, low-resource subsets, batches."""
+"""Loading rows and its errors, low-resource subsets, batches."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ ROWS = {"sentence": ["it sings", "sings it", "a tree"], "label": [1, 0, 1], "idx
 
 
 def save_glue(folder: Path, **changes: Any) -> Path:
-    """A GLUE folder with CoLA alone; changes replace columns, None drops one."""
+    """A GLUE folder with only CoLA; changes replace columns, None removes one."""
     columns = {name: values for name, values in (ROWS | changes).items() if values is not None}
     (folder / "cola").mkdir(parents=True)
     for split in ("train", "validation"):
@@ -82,7 +82,7 @@ def test_an_unknown_task_gets_the_nearest_names() -> None:
         find_task("mini-colas")
 
 
-def test_without_a_folder_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_folder_rows_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def load_dataset(*arguments: str, **options: str) -> datasets.Dataset:
@@ -95,7 +95,7 @@ def test_without_a_folder_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
     assert source_name(find_task("cola"), None) == "hub"
 
 
-def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_gives_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_dataset(*arguments: str, **options: str) -> None:
         raise ConnectionError("no route to host")
 
@@ -105,14 +105,14 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.Monkey
 
 
 def save_own(folder: Path, train: str, suffix: str, **fields: Any) -> Task:
-    """A task of one's own in files of this kind."""
+    """A user's own task in files of this kind."""
     content = {"name": "own", "train": f"train{suffix}", "test": f"train{suffix}", "text": ["first", "second"]} | fields
     (folder / "own.yaml").write_text(yaml.safe_dump(content))
     (folder / f"train{suffix}").write_text(train)
     return find_task(str(folder / "own.yaml"))
 
 
-def test_a_csv_of_ones_own_with_label_names(tmp_path: Path) -> None:
+def test_a_user_s_csv_with_label_names_is_read(tmp_path: Path) -> None:
     task = save_own(tmp_path, 'first,second,label\na,"b, c",yes\nd,null,no\n', ".csv", labels=["no", "yes"])
     rows = load_rows(task, task.train)
     assert rows["label"].tolist() == [1, 0]
@@ -120,7 +120,7 @@ def test_a_csv_of_ones_own_with_label_names(tmp_path: Path) -> None:
     assert source_name(task, None) == "files"
 
 
-def test_labels_are_taken_as_they_are_written(tmp_path: Path) -> None:
+def test_labels_are_read_as_written(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: [no, Yes, 01, 1.0]}")
     assert find_task(str(tmp_path / "own.yaml")).labels == ("no", "Yes", "01", "1.0")
     ids = [
@@ -139,7 +139,7 @@ def test_labels_are_taken_as_they_are_written(tmp_path: Path) -> None:
     assert find_task(str(tmp_path / "own.yaml")).regression
 
 
-def test_a_jsonl_of_ones_own_with_numbers(tmp_path: Path) -> None:
+def test_a_user_s_jsonl_with_numbers_is_read(tmp_path: Path) -> None:
     lines = '{"first": "a", "second": "b", "much": 1.5}\n{"first": "c", "second": "d", "much": 4}\n'
     task = save_own(tmp_path, lines, ".jsonl", label="much")
     assert task.regression
@@ -175,16 +175,14 @@ def test_a_missing_text_is_an_error_before_anything_trains(tmp_path: Path) -> No
         (".csv", "first,second,label\n", "train.csv: has no rows"),
     ],
 )
-def test_errors_in_ones_own_files_name_file_line_and_column(
-    tmp_path: Path, suffix: str, content: str, place: str
-) -> None:
+def test_errors_in_users_files_name_file_line_and_column(tmp_path: Path, suffix: str, content: str, place: str) -> None:
     task = save_own(tmp_path, content, suffix, labels=["no", "yes"])
     with pytest.raises(DataError) as caught:
         load_rows(task, task.train)
     assert place in str(caught.value)
 
 
-def test_a_number_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_label_that_is_not_a_number_is_named(tmp_path: Path) -> None:
     task = save_own(tmp_path, "first,second,label\na,b,1.5\nc,d,much\n", ".csv")
     with pytest.raises(DataError, match="line 3, column label: 'much' is not a number"):
         load_rows(task, task.train)
@@ -269,7 +267,7 @@ def test_the_whole_split_trains_without_dev() -> None:
         (LABELS, 100, "balanced", "unknown kind of subset 'balanced'; known: uniform, stratified"),
     ],
 )
-def test_subsets_that_cannot_be_are_refused(labels: numpy.ndarray, n: int, kind: str, words: str) -> None:
+def test_impossible_subsets_are_refused(labels: numpy.ndarray, n: int, kind: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
         subset_positions(labels, n, 1, kind)
 
@@ -280,7 +278,7 @@ def encoded(rows: int, seed: int = 3) -> Encoded:
     return Encoded({"input_ids": ids, "attention_mask": torch.ones_like(ids)}, lengths, torch.arange(rows))
 
 
-def test_an_epoch_visits_every_example_once_in_batches_of_like_length() -> None:
+def test_an_epoch_visits_every_example_once_in_batches_of_similar_length() -> None:
     data = encoded(130)
     batches = list(training_batches(data, 16, numpy.random.default_rng(1)))
     assert sorted(torch.cat(batches).tolist()) == list(range(130))
@@ -289,7 +287,7 @@ def test_an_epoch_visits_every_example_once_in_batches_of_like_length() -> None:
     assert numpy.mean(spread) < 0.5 * float(data.lengths.float().std())
 
 
-def test_evaluation_visits_every_example_once_within_its_tokens() -> None:
+def test_evaluation_visits_every_example_once_within_its_token_budget() -> None:
     data = encoded(90)
     batches = list(evaluation_batches(data, tokens=64))
     assert sorted(torch.cat(batches).tolist()) == list(range(90))

@@ -1,4 +1,4 @@
-"""Data looked at as data: every kind of finding is found where it is, and not where it is not."""
+"""Checks of users' data: every kind of finding is reported where it applies, and only there."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def found(
     return {one.about: one for one in own_findings(task_in(folder, train, test, labels, **fields))}
 
 
-def test_sound_data_have_their_rows_counted_and_nothing_else(tmp_path: Path) -> None:
+def test_sound_data_only_have_their_rows_counted(tmp_path: Path) -> None:
     findings = own_findings(task_in(tmp_path, PLAIN, OTHER, ("no", "yes")))
     assert [(one.severity, one.said) for one in findings] == [
         ("note", "train.csv: 60 rows (no 30, yes 30)"),
@@ -82,11 +82,11 @@ def test_findings_about_classes(
     assert words in finding.said
 
 
-def test_letters_that_look_damaged_and_are_not_pass(tmp_path: Path) -> None:
+def test_intact_letters_that_look_damaged_are_accepted(tmp_path: Path) -> None:
     assert "damaged letters" not in found(tmp_path, changed(PLAIN, row2="SÃO PAULO Â là carte,no"))
 
 
-def test_classes_that_are_missing_or_rare_are_named_with_what_to_do(tmp_path: Path) -> None:
+def test_missing_and_rare_classes_are_named_with_a_remedy(tmp_path: Path) -> None:
     findings = found(tmp_path, PLAIN, labels=("no", "yes", "odd"))
     assert findings["class missing"].said.startswith("test.csv: has no row of 'odd', about which the scores say")
     rare = [row.replace(",yes", ",no") for row in PLAIN[:55]] + PLAIN[55:]
@@ -98,7 +98,7 @@ def test_classes_that_are_missing_or_rare_are_named_with_what_to_do(tmp_path: Pa
     assert found(tmp_path / "second", rare, metrics=("macro_f1",))["rare class"].severity == "note"  # type: ignore[arg-type]
 
 
-def test_f1_of_the_frequent_class_is_pointed_out_unless_it_is_chosen(tmp_path: Path) -> None:
+def test_f1_of_the_frequent_class_is_a_warning_unless_it_is_chosen(tmp_path: Path) -> None:
     many = [row.replace(",no", ",yes") if place % 4 else row for place, row in enumerate(PLAIN)]
     finding = found(tmp_path, many, metrics=("f1",))["positive class"]  # type: ignore[arg-type]
     assert finding.said == "F1 is that of 'yes', the frequent class; 'positive: no' in the task file chooses the other"
@@ -132,7 +132,7 @@ def test_findings_about_numbers(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_names_of_classes_that_are_numbers_are_a_note(tmp_path: Path) -> None:
+def test_class_names_that_are_numbers_are_a_note(tmp_path: Path) -> None:
     rows = [f"sentence {place},{place % 7}" for place in range(70)]
     findings = found(tmp_path, rows, [row.replace("sentence", "word") for row in rows], tuple("0123456"))
     assert findings["numbers as classes"].severity == "note"
@@ -157,7 +157,7 @@ def test_a_subset_without_a_class_names_seed_and_class() -> None:
     assert subset_findings(task, numpy.array([]), 1) == []
 
 
-def test_texts_that_are_cut_are_counted() -> None:
+def test_truncated_texts_are_counted() -> None:
     task = Task("own", "own", ("text",), ("a", "b"), ("accuracy",), "files")
     assert cut_finding(task, numpy.array([5, 8, 8]), 8) == []
     (some,) = cut_finding(task, numpy.array([9] + [8] * 99), 8)
@@ -166,7 +166,7 @@ def test_texts_that_are_cut_are_counted() -> None:
     assert "2 of 3 texts (67%) are longer than 8 tokens and cut there; the longest has 100" in many.said
 
 
-def test_a_letter_of_several_lines_is_one_text_although_every_line_has_a_comma(tmp_path: Path) -> None:
+def test_a_quoted_text_of_several_lines_with_commas_is_one_text(tmp_path: Path) -> None:
     letters = [f'"Dear shop {row},\nthe lamp is bent,\nsincerely.",{"yes" if row % 2 else "no"}' for row in range(50)]
     letters[20] = '"",no'
     task = task_in(tmp_path, letters, OTHER, ("no", "yes"))
@@ -185,7 +185,7 @@ def test_a_letter_of_several_lines_is_one_text_although_every_line_has_a_comma(t
         (["a,yes ", "b,no", "c,no"], ("no", "yes")),
     ],
 )
-def test_one_file_says_itself_whether_labels_are_classes(
+def test_a_single_file_determines_whether_labels_are_classes(
     tmp_path: Path, rows: list[str], labels: tuple[str, ...] | None
 ) -> None:
     path = tmp_path / "my rows.csv"
@@ -203,7 +203,7 @@ def test_one_file_says_itself_whether_labels_are_classes(
         ("a,label\n" + "".join(f"x{row},w{row}\n" for row in range(9)), {}, "'label' has 9 different values in 9 rows"),
     ],
 )
-def test_one_file_that_needs_words_asks_for_them(
+def test_an_ambiguous_file_is_refused_with_the_missing_option(
     tmp_path: Path, content: str, options: dict[str, tuple[str, ...]], words: str
 ) -> None:
     (tmp_path / "rows.csv").write_text(content)
@@ -215,7 +215,7 @@ def check(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app.app, ["check", *map(str, arguments)], env={"COLUMNS": "160"})
 
 
-def test_the_verb_prints_findings_and_ends_with_1_on_errors(tmp_path: Path) -> None:
+def test_the_check_command_prints_findings_and_exits_with_1_on_errors(tmp_path: Path) -> None:
     task_in(tmp_path, PLAIN[:55] + PLAIN[:5], OTHER + PLAIN[:2], None)
     one = check(tmp_path / "train.csv")
     assert one.exit_code == 0, one.output
@@ -246,9 +246,9 @@ def test_warnings_are_shown_before_a_run(tmp_path: Path, capsys: pytest.CaptureF
     rare = [row.replace(",yes", ",no") for row in PLAIN[:58]] + PLAIN[58:]
     task = task_in(tmp_path, rare, OTHER, ("no", "yes"))
     check_commands.show_warnings({"own": own_warnings(task, [1, 2], [12], "uniform")})
-    said = capsys.readouterr().out
-    assert said.startswith("Task own, looked at as data:\nwarning: ")
-    assert "the train subset of 12 rows has no example of 'yes'" in said
+    message = capsys.readouterr().out
+    assert message.startswith("Task own, looked at as data:\nwarning: ")
+    assert "the train subset of 12 rows has no example of 'yes'" in message
     own_warnings(task, [1, 2], [12], "stratified")
     with pytest.raises(DataError, match="train and the test file"):
         own_warnings(task_in(tmp_path, PLAIN, OTHER, ("no", "yes"), test="train.csv"), [1], [12], "uniform")

@@ -1,4 +1,4 @@
-"""Data-parallel runs: two processes that split each batch make the run of one, and say so when they cannot."""
+"""Data-parallel runs: two processes that split each batch give the run of one, or an error."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ from amix.training.method import Method
 from amix.training.method_info import MethodInfo
 
 class OwnDecisions(Method):
-    """Draws from the state that dropout draws from, which differs between processes."""
+    """Draws from dropout's random state, which differs between processes."""
     name = "own_decisions"
     info = MethodInfo(paper="none", year=2026, kind="test")
 
@@ -47,7 +47,7 @@ CASES = OTHERS + [
     for name, method in built_in_methods().items()
     if method.info.trains_by_steps and method.info.splits_batches
 ]
-"""Every method that can share its batches, and settings of theirs that take other ways."""
+"""Every method that can split its batches, and settings that take other branches."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spec(encoder: Path, method: str, settings: dict[str, Any], task: str = "mini-stsb") -> RunSpec:
-    # 27 examples in batches of 8 leave a last one of 3, which two processes cannot share evenly.
+    # 27 examples in batches of 8 leave a last batch of 3, which two processes cannot split evenly.
     recipe = Recipe(lr=1e-3, epochs=1, batch_size=8, max_length=16)
     return RunSpec(
         task=task, n_train=27, seed=1017, method=method, method_config=full_settings(find_method(method), settings),
@@ -79,7 +79,7 @@ def launch(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def together(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Record, Arrays]]:
-    """What two processes gave: every case, and last a method that decides something for itself."""
+    """The results of two processes: every case, and last a method with different decisions per process."""
     folder = tmp_path_factory.mktemp("together")
     plugin = folder / "own.py"
     plugin.write_text(OWN_DECISIONS)
@@ -120,20 +120,20 @@ def test_two_processes_make_the_run_of_one(number: int, encoder: Path, together:
         assert point["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
 
 
-def test_a_method_that_decides_for_itself_in_every_process_is_found_out(together: list[tuple[Record, Arrays]]) -> None:
+def test_a_method_with_different_decisions_per_process_is_detected(together: list[tuple[Record, Arrays]]) -> None:
     record, _ = together[-1]
     assert record["status"] == "failed"
     assert record["error"]["type"] == "Drift"
     assert "take random numbers from amix.random_streams" in record["error"]["message"]
 
 
-def test_what_diverges_or_cannot_be_shared_is_said(together: list[tuple[Record, Arrays]]) -> None:
+def test_divergence_and_methods_that_cannot_share_batches_are_recorded(together: list[tuple[Record, Arrays]]) -> None:
     coupled, diverged = together[-3][0], together[-2][0]
     assert "needs whole batches" in coupled["error"]["message"]
     assert diverged["status"] == "diverged"
 
 
-def test_one_run_from_the_command_line_leaves_one_record_and_says_how_many_made_it(tmp_path: Path) -> None:
+def test_a_run_from_the_command_line_leaves_one_record_with_its_number_of_processes(tmp_path: Path) -> None:
     encoder = save_encoder(tmp_path / "small")
     words = ["run", "-t", "mini-stsb", "-m", "vanilla", "--seed", "1", "-n", "24", "-e", str(encoder)]
     words += ["--training", "epochs=1", "--training", "max_length=16", "--out", str(tmp_path)]
@@ -145,7 +145,7 @@ def test_one_run_from_the_command_line_leaves_one_record_and_says_how_many_made_
     assert record["cost"]["optimizer_steps"] == 2
 
 
-def test_what_cannot_be_split_is_said(encoder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_split_is_refused(encoder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     one = spec(encoder, "vanilla", {})
     one = dataclasses.replace(one, training=one.training | {"processes": 2})
     record, _ = execute(one, RunContext(encoder=str(encoder)))

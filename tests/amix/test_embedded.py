@@ -1,4 +1,4 @@
-"""The committed embedded tasks: shape, balance, train and validation apart, and n-grams that do not solve them."""
+"""The committed embedded tasks: shape, balance, separate train and validation words, and not solvable by n-grams."""
 
 import csv
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_no_text_repeats_in_either_order(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_sentences_are_short_and_finished(task: str) -> None:
+def test_sentences_are_short_and_end_with_a_full_stop(task: str) -> None:
     sentences = [sentence for split in SIZES for pair in texts(task, split) for sentence in pair]
     assert all(sentence[0].isupper() and sentence.endswith(".") and "  " not in sentence for sentence in sentences)
     assert max(len(sentence.split()) for sentence in sentences) <= 12

@@ -1,4 +1,4 @@
-"""What an encoder's folder can have wrong, each kind on a tiny one: named in one line before anything trains."""
+"""Faults of an encoder's folder, each kind on a tiny one: named in one line before anything trains."""
 
 import json
 import os
@@ -38,7 +38,7 @@ TEXTS = [("the cat sings",), ("a happy river walks over the tree one house",), (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A tiny BERT, classifier included."""
+    """A tiny BERT with its classifier."""
     return Path(save_encoder("bert", tmp_path / "encoder"))
 
 
@@ -66,25 +66,25 @@ def refused(folder: Path, words: str, max_length: int = 24) -> None:
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2", "mpnet"])
-def test_a_sound_encoder_is_proven(family: str, tmp_path: Path) -> None:
+def test_a_sound_encoder_passes(family: str, tmp_path: Path) -> None:
     prove(Path(save_encoder(family, tmp_path)))
 
 
-def test_renamed_weights_are_missing_ones(folder: Path) -> None:
+def test_renamed_weights_count_as_missing(folder: Path) -> None:
     with_weights(folder, lambda weights: {f"zzz.{name}": tensor for name, tensor in weights.items()})
     refused(folder, r"bert\.embeddings\.\S+, .* and \d+ more missing, which would start at random")
 
 
-def test_half_of_the_layers_is_not_enough(folder: Path) -> None:
+def test_a_checkpoint_with_half_of_the_layers_is_refused(folder: Path) -> None:
     with_weights(folder, lambda weights: {name: one for name, one in weights.items() if "layer.1." not in name})
     refused(folder, r"bert\.encoder\.layer\.1\.\S+ .*missing")
 
 
-def test_blocks_that_the_configuration_forgets_are_named(folder: Path) -> None:
+def test_blocks_missing_from_the_configuration_are_named(folder: Path) -> None:
     refused(with_config(folder, num_hidden_layers=1), r"layer\.1\.\S+ .*without a place")
 
 
-def test_blocks_above_the_kept_ones_are_left_out(folder: Path) -> None:
+def test_blocks_above_the_kept_ones_are_ignored(folder: Path) -> None:
     for pooling in ("cls", "mean"):
         fresh_classifier(Encoder("two-of-three", str(folder), layers=1, pooling=pooling, brought=True), TASK)
     with pytest.raises(EncoderError, match=r"layer\.2\.\S+.* missing"):
@@ -99,7 +99,7 @@ def test_weights_of_another_width_are_named(folder: Path, pooling: str) -> None:
 
 
 @pytest.mark.parametrize("layers", [-1, 0, 10**6])
-def test_a_number_of_layers_that_cannot_be_is_refused(folder: Path, layers: int) -> None:
+def test_an_impossible_number_of_layers_is_refused(folder: Path, layers: int) -> None:
     refused(with_config(folder, num_hidden_layers=layers), f"config.json: {layers} hidden layers")
 
 
@@ -114,7 +114,7 @@ def test_heads_of_the_pretraining_and_a_missing_pooler_do_not_matter(tmp_path: P
     fresh_classifier(Encoder("mean", str(tmp_path), pooling="mean", brought=True), TASK)
 
 
-def test_a_body_that_was_saved_alone_is_the_body(folder: Path) -> None:
+def test_a_body_that_was_saved_alone_is_loaded(folder: Path) -> None:
     before = load_file(folder / "model.safetensors")
     with_weights(
         folder,
@@ -174,7 +174,7 @@ def test_python_in_the_folder_never_runs(folder: Path, tmp_path: Path, model_typ
     assert not marker.exists()
 
 
-def test_a_tokenizer_that_knows_no_word_is_refused(folder: Path) -> None:
+def test_a_tokenizer_without_words_is_refused(folder: Path) -> None:
     for name in ("tokenizer.json", "vocab.txt"):
         (folder / name).unlink(missing_ok=True)
     refused(folder, "its tokenizer has no words")
@@ -183,14 +183,14 @@ def test_a_tokenizer_that_knows_no_word_is_refused(folder: Path) -> None:
     refused(folder, "has no tokenizer")
 
 
-def test_words_that_a_tokenizer_does_not_know_are_counted(folder: Path) -> None:
+def test_unknown_words_are_counted(folder: Path) -> None:
     with pytest.raises(EncoderError, match="3 of 4 tokens of the texts are unknown"):
         prove_encoder(str(folder), TASK, 24, [("xyzzy plugh", "the frotz")])
     prove_encoder(str(folder), TASK, 24, [("the plugh", "the frotz")])
 
 
 def test_more_tokens_than_positions_are_refused(tmp_path: Path) -> None:
-    # RoBERTa counts from the padding's position on, which takes one away here.
+    # RoBERTa's positions start after the padding's, which leaves one fewer here.
     for family, positions in (("bert", 40), ("roberta", 39), ("deberta-v2", 40)):
         folder = Path(save_encoder(family, tmp_path / family))
         prove(folder, positions)
@@ -228,7 +228,7 @@ def save_xlnet(folder: Path, side: str) -> Path:
     return folder
 
 
-def test_padding_stands_where_the_tokenizer_wants_it(tmp_path: Path) -> None:
+def test_padding_is_on_the_tokenizer_s_side(tmp_path: Path) -> None:
     refused(save_xlnet(tmp_path / "right", "right"), "logits change by .* padded on the right; set padding_side")
     left = save_xlnet(tmp_path / "left", "left")
     prove(left)
@@ -245,7 +245,7 @@ def test_padding_stands_where_the_tokenizer_wants_it(tmp_path: Path) -> None:
     assert torch.allclose(again, together[[2, 0]], atol=1e-5)
 
 
-def test_no_token_to_pad_with_is_said(folder: Path) -> None:
+def test_a_tokenizer_without_padding_token_is_refused(folder: Path) -> None:
     for file in folder.glob("*token*"):
         file.unlink()
     word_tokenizer(folder)
@@ -260,7 +260,7 @@ def test_an_architecture_without_classifier_is_pooled_by_the_mean(folder: Path) 
 
 
 def save_modules(folder: Path, model: str, pooling: dict[str, object]) -> None:
-    """What sentence-transformers writes beside a model."""
+    """The files that sentence-transformers writes next to a model."""
     kinds = {"Transformer": model, "Pooling": "1_Pooling"}
     entries = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for kind, path in kinds.items()]
     (folder / "modules.json").write_text(json.dumps(entries))
@@ -285,7 +285,7 @@ def test_a_sentence_transformers_folder_keeps_its_pooling(folder: Path, tmp_path
         find_encoder(str(whole))
 
 
-def test_special_tokens_in_peoples_own_texts_are_text(folder: Path) -> None:
+def test_special_tokens_in_users_texts_are_text(folder: Path) -> None:
     tokenizer = load_tokenizer(str(folder))
     one = replace(TASK, text=TASK.text[:1])
     rows = pandas.DataFrame({one.text[0]: ["the [SEP] cat"], "label": [0]})
@@ -296,7 +296,7 @@ def test_special_tokens_in_peoples_own_texts_are_text(folder: Path) -> None:
     assert separators == {"files": 1, "glue": 2}
 
 
-def test_an_unknown_encoder_is_trained_as_its_size_asks(folder: Path) -> None:
+def test_an_unknown_encoder_gets_the_recipe_of_its_size(folder: Path) -> None:
     assert block_weights_of(folder) == 2 * (4 * 32**2 + 2 * 32 * 48)
     assert find_encoder(str(folder)).recipe == find_encoder("minilm-l6").recipe
     assert recipe_by_size(302e6) == Recipe() == find_encoder("some/bert-large-like").recipe

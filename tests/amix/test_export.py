@@ -1,4 +1,4 @@
-"""A finished run as a folder that plain transformers loads, and what exporting must leave alone."""
+"""A finished run as a folder that plain transformers loads, and what exporting must not change."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from helpers.toy_encoders import Bench
 TOKENS = {"input_ids": torch.tensor([[2, 6, 8, 9, 3]]), "attention_mask": torch.ones(1, 5, dtype=torch.int64)}
 
 
-def test_names_of_labels_and_the_tokenizer_come_along(bench: Bench, tmp_path: Path) -> None:
+def test_label_names_and_tokenizer_are_saved(bench: Bench, tmp_path: Path) -> None:
     task, name = find_task("mini-rte"), bench.encoders["bert"]
     save(load_model(name, task, 1), load_tokenizer(name), task, tmp_path)
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
@@ -37,14 +37,14 @@ def test_a_regression_model_has_one_output(bench: Bench, tmp_path: Path) -> None
     assert (model.config.num_labels, model.config.problem_type) == (1, "regression")
 
 
-def test_what_is_no_hugging_face_model_is_refused(bench: Bench, tmp_path: Path) -> None:
+def test_anything_but_a_hugging_face_model_is_refused(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="export gave a Linear, not a Hugging Face model"):
         save(nn.Linear(2, 2), load_tokenizer(bench.encoders["bert"]), find_task("mini-rte"), tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
-def test_merging_adapters_leaves_the_training_model_alone(bench: Bench, family: str) -> None:
+def test_merging_adapters_does_not_change_the_training_model(bench: Bench, family: str) -> None:
     method, fit = LoRA(), golden_fit()
     model = method.prepare(load_model(bench.encoders[family], find_task("mini-rte"), 1), fit).eval()
     with torch.no_grad():

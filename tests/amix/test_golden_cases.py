@@ -1,4 +1,4 @@
-"""Reading cases of reference numbers from any folder, and noting differences."""
+"""Reading reference cases from any folder, and recording differences."""
 
 import json
 import math
@@ -35,7 +35,7 @@ def test_a_folder_without_cases_is_refused(tmp_path: Path) -> None:
         descriptions((tmp_path,))
 
 
-def test_tolerances_are_found_by_what_they_are_for() -> None:
+def test_tolerances_are_found_by_their_purpose() -> None:
     assert own_case("hype_normal").limit("hidden states") == 1e-11
     assert own_case("childtuning_d").limit("mask") == 0.0
     assert own_case("rose_first").limit("mask") == 0.0
@@ -45,7 +45,7 @@ def test_tolerances_are_found_by_what_they_are_for() -> None:
         own_case("hype_normal").limit("masks")
 
 
-def test_differences_are_noted_and_checked() -> None:
+def test_differences_are_recorded_and_checked() -> None:
     parity, case = Parity(), own_case("sam")
     parity(case, 1e-15, 1e-12)
     parity(case, 2.34e-13, 1e-12)
@@ -71,11 +71,11 @@ def test_every_case_belongs_to_a_method() -> None:
 
 
 @pytest.mark.parametrize("method", [name for name, one in built_in_methods().items() if one.info.cases])
-def test_a_method_with_an_official_code_says_what_became_of_its_options(method: str) -> None:
+def test_a_method_with_official_code_documents_its_options(method: str) -> None:
     assert re.search(r"\b[Oo]ptions?\b|code named there", built_in_methods()[method].__doc__ or "")
 
 
-def test_the_table_takes_the_number_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_reads_the_number_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "parity.json"
     entries = {"a_1": 3e-16, "a_2": 4.4e-13, "b": 0.0}
     file.write_text(json.dumps({name: {"difference": one, "tolerance": 1e-9} for name, one in entries.items()}))

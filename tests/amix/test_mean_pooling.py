@@ -1,4 +1,4 @@
-"""The mean-pooled classifier: what it computes, and that its documented loader is the one that works."""
+"""The mean-pooled classifier: what it computes, and that its documented loading code works."""
 
 import re
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_head_is_the_classifier_and_the_body_the_encoder(model: MeanPooledCl
     assert head_names(model) == {"classifier.weight", "classifier.bias"}
 
 
-def test_dropout_before_the_head_acts_in_training_only(model: MeanPooledClassifier) -> None:
+def test_dropout_before_the_head_acts_only_in_training(model: MeanPooledClassifier) -> None:
     model.encoder.eval()
     model.dropout.train()
     inputs = {"input_ids": TOKENS, "attention_mask": MASK}

@@ -1,4 +1,4 @@
-"""Metrics against values worked out by hand; GLUE's conventions, and those for people's own data."""
+"""Metrics against values worked out by hand; GLUE's conventions, and those for users' own data."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def test_scores_of_three_classes_by_hand() -> None:
 
 
 @pytest.mark.parametrize("positive", [0, 1])
-def test_f1_and_average_precision_are_of_the_class_that_is_named(positive: int) -> None:
+def test_f1_and_average_precision_are_those_of_the_named_class(positive: int) -> None:
     names = ("spam", "ham")
     task = own(("f1", "average_precision", "roc_auc"), names, positive=names[positive])
     labels = numpy.array([0, 1, 1, 1])
@@ -87,7 +87,7 @@ def test_errors_are_in_the_unit_of_the_label() -> None:
     assert scores == pytest.approx({"spearman": 1.0, "mae": 70 / 3, "rmse": (2500 / 3) ** 0.5})
 
 
-def test_what_the_labels_leave_undefined_is_none_on_own_data_alone() -> None:
+def test_undefined_scores_are_none_only_on_users_data() -> None:
     ones, some = numpy.ones(4, dtype=int), numpy.array([1, 0, 1, 0])
     logits = numpy.zeros((4, 2))
     spam = own(("f1", "matthews", "roc_auc", "average_precision", "accuracy"), ("spam", "ham"), positive="spam")
@@ -98,13 +98,13 @@ def test_what_the_labels_leave_undefined_is_none_on_own_data_alone() -> None:
     number = own(("spearman", "pearson", "mae"), None)
     hidden = task_scores(number, numpy.full(3, -1.0), numpy.array([1.0, 2.0, 3.0]))
     assert hidden == {"spearman": None, "pearson": None, "mae": 3.0}
-    # A model that says the same of everything has ranked nothing: its runs must not be left out of a mean.
+    # A constant prediction ranks nothing, and such runs must not be left out of a mean.
     assert task_scores(number, numpy.array([1.0, 2.0]), numpy.full(2, 3.0))["spearman"] == 0.0
     glue = Task("glue", "glue", ("text",), None, ("spearman",))
     assert task_scores(glue, numpy.full(3, -1.0), numpy.array([1.0, 2.0, 3.0])) == {"spearman": 0.0}
 
 
-def test_the_majority_has_scores_of_every_kind() -> None:
+def test_the_majority_class_has_all_scores() -> None:
     task = own(("f1", *CLASSES), ("spam", "ham"), positive="spam")
     scores = task_majority(task, numpy.array([1, 1, 0]), numpy.array([0, 1, 1, 1]))
     assert scores["roc_auc"] == 0.5
@@ -113,10 +113,10 @@ def test_the_majority_has_scores_of_every_kind() -> None:
     assert scores["balanced_accuracy"] == 0.5
 
 
-def test_metrics_of_probabilities_refuse_to_do_without() -> None:
+def test_metrics_of_probabilities_need_logits() -> None:
     with pytest.raises(ValueError, match="needs the logits"):
         task_scores(own(("roc_auc",), ("a", "b")), numpy.array([0, 1]), numpy.array([0, 1]))
 
 
-def test_an_undefined_score_is_worse_than_any() -> None:
+def test_an_undefined_score_is_worse_than_any_other() -> None:
     assert comparable({"f1": None}, "f1") < comparable({"f1": -1.0}, "f1")

@@ -1,4 +1,4 @@
-"""The weight-space view: shares, gradients in closed form against autograd, families of encoders, export."""
+"""The mixup: shares, closed-form gradients against autograd, families of encoders, export."""
 
 import warnings
 from functools import partial
@@ -46,7 +46,7 @@ FAMILIES: dict[str, tuple[PretrainedConfig, int]] = {
     "distilbert": (DistilBertConfig(**COMMON, dim=16, n_layers=2, n_heads=2, hidden_dim=24), 12),
     "llama": (LlamaConfig(**SIZES, **COMMON, num_key_value_heads=2), 14),
 }
-"""Tiny random model per family, and how many matrices of it are mixed."""
+"""A tiny random model per family, and the number of its mixed matrices."""
 
 
 def tiny(family: str) -> nn.Module:
@@ -100,7 +100,7 @@ def test_every_family_is_mixed_trained_and_exported(family: str, tmp_path: Path)
 
 def saved_and_loaded(model: nn.Module, folder: Path) -> nn.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Whether saving warns is the library's business.
+        warnings.simplefilter("ignore")  # Warnings on saving are up to the library.
         if not isinstance(model, MeanPooledClassifier):
             model.save_pretrained(folder)  # type: ignore[operator]
             return AutoModelForSequenceClassification.from_pretrained(folder)  # type: ignore[no-any-return]
@@ -253,12 +253,12 @@ def test_modules_by_pattern() -> None:
         (nn.Sequential(nn.Linear(2, 2)), ["query"], r"matching \['query'\].*Its linears: \['0'\]"),
     ],
 )
-def test_no_linear_found_is_said(model: nn.Module, modules: list[str] | None, words: str) -> None:
+def test_a_model_without_matching_linears_is_refused(model: nn.Module, modules: list[str] | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         block_linears(model, modules)
 
 
-def test_wrong_combination_and_rank_are_said() -> None:
+def test_wrong_combination_and_rank_are_refused() -> None:
     with pytest.raises(ValueError, match="known: factored, convex"):
         WeightMixup(nn.Linear(2, 2), combination="sum", modules=[""])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 1, not 0"):
@@ -275,7 +275,7 @@ def test_wrong_combination_and_rank_are_said() -> None:
         ),
     ],
 )
-def test_wrong_pretrained_weights_are_said(pretrained: dict[str, torch.Tensor], words: str) -> None:
+def test_wrong_pretrained_weights_are_refused(pretrained: dict[str, torch.Tensor], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         WeightMixup(tiny("bert"), pretrained)
 
@@ -300,7 +300,7 @@ def test_gradients_of_several_backward_passes_add_up() -> None:
     assert all(torch.allclose(one, other, atol=1e-14) for one, other in zip(*found, strict=True))
 
 
-def test_exchange_is_undone_by_itself() -> None:
+def test_exchanging_twice_restores_the_tensors() -> None:
     parameter, other = nn.Parameter(torch.randn(5)), torch.randn(5)
     first, held = parameter.detach().clone(), [other]
     exchange([parameter], held)
@@ -309,7 +309,7 @@ def test_exchange_is_undone_by_itself() -> None:
     assert torch.equal(parameter, first)
 
 
-def test_the_running_mean_is_to_the_bit_that_of_a_sum_in_memory() -> None:
+def test_the_running_mean_is_bit_identical_to_one_in_memory() -> None:
     torch.manual_seed(0)
     shapes = {"matrix": (7, 5), "scalar": (), "bias": (3,)}
     models = [{name: torch.randn(shape) for name, shape in shapes.items()} for _ in range(5)]
@@ -327,7 +327,7 @@ def test_the_running_mean_is_to_the_bit_that_of_a_sum_in_memory() -> None:
     assert torch.equal(target["bias"], expected["bias"] / 5)
 
 
-def test_a_running_mean_refuses_what_it_cannot_average() -> None:
+def test_a_running_mean_refuses_models_that_differ() -> None:
     mean, one = RunningMean(), {"a": torch.ones(2), "b": torch.ones(3)}
     with pytest.raises(ValueError, match=r"add\(\) one first"):
         mean.write(one)
@@ -340,7 +340,7 @@ def test_a_running_mean_refuses_what_it_cannot_average() -> None:
         mean.add({"a": torch.ones(4), "b": torch.ones(3)})
 
 
-def test_random_state_replays_masks_and_moves_nothing() -> None:
+def test_random_state_replays_masks_without_advancing_the_stream() -> None:
     torch.manual_seed(11)
     state = RandomState.capture(torch.device("cpu"))
     first = torch.nn.functional.dropout(torch.ones(50))
@@ -350,6 +350,6 @@ def test_random_state_replays_masks_and_moves_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), following)
 
 
-def test_masks_of_a_device_without_a_replay_are_refused() -> None:
+def test_masks_on_a_device_without_replay_are_refused() -> None:
     with pytest.raises(NotImplementedError, match="not on mps"):
         RandomState.capture(torch.device("cpu"), torch.device("mps"))

@@ -1,4 +1,4 @@
-"""MPNet, whose blocks name their projections otherwise and share a bias by relative position."""
+"""MPNet, whose blocks name their projections differently and share a relative position bias."""
 
 import math
 
@@ -19,7 +19,7 @@ METHODS = (
     "topk_layers", "lora", "adapter",
 )  # fmt: skip
 BY_PLACES = ("lora", "vera", "ia3", "prefix", "adapter", "ln_tuning", "adalora", "bitfit")
-"""Methods that add to or train parts of the blocks, which they have to find."""
+"""Methods that must find the blocks, because they extend them or train parts of them."""
 
 
 @pytest.mark.parametrize("method", METHODS)

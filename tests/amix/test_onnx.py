@@ -1,4 +1,4 @@
-"""A model as ONNX: the same logits in onnxruntime, and one line where the packages are missing."""
+"""A model as ONNX: the same logits in onnxruntime, and a one-line error if packages are missing."""
 
 import importlib.util
 from pathlib import Path

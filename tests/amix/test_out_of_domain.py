@@ -1,4 +1,4 @@
-"""Out-of-domain sets: labels that meet, sets from a folder, scores in the record and in the tables, keys as before."""
+"""Out-of-domain sets: shared labels, sets from a folder, scores in records and tables, unchanged keys."""
 
 import json
 import os
@@ -191,21 +191,21 @@ def test_the_table_holds_means_gains_and_tests_per_set(tmp_path: Path) -> None:
     assert rows["Majority class"][1].value == pytest.approx(40.0)
 
 
-def test_a_suite_without_such_scores_has_no_such_table(tmp_path: Path) -> None:
+def test_a_suite_without_out_of_domain_scores_has_no_such_table(tmp_path: Path) -> None:
     results = load("toy", synthetic_records.write(synthetic_records.Suite(), tmp_path))
     assert not [table for table in make_tables(results) if table.name.startswith("out-of-domain")]
 
 
 @pytest.mark.parametrize("wrong", [1.5, "high", None, {}])
-def test_a_record_with_a_wrong_score_on_a_set_is_left_out(wrong: object) -> None:
+def test_a_record_with_a_wrong_out_of_domain_score_is_left_out(wrong: object) -> None:
     plan = read_plan(synthetic_records.plan(SYNTHETIC), "toy")
     record = synthetic_records.record(SYNTHETIC, "vanilla", "rte", 100, 1)
     assert complaint(record | {"digest": digest(record)}, plan) is None
     record["scores"]["last"][OUT_OF_DOMAIN]["snli"]["accuracy"] = wrong
     record = json.loads(json.dumps(record))
-    said = complaint(record | {"digest": digest(record)}, plan)
-    assert said is not None
-    assert "snli score accuracy" in said
+    message = complaint(record | {"digest": digest(record)}, plan)
+    assert message is not None
+    assert "snli score accuracy" in message
 
 
 @pytest.mark.skipif(not FOLDER, reason=f"{VARIABLE} names no folder with out-of-domain sets")

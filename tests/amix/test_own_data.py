@@ -1,4 +1,4 @@
-"""From people's own files to a record: numbers on their own scale, own dev files, class weights, findings."""
+"""From users' own files to a record: regression on the label's scale, own dev files, class weights, findings."""
 
 import re
 from dataclasses import replace
@@ -36,7 +36,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def save_files(folder: Path, prices: bool = False, rows: int = 70, **fields: str) -> Path:
-    """Train, dev and test file of a task that a few words decide, and its description."""
+    """Train, dev and test file of a task that a few words determine, and its description."""
     for number, name in enumerate(("train", "dev", "test")):
         generator = numpy.random.default_rng(number)
         lines = ["text,label"]
@@ -90,7 +90,7 @@ def test_prices_are_learnt_on_a_standard_scale_and_predicted_on_their_own(
     assert "scale of the label" in {one["about"] for one in record["data"]["findings"]}
 
 
-def test_targets_have_mean_zero_and_deviation_one_on_the_train_subset_alone(tmp_path: Path, encoder: Path) -> None:
+def test_targets_are_standardised_on_the_train_subset_alone(tmp_path: Path, encoder: Path) -> None:
     task = find_task(str(save_files(tmp_path, prices=True)))
     splits = load_splits(task, 36, 1, load_tokenizer(str(encoder)), "tiny", 16)
     targets = splits.train.targets.double()
@@ -104,7 +104,7 @@ def test_targets_have_mean_zero_and_deviation_one_on_the_train_subset_alone(tmp_
     assert mini.train.targets is mini.train.labels
 
 
-def test_a_dev_file_is_the_dev_set_and_leaves_the_train_rows_alone(tmp_path: Path, encoder: Path) -> None:
+def test_a_dev_file_is_the_dev_set_and_no_train_rows_are_used_for_it(tmp_path: Path, encoder: Path) -> None:
     record, arrays = run(save_files(tmp_path, validation="dev.csv"), encoder, n=70, epochs=1)
     assert (record["data"]["n_train"], record["data"]["n_dev"], record["data"]["n_test"]) == (70, 70, 70)
     assert len(arrays["dev_labels"]) == 70
@@ -131,7 +131,7 @@ def test_balanced_weights_are_those_of_scikit_learn_and_change_the_run(tmp_path:
         Recipe(class_weights="some")
 
 
-def test_class_weights_of_numbers_are_refused_in_the_plan(tmp_path: Path, encoder: Path) -> None:
+def test_class_weights_for_regression_are_refused_in_the_plan(tmp_path: Path, encoder: Path) -> None:
     save_files(tmp_path, prices=True)
     (tmp_path / "suite.yaml").write_text(
         f"encoder: {encoder}\ntasks: [own.yaml]\nsizes: [20]\nseeds: [1]\nmethods: [vanilla]\n"
@@ -158,7 +158,7 @@ def test_findings_of_the_files_and_of_the_subset_are_in_the_record(tmp_path: Pat
 
 @pytest.mark.parametrize("column", ["idx", "label", "place"])
 @pytest.mark.parametrize("other", [None, "text"])
-def test_a_text_column_called_like_one_that_is_added_is_refused(tmp_path: Path, column: str, other: str | None) -> None:
+def test_a_text_column_with_the_name_of_an_added_one_is_refused(tmp_path: Path, column: str, other: str | None) -> None:
     rows = "".join(f"a text {row},another,{row % 2}\n" for row in range(6))
     (tmp_path / "data.csv").write_text(f"{column},{other or 'unused'},mood\n{rows}")
     task = task_of_file(tmp_path / "data.csv", (column, other) if other else (column,), "mood")

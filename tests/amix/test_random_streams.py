@@ -1,4 +1,4 @@
-"""Named random streams: stable over versions, separate, and untouched by what methods draw beside them."""
+"""Named random streams: stable over versions, separate, and independent of what methods draw themselves."""
 
 import torch
 
@@ -28,7 +28,7 @@ def test_dropout_of_a_step_does_not_depend_on_earlier_draws() -> None:
     assert torch.equal(torch.rand(4), expected)
 
 
-def test_kept_random_state_hides_what_is_drawn_inside() -> None:
+def test_kept_random_state_hides_draws_inside_it() -> None:
     torch.manual_seed(1)
     expected = torch.rand(2)
     torch.manual_seed(1)
@@ -37,7 +37,7 @@ def test_kept_random_state_hides_what_is_drawn_inside() -> None:
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_presets_repeat_no_seed_and_those_that_choose_settings_share_none() -> None:
+def test_presets_repeat_no_seed_and_tuning_seeds_are_in_no_other() -> None:
     assert all(len(set(seeds)) == len(seeds) >= 5 for seeds in PRESETS.values())
     reported = {seed for name, seeds in PRESETS.items() if name != "tuning" for seed in seeds}
     assert not reported & set(PRESETS["tuning"])

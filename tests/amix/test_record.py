@@ -1,4 +1,4 @@
-"""Specs have stable keys; a store never shows half a record."""
+"""Specs have stable keys; a store never exposes half a record."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_an_unknown_field_is_refused() -> None:
         RunSpec.from_dict({**SPEC.as_dict(), "colour": "red"})
 
 
-def test_store_gives_back_what_was_put(tmp_path: Path) -> None:
+def test_a_stored_record_is_read_back(tmp_path: Path) -> None:
     store = Store(tmp_path)
     path = store.put(record(), {"test_predictions": numpy.arange(3)})
     assert store.get(SPEC.key) == record() | {"digest": digest(record())}
@@ -51,7 +51,7 @@ def test_store_gives_back_what_was_put(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "finished"), [("ok", True), ("diverged", True), ("failed", True), ("oom", False), ("accident", False)]
 )
-def test_an_accident_of_the_machine_is_no_outcome(tmp_path: Path, status: str, finished: bool) -> None:
+def test_an_accident_is_not_an_outcome(tmp_path: Path, status: str, finished: bool) -> None:
     store = Store(tmp_path)
     store.put(record(status=status))
     assert store.finished(SPEC.key) is finished
@@ -83,7 +83,7 @@ def test_a_crash_while_writing_leaves_the_old_content(tmp_path: Path, monkeypatc
     ("before", "after", "kept"),
     [("ok", "accident", "ok"), ("diverged", "oom", "diverged"), ("failed", "oom", "oom"), ("ok", "failed", "failed")],
 )
-def test_an_accident_takes_nothing_from_a_good_record(tmp_path: Path, before: str, after: str, kept: str) -> None:
+def test_an_accident_does_not_replace_a_good_record(tmp_path: Path, before: str, after: str, kept: str) -> None:
     store = Store(tmp_path)
     store.put(record(status=before), {"test_predictions": numpy.arange(3)})
     store.put(record(status=after))
@@ -91,7 +91,7 @@ def test_an_accident_takes_nothing_from_a_good_record(tmp_path: Path, before: st
     assert store.path(SPEC.key).with_suffix(".npz").exists() == (kept == before)
 
 
-def test_a_folder_that_takes_no_file_is_found_out_before_the_work(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_detected_before_the_work(tmp_path: Path) -> None:
     check_writable(tmp_path / "new" / "folder")
     assert list((tmp_path / "new" / "folder").iterdir()) == []
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""What the registry asks of a method, and how methods are found."""
+"""What the registry requires of a method, and how methods are found."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ INFO = MethodInfo(paper="nobody, 2026", year=2026, kind="test")
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is gone afterwards; the project's own, which modules register once, stays."""
+    """Remove what a test registers afterwards; the project's own methods, registered on import, stay."""
     methods()
     monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
 
@@ -34,12 +34,12 @@ class Changeable:
 
 
 def method(base: type[Method] = Method, **attributes: Any) -> type[Method]:
-    """A class that keeps the contract, but for what the test changes."""
+    """A class that meets the contract, except for what the test changes."""
     kept = {"__doc__": "A method.", "name": "own", "info": INFO, "Config": Strength} | attributes
     return type("Own", (base,), {name: value for name, value in kept.items() if value is not ...})
 
 
-def test_a_method_that_keeps_the_contract_is_found() -> None:
+def test_a_method_that_meets_the_contract_is_found() -> None:
     own = register(method())
     assert find_method("own") is own
 
@@ -65,7 +65,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("attributes", "message"), PROBLEMS.values(), ids=list(PROBLEMS))
-def test_a_method_that_does_not_keep_the_contract_is_refused(attributes: dict[str, Any], message: str) -> None:
+def test_a_method_that_breaks_the_contract_is_refused(attributes: dict[str, Any], message: str) -> None:
     with pytest.raises(MethodError, match=message):
         register(method(**attributes))
     assert "own" not in registry._METHODS
@@ -75,19 +75,19 @@ def test_a_method_of_several_stages_may_have_a_run() -> None:
     register(method(MultiStageMethod, run=print))
 
 
-def test_a_name_is_given_once() -> None:
+def test_a_taken_name_is_refused() -> None:
     find_method("vanilla")
     with pytest.raises(MethodError, match="the name 'vanilla' is taken by baselines.vanilla.Vanilla"):
         register(method(name="vanilla"))
 
 
-def test_the_file_of_a_method_is_imported_again_without_complaint() -> None:
+def test_the_file_of_a_method_may_be_imported_again() -> None:
     register(method())
     again = register(method())
     assert find_method("own") is again
 
 
-def test_an_unknown_name_brings_the_nearest() -> None:
+def test_an_unknown_name_gets_the_nearest_ones() -> None:
     with pytest.raises(MethodError, match="unknown method 'vanila'; did you mean vanilla"):
         find_method("vanila")
 
@@ -106,13 +106,13 @@ def test_an_external_method_is_a_file_and_a_class(tmp_path: Path, reference: str
         ('paper="p", kind="test", yaer=2026', "own.py: MethodInfo got an unexpected keyword argument 'yaer'"),
     ],
 )
-def test_a_fact_that_is_missing_or_unknown_is_one_line(tmp_path: Path, given: str, message: str) -> None:
+def test_a_missing_or_unknown_field_of_info_is_one_line(tmp_path: Path, given: str, message: str) -> None:
     (tmp_path / "own.py").write_text(f"from amix.training.method_info import MethodInfo\nMethodInfo({given})\n")
     with pytest.raises(MethodError, match=message):
         load_external(f"{tmp_path / 'own.py'}:Own")
 
 
-def test_an_external_class_that_is_no_method_is_refused(tmp_path: Path) -> None:
+def test_an_external_class_that_is_not_a_method_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("class Own: ...")
     with pytest.raises(MethodError, match="has no class Own that derives from"):
         load_external(f"{tmp_path / 'own.py'}:Own")

@@ -1,4 +1,4 @@
-"""Seeds by source: one source's seed moves its own stream and no other; keys of runs with one seed stay."""
+"""Seeds by source: the seed of a source changes only its own stream; keys of runs with one seed stay the same."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "childtuning_d": {},
 }
 OWN_DRAWS = ("mixout", "agwm")
-"""Methods that draw for themselves, so that the seed of this source matters."""
+"""Methods with random draws of their own, so that the seed of this source matters."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def sha(*tensors: torch.Tensor) -> str:
 
 
 def streams(one: RunSpec, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What each source of a whole run gave: ids, head, positions of all batches, states before each step, own draws."""
+    """What each source gave in a whole run: ids, head, positions of all batches, states before each step, own draws."""
     found: dict[str, Any] = {"order": [], "dropout": [], "method": []}
 
     def noting_load(name: str, *arguments: Any) -> nn.Module:
@@ -107,7 +107,7 @@ def streams(one: RunSpec, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> dic
     assert record["status"] == "ok", record["error"]
     found["subset"] = record["data"]["ids_sha256"]
     found["logits"] = arrays["test_logits"].tobytes()
-    # Batches are sorted by length within a few, so that equal permutations of other texts are cut differently.
+    # Batches are sorted by length, so equal permutations of other texts are divided differently.
     found["permutation"] = [
         random_streams.array_generator(one.seeds.order, "order", "main", epoch).permutation(24).tolist()
         for epoch in range(2)
@@ -117,26 +117,26 @@ def streams(one: RunSpec, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> dic
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_source_s_seed_moves_this_source_and_no_other(
+def test_the_seed_of_a_source_affects_no_other_source(
     encoder: Path, monkeypatch: pytest.MonkeyPatch, method: str, source: str
 ) -> None:
     before = streams(spec(encoder, method), encoder, monkeypatch)
     after = streams(spec(encoder, method, {source: 1234}), encoder, monkeypatch)
     moved = {name for name in SOURCES if before[name] != after[name]}
     if source == "subset":
-        moved -= {"order"}  # Other texts have other lengths, by which batches are formed; the permutation below stays.
+        moved -= {"order"}  # Batches depend on the texts' lengths; the permutation below stays.
     if source == "method" and method not in OWN_DRAWS:
         assert before == after
         return
     if source == "method":
-        moved -= {"order"}  # Of the search's parts, which hold other examples of other lengths.
+        moved -= {"order"}  # The splits contain other examples, with other lengths.
     assert moved == {source}
     assert (before["permutation"] != after["permutation"]) == (source == "order")
     assert before["logits"] != after["logits"]
 
 
 def test_order_is_the_same_permutation_for_texts_of_equal_lengths(encoder: Path) -> None:
-    """The batches themselves: with one length for all texts nothing of the subset enters them."""
+    """With texts of equal length the batches do not depend on the subset."""
     _, _, fit = _set_up(spec(encoder, "vanilla"), RunContext(encoder=str(encoder)))
     fit = replace(fit, train=replace(fit.train, lengths=torch.full_like(fit.train.lengths, 3)))
     seen = []
@@ -148,7 +148,7 @@ def test_order_is_the_same_permutation_for_texts_of_equal_lengths(encoder: Path)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_all_sources_named_with_one_seed_is_the_run_of_this_seed(encoder: Path, method: str) -> None:
+def test_naming_all_sources_with_one_seed_gives_the_run_of_that_seed(encoder: Path, method: str) -> None:
     plain = execute(spec(encoder, method), RunContext(encoder=str(encoder)))
     named = replace(spec(encoder, method, dict.fromkeys(SOURCES, 7)), seed=99)
     record, arrays = execute(named, RunContext(encoder=str(encoder)))
@@ -158,7 +158,7 @@ def test_all_sources_named_with_one_seed_is_the_run_of_this_seed(encoder: Path, 
     assert all(numpy.array_equal(arrays[name], plain[1][name]) for name in arrays)
 
 
-def test_parts_on_other_processes_have_the_run_s_seeds(encoder: Path) -> None:
+def test_stages_in_other_processes_have_the_run_s_seeds(encoder: Path) -> None:
     one = spec(encoder, "agwm", dict(zip(SOURCES, (1, 2, 3, 4, 5), strict=True)))
     executor = Here()
     apart, arrays = execute(one, RunContext(encoder=str(encoder), executor=executor))
@@ -169,7 +169,7 @@ def test_parts_on_other_processes_have_the_run_s_seeds(encoder: Path) -> None:
     assert all(numpy.array_equal(arrays[name], expected[name]) for name in expected)
 
 
-def test_a_fit_made_by_hand_has_one_seed_for_all(encoder: Path) -> None:
+def test_a_fit_without_sources_has_one_seed_for_all(encoder: Path) -> None:
     context = RunContext(encoder=str(encoder))
     method, _, fit = _set_up(spec(encoder, "vanilla", {"order": 3}), context)
     assert isinstance(method, Method)
@@ -192,7 +192,7 @@ def test_committed_keys_are_those_of_their_specs() -> None:
     assert checked > 100
 
 
-def test_seeds_that_are_the_run_s_own_are_no_part_of_its_key(encoder: Path) -> None:
+def test_source_seeds_equal_to_the_run_s_are_not_part_of_its_key(encoder: Path) -> None:
     plain = spec(encoder, "vanilla")
     assert replace(plain, seed_sources={"head": 7}).key == plain.key
     others = [replace(plain, seed_sources={source: 8}).key for source in SOURCES]
@@ -208,7 +208,7 @@ def suite_of(folder: Path, content: str) -> Suite:
     return read_suite(path)
 
 
-def test_a_crossed_suite_runs_every_combination_and_its_plan_says_which(tmp_path: Path) -> None:
+def test_a_crossed_suite_runs_and_plans_every_combination(tmp_path: Path) -> None:
     suite = suite_of(tmp_path, "{crossed: {subset: [1, 2, 3, 4], rest: [11, 12, 3]}}")
     plan = make_plan(suite)
     read = read_plan(json.loads(plan.run_plan.as_json()), "tiny")
@@ -218,7 +218,7 @@ def test_a_crossed_suite_runs_every_combination_and_its_plan_says_which(tmp_path
     assert all(run.spec.seeds == read.runs[run.spec.key].seeds for run in plan.runs)
     assert SHARED_SEEDS_NOTE in read.note
     assert len(set(read.seeds)) == 12
-    # Rows of one combination are paired by one number, and the run with one seed for all is the ordinary one.
+    # Rows of a combination are paired by one number; with one seed for all it is the ordinary run.
     assert {run.spec.seed for run in plan.runs} == set(suite.seeds)
     assert suite.seeds[8] == 3
     ordinary = make_plan(suite_of(tmp_path, "[3]")).runs
@@ -234,7 +234,7 @@ def test_numbers_of_a_crossed_design_stay_when_it_grows(tmp_path: Path) -> None:
     assert {run.spec.key for run in make_plan(chosen).runs} == {run.spec.key for run in make_plan(small).runs}
 
 
-def test_lists_beside_each_other_give_one_run_for_each_place(tmp_path: Path) -> None:
+def test_parallel_lists_give_one_run_per_position(tmp_path: Path) -> None:
     suite = suite_of(tmp_path, "{subset: {preset: agwm, first: 3}, head: [1, 2, 3], rest: 9}")
     sources = [Seeds.of(seed, suite.seed_sources[seed]) for seed in suite.seeds]
     assert [(one.head, one.order, one.method) for one in sources] == [(1, 9, 9), (2, 9, 9), (3, 9, 9)]
@@ -255,12 +255,12 @@ def test_lists_beside_each_other_give_one_run_for_each_place(tmp_path: Path) -> 
         ("{crossed: {subset: [42, 1], rest: [5]}}", r"\[42\].*must not be reported"),
     ],
 )
-def test_a_design_that_cannot_be_meant_is_refused(tmp_path: Path, content: str, words: str) -> None:
+def test_a_contradictory_design_is_refused(tmp_path: Path, content: str, words: str) -> None:
     with pytest.raises(SuiteError, match=words):
         make_plan(suite_of(tmp_path, content))
 
 
-def test_two_runs_of_one_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_with_the_same_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amix.specs.seed_sources._number", lambda _: 5)
     with pytest.raises(ValueError, match="two runs would have the number 5"):
         combined({"subset": (1, 2), "rest": (1,)}, crossed=True)

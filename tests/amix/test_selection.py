@@ -1,4 +1,4 @@
-"""Test scores of the best-dev weights: made where the protocol selects them, and asked for nowhere else."""
+"""Test scores of the best-dev weights: computed if the protocol selects them, and not required otherwise."""
 
 import json
 from dataclasses import replace
@@ -36,7 +36,7 @@ METHODS = ["vanilla", "mixout", "agwm", "lora", "frozen_logistic"]
 
 
 def passes_over_test(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one with every pass over a split of the toy task's test size."""
+    """Grows by one with every prediction of a split of the toy test set's size."""
     seen: list[int] = []
     predict = amix.runs.execute.predict
 
@@ -50,7 +50,7 @@ def passes_over_test(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_second_pass_is_made_where_asked_and_changes_nothing_else(
+def test_the_second_evaluation_happens_only_on_request_and_changes_nothing_else(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     seen = passes_over_test(monkeypatch)
@@ -69,7 +69,7 @@ def test_the_second_pass_is_made_where_asked_and_changes_nothing_else(
     assert all(numpy.array_equal(arrays[name], expected[name]) for name in arrays)
 
 
-def test_the_last_weights_are_there_again_after_the_second_pass(bench: Bench, tmp_path: Path) -> None:
+def test_the_last_weights_are_restored_after_the_second_evaluation(bench: Bench, tmp_path: Path) -> None:
     plain, asked = (bench.execute("vanilla", "bert", selection=rule, export=str(tmp_path / rule)) for rule in
                     ("last", "best_dev"))  # fmt: skip
     assert plain[0]["scores"]["last"] == asked[0]["scores"]["last"]
@@ -77,14 +77,14 @@ def test_the_last_weights_are_there_again_after_the_second_pass(bench: Bench, tm
     assert weights[0] == weights[1]
 
 
-def test_dev_logits_are_kept_and_give_the_predictions(bench: Bench) -> None:
+def test_dev_logits_are_stored_and_give_the_predictions(bench: Bench) -> None:
     _, arrays = bench.short("vanilla", "bert")
     for split in ("dev", "test"):
         assert arrays[f"{split}_logits"].dtype == numpy.float32
         assert numpy.array_equal(arrays[f"{split}_logits"].argmax(axis=1), arrays[f"{split}_predictions"])
         assert arrays[f"{split}_predictions"].dtype == arrays[f"{split}_labels"].dtype == numpy.int8
     _, numbers = bench.execute("vanilla", "bert", "toy-score")
-    # Numbers of one's own are trained on a standard scale and predicted on their own.
+    # Users' regression labels are standardised for training and predicted on their own scale.
     outputs, predictions = numbers["dev_logits"][:, 0], numbers["dev_predictions"]
     assert numpy.allclose(numpy.polyval(numpy.polyfit(outputs, predictions, 1), outputs), predictions, atol=1e-5)
 
@@ -92,12 +92,12 @@ def test_dev_logits_are_kept_and_give_the_predictions(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("classes", "name"), [(2, "int8"), (128, "int8"), (129, "int16"), (151, "int16"), (40_000, "int32")]
 )
-def test_ids_are_kept_in_the_smallest_type_that_holds_them(classes: int, name: str) -> None:
+def test_ids_are_stored_in_the_smallest_sufficient_type(classes: int, name: str) -> None:
     assert id_type(classes) == numpy.dtype(name)
     assert numpy.arange(classes).astype(id_type(classes))[-1] == classes - 1
 
 
-def test_ids_of_151_classes_come_back_as_they_were() -> None:
+def test_ids_of_151_classes_are_read_back() -> None:
     task = replace(find_task("mini-cola"), labels=tuple(f"intent {number}" for number in range(151)))
     labels = torch.arange(151)
     logits = numpy.eye(151)[::-1]
@@ -107,7 +107,7 @@ def test_ids_of_151_classes_come_back_as_they_were() -> None:
     assert arrays["test_predictions"].tolist() == list(range(150, -1, -1))
 
 
-def test_stored_ids_that_overflow_are_named_and_left_out(tmp_path: Path) -> None:
+def test_overflowing_stored_ids_are_reported_and_left_out(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(tasks=("rte", "sst2"), methods=("vanilla", "agwm"), predictions=True)
     layout = synthetic_records.write(suite, tmp_path)
     whole = rows_of(layout)
@@ -135,7 +135,7 @@ def rows_of(layout: Layout) -> dict[Any, list[Any]]:
 
 
 def without_best_test(layout: Layout, keep: int = 0) -> None:
-    """Make the records those of a suite that selects by `last`, all but the first few."""
+    """Turn all records except the first few into those of a suite that selects by `last`."""
     for path in sorted((layout.records / "toy").glob("*.json"))[keep:]:
         content = json.loads(path.read_text())
         if path.name != "plan.json" and content["scores"]:
@@ -154,7 +154,7 @@ def test_tables_by_the_last_step_need_no_other_scores(tmp_path: Path) -> None:
     pack("toy", layouts[1])
 
 
-def test_tables_by_best_dev_leave_out_what_was_not_scored_so_and_say_it(tmp_path: Path) -> None:
+def test_tables_by_best_dev_leave_out_and_report_runs_without_that_score(tmp_path: Path) -> None:
     suite = synthetic_records.Suite()
     layout = synthetic_records.write(suite, tmp_path)
     without_best_test(layout, keep=4)
@@ -168,17 +168,17 @@ def test_tables_by_best_dev_leave_out_what_was_not_scored_so_and_say_it(tmp_path
         load("toy", layout, "best_dev")
 
 
-def test_a_record_without_the_score_that_is_selected_says_why(tmp_path: Path) -> None:
+def test_a_record_without_the_selected_score_is_explained(tmp_path: Path) -> None:
     layout = synthetic_records.write(synthetic_records.Suite(), tmp_path)
     without_best_test(layout)
     plan = read_plan(json.loads(layout.plan("toy").read_text()), "toy")
     path = next(path for path in (layout.records / "toy").glob("*.json") if path.name != "plan.json")
     record = json.loads(path.read_text())
     assert complaint(record, plan) is None
-    said = complaint(record, plan.selecting("best_dev"))
-    assert said is not None
-    assert "it holds no best_dev test score" in said
-    assert "only last (made under another selection rule); a sweep does the run again" in said
+    message = complaint(record, plan.selecting("best_dev"))
+    assert message is not None
+    assert "it holds no best_dev test score" in message
+    assert "only last (made under another selection rule); a sweep does the run again" in message
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_encoder(tmp_path_factory.mktemp("encoder") / "tiny-bert")
 
 
-def test_a_suite_that_selects_by_best_dev_does_the_run_again(encoder: Path, tmp_path: Path) -> None:
+def test_a_suite_that_selects_by_best_dev_repeats_the_run(encoder: Path, tmp_path: Path) -> None:
     path = write_suite(tmp_path, encoder, tasks="mini-cola", methods="vanilla")
     layout = Layout(tmp_path / "out")
     plan = make_plan(read_suite(path))
@@ -235,7 +235,7 @@ def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
     assert "selection: unknown 'best'; did you mean" in str(result.exception)
 
 
-def test_the_environment_names_the_libraries_of_the_matrix_products() -> None:
+def test_the_environment_names_the_matrix_product_libraries() -> None:
     libraries = environment("")["libraries"]
     assert libraries["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
     for name, used in (("mkl", torch.backends.mkl.is_available()), ("onednn", torch.backends.mkldnn.is_available())):

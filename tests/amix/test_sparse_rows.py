@@ -1,4 +1,4 @@
-"""Offsets kept as rows move and restore parameters as whole ones do, to the bit."""
+"""Offsets stored as rows move and restore parameters bit-identically to dense ones."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def sparse(rows: int, touched: tuple[int, ...]) -> Tensor:
     return offset
 
 
-def test_few_rows_are_kept_as_rows_and_stand_for_the_whole() -> None:
+def test_few_rows_are_stored_as_rows_and_equal_the_dense_offset() -> None:
     offset = sparse(100, (3, 17, 99))
     short = compact(offset)
     assert isinstance(short, Rows)
@@ -22,7 +22,7 @@ def test_few_rows_are_kept_as_rows_and_stand_for_the_whole() -> None:
 
 
 @pytest.mark.parametrize("offset", [torch.ones(4, 3), torch.zeros(8), sparse(4, (0, 1, 2))])
-def test_dense_matrices_and_vectors_stay_whole(offset: Tensor) -> None:
+def test_dense_matrices_and_vectors_are_stored_densely(offset: Tensor) -> None:
     assert compact(offset) is offset
 
 
@@ -34,7 +34,7 @@ def test_a_matrix_of_zeros_moves_nothing() -> None:
 
 
 @pytest.mark.parametrize("multiple", [1, -2, 0.37])
-def test_rows_move_a_parameter_as_the_whole_offset_does(multiple: float) -> None:
+def test_rows_move_a_parameter_like_the_dense_offset(multiple: float) -> None:
     offset, start = sparse(100, (0, 40, 41)), torch.randn(100, 48)
     by_rows, by_whole = start.clone(), start.clone()
     move({"w": by_rows}, {"w": compact(offset)}, multiple)
@@ -43,7 +43,7 @@ def test_rows_move_a_parameter_as_the_whole_offset_does(multiple: float) -> None
     assert not torch.equal(by_rows, start)
 
 
-def test_parameters_are_as_they_were_outside() -> None:
+def test_parameters_are_restored_on_leaving() -> None:
     parameters = {"few": torch.nn.Parameter(torch.randn(50, 48)), "all": torch.nn.Parameter(torch.randn(7))}
     offsets = {"few": compact(sparse(50, (1, 2))), "all": torch.full((7,), 1e-3)}
     before = {name: p.detach().clone() for name, p in parameters.items()}

@@ -1,4 +1,4 @@
-"""Independent stages of a run on other processes: the same run to the bit, its curve, diagnostics and cost included."""
+"""Independent stages in other processes: a bit-identical run, including curve, diagnostics and cost."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -23,14 +23,14 @@ from runners.cli import app
 
 
 class Here(Executor):
-    """Does stages in this process, the last one first: nothing of a stage may depend on those before it."""
+    """Runs stages in this process, the last one first: no stage may depend on those before it."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = []
         self.done = 0
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hold a stage back until somebody asks for the first result."""
+        """Defer all stages until the first result is requested."""
         here = self
 
         class Held(Future[Any]):
@@ -91,7 +91,7 @@ def assert_same(first: tuple[Record, Arrays], second: tuple[Record, Arrays]) -> 
         ("ensemble", {"members": 2}),
     ],
 )
-def test_stages_done_apart_and_in_another_order_give_the_same_run(
+def test_stages_run_separately_and_in_another_order_give_the_same_run(
     encoder: Path, method: str, settings: dict[str, Any]
 ) -> None:
     executor = Here()
@@ -100,7 +100,7 @@ def test_stages_done_apart_and_in_another_order_give_the_same_run(
     assert executor.done == settings.get("splits", settings.get("members"))
 
 
-def test_stages_on_other_processes_give_the_same_run_and_count_their_memory(encoder: Path) -> None:
+def test_stages_in_other_processes_give_the_same_run_and_count_their_memory(encoder: Path) -> None:
     torch.set_num_threads(1)
     one = spec(encoder, "agwm", "mini-stsb", splits=2, search_epochs=1)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
@@ -109,7 +109,7 @@ def test_stages_on_other_processes_give_the_same_run_and_count_their_memory(enco
     assert elsewhere[0]["cost"]["train_seconds"] > 0
 
 
-def test_an_error_in_a_stage_is_the_run_s(encoder: Path) -> None:
+def test_an_error_in_a_stage_is_raised_by_the_run(encoder: Path) -> None:
     one = spec(encoder, "agwm", splits=2, search_epochs=1, modules=["no such module"])
     record, _ = execute(one, RunContext(encoder=str(encoder), executor=Here()))
     assert record["status"] == "accident"
@@ -125,7 +125,7 @@ def test_a_method_without_independent_stages_needs_no_executor(encoder: Path) ->
         Longer().run_stage(torch.nn.Linear(1, 1), None, 0)  # type: ignore[arg-type]
 
 
-def test_the_command_line_does_a_run_s_stages_on_workers(encoder: Path, tmp_path: Path) -> None:
+def test_the_command_line_runs_stages_on_workers(encoder: Path, tmp_path: Path) -> None:
     part = ("--task", "mini-cola", "--method", "agwm", "--seed", "1017", "--size", "24", "--encoder", str(encoder))
     settings = ("--set", "splits=2", "--set", "search_epochs=1", "--training", "epochs=1", "--training", "lr=5e-3")
     settings += ("--training", "max_length=24")

@@ -1,4 +1,4 @@
-"""What people's files have in them, one test per kind of trouble: read by a stated rule, or an error with its line."""
+"""Problems of users' files, one test per kind: read by a stated rule, or refused with the line."""
 
 import json
 import os
@@ -49,18 +49,18 @@ BOTH = {"text": ["grün, alt", "neu"], "label": ["ja", "nein"]}
         ('text,label,,\n"grün, alt",ja,,\nneu,nein,,\n', "utf-8"),
     ],
 )
-def test_what_spreadsheets_write_is_read(tmp_path: Path, content: str, encoding: str) -> None:
+def test_files_written_by_spreadsheets_are_read(tmp_path: Path, content: str, encoding: str) -> None:
     assert read(tmp_path, content.encode(encoding)) == BOTH
 
 
-def test_an_encoding_that_its_owner_names_is_used(tmp_path: Path) -> None:
+def test_an_encoding_given_by_the_owner_is_used(tmp_path: Path) -> None:
     content = 'text,label\n"grün, alt",ja\nneu,nein\n'.encode("cp1252")
     assert read(tmp_path, content, encoding="cp1252") == BOTH
     assert read(tmp_path, content, encoding="windows-1252") == BOTH
-    said = refused(tmp_path, content)
-    assert said.startswith("rows.csv, line 2: byte 0xfc is not UTF-8 (looks like cp1252: '\"grün, alt\",ja')")
-    assert "encoding: cp1252" in said
-    assert "--encoding cp1252" in said
+    message = refused(tmp_path, content)
+    assert message.startswith("rows.csv, line 2: byte 0xfc is not UTF-8 (looks like cp1252: '\"grün, alt\",ja')")
+    assert "encoding: cp1252" in message
+    assert "--encoding cp1252" in message
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_an_encoding_that_its_owner_names_is_used(tmp_path: Path) -> None:
 )
 def test_the_likely_encoding_is_named(tmp_path: Path, encoding: str, text: str) -> None:
     content = "text,label\n" + "plain,yes\n" * 30_000 + f'"{text}",no\n' * 5
-    said = refused(tmp_path, content.encode(encoding))
-    assert said.startswith("rows.csv, line 30002: ")
-    assert f"looks like {encoding}" in said
+    message = refused(tmp_path, content.encode(encoding))
+    assert message.startswith("rows.csv, line 30002: ")
+    assert f"looks like {encoding}" in message
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_the_likely_encoding_is_named(tmp_path: Path, encoding: str, text: str) 
         (b"\n\n", "", "has no rows"),
     ],
 )
-def test_bytes_that_are_no_text_are_named(tmp_path: Path, content: bytes, encoding: str, words: str) -> None:
+def test_bytes_that_are_not_text_are_named(tmp_path: Path, content: bytes, encoding: str, words: str) -> None:
     assert words in refused(tmp_path, content, encoding=encoding)
 
 
-def test_an_open_quote_in_tabs_is_text_where_every_line_is_then_a_row(tmp_path: Path) -> None:
+def test_an_open_quote_in_tabs_is_text_if_every_line_is_then_a_row(tmp_path: Path) -> None:
     lines = 'text\tlabel\n"Loud, he said\tyes\nthe 12" one\tno\n\'fine\tyes\n'
     path = save(tmp_path, lines, "rows.tsv")
     frame = read_table(path, NEEDED)
@@ -111,11 +111,11 @@ def test_an_open_quote_in_tabs_is_text_where_every_line_is_then_a_row(tmp_path: 
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_rows_that_a_pair_of_stray_quotes_would_melt_are_refused(tmp_path: Path, separator: str) -> None:
+def test_rows_that_a_pair_of_stray_quotes_would_join_are_refused(tmp_path: Path, separator: str) -> None:
     rows = ["text,label", '"great screen,good', "fine,good", 'I bought 12",bad', "poor,bad"]
-    said = refused(tmp_path, "\n".join(rows).replace(",", separator))
-    assert said.startswith("rows.csv, line 2: a quote opens here")
-    assert "2 rows or 4" in said
+    message = refused(tmp_path, "\n".join(rows).replace(",", separator))
+    assert message.startswith("rows.csv, line 2: a quote opens here")
+    assert "2 rows or 4" in message
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_places_are_lines_of_the_file(tmp_path: Path) -> None:
 WRITTEN = ["None", "NA", "nan", "1e5", "01", "true", " b ", "1.0", "NULL"]
 
 
-def test_texts_stay_as_they_are_written(tmp_path: Path) -> None:
+def test_texts_stay_as_written(tmp_path: Path) -> None:
     rows = "".join(f"{text},x\n" for text in WRITTEN)
     assert read(tmp_path, f"text,label\n{rows}")["text"] == WRITTEN
     numbers = '{"text": 1e5, "label": 1.50}\n{"text": 100000000000000000000001, "label": -0}\n'
@@ -208,7 +208,7 @@ ONE = '{"text": "a", "label": "x"}'
         ("", "has no rows"),
     ],
 )
-def test_json_that_is_none_is_named_with_its_line(tmp_path: Path, content: str, words: str) -> None:
+def test_invalid_json_is_named_with_its_line(tmp_path: Path, content: str, words: str) -> None:
     assert words in refused(tmp_path, content, "rows.jsonl")
 
 
@@ -241,7 +241,7 @@ def test_a_saved_data_set_is_read_with_the_names_of_its_classes(tmp_path: Path) 
         read_table(tmp_path, NEEDED)
 
 
-def test_a_data_set_of_the_hub_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_of_the_hub_is_loaded_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def load_dataset(*arguments: str, **options: str) -> datasets.Dataset:

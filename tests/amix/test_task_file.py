@@ -14,7 +14,7 @@ PLAIN = {"name": "own", "train": "a.csv", "test": "b.csv", "text": "message", "l
 
 
 def described(folder: Path, **changes: str | None) -> Task:
-    """The task of a file with these fields, as they are written; None leaves one out."""
+    """The task of a file with these fields, as written; None omits one."""
     lines = [f"{name}: {value}\n" for name, value in (PLAIN | changes).items() if value is not None]
     (folder / "own.yaml").write_text("".join(lines), encoding="utf-8")
     return find_task(str(folder / "own.yaml"))
@@ -101,11 +101,11 @@ def test_wrong_fields_are_named(tmp_path: Path, changes: dict[str, str | None], 
         ("[a, b]: 1\n", "own.yaml"),
     ],
 )
-def test_yaml_that_cannot_be_meant_is_refused(tmp_path: Path, content: str | bytes, words: str) -> None:
+def test_ambiguous_yaml_is_refused(tmp_path: Path, content: str | bytes, words: str) -> None:
     assert words in refused(tmp_path, content)
 
 
-def test_yaml_with_a_mark_is_read_and_folders_and_pipes_are_refused(tmp_path: Path) -> None:
+def test_yaml_with_a_byte_order_mark_is_read_and_folders_and_pipes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_bytes("name: schön\n".encode("utf-16"))
     assert read_yaml(tmp_path / "own.yaml") == {"name": "schön"}
     for content in ("many: 0b_\n", "a: {b: 1, b: 2}\n"):
@@ -124,7 +124,7 @@ def save_data(folder: Path) -> None:
         (folder / name).write_text(f"message,label\n{name},ham\n")
 
 
-def test_what_names_a_run_of_ones_own_task_stays_and_changes_with_the_data(tmp_path: Path) -> None:
+def test_the_source_hash_of_a_user_s_task_is_stable_and_changes_with_the_data(tmp_path: Path) -> None:
     save_data(tmp_path)
     task = described(tmp_path)
     plain = task_source(task)

@@ -49,7 +49,7 @@ def new_model(bench: Bench, fit: Fit, family: str = "bert") -> nn.Module:
 
 
 class Noting(Vanilla):
-    """Plain finetuning that writes down what it sees."""
+    """Plain finetuning that records what it sees."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Noting(Vanilla):
 
 
 class Greedy(Noting):
-    """The same, with forward passes and random draws wherever a hook allows them."""
+    """The same, with extra forward passes and random draws in every hook."""
 
     def waste(self, model: nn.Module, fit: Fit) -> None:
         torch.rand(7)
@@ -87,7 +87,7 @@ class Greedy(Noting):
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
-def test_extra_forward_passes_move_no_stream_that_methods_share(bench: Bench, family: str) -> None:
+def test_extra_forward_passes_do_not_advance_shared_streams(bench: Bench, family: str) -> None:
     methods = Noting(), Greedy()
     models = []
     for method in methods:
@@ -101,7 +101,7 @@ def test_extra_forward_passes_move_no_stream_that_methods_share(bench: Bench, fa
 
 
 @pytest.mark.parametrize("method", ["mixout", "childtuning_d", "r3f", "lora", "agwm"])
-def test_methods_with_one_seed_see_one_subset(bench: Bench, method: str) -> None:
+def test_methods_with_the_same_seed_see_the_same_subset(bench: Bench, method: str) -> None:
     mine, reference = (bench.short(name, "bert")[0]["data"] for name in (method, "vanilla"))
     assert mine == reference
     other, _ = bench.execute(method, "bert", seed=2)
@@ -109,7 +109,7 @@ def test_methods_with_one_seed_see_one_subset(bench: Bench, method: str) -> None
 
 
 class Order(Vanilla):
-    """Plain finetuning that writes down which hook is called when, and the gradient's norm there."""
+    """Plain finetuning that records the order of hooks, and the gradient's norm in each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Order(Vanilla):
         self.norms[name] = float(torch.stack([gradient.norm() for gradient in gradients]).norm())
 
 
-def test_hooks_are_called_in_the_documented_order_and_clipping_lies_between_two_of_them(bench: Bench) -> None:
+def test_hooks_are_called_in_the_documented_order_around_clipping(bench: Bench) -> None:
     fit = new_fit(bench, steps=2, clip_norm=0.01)
     method = Order()
     train(method, new_model(bench, fit), fit)
@@ -152,7 +152,7 @@ def test_clipping_leaves_a_small_gradient_as_it_is() -> None:
 
 
 class Rates(Vanilla):
-    """Plain finetuning that writes down the learning rate of each step."""
+    """Plain finetuning that records the learning rate of each step."""
 
     rates: list[float]
 
@@ -181,14 +181,14 @@ def test_passes_and_steps_are_counted_without_those_of_evaluation(bench: Bench) 
 
 
 class Exploding(Vanilla):
-    """A loss that is no number in the second epoch."""
+    """A loss that is nan in the second epoch."""
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], fit: Fit) -> Tensor:
         loss = super().loss(model, batch, fit)
         return loss * math.nan if fit.epoch == 1 else loss
 
 
-def test_a_loss_that_is_no_number_ends_the_training(bench: Bench) -> None:
+def test_a_loss_that_is_not_finite_ends_the_training(bench: Bench) -> None:
     fit = new_fit(bench, epochs=5)
     with pytest.raises(Diverged, match="stage main, epoch 2: the training loss is nan"):
         train(Exploding(), new_model(bench, fit), fit)
@@ -215,7 +215,7 @@ def test_another_stage_has_its_own_batches_and_no_dev_scores(bench: Bench) -> No
     assert fit.cost.optimizer_steps == 4
 
 
-def test_prediction_is_in_the_order_of_the_split_and_leaves_the_mode(bench: Bench) -> None:
+def test_predictions_have_the_order_of_the_split_and_keep_the_mode(bench: Bench) -> None:
     fit = new_fit(bench)
     model = new_model(bench, fit)
     whole = predict(model, fit.train, fit).logits
@@ -250,7 +250,7 @@ def test_every_parameter_is_in_one_group_and_norms_and_biases_do_not_decay(bench
         assert names[parameter].endswith("bias") or "LayerNorm" in names[parameter]
 
 
-def test_too_little_memory_is_an_accident_of_the_machine_on_the_cpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_is_an_accident_on_the_cpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*arguments: object) -> None:
         torch.empty(2**60, dtype=torch.uint8)
 
@@ -272,7 +272,7 @@ def test_too_little_memory_is_an_accident_of_the_machine_on_the_cpu_too(monkeypa
         (OSError(errno.ENOENT, "No such file"), False),
     ],
 )
-def test_errors_that_mean_too_little_memory(error: Exception, expected: bool) -> None:
+def test_out_of_memory_errors_are_recognised(error: Exception, expected: bool) -> None:
     assert out_of_memory(error) == expected
 
 
@@ -291,7 +291,7 @@ WENT_WRONG = [
 
 
 @pytest.mark.parametrize(("error", "status"), WENT_WRONG, ids=[type(error).__name__ for error, _ in WENT_WRONG])
-def test_only_what_a_method_can_do_wrong_is_its_failure(
+def test_only_errors_that_methods_cause_are_their_failures(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str
 ) -> None:
     def loss(*arguments: object) -> None:
@@ -303,7 +303,7 @@ def test_only_what_a_method_can_do_wrong_is_its_failure(
     assert (record["status"], record["error"]["type"]) == (status, type(error).__name__)
 
 
-def test_arithmetic_outside_of_the_method_is_not_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arithmetic_errors_outside_the_method_are_not_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*arguments: object) -> None:
         raise ZeroDivisionError
 
@@ -313,8 +313,8 @@ def test_arithmetic_outside_of_the_method_is_not_its_failure(monkeypatch: pytest
     assert (record["status"], record["error"]["type"]) == ("accident", "ZeroDivisionError")
 
 
-def test_the_loop_is_measured_beside_its_bare_passes() -> None:
-    """Its ratio is for a quiet machine to say; here, that both are measured and the command prints them."""
+def test_the_loop_is_compared_with_its_bare_passes() -> None:
+    """Ratios need an idle machine; this only checks that both are measured and printed."""
     result = CliRunner().invoke(app, ["bench", "loop", "--encoder", "minilm-l2", "--size", "16", "--repeats", "1"])
     found = re.search(r"training loop (\S+) s, bare passes (\S+) s, ratio (\S+)", result.output)
     assert found, result.output

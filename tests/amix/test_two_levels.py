@@ -65,7 +65,7 @@ def test_an_empty_level_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_model_starts_as_pretrained_and_each_level_has_its_part(bench: Bench, name: str) -> None:
+def test_the_model_starts_as_pretrained_and_each_level_has_its_parameters(bench: Bench, name: str) -> None:
     fit = golden_fit()
     batch = {"input_ids": torch.arange(5, 17).view(2, 6), "attention_mask": torch.ones(2, 6, dtype=torch.long)}
     plain = load_model(bench.encoders["bert"], fit.task, 1).eval()
@@ -83,7 +83,7 @@ def test_the_model_starts_as_pretrained_and_each_level_has_its_part(bench: Bench
     assert bool(frozen) == (name != "bidora_official")
 
 
-def test_the_increments_are_their_equations() -> None:
+def test_the_increments_follow_their_equations() -> None:
     torch.manual_seed(1)
     W0 = torch.randn(5, 7)
     svd = PseudoSVD(W0, 3, 2.0, torch.Generator().manual_seed(0))
@@ -94,7 +94,7 @@ def test_the_increments_are_their_equations() -> None:
     torch.testing.assert_close(svd.penalty(W0).detach(), expected)
 
 
-def test_selection_keeps_the_parts_with_more_than_an_equal_share() -> None:
+def test_selection_keeps_terms_with_more_than_an_equal_share() -> None:
     W0 = torch.randn(5, 7)
     parts = Selection(W0, 4, 8.0, torch.Generator().manual_seed(0))
     parts.lora_B.data.normal_()
@@ -106,12 +106,12 @@ def test_selection_keeps_the_parts_with_more_than_an_equal_share() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"rank": 0}, {"unroll": 0}, {"lower_share": 1.0}])
-def test_settings_without_meaning_are_refused(wrong: dict[str, Any]) -> None:
+def test_meaningless_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(MethodError):
         AutoLoRA.Config(**wrong)
 
 
-def test_targets_that_are_not_there_are_an_error(bench: Bench) -> None:
+def test_missing_targets_are_an_error(bench: Bench) -> None:
     model = load_model(bench.encoders["bert"], golden_fit().task, 1)
     with pytest.raises(MethodError, match="no linear layer called nothing"):
         AutoLoRA(AutoLoRA.Config(targets=("nothing",))).prepare(model, golden_fit())

@@ -1,4 +1,4 @@
-"""Types and ranges of settings, files of YAML, and the suggestions in error messages."""
+"""Types and ranges of settings, YAML files, and suggestions in error messages."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class WithSettings(Method):
     Config = Typed
 
 
-def test_every_method_s_own_settings_are_of_their_types() -> None:
+def test_the_defaults_of_every_method_have_the_declared_types() -> None:
     for method in built_in_methods().values():
         defaults = {field.name: field.default for field in dataclasses.fields(method.Config)}
         assert make_config(method, defaults) == method.Config(), method.name
@@ -49,26 +49,26 @@ def test_every_method_s_own_settings_are_of_their_types() -> None:
         ({"name": "x"}, "with_settings has no setting 'name'; did you mean names"),
     ],
 )
-def test_a_setting_of_another_type_is_named(settings: dict[str, Any], message: str) -> None:
+def test_a_setting_of_the_wrong_type_is_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(MethodError) as raised:
         make_config(WithSettings, settings)
     assert message in str(raised.value)
 
 
-def test_settings_that_mean_the_same_make_one_key() -> None:
+def test_equal_settings_give_one_key() -> None:
     found = full_settings(WithSettings, {"share": 0, "names": ["a"]})
     assert found == full_settings(WithSettings, {"share": 0.0, "names": "a"})
     assert isinstance(found["share"], float)
     assert make_config(WithSettings, {"maybe": "inf"}).maybe == float("inf")
 
 
-def test_a_recipe_keeps_its_numbers_as_they_were_given() -> None:
+def test_a_recipe_keeps_its_numbers_as_given() -> None:
     recipe = Recipe().with_changes({"weight_decay": 0, "betas": [0.9, 0.98]})
     assert type(recipe.as_dict()["weight_decay"]) is int, "a key is made of it"
     assert recipe.betas == (0.9, 0.98)
 
 
-def test_what_cannot_be_looked_up_is_not_checked() -> None:
+def test_unresolvable_annotations_are_not_checked() -> None:
     Unknown = dataclasses.make_dataclass("Unknown", [("field", "NowhereDefined")])
     check_fields(Unknown, {"field": object()})
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_looked_up_is_not_checked() -> None:
         ("1: a\n'1': b", {1: "a", "1": "b"}),
     ],
 )
-def test_yaml_means_what_people_write(text: str, value: Any) -> None:
+def test_yaml_is_read_as_people_mean_it(text: str, value: Any) -> None:
     assert yaml_value(text) == value
 
 
@@ -91,18 +91,18 @@ def test_yaml_means_what_people_write(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "line"), [("a: 1\nb: 2\na: 3", 3), ("a: {b: 1, b: 1}", 1), ("- x\n- {c: 1,\n   c: 2}", 3)]
 )
-def test_a_name_that_stands_twice_is_an_error_with_its_line(text: str, line: int, texts_only: bool) -> None:
-    said = rf"^line {line}: is not valid YAML \('.' appears twice, in lines \d and {line}"
-    with pytest.raises(YamlError, match=said):
+def test_a_repeated_name_is_an_error_with_its_line(text: str, line: int, texts_only: bool) -> None:
+    pattern = rf"^line {line}: is not valid YAML \('.' appears twice, in lines \d and {line}"
+    with pytest.raises(YamlError, match=pattern):
         yaml_value(text, texts_only)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(YamlError, match=r"absent.yaml: cannot be read \(No such file"):
         read_yaml(tmp_path / "absent.yaml")
 
 
-def test_what_was_perhaps_meant() -> None:
+def test_similar_names_are_suggested() -> None:
     assert nearest("mixut", ["mixout", "lora"]) == "did you mean mixout?"
     assert nearest("zzz", ["mixout", "lora"]) == "known: mixout, lora"
     assert nearest("zzz", []) == "there are none"
