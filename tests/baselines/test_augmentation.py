@@ -50,7 +50,7 @@ def test_a_batch_of_copies_is_a_batch(bench: Bench) -> None:
     method.on_fit_start(torch.nn.Identity(), fit)
     batch = data.batch(torch.arange(len(data)))
     batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])
-    found = method.changed(batch, longest=12)
+    found = method.augmented(batch, max_length=12)
     assert not all(torch.equal(found[name], batch[name]) for name in ("input_ids", "attention_mask"))
     assert torch.equal(found["labels"], batch["labels"])
     assert len({found[name].shape for name in ("input_ids", "attention_mask", "token_type_ids")}) == 1
