@@ -37,7 +37,7 @@ class Fitted(MultiStageMethod):
 
 
 class Linear(Fitted):
-    """A linear model on fixed features, by scikit-learn: logistic regression, or ridge regression if labels are numbers."""
+    """Linear model on fixed features, by scikit-learn: logistic regression, or ridge regression for numeric labels."""
 
     def solve(self, features: Any, labels: Tensor, fit: Fit) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Fit the model to features [n, features], an array or a sparse matrix, and labels [n].

@@ -65,7 +65,7 @@ class ChildTuningF(ChildTuning):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of masks."""
+        """Create the generator of the masks."""
         self.parameters = trainable(model)
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 

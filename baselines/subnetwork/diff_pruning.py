@@ -84,7 +84,7 @@ class Gates(Method):
         ]
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of noise."""
+        """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
     def draw_uniform_(self, tensor: Tensor) -> None:

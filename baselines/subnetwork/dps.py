@@ -127,7 +127,7 @@ class DPSMix(DPS):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights, and room for the mixed ones."""
+        """Store the pretrained weights and allocate memory for the mixed ones."""
         super().on_fit_start(model, fit)
         self.pretrained = [weight.detach().clone() for weight in self.weights]
         self.anchors = self.pretrained

@@ -49,7 +49,7 @@ class L2SP(Method):
         return decay_groups(model, fit.recipe.weight_decay if self.config.keep_weight_decay else 0.0)
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights."""
+        """Store the pretrained weights."""
         left_out = set() if self.config.all_parameters else undecayed_names(model)
         named = {n: p for n, p in model.named_parameters() if p.requires_grad and n not in left_out}
         head = head_names(model)

@@ -58,7 +58,7 @@ class Mixout(Method):
         return model
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights, and room for the mixed ones."""
+        """Store the pretrained weights and allocate memory for the mixed ones."""
         mixed = model if self.config.mix_head else backbone(model)
         self.weights = [module.weight for module in mixed.modules() if isinstance(module, nn.Linear)]
         self.pretrained = [weight.detach().clone() for weight in self.weights]

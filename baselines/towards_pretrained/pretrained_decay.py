@@ -60,7 +60,7 @@ class PretrainedDecay(Method):
         return names - undecayed_names(model) - (set() if self.config.pull_head else head_names(model))
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights."""
+        """Store the pretrained weights."""
         names = self.pulled_names(model)
         self.pulled: list[Tensor] = [parameter for name, parameter in model.named_parameters() if name in names]
         self.pretrained = [parameter.detach().clone() for parameter in self.pulled]

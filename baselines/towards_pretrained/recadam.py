@@ -82,7 +82,7 @@ class RecAdam(Method):
         return groups
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights."""
+        """Store the pretrained weights."""
         assert fit.optimizer is not None
         groups = [group["params"] for group in fit.optimizer.param_groups if group["pulled"]]
         self.pulled: list[Tensor] = [parameter for members in groups for parameter in members]

@@ -77,7 +77,7 @@ class SPD(Method):
         )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights."""
+        """Store the pretrained weights."""
         self.anchored = [(parameter, parameter.detach().clone()) for parameter in self.projected(model)]
 
     @torch.no_grad()
