@@ -18,7 +18,7 @@ from baselines.subnetwork._selection import entry_of_rank
 
 @register
 class SAM(Method):
-    """SAM: step from w with the gradient at w + e, where e = rho g / ||g||, g the gradient at w, and the norm is global.
+    """SAM: step from w with the gradient at w + e, where e = rho g / ||g||, g the gradient at w, with a global norm.
 
     Foret et al. (2021), equation 2 and algorithm 1; `adaptive`: e = rho w^2 o g / || |w| o g || (Kwon et al. 2021),
     for which rho is about ten times as large. Official code of most studies: davda54/sam, sam.py. As there, embeddings,
@@ -38,7 +38,7 @@ class SAM(Method):
 
         def __post_init__(self) -> None:
             if self.rho < 0:
-                raise MethodError(f"rho is a radius and must not be negative, not {self.rho}")
+                raise MethodError(f"SAM needs rho of at least 0, not {self.rho}")
 
     name = "sam"
     info = MethodInfo(

@@ -86,7 +86,7 @@ def test_what_is_not_possible_is_refused_with_the_reason(tuner: str) -> None:
     ("settings", "words"),
     [
         *(({"options": (f"init_lora_weights={start}",)}, f"{start} is not possible") for start in STARTS_REFUSED),
-        ({"tuner": "adamss", "options": ("use_asa=true",)}, "told of every update"),
+        ({"tuner": "adamss", "options": ("use_asa=true",)}, "updated at every step"),
         ({"tuner": "loar"}, "no tuner 'loar'; did you mean lora"),
         ({"options": ("lora_alhpa=3",)}, "no option 'lora_alhpa'; did you mean lora_alpha"),
     ],

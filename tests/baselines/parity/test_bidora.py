@@ -149,7 +149,7 @@ def test_the_search_and_the_retraining_go_as_released(name: str) -> None:
     assert len(method.found) == case.hyperparameters["upper_updates"]
     check_hypergradients(method, case, method.names)
     if "retrain_iters" in case.hyperparameters:
-        method.begin_anew(model, levels, begin)
+        method.reset_lower(model, levels, begin)
         check_retraining(method, model, case)
 
 

@@ -160,7 +160,7 @@ def test_rose_masks_and_steps_as_the_official_optimizer(name: str, record_parity
         set_lr(fit, lr)
         if isinstance(method, RoseFirst):
             disagreement = {id(named[n]): values[number] for n, values in case.group("kl_grad/").items()}
-            method.judge([disagreement[id(tensor)] for tensor in method.tensors])
+            method.set_mask([disagreement[id(tensor)] for tensor in method.tensors])
             differing = method.first[places] != case.tensor("mask_first")[number].double()
             record_parity(case, differing.sum(), 0.0)
         found = watch_mask(method, fit)

@@ -141,7 +141,7 @@ def test_shared_dropout_gives_both_passes_the_same_masks() -> None:
 
 
 def test_settings_without_meaning_are_refused() -> None:
-    with pytest.raises(MethodError, match="not negative"):
+    with pytest.raises(MethodError, match="rho of at least 0"):
         SAM.Config(rho=-0.1)
     with pytest.raises(MethodError, match="keep"):
         FSAM.Config(keep=0.0)
