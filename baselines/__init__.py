@@ -1,4 +1,4 @@
-"""Finetuning methods to compare with: one file per method, named as its registry key, in a folder named as its kind.
+"""Finetuning methods to compare with, one file each: named after its registry key, in a folder named after its kind.
 
-The registry imports every module in here; files with an underscore hold what several methods share.
+The registry imports every module in this package; files that start with an underscore hold code that methods share.
 """

@@ -1,4 +1,4 @@
-"""Plain finetuning: the reference that every other method is paired with."""
+"""Plain finetuning: the reference with which every other method is paired."""
 
 from amix.training.method import Method
 from amix.training.method_info import MethodInfo
@@ -9,8 +9,8 @@ from amix.training.registry import register
 class Vanilla(Method):
     """Finetune everything with bias-corrected AdamW, linear warm-up and decay, clipping and dropout.
 
-    Mosbach et al. (2021) show that bias correction and enough steps make this a strong baseline; how many steps is
-    the recipe's business. Departs from the published runs in AdamW's form (decay before the update, as in torch).
+    Mosbach et al. (2021) show that bias correction and enough steps make this a strong baseline; the recipe sets the
+    number of steps. Departs from the published runs in the form of AdamW (decay before the update, as in torch).
     """
 
     name = "vanilla"

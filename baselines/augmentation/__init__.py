@@ -1,1 +1,1 @@
-"""Methods that train on changed or mixed examples."""
+"""Methods that train on modified or mixed examples."""

@@ -1,4 +1,4 @@
-"""EDA without a thesaurus: copies of the training texts with tokens swapped, deleted and inserted."""
+"""EDA without a thesaurus: copies of the training texts with tokens swapped, inserted or deleted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,28 +17,28 @@ from amix.training.registry import register
 
 @register
 class EDA(Method):
-    """EDA's operations that need no thesaurus, each copy of a text made by one of them, drawn at random.
+    """EDA's operations that need no thesaurus; each copy of a text is made by one of them, drawn at random.
 
-    swap: the tokens at two random places change places; insert: a random token of the text itself comes at a random
-    place; each n = max(1, round(strength * tokens)) times. delete: every token goes with probability `strength`, one
-    stays. Wei and Zou (2019), section 2; official code: jasonwei20/eda_nlp, code/eda.py. Departs: their fourth
-    operation replaces words by synonyms and their insertion inserts one, from WordNet, which is not among what this
-    project needs; operations work on word pieces, where theirs split at blanks. Special tokens, and so the border
-    between two texts, stay where they are; a pair's texts are changed each by itself. Training sees each text and one
-    of its copies, other ones every epoch, in the original's batches and in no more updates than plain finetuning
-    has: half of a batch is copies. strength 0.05 is their advice for 500 examples and fewer.
+    swap: exchange the tokens at two random positions; insert: put a random token of the text at a random position; both
+    n = max(1, round(strength * tokens)) times. delete: drop every token with probability `strength`, but keep at least
+    one. Wei and Zou (2019), section 2; official code: jasonwei20/eda_nlp, code/eda.py. Departs: their fourth operation
+    replaces words by synonyms and their insertion inserts a synonym, both from WordNet, on which this project does not
+    depend; operations work on word pieces instead of words. Special tokens, and with them the border between two texts,
+    stay in place; the texts of a pair are modified separately. Copies take the place of originals in plain
+    finetuning's batches, so that the number of updates stays the same: with `share` 0.5, half of a batch are copies,
+    new ones every epoch. strength 0.05 is their recommendation for 500 examples or fewer.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """strength: their alpha. share: part of the examples of a batch that a copy takes the place of."""
+        """strength: the paper's alpha. share: probability that a copy takes the place of an example."""
 
         strength: float = 0.05
         share: float = 0.5
 
         def __post_init__(self) -> None:
             if not 0 <= self.strength <= 1 or not 0 <= self.share <= 1:
-                raise MethodError("EDA's strength and share lie in [0, 1]")
+                raise MethodError("EDA needs strength and share in [0, 1]")
 
     name = "eda"
     info = MethodInfo(
@@ -52,34 +52,34 @@ class EDA(Method):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of changes."""
-        self.numbers = array_generator(fit.seed, "method", fit.stage)
+        """Create the generator of the modifications."""
+        self.generator = array_generator(fit.seed, "method", fit.stage)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss, with copies in the place of some examples."""
+        """The task's loss, with copies in place of some examples."""
         if self.config.share:
-            batch = self.changed(batch, fit.recipe.max_length)
+            batch = self.augmented(batch, fit.recipe.max_length)
         return super().loss(model, batch, fit)
 
-    def changed(self, batch: Batch, longest: int) -> Batch:
-        """The batch with a copy in the place of every example that chance picks."""
+    def augmented(self, batch: Batch, max_length: int) -> Batch:
+        """The batch with copies in place of randomly chosen examples, none longer than max_length or its original."""
         rows = []
         for ids, mask in zip(batch["input_ids"].cpu().numpy(), batch["attention_mask"].cpu().numpy(), strict=True):
             tokens = ids[mask == 1].tolist()
-            row = self.copy(tokens) if self.numbers.random() < self.config.share else tokens
-            rows.append(row if len(row) <= max(longest, len(tokens)) else [*row[: len(tokens) - 1], tokens[-1]])
+            row = self.copy(tokens) if self.generator.random() < self.config.share else tokens
+            rows.append(row if len(row) <= max(max_length, len(tokens)) else [*row[: len(tokens) - 1], tokens[-1]])
         lengths = [len(row) for row in rows]
-        wide, filler = max(lengths), rows[0][-1]  # What stands in padding is masked, so that any token will do.
+        width, filler = max(lengths), rows[0][-1]  # Padding is masked, so that any token will do.
         inputs = {
-            "input_ids": [row + [filler] * (wide - len(row)) for row in rows],
-            "attention_mask": [[1] * length + [0] * (wide - length) for length in lengths],
+            "input_ids": [row + [filler] * (width - len(row)) for row in rows],
+            "attention_mask": [[1] * length + [0] * (width - length) for length in lengths],
         }
         if "token_type_ids" in batch:
-            inputs["token_type_ids"] = [second_texts(row, wide) for row in rows]
+            inputs["token_type_ids"] = [segment_ids(row, width) for row in rows]
         return batch | {name: torch.tensor(values, device=batch[name].device) for name, values in inputs.items()}
 
     def copy(self, tokens: list[int]) -> list[int]:
-        """A changed copy of a row of tokens; its first and last one, and others like these, are special."""
+        """A modified copy of a row of tokens; its first and its last token, wherever they occur, are special."""
         special = {tokens[0], tokens[-1]}
         stretches: list[list[int]] = [[]]
         for token in tokens:
@@ -87,46 +87,47 @@ class EDA(Method):
                 stretches += [[token], []]
             else:
                 stretches[-1].append(token)
-        operation = OPERATIONS[int(self.numbers.integers(len(OPERATIONS)))]
-        done = [
-            stretch if not stretch or stretch[0] in special else operation(stretch, self.config.strength, self.numbers)
+        operation = OPERATIONS[int(self.generator.integers(len(OPERATIONS)))]
+        strength = self.config.strength
+        modified = [
+            stretch if not stretch or stretch[0] in special else operation(stretch, strength, self.generator)
             for stretch in stretches
         ]
-        return [token for stretch in done for token in stretch]
+        return [token for stretch in modified for token in stretch]
 
 
-def second_texts(tokens: list[int], wide: int) -> list[int]:
-    """1 for the tokens after the first separator, as BERT numbers its segments; 0 for those before, and for padding."""
+def segment_ids(tokens: list[int], width: int) -> list[int]:
+    """BERT's segment of each token: 1 after the first separator, 0 up to it and for padding; `width` numbers."""
     first = tokens.index(tokens[-1], 1) + 1
-    return [0] * first + [1] * (len(tokens) - first) + [0] * (wide - len(tokens))
+    return [0] * first + [1] * (len(tokens) - first) + [0] * (width - len(tokens))
 
 
 def times(text: list[int], strength: float) -> int:
-    """How often an operation is done to a text."""
+    """How often an operation is applied to a text."""
     return max(1, round(strength * len(text)))
 
 
-def swap(text: list[int], strength: float, numbers: numpy.random.Generator) -> list[int]:
-    """Exchange the tokens at two places, several times."""
-    found = list(text)
+def swap(text: list[int], strength: float, generator: numpy.random.Generator) -> list[int]:
+    """Exchange the tokens at two random positions, several times."""
+    tokens = list(text)
     for _ in range(times(text, strength)):
-        first, second = numbers.integers(len(found), size=2)
-        found[first], found[second] = found[second], found[first]
-    return found
+        first, second = generator.integers(len(tokens), size=2)
+        tokens[first], tokens[second] = tokens[second], tokens[first]
+    return tokens
 
 
-def insert(text: list[int], strength: float, numbers: numpy.random.Generator) -> list[int]:
-    """Put a token of the text in at a random place, several times."""
-    found = list(text)
+def insert(text: list[int], strength: float, generator: numpy.random.Generator) -> list[int]:
+    """Insert a random token of the text at a random position, several times."""
+    tokens = list(text)
     for _ in range(times(text, strength)):
-        found.insert(int(numbers.integers(len(found) + 1)), text[int(numbers.integers(len(text)))])
-    return found
+        tokens.insert(int(generator.integers(len(tokens) + 1)), text[int(generator.integers(len(text)))])
+    return tokens
 
 
-def delete(text: list[int], strength: float, numbers: numpy.random.Generator) -> list[int]:
-    """Leave out every token with this probability; at least one stays."""
-    kept = [token for token in text if numbers.random() >= strength]
-    return kept or [text[int(numbers.integers(len(text)))]]
+def delete(text: list[int], strength: float, generator: numpy.random.Generator) -> list[int]:
+    """Drop every token with probability `strength`, but keep at least one."""
+    remaining = [token for token in text if generator.random() >= strength]
+    return remaining or [text[int(generator.integers(len(text)))]]
 
 
 OPERATIONS: tuple[Callable[[list[int], float, numpy.random.Generator], list[int]], ...] = (swap, insert, delete)

@@ -20,17 +20,17 @@ class TMix(Method):
     """TMix: h <- l h_i + (1 - l) h_j at the output of one block, and the loss l CE(y_i) + (1 - l) CE(y_j).
 
     For every batch l = max(l', 1 - l') with l' from Beta(alpha, alpha), the block is drawn from `layers`, and j is a
-    random permutation of the batch; token by token, so that the states of padding are mixed as well. The second half of
-    the network reads the mixture, with the attention mask of both texts together. Chen et al. (2020), section 3.1;
-    official code: SALT-NLP/MixText, code/train.py, where it is a part of semi-supervised learning; here, as in the
-    paper's TMix rows, labelled examples alone. They draw from the blocks 7, 9 and 12 of 12: the shares of depth are
-    kept for other encoders. Their loss is the divergence to the mixed label, which is this one up to a constant; for
-    numbers, the squared error to either number takes its place. alpha 16 is their code's.
+    random permutation of the batch. States are mixed token by token, those of padding included; the blocks above read
+    the mixture with the union of both attention masks. Chen et al. (2020), section 3.1; official code:
+    SALT-NLP/MixText, code/train.py, where TMix is part of semi-supervised learning; here, as in the paper's TMix rows,
+    it sees labelled examples only. They draw from blocks 7, 9 and 12 of 12; for other encoders the relative depths stay
+    the same. Their loss is the KL divergence from the mixed label, which equals this one up to a constant; in
+    regression the squared error to either target takes its place. alpha 16 is from their code.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """alpha: of the Beta distribution. layers: shares of the depth after which may be mixed."""
+        """alpha: of the Beta distribution. layers: relative depths to draw from. share: of batches that are mixed."""
 
         alpha: float = 16.0
         layers: tuple[float, ...] = (7 / 12, 9 / 12, 1.0)
@@ -40,7 +40,7 @@ class TMix(Method):
             if self.alpha <= 0 or not self.layers or not all(0 < layer <= 1 for layer in self.layers):
                 raise MethodError("TMix needs an alpha above 0 and layers in (0, 1]")
             if not 0 <= self.share <= 1:
-                raise MethodError(f"the share of batches that are mixed lies in [0, 1], not {self.share}")
+                raise MethodError(f"TMix needs a share of mixed batches in [0, 1], not {self.share}")
 
     name = "tmix"
     info = MethodInfo(
@@ -54,18 +54,18 @@ class TMix(Method):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the streams of shares and of permutations."""
-        self.numbers = array_generator(fit.seed, "method", fit.stage)
-        self.generator = tensor_generator(fit.seed, "method", fit.stage, "partners")
+        """Create the generators of the mixing shares and of the permutations."""
+        self.shares = array_generator(fit.seed, "method", fit.stage)
+        self.permutations = tensor_generator(fit.seed, "method", fit.stage, "partners")
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss of mixed states."""
-        if self.numbers.random() >= self.config.share:
+        """The task's loss of the mixed states."""
+        if self.shares.random() >= self.config.share:
             return super().loss(model, batch, fit)
-        drawn = float(self.numbers.beta(self.config.alpha, self.config.alpha))
+        drawn = float(self.shares.beta(self.config.alpha, self.config.alpha))
         share, layers = max(drawn, 1.0 - drawn), blocks(model)
-        depth = self.config.layers[int(self.numbers.integers(len(self.config.layers)))]
-        partner = torch.randperm(len(batch["labels"]), generator=self.generator).to(fit.device)
+        depth = self.config.layers[int(self.shares.integers(len(self.config.layers)))]
+        partner = torch.randperm(len(batch["labels"]), generator=self.permutations).to(fit.device)
         mixed = layers[max(1, round(depth * len(layers))) - 1]
         both = batch | {"attention_mask": batch["attention_mask"] | batch["attention_mask"][partner]}
         with changed_outputs([mixed], lambda states: share * states + (1.0 - share) * states[partner]):

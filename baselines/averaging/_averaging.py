@@ -1,4 +1,4 @@
-"""What the methods share that evaluate an average of weights."""
+"""Base class of the methods that evaluate an average of weights."""
 
 import copy
 
@@ -10,10 +10,10 @@ from amix.training.method import Method, Model
 
 
 class Averaging(Method):
-    """What the methods share: a second model that holds the average and is evaluated."""
+    """A second model holds the average and is the one that is evaluated."""
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Make the second model; what does not train needs no average."""
+        """Create the second model; only weights that train are averaged."""
         self.averaged: nn.Module = copy.deepcopy(model).requires_grad_(False)
         pairs = zip(model.parameters(), self.averaged.parameters(), strict=True)
         trained = [(live, mean) for live, mean in pairs if live.requires_grad]
@@ -22,5 +22,5 @@ class Averaging(Method):
 
     @torch.no_grad()
     def approach(self, weight: float) -> None:
-        """Move the average by this share towards the weights in training."""
+        """Move the average by the share `weight` towards the weights in training."""
         torch._foreach_lerp_(self.mean, self.live, weight)

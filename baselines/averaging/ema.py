@@ -15,13 +15,13 @@ class EMA(Averaging):
 
     Polyak and Juditsky (1992) average all iterates; the exponential form with d = 0.999 is that of Tarvainen and
     Valpola (2017), section 3. Early on d is (1 + t) / (10 + t) where that is smaller, as in TensorFlow's
-    ExponentialMovingAverage, since a window of 1000 updates would still hold the pretrained weights at the end of a
-    short run (`warm_up: false` leaves that out).
+    ExponentialMovingAverage, because a window of 1000 updates would still contain the pretrained weights at the end of
+    a short run (`warm_up: false` keeps d constant).
     """
 
     @dataclass(frozen=True)
     class Config:
-        """decay: d."""
+        """decay: d. warm_up: smaller d early on."""
 
         decay: float = 0.999
         warm_up: bool = True
@@ -37,7 +37,7 @@ class EMA(Averaging):
     )
 
     def after_step(self, model: Model, fit: Fit) -> None:
-        """Move the mean."""
+        """Update the mean."""
         step = fit.step + 1
         decay = min(self.config.decay, (1 + step) / (10 + step)) if self.config.warm_up else self.config.decay
         self.approach(1 - decay)

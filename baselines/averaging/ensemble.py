@@ -22,11 +22,16 @@ from amix.training.weight_averaging import put_back
 
 
 class Members(nn.Module):
-    """Several classifiers of one kind; the logits are the mean of theirs.
+    """Several classifiers of one architecture, whose logits are averaged.
 
-    configuration: that of each, as JSON. outputs: of each. mean: whether they read the mean of the token states, with
-    `heads` for it. Export writes the source of this class beside its weights, so that it uses torch, nn, functional,
-    Any and transformers alone.
+    Export writes the source of this class next to its weights, so that it may use only torch, nn, functional, Any and
+    transformers.
+
+    Args:
+        configuration: Of each member, as JSON.
+        count: Number of members.
+        outputs: Logits of each member.
+        mean: Whether the members read the mean of the token states; if so, `heads` holds their output layers.
     """
 
     def __init__(self, configuration: str, count: int, outputs: int, mean: bool) -> None:
@@ -51,25 +56,26 @@ class Members(nn.Module):
         """Mean logits, [batch, outputs]."""
         outputs = [member(attention_mask=attention_mask, **inputs) for member in self.members]
         if not self.mean:
-            return torch.stack([one.logits for one in outputs]).mean(dim=0)
+            return torch.stack([output.logits for output in outputs]).mean(dim=0)
         mask = attention_mask.unsqueeze(-1)
-        pooled = [(one.last_hidden_state * mask).sum(1) / mask.sum(1) for one in outputs]
+        pooled = [(output.last_hidden_state * mask).sum(1) / mask.sum(1) for output in outputs]
         return torch.stack([head(vector) for head, vector in zip(self.heads, pooled, strict=True)]).mean(dim=0)
 
     def get_input_embeddings(self) -> nn.Module:
-        """The first member's table with a row per token."""
+        """The first member's token embedding."""
         table: nn.Module = self.members[0].get_input_embeddings()  # type: ignore[operator]
         return table
 
 
 @register
 class Ensemble(MultiStageMethod):
-    """M plain finetunings on the same subset, prediction by the mean of their logits: a deep ensemble.
+    """Deep ensemble: M plain finetunings on the same subset, whose logits are averaged.
 
-    Lakshminarayanan et al. (2017), without their adversarial examples, and with logits averaged where they average
-    probabilities (for numbers, the predictions). The members differ in the head's draw, the order of the batches and
-    the dropout masks, all from the run's seed; the first has the head of plain finetuning, and alone it is plain
-    finetuning. What randomness costs beside the data, an ensemble takes away at M times the cost, in training and use.
+    Lakshminarayanan et al. (2017), without their adversarial examples, and with an average of logits where they average
+    probabilities. The members differ in the initial head, the order of the batches and the dropout masks, all derived
+    from the run's seed; the first starts from plain finetuning's head, and with M = 1 the method is plain finetuning.
+    An ensemble averages out the randomness that does not come from the data, at M times the cost, in training and in
+    use.
     """
 
     @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Ensemble(MultiStageMethod):
 
         def __post_init__(self) -> None:
             if self.members < 1:
-                raise MethodError(f"an ensemble has at least one member, not {self.members}")
+                raise MethodError(f"an ensemble needs at least one member, not {self.members}")
 
     name = "ensemble"
     info = MethodInfo(
@@ -96,23 +102,23 @@ class Ensemble(MultiStageMethod):
     )
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """Train every member from the same start, and put them side by side."""
+        """Train every member from the same pretrained weights and combine them in one model."""
         if self.config.members == 1:
             return train(Method(), model, fit)
         start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-        found = []
+        members = []
         for weights in self.stage_weights(model, fit):
-            found.append({name: tensor.detach().cpu().clone() for name, tensor in weights.items()})
+            members.append({name: tensor.detach().cpu().clone() for name, tensor in weights.items()})
             put_back(model, start)
         assert isinstance(model, PreTrainedModel)
-        return side_by_side(model, found, fit)
+        return combined(model, members, fit)
 
     def stages(self) -> int:
-        """The members; one alone is the run itself."""
+        """One stage per member; a single member is an ordinary run."""
         return int(self.config.members) if self.config.members > 1 else 0
 
     def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
-        """Plain finetuning with a head, batches and dropout of its own."""
+        """Plain finetuning of one member, with its own head, order of batches and dropout."""
         if number:
             deviation = float(getattr(model.config, "initializer_range", 0.02))
             initialise_head(model, deviation, tensor_generator(fit.seed, "method", "head", number))
@@ -120,16 +126,16 @@ class Ensemble(MultiStageMethod):
         return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """M finetunings."""
+        """M trainings."""
         return float(self.config.members)
 
 
-def side_by_side(model: PreTrainedModel, found: list[dict[str, Tensor]], fit: Fit) -> Extended:
-    """One model of the members, each with the weights found for it."""
+def combined(model: PreTrainedModel, trained: list[dict[str, Tensor]], fit: Fit) -> Extended:
+    """One model of all members; trained: the weights of each, by name."""
     mean = isinstance(model, MeanPooledClassifier)
     configuration = model.config.to_json_string(use_diff=False)
-    members = Members(configuration, len(found), fit.task.outputs, mean)
-    for number, weights in enumerate(found):
+    members = Members(configuration, len(trained), fit.task.outputs, mean)
+    for number, weights in enumerate(trained):
         put_back(model, weights)
         target: Any = members.members[number]
         if mean:

@@ -15,18 +15,18 @@ from baselines.averaging._averaging import Averaging
 
 @register
 class SWA(Averaging):
-    """Stochastic weight averaging: the mean of late iterates of a run whose learning rate stays high to the end.
+    """Stochastic weight averaging: the mean of the late iterates of a run whose learning rate stays high to the end.
 
     Izmailov et al. (2018), algorithm 1; official code: timgaripov/swa, train.py. As there, the learning rate falls to
-    half its peak by 75 % of the run and stays, and the averaging begins there. Two departures: the fall begins right
-    after the warm-up (train.py waits for half of the way), and every iterate enters the mean, where theirs is one per
-    epoch of 300 (`every` in updates): in 3 to 10 epochs that would be the last one or two. Batch normalisation, whose
-    statistics they refresh, does not occur.
+    half its peak by 75 % of the run and stays there, and averaging begins at that point. Departs in two ways: the fall
+    begins right after the warm-up (train.py waits until halfway), and every iterate enters the mean (`every` counts
+    updates), where theirs is one per epoch out of 300: in 3 to 10 epochs that would be the last one or two. They also
+    refresh the statistics of batch normalisation, which no encoder here has.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """start: share of all updates before the averaging. every: updates per iterate taken. lr_share: of the peak."""
+        """start: share of updates before averaging. every: updates per averaged iterate. lr_share: of the peak rate."""
 
         start: float = 0.75
         every: int = 1
@@ -43,7 +43,7 @@ class SWA(Averaging):
     )
 
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
-        """Linear warm-up, linear fall to the share by the first iterate taken, constant from there."""
+        """Linear warm-up, linear decay to lr_share of the peak at the first averaged iterate, constant from there."""
         warmup, first, share = warmup_steps(fit.recipe, fit.total_steps), self.first(fit), self.config.lr_share
 
         def factor(step: int) -> float:
@@ -54,23 +54,23 @@ class SWA(Averaging):
         return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
     def first(self, fit: Fit) -> int:
-        """The update, counted from 1, whose result is the first iterate taken."""
+        """The update, counted from 1, that gives the first averaged iterate."""
         if not 0 <= self.config.start <= 1 or self.config.every < 1:
             raise MethodError(f"{self.name}: start must lie in [0, 1] and every be 1 or more")
         return max(1, math.ceil(self.config.start * fit.total_steps))
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Nothing is in the mean yet."""
+        """Start with an empty mean."""
         super().on_fit_start(model, fit)
-        self.taken = 0
+        self.averaged_count = 0
 
     def after_step(self, model: Model, fit: Fit) -> None:
-        """Take an iterate into the mean."""
+        """Add the iterate to the mean if it is due."""
         since = fit.step + 1 - self.first(fit)
         if since >= 0 and since % self.config.every == 0:
-            self.taken += 1
-            self.approach(1 / self.taken)
+            self.averaged_count += 1
+            self.approach(1 / self.averaged_count)
 
     def for_evaluation(self, model: Model, fit: Fit) -> Model:
-        """The mean; the model itself before there is one."""
-        return self.averaged if self.taken else model
+        """The mean, or the model itself as long as the mean is empty."""
+        return self.averaged if self.averaged_count else model

@@ -1,4 +1,4 @@
-"""WiSE-FT: between the pretrained and the finetuned weights."""
+"""WiSE-FT: interpolation between the pretrained and the finetuned weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +15,11 @@ from baselines.averaging._averaging import Averaging
 
 @register
 class WiseFT(Averaging):
-    """WiSE-FT: after finetuning, w = (1 - alpha) * w0 + alpha * w1 between the pretrained and the finetuned weights.
+    """WiSE-FT: after finetuning, w = (1 - alpha) * w0 + alpha * w1 of the pretrained and the finetuned weights.
 
     Wortsman et al. (2022), section 3; official code: mlfoundations/wise-ft, src/wise_ft.py. They recommend alpha 0.5.
-    Departs in the head: theirs starts as a zero-shot classifier and is interpolated too, ours starts at random and is
-    taken as finetuned (`interpolate_head` does as theirs).
+    Departs in the head: theirs starts as a zero-shot classifier and is interpolated too; ours starts at random and is
+    used as finetuned (`interpolate_head` interpolates it too).
     """
 
     @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class WiseFT(Averaging):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights."""
+        """Store the pretrained weights."""
         super().on_fit_start(model, fit)
         head = set() if self.config.interpolate_head else head_names(model)
         trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -51,7 +51,7 @@ class WiseFT(Averaging):
 
     @torch.no_grad()
     def for_evaluation(self, model: Model, fit: Fit) -> Model:
-        """The weights between."""
+        """The model with the interpolated weights."""
         self.approach(1.0)
         torch._foreach_lerp_(self.interpolated, self.pretrained, 1 - self.config.alpha)
         return self.averaged

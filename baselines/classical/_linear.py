@@ -1,4 +1,4 @@
-"""What the classifiers share that are fitted in closed form or to convergence."""
+"""Base classes of the classifiers that are fitted in closed form or to convergence."""
 
 from typing import Any
 
@@ -14,36 +14,39 @@ from amix.training.method import Model
 from amix.training.multi_stage import MultiStageMethod
 
 UNSEEN = -30.0
-"""Logit of a class of which the training set has no example."""
+"""Logit of a class without a training example."""
 
 
 class Fitted(MultiStageMethod):
-    """A classifier that is fitted without gradient steps: one point in the curve, one pass over the examples."""
+    """A classifier that is fitted without gradient steps, in one forward pass over the examples."""
 
     def note(self, model: Model, fit: Fit) -> None:
-        """Write the one point of the curve: the loss on the training set, and the dev score."""
+        """Record the only point of the learning curve: training loss and dev score."""
         logits = torch.from_numpy(predict(model, fit.train, fit).logits)
         loss = float(fit.task_loss(logits, {"labels": fit.train.targets}))
         point: dict[str, Any] = {"stage": fit.stage, "step": 0, "epoch": 1, "train_loss": loss}
         if len(fit.dev):
-            found = predict(model, fit.dev, fit)
-            point["dev"] = task_scores(fit.task, fit.dev.labels.numpy(), found.predictions, found.logits)
+            on_dev = predict(model, fit.dev, fit)
+            point["dev"] = task_scores(fit.task, fit.dev.labels.numpy(), on_dev.predictions, on_dev.logits)
             fit.best.epoch = 1
         fit.curve.append(point)
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """One forward pass over the examples, a third of a forward and backward pass."""
+        """One forward pass over the examples, counted as a third of a forward and backward pass."""
         return -(-n_train // recipe.batch_size) / (3 * max(1, recipe.total_steps(n_train)))
 
 
 class Linear(Fitted):
-    """A linear classifier on fixed features, by scikit-learn: logistic regression, or ridge regression for numbers."""
+    """Linear model on fixed features, by scikit-learn: logistic regression, or ridge regression for numeric labels."""
 
     def solve(self, features: Any, labels: Tensor, fit: Fit) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Weights [outputs, features] and biases [outputs]; features an array or a sparse matrix.
+        """Fit the model to features [n, features], an array or a sparse matrix, and labels [n].
 
-        C is that of logistic regression, with loss C * sum of cross-entropies + |w|^2 / 2; ridge's weight of |w|^2
-        relative to the sum of squared errors is accordingly 1 / (2 C).
+        The loss of logistic regression is C * sum of cross-entropies + |w|^2 / 2. Accordingly, ridge regression weighs
+        |w|^2 by 1 / (2 C) relative to the sum of squared errors.
+
+        Returns:
+            Weights [outputs, features] and biases [outputs].
         """
         from sklearn.linear_model import LogisticRegression, Ridge  # Takes a second to import.
 
@@ -56,10 +59,10 @@ class Linear(Fitted):
         if len(classes) == 1:
             biases[classes] = 0.0
             return weights, biases
-        weights_of_classes = fit.recipe.class_weights or None
-        solver = LogisticRegression(C=self.config.C, max_iter=self.config.iterations, class_weight=weights_of_classes)
+        class_weight = fit.recipe.class_weights or None
+        solver = LogisticRegression(C=self.config.C, max_iter=self.config.iterations, class_weight=class_weight)
         logistic = solver.fit(features, labels.numpy())
-        # Of two classes scikit-learn gives one row, the logit of the second: half of it each way is the same model.
+        # For two classes scikit-learn gives one row, the logit of the second; plus and minus half of it are equivalent.
         rows, offsets = logistic.coef_, logistic.intercept_
         if len(classes) == 2:
             rows, offsets = numpy.concatenate([-rows, rows]) / 2, numpy.concatenate([-offsets, offsets]) / 2
@@ -68,6 +71,6 @@ class Linear(Fitted):
 
 
 def write(parameter: Tensor, values: numpy.ndarray) -> None:
-    """Put values into a parameter."""
+    """Overwrite a parameter with values of the same shape."""
     with torch.no_grad():
         parameter.copy_(torch.from_numpy(values))

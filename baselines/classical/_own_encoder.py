@@ -1,4 +1,4 @@
-"""A classifier that carries its encoder with it, for methods that put something else in the place of a linear head."""
+"""A classifier that contains its encoder, for methods that replace the linear head by something else."""
 
 from typing import Any
 
@@ -11,10 +11,14 @@ from amix.models.mean_pooling import MeanPooledClassifier
 
 
 class WithEncoder(nn.Module):
-    """An encoder and how its states become one vector: their `mean`, the `first` one, or what its own `pooler` gives.
+    """An encoder whose token states are pooled into one vector.
 
-    configuration: the encoder's, as JSON. Export writes the source of this class and of the one made of it beside the
-    weights, so that they use torch, nn, functional, Any and transformers alone.
+    Export writes the source of this class and of its subclass next to the weights, so that they may use only torch, nn,
+    functional, Any and transformers.
+
+    Args:
+        configuration: The encoder's, as JSON.
+        pooling: `mean` or `first` of the token states, or `pooler`, the encoder's own.
     """
 
     def __init__(self, configuration: str, pooling: str) -> None:
@@ -30,12 +34,12 @@ class WithEncoder(nn.Module):
         self.pooling = pooling
 
     def get_input_embeddings(self) -> nn.Module:
-        """The table with a row per token."""
+        """The token embedding."""
         table: nn.Module = self.encoder.get_input_embeddings()
         return table
 
     def pooled(self, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
-        """One vector for each text, [batch, width]."""
+        """One vector per text, [batch, width]."""
         outputs = self.encoder(attention_mask=attention_mask, **inputs)
         if self.pooling == "pooler":
             vectors: torch.Tensor = outputs.pooler_output
@@ -46,9 +50,14 @@ class WithEncoder(nn.Module):
 
 
 def encoder_and_pooling(model: nn.Module, pooler: bool) -> tuple[PreTrainedModel, str, str]:
-    """The body of a classifier, its configuration as JSON and its way of pooling.
+    """Take the encoder out of a classifier.
 
-    pooler: whether a pretrained pooler is used where there is one; else it is taken off, and the first state counts.
+    Args:
+        model: The classifier.
+        pooler: Whether to use a pretrained pooler if there is one; otherwise it is removed and the first state is used.
+
+    Returns:
+        The encoder, its configuration as JSON, and its pooling.
     """
     assert isinstance(model, PreTrainedModel)
     body = model.base_model

@@ -15,29 +15,29 @@ from baselines.classical.frozen_logistic import inputs_of, last_linear
 
 @register
 class Centroid(Linear):
-    """The class whose mean embedding is nearest, on the encoder as it was pretrained.
+    """Nearest class mean: the class whose mean embedding is nearest, with the frozen pretrained encoder.
 
-    With m_k the mean of class k and S the covariance around the own mean, its eigenvalues drawn to their mean s^2:
+    With m_k the mean of class k and S the within-class covariance, its eigenvalues shrunk towards their mean s^2:
 
         C = (1 - shrinkage) S + shrinkage s^2 I,    logit_k = x' C^-1 m_k - m_k' C^-1 m_k / 2
 
-    which orders the classes as the distances -(x - m_k)' C^-1 (x - m_k) do, and is the log-probability of class k when
-    every class is a normal distribution of covariance C. shrinkage 1 is the Euclidean distance, the plain nearest mean
-    of Mensink et al. (2013), equation 1; less learns the metric, as their section 3 does by gradient steps and Fisher's
-    discriminant does so (Ledoit and Wolf 2004 for the shrinkage). Being linear in x, it is written into the head's last
-    layer. Features as in frozen_logistic.
+    This ranks the classes like -(x - m_k)' C^-1 (x - m_k) and is, up to a constant, the log-probability of class k if
+    every class is normal with covariance C. shrinkage 1 gives the Euclidean distance, the plain nearest mean of Mensink
+    et al. (2013), equation 1; less learns the metric, which their section 3 does by gradient steps, and Fisher's linear
+    discriminant like this (shrinkage: Ledoit and Wolf 2004). Being linear in x, the classifier is written into the
+    head's last layer. Features as in frozen_logistic.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """shrinkage: above 0, 1 for Euclidean distances. standardise: in units of each feature's deviation."""
+        """shrinkage: in (0, 1], 1 for Euclidean distances. standardise: divide by each feature's standard deviation."""
 
         shrinkage: float = 1.0
         standardise: bool = True
 
         def __post_init__(self) -> None:
             if not 0 < self.shrinkage <= 1:
-                raise MethodError(f"the shrinkage lies above 0 and is at most 1, not {self.shrinkage}")
+                raise MethodError(f"centroid needs a shrinkage in (0, 1], not {self.shrinkage}")
 
     name = "centroid"
     info = MethodInfo(
@@ -60,7 +60,7 @@ class Centroid(Linear):
         return model
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """Compute the features and their means, write them into the head."""
+        """Compute the features and class means, and write the classifier into the head."""
         with fit.cost.timed("train"):
             features = inputs_of(self.last, model, fit.train, fit).double().numpy()
             mean, deviation = numpy.zeros(features.shape[1]), numpy.ones(features.shape[1])
@@ -78,13 +78,17 @@ class Centroid(Linear):
 def class_means(
     features: numpy.ndarray, labels: Tensor, outputs: int, shrinkage: float
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Weights [outputs, features] and biases [outputs] of the logits above; a class without example never wins."""
+    """Fit the logits of Centroid to features [n, features] and labels [n].
+
+    Returns:
+        Weights [outputs, features] and biases [outputs]; a class without an example is never predicted.
+    """
     weights, biases = numpy.zeros((outputs, features.shape[1])), numpy.full(outputs, UNSEEN)
     classes, which = numpy.unique(labels.numpy(), return_inverse=True)
     means = numpy.stack([features[which == index].mean(axis=0) for index in range(len(classes))])
-    around = features - means[which]
-    scattered = around.T @ around / len(features)
-    spherical = (numpy.trace(scattered) / len(scattered) + 1e-12) * numpy.eye(len(scattered))
-    weights[classes] = numpy.linalg.solve((1 - shrinkage) * scattered + shrinkage * spherical, means.T).T
+    centred = features - means[which]
+    covariance = centred.T @ centred / len(features)
+    spherical = (numpy.trace(covariance) / len(covariance) + 1e-12) * numpy.eye(len(covariance))
+    weights[classes] = numpy.linalg.solve((1 - shrinkage) * covariance + shrinkage * spherical, means.T).T
     biases[classes] = -0.5 * (weights[classes] * means).sum(axis=1)
     return weights, biases

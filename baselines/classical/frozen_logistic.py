@@ -17,17 +17,17 @@ from baselines.classical._linear import Linear, write
 
 @register
 class FrozenLogistic(Linear):
-    """The pretrained encoder as a fixed feature extractor: logistic (or ridge) regression on what its last layer reads.
+    """Feature extraction: logistic (or ridge) regression on the features of the frozen pretrained encoder.
 
-    The features are the input of the head's last linear layer, without dropout, in units of their deviation on the
-    training set; the solution is written into that layer, so that the model is a plain checkpoint. Where the head has
-    a new dense layer below it (RoBERTa, DeBERTa-v2), that layer keeps its random draw and mixes the encoder's features.
-    Peters et al. (2019) compare such feature extraction with finetuning.
+    The features are the input of the head's last linear layer, without dropout, divided by their standard deviations on
+    the training set; the solution is written into that layer, so that the model is a plain checkpoint. Where the head
+    has a new dense layer below it (RoBERTa, DeBERTa-v2), that layer keeps its random initial weights. Peters et al.
+    (2019) compare such feature extraction with finetuning.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """C: inverse strength of the regularisation. iterations: at most so many. standardise: units of deviation."""
+        """C: inverse regularisation strength. iterations: upper bound. standardise: divide by standard deviations."""
 
         C: float = 0.1
         iterations: int = 2000
@@ -52,7 +52,7 @@ class FrozenLogistic(Linear):
         return model
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """Compute the features, solve, write the solution into the head."""
+        """Compute the features, fit, and write the solution into the head."""
         with fit.cost.timed("train"):
             features = inputs_of(self.last, model, fit.train, fit).double().numpy()
             mean, deviation = numpy.zeros(features.shape[1]), numpy.ones(features.shape[1])
@@ -70,7 +70,7 @@ def last_linear(model: nn.Module) -> nn.Linear:
     """The head's last linear layer, whose outputs are the logits.
 
     Raises:
-        MethodError: When the head has no linear layer.
+        MethodError: If the head has no linear layer.
     """
     linears = [module for module in head_modules(model) if isinstance(module, nn.Linear)]
     if not linears:
@@ -79,9 +79,9 @@ def last_linear(model: nn.Module) -> nn.Linear:
 
 
 def inputs_of(module: nn.Module, model: nn.Module, data: Encoded, fit: Fit) -> Tensor:
-    """What the module reads for each example, [n, features], in evaluation mode; the model's mode is put back."""
-    read: list[Tensor] = []
-    handle = module.register_forward_pre_hook(lambda _, args: read.append(args[0].float().cpu()))
+    """The module's input for each example, [n, features], in evaluation mode; the model's mode is restored."""
+    inputs: list[Tensor] = []
+    handle = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0].float().cpu()))
     training = model.training
     model.eval()
     try:
@@ -93,5 +93,5 @@ def inputs_of(module: nn.Module, model: nn.Module, data: Encoded, fit: Fit) -> T
     finally:
         handle.remove()
         model.train(training)
-    features = torch.cat(read)
+    features = torch.cat(inputs)
     return features[torch.argsort(torch.cat(order))].clone()

@@ -1,4 +1,4 @@
-"""The nearest neighbours among frozen embeddings."""
+"""Nearest neighbours among frozen embeddings."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +18,17 @@ from baselines.classical._own_encoder import WithEncoder, encoder_and_pooling
 
 
 class Neighbours(WithEncoder):
-    """An encoder, the embeddings of the training examples, and what these say: class shares or numbers.
+    """An encoder, the embeddings of the training examples, and their labels.
 
-    configuration, pooling: see WithEncoder. outputs: classes, 1 for numbers. k: neighbours asked. Export writes the
-    source of this class beside its weights, so that it uses torch, nn, functional and Any alone.
+    Export writes the source of this class next to its weights, so that it may use only torch, nn, functional and Any.
+
+    Args:
+        configuration: See WithEncoder.
+        pooling: See WithEncoder.
+        examples: Number of training examples.
+        outputs: Number of classes, or 1 for regression.
+        k: Number of neighbours.
+        classes: Whether the labels are classes.
     """
 
     def __init__(self, configuration: str, pooling: str, examples: int, outputs: int, k: int, classes: bool) -> None:
@@ -33,11 +40,11 @@ class Neighbours(WithEncoder):
         self.register_buffer("answers", torch.zeros(examples, outputs))
 
     def embed(self, **inputs: Any) -> torch.Tensor:
-        """Embeddings of length 1, [batch, width]."""
+        """Embeddings of unit length, [batch, width]."""
         return functional.normalize(self.pooled(**inputs).float(), dim=-1)
 
     def forward(self, **inputs: Any) -> torch.Tensor:
-        """Mean answer of the k neighbours: of classes the logarithm, one half-vote shared by all classes added."""
+        """Mean label of the k neighbours [batch, 1], or log-probabilities [batch, classes], smoothed by half a vote."""
         similarity = self.embed(**inputs) @ self.examples.T
         nearest = similarity.topk(self.k, dim=-1).indices
         mean = self.answers[nearest].mean(dim=1)
@@ -48,23 +55,23 @@ class Neighbours(WithEncoder):
 
 @register
 class KNN(Fitted):
-    """The vote of the k nearest training examples, or the mean of their numbers, on the encoder as it was pretrained.
+    """k nearest neighbours: the vote, or mean label, of the nearest training examples, with the frozen encoder.
 
-    Nearness is the cosine of the embeddings: the mean of the token states for encoders pooled so, else the first
-    token's state. p_k = (votes + 1 / (2 K)) / (k + 1/2) of K classes, so that no class has probability 0; ties go to
-    the class named first. Cover and Hart (1967). With fewer examples than k, all of them vote. Encoder and examples are
-    exported together: no linear head can hold them.
+    Similarity is the cosine of the embeddings: the mean of the token states for encoders that pool this way, otherwise
+    the first token's state. With K classes, p = (votes + 1 / (2 K)) / (k + 1/2), so that no class has probability 0;
+    ties go to the first class. Cover and Hart (1967). With fewer than k examples, all of them vote. Encoder and
+    examples are exported together, because no linear head can represent them.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """k: neighbours; odd, so that two classes cannot tie."""
+        """k: number of neighbours; if odd, two classes cannot tie."""
 
         k: int = 5
 
         def __post_init__(self) -> None:
             if self.k < 1:
-                raise MethodError(f"at least one neighbour has to vote, not {self.k}")
+                raise MethodError(f"knn needs k of at least 1, not {self.k}")
 
     name = "knn"
     info = MethodInfo(
@@ -79,7 +86,7 @@ class KNN(Fitted):
     )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """The encoder with room for the examples in place of a head."""
+        """Replace the head by a table of the training examples."""
         body, configuration, pooling = encoder_and_pooling(model, pooler=False)
         neighbours = Neighbours(
             configuration,
@@ -94,7 +101,7 @@ class KNN(Fitted):
 
     @torch.no_grad()
     def run(self, model: Model, fit: Fit) -> Model:
-        """Embed the examples, keep them and what they say."""
+        """Embed the examples and store them with their labels."""
         neighbours = model.addition
         assert isinstance(neighbours, Neighbours)
         model.eval()
@@ -108,7 +115,7 @@ class KNN(Fitted):
         return model
 
     def answers(self, labels: Tensor, fit: Fit) -> Tensor:
-        """What examples say, [n, outputs]: their class as 0 and 1, or their number."""
+        """Labels as [n, outputs]: one-hot classes, or numbers."""
         if fit.task.regression:
             return labels.float().unsqueeze(1)
         return functional.one_hot(labels, fit.task.outputs).float()

@@ -1,4 +1,4 @@
-"""Logistic regression on TF-IDF: the floor, which knows no language."""
+"""Logistic regression on TF-IDF: a floor that uses no pretrained knowledge of language."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +18,13 @@ from baselines.classical._linear import Linear, write
 
 
 class BagOfTokens(nn.Module):
-    """Logits of a linear classifier on the TF-IDF weights of a text's tokens, scaled to length 1.
+    """A linear classifier on the TF-IDF weights of a text's tokens, scaled to unit length.
 
-    Export writes the source of this class beside its weights, so that it uses torch, nn, functional and Any alone.
+    Export writes the source of this class next to its weights, so that it may use only torch, nn, functional and Any.
+
+    Args:
+        vocabulary: Number of tokens.
+        outputs: Number of logits.
     """
 
     def __init__(self, vocabulary: int, outputs: int) -> None:
@@ -32,29 +36,28 @@ class BagOfTokens(nn.Module):
         self.register_buffer("idf", torch.ones(vocabulary))
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> torch.Tensor:
-        """A token that occurs c times counts c * idf; summed over occurrences, so that nothing is vocabulary long."""
+        """Logits [batch, outputs], summed over occurrences of tokens, so that no tensor has the vocabulary's length."""
         idf = self.idf[input_ids] * attention_mask
         same = (input_ids.unsqueeze(1) == input_ids.unsqueeze(2)) * attention_mask.unsqueeze(1)
         length = (same.sum(dim=2) * idf.square()).sum(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
         return (self.weight(input_ids) * (idf / length).unsqueeze(2)).sum(dim=1) + self.bias
 
     def get_input_embeddings(self) -> nn.Module:
-        """The table with a row per token."""
+        """The weights, one row per token."""
         return self.weight
 
 
 @register
 class TfidfLogistic(Linear):
-    """TF-IDF of the encoder's tokens and logistic (or ridge) regression: a classifier that knows no language.
+    """Logistic (or ridge) regression on TF-IDF of the encoder's tokens: a floor without pretraining.
 
-    Sparck Jones (1972) for the weights, in scikit-learn's form: count * (ln((1 + n) / (1 + df)) + 1), scaled to
-    length 1.
-    A pair of texts is one bag; special tokens count as any other. Uses nothing of the encoder but its tokenizer.
+    Weights by Sparck Jones (1972), in scikit-learn's form: count * (ln((1 + n) / (1 + df)) + 1), scaled to unit length.
+    A pair of texts is one bag; special tokens count like any other. Only the encoder's tokenizer is used.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """C: inverse strength of the regularisation. iterations: at most so many."""
+        """C: inverse regularisation strength. iterations: upper bound."""
 
         C: float = 10.0
         iterations: int = 2000
@@ -72,13 +75,13 @@ class TfidfLogistic(Linear):
     )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """A bag of tokens in place of the encoder."""
+        """Replace the encoder by a bag of tokens."""
         table = embeddings(model)
         assert isinstance(table, nn.Embedding)
         return Extended(None, BagOfTokens(table.num_embeddings, fit.task.outputs).to(fit.device))
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """Count, weight, solve, write."""
+        """Count and weight the tokens, fit, and write the solution into the model."""
         from sklearn.feature_extraction.text import TfidfTransformer
 
         bag = model.addition

@@ -1,1 +1,1 @@
-"""Methods that first train the sentence embedding by comparing texts, then fit a classifier on it."""
+"""Methods that first train the sentence embedding by comparing texts, then fit a classifier to it."""

@@ -1,4 +1,4 @@
-"""SetFit: the encoder learns from pairs of texts whether their labels agree, then a linear classifier is fitted."""
+"""SetFit: train the encoder on pairs of texts with equal or different labels, then fit a linear classifier."""
 
 import math
 from collections.abc import Iterator
@@ -25,15 +25,15 @@ from baselines.classical.frozen_logistic import inputs_of, last_linear
 from baselines.smoothness._hidden_states import changed_inputs
 
 Pairs = tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]
-"""Positions of the first and of the second texts [P], and the cosine that each pair should have [P]."""
+"""Indices of the first and of the second texts [pairs], and the target cosine of each pair [pairs]."""
 
 
 @dataclass(frozen=True)
 class SetFitConfig:
-    """iterations: R, pairs of either kind per example; 0 takes every pair once and repeats the rarer kind.
+    """iterations: R, pairs of either kind per example; 0 uses every pair once and oversamples the rarer kind.
 
-    batch_size: pairs. lr: null takes the recipe's. C: inverse strength of the classifier's regularisation. unit_length:
-    the classifier reads the embeddings in units of their root mean square length on the training set.
+    batch_size: in pairs. lr: null uses the recipe's. C: inverse regularisation strength of the classifier. unit_length:
+    the classifier sees embeddings divided by their root mean square length on the training set.
     """
 
     iterations: int = 20
@@ -47,25 +47,25 @@ class SetFitConfig:
 
     def __post_init__(self) -> None:
         if self.iterations < 0 or self.epochs < 1 or self.batch_size < 1:
-            raise MethodError("SetFit needs iterations of 0 or more, and at least one epoch and one pair in a batch")
+            raise MethodError("SetFit needs iterations of at least 0, and epochs and batch_size of at least 1")
 
 
 @register
 class SetFit(MultiStageMethod):
     """SetFit: L = mean over pairs (i, j) of (cos(f_i, f_j) - [y_i = y_j])^2, then logistic regression on the f_i.
 
-    Tunstall et al. (2022), section 3: R pairs with equal and R with different labels per example. f is what the output
-    layer reads, the mean of the token states for encoders pooled so; the solution is written into that layer, so that
-    the model is a plain checkpoint. Official code: huggingface/setfit 1.2.0. As there: a pair can be a text with
-    itself; the kinds alternate, and pairs repeat in one random order when they run out (sampler.py, which always draws
-    that order with seed 42, here from the run's); AdamW with decay 0.01, gradients clipped to norm 1, linear schedule,
-    1 epoch of batches of 16 pairs at 2e-5; no dropout behind the pooling; C = 1.
-    Departs: its default is every pair (`iterations: 0`), 20 is the paper's R and costs less; the classifier runs to
-    convergence; where the sentence encoder scales its output to length 1 the library's classifier reads it so, which a
-    plain checkpoint cannot: `unit_length` divides by one number instead.
-    Ours, where the library has nothing: a pair of texts is embedded as one input, as every method here reads it; for
-    numbers the cosine should be 1 - |y_i - y_j| / (largest y - smallest y), 2 R pairs per example are drawn from all,
-    and the classifier is ridge regression.
+    Tunstall et al. (2022), section 3: R pairs with equal and R with different labels per example. f is the input of the
+    output layer, the mean of the token states for encoders that pool this way; the classifier is written into that
+    layer, so that the model is a plain checkpoint. Official code: huggingface/setfit 1.2.0. As there: a text may be
+    paired with itself; the two kinds alternate, and pairs repeat in one random order when they run out (sampler.py,
+    which always draws that order with seed 42, here with the run's); AdamW with decay 0.01, gradients clipped to norm
+    1, linear schedule, 1 epoch of batches of 16 pairs at 2e-5; no dropout after the pooling; C = 1.
+    Departs: the library's default is every pair (`iterations: 0`), while 20 is the paper's R and costs less; the
+    classifier runs to convergence; where the sentence encoder scales its output to unit length, the library's
+    classifier reads it like that, which a plain checkpoint cannot do: `unit_length` divides by one number instead.
+    Ours, where the library has no counterpart: a pair of texts is embedded as one input, as in every method here; in
+    regression the target cosine is 1 - |y_i - y_j| / (largest y - smallest y), 2 R pairs per example are drawn from all
+    pairs, and the classifier is ridge regression.
     """
 
     name = "setfit"
@@ -75,7 +75,7 @@ class SetFit(MultiStageMethod):
         kind="contrastive",
         parity="matched: pairs equal, losses and embeddings after the library's own steps to 3e-7, its float32 "
         "(setfit_*)",
-        steps_on_task_loss=False,  # They lower that of pairs; the classifier is fitted at the end.
+        steps_on_task_loss=False,  # They lower the loss of the pairs; the classifier is fitted at the end.
         splits_batches=False,
         grid={"iterations": (5, 20), "lr": (2e-5, 5e-5, 1e-4)},
         recipe_grid={},
@@ -84,7 +84,7 @@ class SetFit(MultiStageMethod):
     Config = SetFitConfig
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """No dropout between the pooled states and the output layer."""
+        """Switch off dropout between the pooled states and the output layer."""
         self.last = last_linear(model)
         inside = {id(module) for module in backbone(model).modules()}
         for module in model.modules():
@@ -93,13 +93,13 @@ class SetFit(MultiStageMethod):
         return model
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """All that the embedding is made of."""
-        own = {id(parameter) for parameter in self.last.parameters()}
+        """All parameters but the output layer's."""
+        output = {id(parameter) for parameter in self.last.parameters()}
         groups = super().param_groups(model, fit)
-        return [group | {"params": [p for p in group["params"] if id(p) not in own]} for group in groups]
+        return [group | {"params": [p for p in group["params"] if id(p) not in output]} for group in groups]
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """Squared error of the cosines; the batch holds the first texts, then the second, and `targets` [pairs]."""
+        """Mean squared error of the cosines; the batch holds first texts, then second texts, and `targets` [pairs]."""
         targets = batch["targets"]
         embedded = self.embed(model, {name: tensor for name, tensor in batch.items() if name != "targets"}, fit)
         fit.cost.count_forward()  # The batch of twice the size is the second pass.
@@ -107,19 +107,19 @@ class SetFit(MultiStageMethod):
         return functional.mse_loss(functional.cosine_similarity(first, second), targets.to(first.dtype))
 
     def embed(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """Embeddings of a batch, [texts, width], in float32 at least."""
-        read: list[Tensor] = []
+        """Embeddings of a batch, [texts, width], in float32 or better."""
+        inputs: list[Tensor] = []
 
-        def keep(features: Tensor) -> Tensor:
-            read.append(features)
+        def record(features: Tensor) -> Tensor:
+            inputs.append(features)
             return features
 
-        with changed_inputs([self.last], keep):
+        with changed_inputs([self.last], record):
             fit.logits(model, batch)
-        return read[0].float() if read[0].dtype in (torch.float16, torch.bfloat16) else read[0]
+        return inputs[0].float() if inputs[0].dtype in (torch.float16, torch.bfloat16) else inputs[0]
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """Learn the embedding, fit the classifier."""
+        """Train the embedding, then fit the classifier."""
         order = array_generator(fit.seed, "method", "pairs")
         pairs = draw_pairs(fit.train.labels.numpy(), fit.task.regression, self.config.iterations, order)
         stage = fit.for_stage("pairs", recipe=self.pair_recipe(fit.recipe, len(pairs[0])))
@@ -128,7 +128,7 @@ class SetFit(MultiStageMethod):
         return model
 
     def pair_recipe(self, recipe: Recipe, pairs: int) -> Recipe:
-        """The recipe of the first stage."""
+        """The recipe of the first stage, for this number of pairs."""
         config: SetFitConfig = self.config
         steps = config.epochs * -(-pairs // config.batch_size)
         lr = recipe.lr if config.lr is None else config.lr
@@ -138,10 +138,10 @@ class SetFit(MultiStageMethod):
         )  # fmt: skip
 
     def learn(self, model: Model, fit: Fit, pairs: Pairs) -> None:
-        """Updates on pairs of texts.
+        """Train the embedding on pairs of texts.
 
         Raises:
-            Diverged: when the loss of an epoch is no finite number.
+            Diverged: If the mean loss of an epoch is not finite.
         """
         start(self, model, fit)
         for fit.epoch in range(self.config.epochs):
@@ -162,7 +162,7 @@ class SetFit(MultiStageMethod):
             yield batch | {"targets": torch.from_numpy(targets).to(fit.device)}
 
     def classify(self, model: Model, fit: Fit) -> None:
-        """Logistic (or ridge) regression on the embeddings, into the output layer."""
+        """Fit logistic (or ridge) regression to the embeddings and write it into the output layer."""
         classifier = Linear(ClassifierConfig(self.config.C))
         with fit.cost.timed("train"):
             features = inputs_of(self.last, model, fit.train, fit).double().numpy()
@@ -173,37 +173,43 @@ class SetFit(MultiStageMethod):
         classifier.note(model, fit)
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Two passes for every batch of pairs; of every pair (iterations 0) for two classes of equal size."""
+        """Two passes per batch of pairs; with iterations 0, the number of pairs assumes two classes of equal size."""
         pairs = 2 * self.config.iterations * n_train or 2 * (n_train // 2) * (n_train // 2 + 1)
         return 2.0 * self.pair_recipe(recipe, pairs).total_steps(n_train) / recipe.total_steps(n_train)
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """What the linear classifier needs to know."""
+    """Settings of the linear classifier; see FrozenLogistic."""
 
     C: float
     iterations: int = 2000
 
 
 def draw_pairs(labels: numpy.ndarray, numbers: bool, iterations: int, order: Any) -> Pairs:
-    """Pairs of the training texts and their targets; order: what permutes them, a numpy generator.
+    """Draw pairs of training texts, with their targets.
 
-    Every pair i <= j stands in one random order. Of classes, those with equal and those with different labels
-    alternate; of numbers all are taken as they come.
+    All pairs i <= j are put in one random order. With classes, pairs of equal and of different labels alternate; with
+    numbers, pairs are used in that order.
+
+    Args:
+        labels: [examples].
+        numbers: Whether the labels are numbers.
+        iterations: R, or 0 for every pair.
+        order: The numpy generator that permutes the pairs.
     """
     upper = numpy.stack(numpy.triu_indices(len(labels)), axis=-1)
     shuffled = upper[order.permutation(len(upper))]
     first, second = labels[shuffled[:, 0]], labels[shuffled[:, 1]]
     if numbers:
-        wanted = 2 * iterations * len(labels) or len(shuffled)
+        count = 2 * iterations * len(labels) or len(shuffled)
         spread = float(labels.max() - labels.min()) or 1.0
-        chosen = numpy.arange(wanted) % len(shuffled)
+        chosen = numpy.arange(count) % len(shuffled)
         targets = 1.0 - numpy.abs(first - second) / spread
     else:
         kinds = [numpy.flatnonzero(first == second), numpy.flatnonzero(first != second)]
-        wanted = iterations * len(labels) or max(map(len, kinds))
-        repeated = [kind[numpy.arange(wanted) % len(kind)] for kind in kinds if len(kind)]
+        count = iterations * len(labels) or max(map(len, kinds))
+        repeated = [kind[numpy.arange(count) % len(kind)] for kind in kinds if len(kind)]
         chosen = numpy.stack(repeated, axis=1).flatten()
         targets = (first == second).astype(float)
     return shuffled[chosen, 0], shuffled[chosen, 1], targets[chosen].astype(numpy.float32)

@@ -1,1 +1,1 @@
-"""Controls: what remains of the mixup's gain when only its averaging, its extra steps or its dropout are kept."""
+"""Controls: what remains of the mixup's gain if only its averaging, its extra steps or its dropout is kept."""

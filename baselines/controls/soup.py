@@ -1,4 +1,4 @@
-"""Uniform soup: what remains of the mixup's gain when only its averaging is kept."""
+"""Uniform soup: how much of the mixup's gain remains if only its averaging is kept."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,17 +18,17 @@ from amix.training.weight_averaging import RunningMean, kept_weights, put_back
 
 @dataclass(frozen=True)
 class SoupConfig(SplitConfig):
-    """Splits as in the search. finetune: whether the second stage on the whole subset takes place."""
+    """Splits as in AGWM's search. finetune: whether a second stage on the whole subset follows."""
 
     finetune: bool = True
 
 
 @register
 class Soup(MultiStageMethod):
-    """K plain finetunings on random 80 % splits, their weights averaged, then finetuned on the whole subset.
+    """Average the weights of K plain finetunings on random 80 % splits, then finetune on the whole subset.
 
-    The mixup's procedure without attention: splits, batch order, dropout and head are the same for the same seed.
-    Every split starts from the same weights, as in uniform model soups.
+    This is the mixup's procedure without attention: the same seed gives the same splits, batches, dropout masks and
+    head. Every split starts from the same weights, as in uniform model soups.
     """
 
     name = "soup"
@@ -55,7 +55,7 @@ class Soup(MultiStageMethod):
         return train(self, model, fit) if self.config.finetune else model
 
     def stages(self) -> int:
-        """The splits."""
+        """One stage per split."""
         return int(self.config.splits)
 
     def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
@@ -64,7 +64,7 @@ class Soup(MultiStageMethod):
         return _trained(model)
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Splits and finetuning together, against plain finetuning with the same recipe."""
+        """Splits and finetuning together, relative to plain finetuning with the same recipe."""
         config: SoupConfig = self.config
         plain = recipe.total_steps(n_train)
         return (config.splits * config.iterations(n_train, recipe.batch_size) + plain * config.finetune) / plain

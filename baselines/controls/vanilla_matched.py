@@ -1,4 +1,4 @@
-"""Plain finetuning with the mixup's passes: what its extra steps alone give."""
+"""Plain finetuning with as many passes as the mixup: the effect of its extra steps alone."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -29,10 +29,10 @@ class VanillaMatched(MultiStageMethod):
     Config: ClassVar[type] = AGWMConfig
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """One training, longer."""
+        """Train once, for longer."""
         steps = round(self.relative_passes(len(fit.train), fit.recipe) * fit.recipe.total_steps(len(fit.train)))
         return train(self, model, fit.for_stage(fit.stage, recipe=replace(fit.recipe, steps=steps)))
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Those of the mixup."""
+        """The mixup's passes."""
         return AGWM(self.config).relative_passes(n_train, recipe)

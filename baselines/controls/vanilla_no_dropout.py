@@ -9,7 +9,7 @@ from amix.training.registry import register
 
 @register
 class VanillaNoDropout(Method):
-    """Plain finetuning with every dropout at zero, as some published baselines do without saying so."""
+    """Plain finetuning with all dropout rates at zero, as in some published baselines that do not say so."""
 
     name = "vanilla_no_dropout"
     info = MethodInfo(

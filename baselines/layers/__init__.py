@@ -1,1 +1,1 @@
-"""Methods that train some layers and leave the others as pretrained."""
+"""Methods that train some layers and keep the others as pretrained."""

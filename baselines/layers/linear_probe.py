@@ -1,4 +1,4 @@
-"""Training the head alone."""
+"""Linear probing: only the head trains."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ from amix.training.registry import register
 
 @register
 class LinearProbe(Method):
-    """Train the head alone, on the features of the frozen body without dropout.
+    """Linear probing: train the head alone, on the features of the frozen body without dropout.
 
     BERT's pretrained pooler belongs to the body and stays frozen; the heads of RoBERTa and DeBERTa-v2 begin with a new
-    dense layer, which trains, so that there the probe is not linear. Alain and Bengio (2017), section 3. It has a
-    learning rate of its own, because that of full finetuning does not move a new head far (`lr: null` takes the
-    recipe's); the paper's probes are trained until they converge, for which few epochs are a short budget.
+    dense layer, which trains, so that their probe is not linear. Alain and Bengio (2017), section 3. The method has its
+    own learning rate, because full finetuning's does not move a new head far (`lr: null` uses the recipe's). The
+    paper's probes are trained to convergence, for which a few epochs are a small budget.
     """
 
     @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class LinearProbe(Method):
         return model
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """The head, at the learning rate of the method."""
+        """The head, at the method's learning rate."""
         groups = super().param_groups(model, fit)
         return groups if self.config.lr is None else [group | {"lr": self.config.lr} for group in groups]
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss in evaluation mode, in which an example has the same features at every epoch."""
+        """The task's loss in evaluation mode, so that an example has the same features in every epoch."""
         model.eval()
         return super().loss(model, batch, fit)

@@ -1,4 +1,4 @@
-"""Training the top layers alone."""
+"""Finetuning only the top layers."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ class TopKLayers(Method):
     """Finetune the top k Transformer blocks, the pooler and the head; embeddings and lower blocks stay pretrained.
 
     Houlsby et al. (2019), section 3.4 ("variable fine-tuning"), who sweep k; a k above the number of blocks means all.
-    The variant in Sai-Ashish/BFTSS, topk_freeze.py, which AGWM's baseline probably descends from, trains the embeddings
-    too (`freeze_embeddings: false`) and names the highest frozen block, counted from 0: its i is k = blocks - 1 - i. It
-    has no other option.
+    The variant in Sai-Ashish/BFTSS, topk_freeze.py, from which AGWM's baseline is probably derived, also trains the
+    embeddings (`freeze_embeddings: false`). Its only other option is i, the highest frozen block counted from 0:
+    k = blocks - 1 - i.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """k: blocks to train from the top, 0 for none."""
+        """k: number of top blocks to train."""
 
         k: int = 3
         freeze_embeddings: bool = True
@@ -38,7 +38,7 @@ class TopKLayers(Method):
     )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Freeze what lies below the top k blocks."""
+        """Freeze everything below the top k blocks."""
         if self.config.k < 0:
             raise MethodError(f"{self.name}: k must be 0 or more, not {self.config.k}")
         all_blocks = blocks(model)

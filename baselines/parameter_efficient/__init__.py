@@ -1,1 +1,1 @@
-"""Methods that train few parameters: adapters, prompts, scales, biases."""
+"""Methods that train few parameters: adapters, prompts, scales or biases."""

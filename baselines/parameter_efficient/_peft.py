@@ -1,4 +1,4 @@
-"""What all methods through peft share."""
+"""Base class of the methods that use peft."""
 
 import copy
 import warnings
@@ -27,10 +27,14 @@ KEY_AND_VALUE = (("key", "value"), ("key_proj", "value_proj"), ("k_lin", "v_lin"
 
 
 def attention_targets(model: nn.Module, families: tuple[tuple[str, ...], ...] = QUERY_AND_VALUE) -> list[str]:
-    """Last parts of the names of the query and value projections, or of those of another table of families.
+    """Last parts of the names of the query and value projections, or of others.
+
+    Args:
+        model: A classifier.
+        families: Names of the projections in each family of models.
 
     Raises:
-        MethodError: No known family's names are there; the message lists the linear layers.
+        MethodError: If the model is of no known family; the message lists the names that it has.
     """
     modules = [name for name, module in backbone(model).named_modules() if list(module.parameters(recurse=False))]
     endings = {name.rsplit(".", 1)[-1] for name in modules}
@@ -38,17 +42,17 @@ def attention_targets(model: nn.Module, families: tuple[tuple[str, ...], ...] = 
         if endings.issuperset(names):
             return list(names)
     raise MethodError(
-        f"no {' and '.join(families[0])} projections known in {type(model).__name__}; name them with `targets`. "
-        f"Names there: {', '.join(sorted(endings))}"
+        f"no {' and '.join(families[0])} projections found in {type(model).__name__}; name them with `targets`. "
+        f"Its layers: {', '.join(sorted(endings))}"
     )
 
 
 class PeftMethod(Method):
-    """A frozen body with peft's modules in it and a head that trains; the modules merge into the body at the end.
+    """A frozen body with peft's modules, which are merged into it at the end, and a head that trains.
 
-    BERT's pretrained pooler stays frozen, as with peft's own classifier, while the new dense layer in the heads of
+    BERT's pretrained pooler stays frozen, as in peft's own classifier, while the new dense layer in the heads of
     RoBERTa and DeBERTa-v2 trains. Full finetuning's learning rate hardly moves these modules, so that each method has
-    one of its own (`lr: null` takes the recipe's).
+    its own (`lr: null` uses the recipe's).
     """
 
     def settings(self, model: Model, fit: Fit) -> Any:
@@ -56,8 +60,8 @@ class PeftMethod(Method):
         raise NotImplementedError
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Freeze the body and put peft's modules into it; the model itself stays, with its class and its hooks."""
-        from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING  # Takes seconds to import, which plans need not wait for.
+        """Freeze the body and add peft's modules in place; the model keeps its class and its hooks."""
+        from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING  # Importing it takes seconds, which plans need not wait.
 
         settings = self.settings(model, fit)
         head = head_names(model)
@@ -70,16 +74,16 @@ class PeftMethod(Method):
         return model
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """peft's modules and the head, at the learning rate of the method."""
+        """peft's modules and the head, at the method's learning rate."""
         return at_own_lr(super().param_groups(model, fit), self.config.lr)
 
     def export(self, model: Model, fit: Fit) -> Model:
-        """A plain copy with peft's modules merged into the weights; the training model stays as it is."""
+        """A plain copy with peft's modules merged into the weights; the training model does not change."""
         merged = copy.deepcopy(self.adapted).merge_and_unload()
         assert isinstance(merged, nn.Module)
         return merged
 
 
 def at_own_lr(groups: Groups, lr: float | None) -> Groups:
-    """The groups at a learning rate of their own; None leaves them at the recipe's."""
+    """The groups with this learning rate, or unchanged if it is None."""
     return groups if lr is None else [group | {"lr": lr} for group in groups]

@@ -1,4 +1,4 @@
-"""What the methods share that learn what stands before the text."""
+"""Base class of the methods that learn vectors before the text."""
 
 import torch
 from torch import nn
@@ -14,20 +14,20 @@ from baselines.parameter_efficient._virtual_tokens import VirtualTokens
 
 
 class PromptMethod(Method):
-    """A frozen body, learned vectors before the text, a head that trains.
+    """A frozen body, learned vectors before the text, and a head that trains.
 
-    The modules that make the vectors are peft's. Departs from peft's classifier, which lets the head read the first
-    learned token: here it reads the text's own states (its [CLS], or their mean), as in plain finetuning. P-tuning v2
-    trains 60 epochs on RTE, so that 300 examples and 3 epochs are a far too short budget. `dropout` is that of encoder
-    and head while the vectors train, which the official scripts set task by task; None is the encoder's own.
+    The modules that compute the vectors are peft's. Departs from peft's classifier, whose head reads the first learned
+    token: here the head reads the text's own states (its [CLS], or their mean), as in plain finetuning. P-tuning v2
+    trains 60 epochs on RTE, so that 300 examples and 3 epochs are far too small a budget. `dropout` is the rate of
+    encoder and head while the vectors train, which the official scripts set per task; None keeps the encoder's own.
     """
 
     def addition(self, model: nn.Module) -> VirtualTokens:
-        """The vectors as they train."""
+        """The vectors to train."""
         raise NotImplementedError
 
     def finished(self, addition: VirtualTokens) -> VirtualTokens:
-        """The vectors alone, without what made them."""
+        """The vectors alone, without the network that computes them."""
         plain = type(addition)(**addition.arguments)
         plain.vectors.data.copy_(addition().detach())
         return plain
@@ -36,13 +36,13 @@ class PromptMethod(Method):
         """Freeze the body and put the vectors before its input.
 
         Raises:
-            MethodError: When texts and vectors together are longer than the encoder's positions.
+            MethodError: If texts and vectors together exceed the encoder's positions.
         """
         assert isinstance(model, PreTrainedModel)
         positions = getattr(model.config, "max_position_embeddings", None)
         if positions is not None and fit.recipe.max_length + self.config.tokens > positions:
             raise MethodError(
-                f"{self.name}: max_length {fit.recipe.max_length} and {self.config.tokens} tokens before it are more "
+                f"{self.name}: max_length {fit.recipe.max_length} plus {self.config.tokens} learned tokens are more "
                 f"than the encoder's {positions} positions"
             )
         if self.config.dropout is not None:
@@ -57,11 +57,11 @@ class PromptMethod(Method):
         return Extended(model, addition)
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Vectors and head, at the learning rate of the method."""
+        """Vectors and head, at the method's learning rate."""
         return at_own_lr(super().param_groups(model, fit), self.config.lr)
 
     def export(self, model: Model, fit: Fit) -> Model:
-        """The classifier, whose hooks stay, and the vectors as they are now."""
+        """The classifier with its hooks, and the current vectors."""
         assert isinstance(model, Extended)
         assert isinstance(model.addition, VirtualTokens)
         return Extended(model.classifier, self.finished(model.addition))

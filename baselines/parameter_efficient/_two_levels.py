@@ -1,4 +1,4 @@
-"""Low-rank methods that train one part of an increment on 80 % of the subset, and another on the 20 % held out."""
+"""Bi-level low-rank methods: one part of an increment learns on 80 % of the subset, another on the held-out 20 %."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -33,13 +33,14 @@ PASSES = 4.0
 
 @dataclass(frozen=True)
 class TwoLevelConfig:
-    """Settings of the increment, of the search and of what follows it.
+    """Settings of the increment, the search and the retraining.
 
-    targets: endings of module names; empty for the query and value projections. lr, upper_lr: of either level, null
-    takes the recipe's. regulariser: weight of the orthogonality. lower_share: of the subset, the rest is held out.
-    search_epochs: over the lower part. search_clip_norm: largest gradient norm there. unroll: lower steps per upper
-    step. retrain: whether the lower level starts anew on the whole subset with the upper one fixed. xi: length of the
-    lower step in the derivative, null for its learning rate. masks: see HypergradientOptions.
+    targets: last parts of module names; empty for the query and value projections. lr, upper_lr: of the two levels;
+    null uses the recipe's. regulariser: weight of the orthogonality penalty. lower_share: of the subset; the rest is
+    held out. search_epochs: over the lower level's examples. search_clip_norm: largest gradient norm of the search.
+    unroll: lower steps per upper step. retrain: whether the lower level is then trained from its start on the whole
+    subset, with the upper level fixed. xi: length of the lower step in the derivative, null for its learning rate.
+    masks: see HypergradientOptions.
     """
 
     rank: int = 4
@@ -58,48 +59,48 @@ class TwoLevelConfig:
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.unroll < 1 or self.regulariser < 0:
-            raise MethodError("rank and unroll are at least 1, the regulariser at least 0")
+            raise MethodError("bi-level methods need rank and unroll of at least 1 and a regulariser of at least 0")
         self.split()
 
     def split(self) -> SplitConfig:
-        """The one split."""
+        """The split of the search."""
         return SplitConfig(1, self.lower_share, self.search_epochs, self.search_clip_norm)
 
     def options(self) -> HypergradientOptions:
-        """The derivative."""
+        """Options of the hypergradient."""
         return HypergradientOptions(preconditioner="identity", xi=self.xi, masks=self.masks)
 
 
 class Increment(nn.Module):
-    """What makes the effective weight [out, in] of a linear layer from the pretrained one, which it is given."""
+    """Parametrisation that maps a linear layer's pretrained weight [out, in] to the effective one."""
 
     upper_names: ClassVar[tuple[str, ...]] = ()
 
     def penalty(self, weight: Tensor) -> Tensor:
-        """How far it is from orthogonal, a scalar; weight is the pretrained one."""
+        """Orthogonality penalty, a scalar; weight: the pretrained one."""
         raise NotImplementedError
 
     def settle(self) -> None:
-        """After the search: what becomes of the upper level before the lower one starts anew."""
+        """Fix the upper level after the search, before the lower level is retrained."""
 
 
 class TwoLevel(MultiStageMethod):
-    """What the methods share: one search on a random split, then the lower level anew on the whole subset.
+    """Base class: a search on one random split, then the lower level is retrained on the whole subset.
 
-    Iteration of the search: a step of the lower level (the increment's direction and the head) on a batch of the 80 %,
-    and a step of the upper level on a batch of the 20 % by a hypergradient from central differences
-    (amix.mixup.bilevel_step). The weights are put back exactly, both perturbed passes see the lower pass's dropout
-    masks, and the derivative has the length of the step it differentiates.
+    An iteration of the search takes a step of the lower level (the increment's direction and the head) on a batch of
+    the 80 %, and a step of the upper level on a batch of the 20 % with a hypergradient from central differences
+    (amix.mixup.bilevel_step). The weights are restored exactly, both perturbed passes have the lower pass's dropout
+    masks, and the derivative uses the length of the step that it differentiates.
     """
 
     Config: ClassVar[type] = TwoLevelConfig
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
-        """The increment of one layer, at its start."""
+        """A new increment for one layer."""
         raise NotImplementedError
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Freeze the body and put the increments in."""
+        """Freeze the body and add the increments."""
         head = head_names(model)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self.trains_all or name in head)
@@ -116,12 +117,12 @@ class TwoLevel(MultiStageMethod):
     """Whether the pretrained weights are part of the lower level."""
 
     def increments(self, model: Model) -> list[tuple[Increment, Tensor]]:
-        """Every increment with the pretrained weight it acts on."""
-        places = [model.get_submodule(f"{name}.parametrizations.weight") for name in self.names]
-        return [(place[0], place.original) for place in places]  # type: ignore[index, misc]
+        """Every increment with the pretrained weight on which it acts."""
+        lists = [model.get_submodule(f"{name}.parametrizations.weight") for name in self.names]
+        return [(modules[0], modules.original) for modules in lists]  # type: ignore[index, misc]
 
     def levels(self, model: Model) -> Levels:
-        """The upper level's parameters, and all others that train."""
+        """The upper level's parameters, and all other trainable ones as the lower level."""
         upper: dict[str, nn.Parameter] = {}
         for name, (increment, _) in zip(self.names, self.increments(model), strict=True):
             upper |= {f"{name}.{key}": increment.get_parameter(key) for key in increment.upper_names}
@@ -132,33 +133,33 @@ class TwoLevel(MultiStageMethod):
         return at_own_lr(super().param_groups(model, fit), self.config.lr)
 
     def upper_optimizer(self, parameters: Iterable[nn.Parameter], lr: float, fit: Fit) -> torch.optim.Optimizer:
-        """That of the upper level."""
+        """The upper level's optimizer."""
         recipe, decay = fit.recipe, self.config.upper_decay
         return torch.optim.AdamW(parameters, lr=lr, betas=recipe.betas, eps=recipe.adam_epsilon, weight_decay=decay)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss and the penalty of the increments."""
+        """The task's loss plus the penalty of the increments."""
         return super().loss(model, batch, fit) + self.penalty(model)
 
     def perturbed_loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The same outside of reduced precision, which does not resolve the displacement."""
+        """The same loss in full precision, because reduced precision does not resolve the perturbation."""
         return full_precision_loss(model, batch, fit) + self.penalty(model)
 
     def penalty(self, model: Model) -> Tensor:
-        """Weight times the mean over the increments."""
+        """The increments' mean penalty times its weight."""
         terms = [increment.penalty(weight) for increment, weight in self.increments(model)]
         return self.config.regulariser * torch.stack(terms).mean()
 
     def options(self) -> HypergradientOptions:
-        """The derivative."""
+        """Options of the hypergradient."""
         options: HypergradientOptions = self.config.options()
         return options
 
-    def after_upper_step(self, step: BilevelStep, found: Hypergradient) -> None:
-        """After the upper level has moved."""
+    def after_upper_step(self, step: BilevelStep, hypergradient: Hypergradient) -> None:
+        """Hook after every upper step."""
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """Search, and the lower level anew."""
+        """Search, then retrain the lower level."""
         levels = self.levels(model)
         start = {name: parameter.detach().clone() for name, parameter in levels.lower.items()}
         search_fit, held_out = split_fit(self.config.split(), fit, 0)
@@ -166,11 +167,11 @@ class TwoLevel(MultiStageMethod):
         fit.diagnostics["search/upper"] = [torch.cat([p.detach().flatten() for p in levels.attention]).cpu().numpy()]
         if not self.config.retrain:
             return model
-        self.begin_anew(model, levels, start)
+        self.reset_lower(model, levels, start)
         return train(self, model, fit)
 
-    def begin_anew(self, model: Model, levels: Levels, start: Mapping[str, Tensor]) -> None:
-        """The lower level as it was at the start, the upper one fixed at what the search found."""
+    def reset_lower(self, model: Model, levels: Levels, start: Mapping[str, Tensor]) -> None:
+        """Reset the lower level to its start and fix the upper one at the result of the search."""
         put_back(model, start)
         for increment, _ in self.increments(model):
             increment.settle()
@@ -178,39 +179,39 @@ class TwoLevel(MultiStageMethod):
             parameter.requires_grad_(False)
 
     def export(self, model: Model, fit: Fit) -> Model:
-        """A plain copy with the effective weights; the training model stays as it is."""
+        """A plain copy with the effective weights; the training model does not change."""
         plain = copy.deepcopy(model)
         for name in self.names:
             parametrize.remove_parametrizations(plain.get_submodule(name), "weight", leave_parametrized=True)
         return plain
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Search and retraining together, against plain finetuning with the same recipe."""
+        """Search and retraining together, relative to plain finetuning with the same recipe."""
         plain, iterations = recipe.total_steps(n_train), self.config.split().iterations(n_train, recipe.batch_size)
         search = iterations + (PASSES - 1) * (iterations // self.config.unroll)
         return (search + plain * self.config.retrain) / plain
 
 
 class Search(Method):
-    """The search: the owner's lower level, and a step of the upper one after every unroll-th of its steps."""
+    """The search: trains the owner's lower level, with an upper step after every `unroll` lower steps."""
 
     def __init__(self, owner: TwoLevel, levels: Levels, held_out: Encoded) -> None:
         super().__init__(owner.config)
         self.owner, self.levels, self.held_out = owner, levels, held_out
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """The owner's, without the upper level."""
+        """The owner's groups, without the upper level."""
         upper = {id(parameter) for parameter in self.levels.attention}
         groups = self.owner.param_groups(model, fit)
-        kept = [group | {"params": [p for p in group["params"] if id(p) not in upper]} for group in groups]
-        return [group for group in kept if group["params"]]
+        lower = [group | {"params": [p for p in group["params"] if id(p) not in upper]} for group in groups]
+        return [group for group in lower if group["params"]]
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
-        """The owner's."""
+        """The owner's optimizer."""
         return self.owner.optimizer(groups, fit)
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Optimizer and schedule of the upper level, and its batches."""
+        """Create the upper level's optimizer, schedule and batches."""
         lr = fit.recipe.lr if self.config.upper_lr is None else self.config.upper_lr
         upper = self.owner.upper_optimizer(self.levels.attention, lr, fit)
         steps = fit.total_steps // self.config.unroll
@@ -219,48 +220,48 @@ class Search(Method):
         self.step = BilevelStep(self.levels, fit.optimizer, upper, self.owner.options(), gradients=fit.gradients)
         self.upper_batches = endless_batches(fit, self.held_out)
 
-    def upper_turn(self, fit: Fit) -> bool:
-        """Whether the upper level moves after this step."""
+    def upper_step_due(self, fit: Fit) -> bool:
+        """Whether an upper step follows this lower step."""
         return (fit.step + 1) % int(self.config.unroll) == 0
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The lower loss, remembered for the perturbed passes."""
-        again = partial(self.owner.perturbed_loss, model, batch, fit)
-        return self.step.lower_loss(partial(self.owner.loss, model, batch, fit), again)
+        """The lower loss, which the perturbed passes will repeat."""
+        perturbed_loss = partial(self.owner.perturbed_loss, model, batch, fit)
+        return self.step.lower_loss(partial(self.owner.loss, model, batch, fit), perturbed_loss)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """The lower level's gradients stay."""
+        """Pass the gradients on to the lower level's parameters."""
         self.step.pull_back()
 
     def before_step(self, model: Model, fit: Fit) -> None:
-        """Remember what the derivative of the step needs."""
+        """Store what the derivative of the lower step needs."""
         self.step.before_lower_step()
 
     def after_step(self, model: Model, fit: Fit) -> None:
-        """The upper step, by the task's loss alone."""
-        if self.upper_turn(fit):
+        """Take an upper step if it is due, on the task's loss without the penalty."""
+        if self.upper_step_due(fit):
             batch = next(self.upper_batches)
-            found = self.step.attention_step(partial(super().loss, model, batch, fit))
-            self.owner.after_upper_step(self.step, found)
+            hypergradient = self.step.attention_step(partial(super().loss, model, batch, fit))
+            self.owner.after_upper_step(self.step, hypergradient)
             self.schedule_upper.step()
 
 
 def target_names(model: nn.Module, targets: tuple[str, ...]) -> list[str]:
-    """Names of the linear layers with an increment.
+    """Names of the linear layers that get an increment.
 
     Raises:
-        MethodError: when none has one of these endings.
+        MethodError: If no layer's name ends in one of the targets.
     """
     endings = set(targets) or set(attention_targets(model))
     inside = {id(module) for module in backbone(model).modules()}
-    found = [
+    names = [
         name
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and id(module) in inside and name.rsplit(".", 1)[-1] in endings
     ]
-    if not found:
+    if not names:
         raise MethodError(f"{type(model).__name__} has no linear layer called {' or '.join(sorted(endings))}")
-    return found
+    return names
 
 
 def normal(shape: tuple[int, int], deviation: float, generator: torch.Generator) -> nn.Parameter:
@@ -269,5 +270,5 @@ def normal(shape: tuple[int, int], deviation: float, generator: torch.Generator)
 
 
 def from_identity(gram: Tensor) -> Tensor:
-    """||gram - I||_F, not squared."""
+    """||gram - I||_F of a square matrix, not squared."""
     return (gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).norm()

@@ -1,6 +1,7 @@
-"""Additions of learned vectors to an encoder's input, and to the keys and values of its attention.
+"""Learned vectors before an encoder's input, or before the keys and values of its attention.
 
-Export writes the source of these classes beside their weights, so that they use torch, nn, functional and Any alone.
+Export writes the source of these classes next to their weights, so that they may use only torch, nn, functional and
+Any.
 """
 
 from typing import Any
@@ -11,9 +12,12 @@ from torch.nn import functional
 
 
 class VirtualTokens(nn.Module):
-    """Vectors [count, width] before the embedded tokens of every text; what comes out are the states of the text alone.
+    """Learned vectors [count, width] before the embedded tokens of every text, whose states are cut off the output.
 
-    encoder, where given, makes the vectors from the numbers 0 to count - 1.
+    Args:
+        count: Number of vectors.
+        width: Of each vector.
+        encoder: If given, it computes the vectors from the numbers 0 to count - 1.
     """
 
     def __init__(self, count: int, width: int, encoder: nn.Module | None = None) -> None:
@@ -25,14 +29,14 @@ class VirtualTokens(nn.Module):
             self.vectors = nn.Parameter(torch.zeros(count, width))
 
     def forward(self) -> torch.Tensor:
-        """The vectors."""
+        """The vectors [count, width]."""
         if self.encoder is None:
             return self.vectors
         vectors: torch.Tensor = self.encoder(torch.arange(self.count, device=next(self.parameters()).device))
         return vectors
 
     def attach(self, body: nn.Module) -> None:
-        """Put the vectors before whatever this encoder reads, and leave them out of what it gives."""
+        """Add hooks that prepend the vectors to this encoder's input and cut them off its output."""
         body.register_forward_pre_hook(self.prepend, with_kwargs=True)
         body.register_forward_hook(self.cut)
         pooler = getattr(body, "pooler", None)
@@ -40,7 +44,7 @@ class VirtualTokens(nn.Module):
             pooler.register_forward_pre_hook(self.cut_pooled)
 
     def prepend(self, body: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
-        """Hook before the encoder."""
+        """Hook before the encoder: prepend the vectors to its input."""
         ids = inputs["input_ids"] if "input_ids" in inputs else args[0]
         embedded = body.get_input_embeddings()(ids)
         vectors = self.before(embedded).to(embedded.dtype).expand(len(ids), -1, -1)
@@ -51,25 +55,30 @@ class VirtualTokens(nn.Module):
         return (), inputs
 
     def before(self, embedded: torch.Tensor) -> torch.Tensor:
-        """What stands before the embedded tokens."""
+        """The vectors before the embedded tokens [batch, length, width]."""
         return self()
 
     def cut(self, body: nn.Module, args: tuple[Any, ...], outputs: Any) -> Any:
-        """Hook after the encoder."""
+        """Hook after the encoder: cut off the states of the vectors."""
         outputs["last_hidden_state"] = outputs["last_hidden_state"][:, self.count :]
         return outputs
 
     def cut_pooled(self, pooler: nn.Module, args: tuple[Any, ...]) -> tuple[torch.Tensor]:
-        """Hook before the encoder's pooler, which reads the first state."""
+        """Hook before the encoder's pooler, which reads the first state: cut off the states of the vectors."""
         return (args[0][:, self.count :],)
 
 
 class Prefix(VirtualTokens):
-    """Keys and values [count, blocks, 2, width] that every block's attention reads before those of the text.
+    """Learned keys and values [count, blocks, 2, width] that every block's attention reads before those of the text.
 
-    The text is preceded by empty tokens, whose keys and values are replaced in every block; so it works in every
-    attention, with the positions that the tokens would have. names: last parts of the names of the projections to
-    keys and values.
+    The text is preceded by empty tokens, whose keys and values are replaced in every block; this works with any
+    attention, and positions are those of the empty tokens.
+
+    Args:
+        count: Number of keys and values per block.
+        width: blocks * 2 * the encoder's width.
+        names: Last parts of the names of the key and value projections.
+        encoder: See VirtualTokens.
     """
 
     def __init__(self, count: int, width: int, names: tuple[str, str], encoder: nn.Module | None = None) -> None:
@@ -80,22 +89,22 @@ class Prefix(VirtualTokens):
         self.waiting: set[int] = set()
 
     def attach(self, body: nn.Module) -> None:
-        """Set hooks on the projections to keys and values too."""
+        """Add hooks to the key and value projections too."""
         super().attach(body)
-        for which, wanted in enumerate(self.names):
-            found = [module for name, module in body.named_modules() if name.rsplit(".", 1)[-1] == wanted]
-            for block, projection in enumerate(found):
-                projection.register_forward_hook(self.replacing(2 * block + which))
+        for offset, ending in enumerate(self.names):
+            projections = [module for name, module in body.named_modules() if name.rsplit(".", 1)[-1] == ending]
+            for block, projection in enumerate(projections):
+                projection.register_forward_hook(self.replacing(2 * block + offset))
 
     def before(self, embedded: torch.Tensor) -> torch.Tensor:
-        """Empty tokens; the keys and values are made once per pass."""
+        """The empty tokens; keys and values are computed here, once per pass."""
         vectors = self()
         self.given = vectors.view(self.count, -1, embedded.shape[-1])
         self.waiting = set(range(self.given.shape[1]))
         return embedded.new_zeros(1, self.count, embedded.shape[-1])
 
     def replacing(self, place: int) -> Any:
-        """Hook that puts the keys or values of a block in place of those of the empty tokens."""
+        """Hook that replaces a block's keys or values of the empty tokens; place: 2 * block, + 1 for values."""
 
         def replace(projection: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
             # DeBERTa-v3 projects its relative positions with the same layers, after the tokens.
@@ -108,6 +117,6 @@ class Prefix(VirtualTokens):
         return replace
 
     def cut(self, body: nn.Module, args: tuple[Any, ...], outputs: Any) -> Any:
-        """Forget the keys and values of this pass."""
+        """Hook after the encoder, which also drops this pass's keys and values."""
         self.given = None
         return super().cut(body, args, outputs)

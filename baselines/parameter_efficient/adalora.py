@@ -1,4 +1,4 @@
-"""AdaLoRA: low-rank adapters whose ranks adapt."""
+"""AdaLoRA: low-rank adapters with adaptive ranks."""
 
 import math
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from baselines.parameter_efficient._peft import PARITY, PeftMethod
 
 @register
 class AdaLoRA(PeftMethod):
-    """AdaLoRA: W = W0 + (alpha / rank) P diag(e) Q, whose triplets of least importance are cut until `rank` are left.
+    """AdaLoRA: W = W0 + (alpha / rank) P diag(e) Q; the least important triplets are pruned to `rank` on average.
 
     Zhang et al. (2023), algorithm 1, through peft: importance is smoothed sensitivity |w g| times its uncertainty; the
-    budget falls cubically between the first `init_share` and the last `final_share` of all updates; the loss has
-    `orthogonality` times the mean of ||P'P - I|| and ||QQ' - I||, which peft adds only to losses that transformers
-    computes. On all linear layers of the blocks, as there. Shares, alpha, orthogonality and lr are those of RTE
-    (QingruZhang/AdaLoRA, NLU/scripts/run_debertav3_rte.sh: 600 and 1800 of 3900 updates), ranks are peft's.
-    Cutting waits for the device once per update.
+    budget falls cubically between the first `init_share` and the last `final_share` of all updates; the loss has an
+    additional term, `orthogonality` times the mean of ||P'P - I|| and ||QQ' - I||, which peft adds only to losses that
+    transformers computes. On all linear layers of the blocks, as there. Shares, alpha, orthogonality and lr are those
+    for RTE (QingruZhang/AdaLoRA, NLU/scripts/run_debertav3_rte.sh: 600 and 1800 of 3900 updates); ranks are peft's.
+    Pruning synchronises with the device once per update.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """initial_rank: of every matrix at the start. targets: endings of names; empty for all linears in blocks."""
+        """initial_rank: of every matrix at the start. targets: module names or endings; empty for all linear layers."""
 
         rank: int = 8
         initial_rank: int = 12
@@ -52,7 +52,7 @@ class AdaLoRA(PeftMethod):
     )
 
     def settings(self, model: Model, fit: Fit) -> Any:
-        """Ranks, and the budget's course in updates."""
+        """peft's configuration: ranks, and the schedule of the budget in updates."""
         from peft import AdaLoraConfig
 
         steps = fit.recipe.total_steps(len(fit.train))
@@ -68,25 +68,25 @@ class AdaLoRA(PeftMethod):
         )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Find the triplets: P is peft's lora_B, Q its lora_A."""
+        """Collect the triplets: P is peft's lora_B, Q its lora_A."""
         adapters = {name: parameter for name, parameter in model.named_parameters() if "lora_" in name}
         self.adapters = list(adapters.values())
         self.p = [parameter for name, parameter in adapters.items() if "lora_B" in name]
         self.q = [parameter for name, parameter in adapters.items() if "lora_A" in name]
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> torch.Tensor:
-        """With the penalty on P and Q that are not orthogonal."""
+        """The task's loss plus the orthogonality penalty."""
         identity = torch.eye(self.config.initial_rank, device=fit.device)
         products = [*(p.T @ p for p in self.p), *(q @ q.T for q in self.q)]
         penalty = torch.stack([(product - identity).norm() for product in products]).mean()
         return super().loss(model, batch, fit) + self.config.orthogonality * penalty
 
     def before_step(self, model: Model, fit: Fit) -> None:
-        """Keep the gradients: importance is taken after the update, as in the official code."""
+        """Store the gradients, because importance is computed after the update, as in the official code."""
         self.gradients = [parameter.grad for parameter in self.adapters]
 
     def after_step(self, model: Model, fit: Fit) -> None:
-        """Cut to the budget of this update."""
+        """Prune to the budget of this update."""
         for parameter, gradient in zip(self.adapters, self.gradients, strict=True):
             parameter.grad = gradient
         self.adapted.update_and_allocate(fit.step)

@@ -1,4 +1,4 @@
-"""Small networks between the frozen layers of an encoder, which cannot be merged into its weights."""
+"""Adapters: small networks between the frozen layers of an encoder, which cannot be merged into its weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,14 @@ from baselines.parameter_efficient._peft import at_own_lr
 
 
 class Bottlenecks(nn.Module):
-    """After each module named in places: h + W2 gelu(W1 h + b1) + b2.
+    """Small networks after modules of an encoder: h + W2 gelu(W1 h + b1) + b2.
 
-    Export writes the source of this class beside its weights, so that it uses torch, nn, functional and Any alone.
+    Export writes the source of this class next to its weights, so that it may use only torch, nn, functional and Any.
+
+    Args:
+        places: Names of the modules.
+        width: Of the modules' outputs.
+        bottleneck: Width of the inner layer.
     """
 
     def __init__(self, places: list[str], width: int, bottleneck: int) -> None:
@@ -32,12 +37,12 @@ class Bottlenecks(nn.Module):
         self.up = nn.ModuleList(nn.Linear(bottleneck, width) for _ in places)
 
     def attach(self, body: nn.Module) -> None:
-        """Put the networks behind their places in this encoder."""
+        """Add the networks after their places in this encoder."""
         for place, down, up in zip(self.places, self.down, self.up, strict=True):
             body.get_submodule(place).register_forward_hook(self.after(down, up))
 
     def after(self, down: nn.Module, up: nn.Module) -> Any:
-        """Hook that adds what a network makes of a module's output."""
+        """Hook that adds a network's output to that of a module."""
 
         def add(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
             added: torch.Tensor = up(functional.gelu(down(output), approximate="tanh"))
@@ -50,16 +55,16 @@ class Bottlenecks(nn.Module):
 class Adapter(Method):
     """Adapters: a bottleneck after the attention and one after the feed-forward part of every block.
 
-    h + W2 gelu(W1 h + b1) + b2, behind the projection and its dropout and before the residual sum, nearly the identity
-    at the start (weights from a normal distribution of deviation 0.001 cut at two, biases 0). Trained are the
-    adapters, all LayerNorms and the head. Houlsby et al. (2019), section 2.1; official code: google-research/
+    h + W2 gelu(W1 h + b1) + b2, after the projection and its dropout and before the residual sum, nearly the identity
+    at the start (weights from a normal distribution with standard deviation 0.001, truncated at two of them; biases 0).
+    The adapters, all LayerNorms and the head train. Houlsby et al. (2019), section 2.1; official code: google-research/
     adapter-bert, modeling.py, feedforward_adapter, with gelu in its tanh form as there. lr is the code's, the
-    bottlenecks to search are the paper's. 300 examples and 3 epochs are a short budget.
+    bottlenecks to search are the paper's. 300 examples and 3 epochs are a small budget.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """bottleneck: its width. deviation: of the starting weights. lr: null takes the recipe's."""
+        """bottleneck: width. deviation: standard deviation of the initial weights. lr: null uses the recipe's."""
 
         bottleneck: int = 64
         deviation: float = 1e-3
@@ -78,7 +83,7 @@ class Adapter(Method):
     )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Freeze all but LayerNorms and head, and put the adapters in."""
+        """Freeze all but LayerNorms and head, and add the adapters."""
         assert isinstance(model, PreTrainedModel)
         trained = {id(parameter) for module in normalisations(backbone(model)) for parameter in module.parameters()}
         head = head_names(model)
@@ -97,31 +102,31 @@ class Adapter(Method):
         return Extended(model, addition)
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Adapters, LayerNorms and head, at the learning rate of the method."""
+        """Adapters, LayerNorms and head, at the method's learning rate."""
         return at_own_lr(super().param_groups(model, fit), self.config.lr)
 
 
 def normalisations(module: nn.Module) -> list[nn.Module]:
-    """The normalisation layers inside."""
+    """All normalisation layers of a module."""
     return [part for part in module.modules() if "norm" in type(part).__name__.lower()]
 
 
 def places(model: nn.Module) -> list[str]:
-    """Names in the body of the dropouts behind the projections that end attention and feed-forward part.
+    """Names in the body of the dropouts that end the attention and the feed-forward part of every block.
 
     Raises:
-        MethodError: When the blocks are not built so.
+        MethodError: If the blocks are built differently.
     """
     names = {id(module): name for name, module in backbone(model).named_modules()}
     ends = [part for block in blocks(model) for part in block.modules() if ends_part(part)]
     if len(ends) != 2 * len(blocks(model)):
         raise MethodError(
-            f"{type(model).__name__}: adapters go behind two modules with dropout and LayerNorm in every block, one "
-            f"that ends the attention and one the feed-forward part; {len(blocks(model))} blocks have {len(ends)}"
+            f"{type(model).__name__}: adapters need two modules with dropout and LayerNorm in every block, one at the "
+            f"end of the attention and one of the feed-forward part; {len(blocks(model))} blocks have {len(ends)}"
         )
     return [names[id(part.dropout)] for part in ends]
 
 
 def ends_part(module: nn.Module) -> bool:
-    """Whether this has dropout (behind its projection), residual sum and LayerNorm."""
+    """Whether a module ends a part of a block: dropout after a projection, then residual sum and LayerNorm."""
     return all(isinstance(getattr(module, name, None), nn.Module) for name in ("dropout", "LayerNorm"))

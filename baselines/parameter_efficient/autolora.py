@@ -1,4 +1,4 @@
-"""AutoLoRA: which of an increment's rank-one parts are kept is learned on held-out data."""
+"""AutoLoRA: held-out data select the rank-one components of a low-rank increment."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from baselines.parameter_efficient._two_levels import PASSES, Increment, TwoLeve
 
 
 class Selection(Increment):
-    """W = W0 + alpha sum_j s_j b_j a_j' over k rank-one parts, s = softmax(selection); s_j = 1 / k at the start."""
+    """W = W0 + alpha sum_j s_j b_j a_j' over k rank-one components, s = softmax(selection); s_j starts at 1 / k."""
 
     upper_names = ("selection",)
 
@@ -26,28 +26,28 @@ class Selection(Increment):
         self.register_buffer("kept", torch.zeros(rank))
 
     def shares(self) -> Tensor:
-        """s_j; after the search 1 / k' for each of the k' parts that were kept."""
+        """s [k]; after the search 1 / k' for each of the k' selected components."""
         count = self.kept.sum()
         return torch.where(count > 0, self.kept / count.clamp_min(1), self.selection.softmax(dim=0))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """W."""
+        """W from W0."""
         return weight + self.alpha * (self.lora_B * self.shares()) @ self.lora_A
 
     def penalty(self, weight: Tensor) -> Tensor:
-        """None."""
+        """No penalty."""
         return weight.new_zeros(())
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Keep the parts that have at least their equal share."""
+        """Select the components whose share is at least 1 / k."""
         shares = self.selection.softmax(dim=0)
         self.kept.copy_(shares >= (1 - 1e-6) / len(shares))
 
 
 @dataclass(frozen=True)
 class AutoLoRAConfig(TwoLevelConfig):
-    """See TwoLevelConfig. alpha: the increment is scaled by alpha / number of parts."""
+    """See TwoLevelConfig. rank: k, the number of components. alpha: scale of the increment."""
 
     rank: int = 8
     alpha: float = 16.0
@@ -57,15 +57,15 @@ class AutoLoRAConfig(TwoLevelConfig):
 
 @register
 class AutoLoRA(TwoLevel):
-    """AutoLoRA: W = W0 + alpha sum_j s_j b_j a_j', parts a, b trained on 80 %, shares s on 20 %, then selection.
+    """AutoLoRA: W = W0 + alpha sum_j s_j b_j a_j', with a, b trained on 80 % and the shares s on 20 %, then selection.
 
         a, b      <- step on CE(80 %)
         selection <- step on CE(20 %), through the step of a and b;  s = softmax(selection)
 
-    A part whose share is at least 1 / k, k the number of parts, is kept; with the k' kept ones, each at 1 / k', a, b
-    and the head train anew on the whole subset, which is lora of the rank found for each layer. Zhang et al. (2024),
-    section 3; official code: ruz048/AutoLoRA, not read and not compared with. Learning rates, k and alpha are ours; so
-    is the factor alpha, which makes equal shares the same as lora of rank k.
+    Of the k components, those with a share of at least 1 / k are selected; with these k', each with share 1 / k', a, b
+    and the head are retrained on the whole subset, which is lora with a rank selected per layer. Zhang et al. (2024),
+    section 3; official code: ruz048/AutoLoRA, neither read nor compared with. Learning rates and k are ours, and so is
+    the factor alpha, with which equal shares are the same as lora of rank k.
     """
 
     Config = AutoLoRAConfig
@@ -81,5 +81,5 @@ class AutoLoRA(TwoLevel):
     )
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
-        """The parts of a layer."""
+        """The components of one layer."""
         return Selection(linear.weight, self.config.rank, self.config.alpha, generator)

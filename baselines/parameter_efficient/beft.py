@@ -12,17 +12,17 @@ from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_ta
 
 @register
 class BEFT(PeftMethod):
-    """BEFT: of all weights of the body only the bias of every value projection trains, and the head.
+    """BEFT: only the bias of every value projection and the head train.
 
     The paper (arXiv 2509.15974) asks which of the biases of query, key and value is worth training in the low-data
-    regime and finds the value's. Through peft's `beft`, which adds a vector, 0 at the start, to the projection's output
-    and so to its bias. lr is ours: a handful of biases needs far more than full finetuning's. Official code:
-    whubaichuan/BEFT, not compared with.
+    regime and finds that it is the value's. Through peft's `beft`, which adds a vector, 0 at the start, to the
+    projection's output and so to its bias. lr is ours: a few biases need a far larger one than full finetuning.
+    Official code: whubaichuan/BEFT, with which we did not compare.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """lr: null takes the recipe's. targets: endings of module names; empty for the value projections."""
+        """lr: null uses the recipe's. targets: last parts of module names; empty for the value projections."""
 
         lr: float | None = 5e-3
         targets: tuple[str, ...] = ()
@@ -42,19 +42,19 @@ class BEFT(PeftMethod):
     )
 
     def settings(self, model: Model, fit: Fit) -> Any:
-        """The value projections."""
+        """peft's configuration: the value projections."""
         from peft import BeftConfig
 
         return BeftConfig(target_modules=list(self.config.targets) or value_targets(model))
 
 
 def value_targets(model: Model) -> list[str]:
-    """The value projection's name among the two of an attention.
+    """Last part of the value projections' names.
 
     Raises:
-        MethodError: where query, key and value are one matrix.
+        MethodError: If query, key and value are one matrix.
     """
     names = attention_targets(model)
     if len(names) != 2:
-        raise MethodError(f"{type(model).__name__} has no value projection of its own, but {names[0]}; name `targets`")
+        raise MethodError(f"{type(model).__name__} has no separate value projection, only {names[0]}; set `targets`")
     return names[1:]

@@ -13,7 +13,7 @@ from baselines.parameter_efficient._two_levels import PASSES, Increment, TwoLeve
 class DirectionAndMagnitude(Increment):
     """W = D o m with D = V / ||V||_c and V = W0 + B A: one norm and one magnitude for each column of W [out, in].
 
-    transposed: the layer is to use W', as the released code does.
+    With `transposed`, the layer uses W', as in the released code.
     """
 
     upper_names = ("m",)
@@ -27,14 +27,14 @@ class DirectionAndMagnitude(Increment):
         self.transposed = False
 
     def direction(self, weight: Tensor) -> Tensor:
-        """D, of columns of length 1; the gradient goes through the norm."""
-        moved = weight + self.lora_B @ self.lora_A
-        return moved / moved.norm(dim=0)
+        """D, with columns of unit length; gradients flow through the norm."""
+        updated = weight + self.lora_B @ self.lora_A
+        return updated / updated.norm(dim=0)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """W."""
-        found = self.direction(weight) * self.m
-        return found.T if self.transposed else found
+        """W from W0."""
+        effective = self.direction(weight) * self.m
+        return effective.T if self.transposed else effective
 
     def penalty(self, weight: Tensor) -> Tensor:
         """||D'D - I||_F."""
@@ -44,26 +44,26 @@ class DirectionAndMagnitude(Increment):
 
 @dataclass(frozen=True)
 class BiDoRAConfig(TwoLevelConfig):
-    """See TwoLevelConfig. deviation: of the start of A, null for 1 / sqrt(inputs)."""
+    """See TwoLevelConfig. deviation: standard deviation of A at the start; null for 1 / sqrt(inputs)."""
 
     deviation: float | None = None
 
 
 @register
 class BiDoRA(TwoLevel):
-    """BiDoRA as described: W = m (W0 + B A) / ||W0 + B A||_c, A and B trained on 80 %, m on 20 %, then A and B anew.
+    """BiDoRA as described: W = m (W0 + B A) / ||W0 + B A||_c, A and B trained on 80 %, m on 20 %, then A and B again.
 
         A, B <- step on L1(A, B, m) = CE(80 %) + regulariser * mean_k ||D_k' D_k - I||_F
         m    <- step on L2(A', B', m) = CE(20 %), through the step of A and B
 
-    and at last A, B and the head from their start with m fixed, by L1 on the whole subset. On the query and value
-    projections; B starts at 0 and m at the norms of W0's columns, so that W starts as W0. Zhang et al. (2025); official
-    code: t2ance/BiDoRA, loralib/bidora.py and utils/util.py, rank and regulariser from its scripts; the paper's own
-    text was not at hand, what is described follows the code's README. The released program does otherwise in what
-    bidora_official lists. Ours: the learning rates (the scripts' 1e-5 to 5e-5 train every tensor; null takes the
-    recipe's), one search of 3 epochs, and A starts in a size that does not depend on the width; the head trains in
-    both stages. Retraining can be left out, as 10 of 16 scripts do (`retrain`). Not there: lora_alpha, which the code
-    reads and does not use.
+    Finally A, B and the head are retrained from their start on L1 of the whole subset, with m fixed. On the query and
+    value projections; B starts at 0 and m at the norms of W0's columns, so that W starts as W0. Zhang et al. (2025);
+    official code: t2ance/BiDoRA, loralib/bidora.py and utils/util.py, rank and regulariser from its scripts. The
+    paper's full text was not available; the description follows the code's README, and bidora_official lists where the
+    released code differs. Ours: the learning rates (the scripts' 1e-5 to 5e-5 train every tensor; null uses the
+    recipe's), one search of 3 epochs, and an initial scale of A that does not depend on the width; the head trains in
+    both stages. Retraining can be omitted, as in 10 of 16 scripts (`retrain`). Not here: lora_alpha, which the code
+    reads but does not use.
     """
 
     Config = BiDoRAConfig
@@ -80,7 +80,6 @@ class BiDoRA(TwoLevel):
     )
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
-        """A, B and m of a layer."""
-        deviation = self.config.deviation
-        chosen = linear.in_features**-0.5 if deviation is None else deviation
-        return DirectionAndMagnitude(linear.weight, self.config.rank, chosen, generator)
+        """A, B and m of one layer."""
+        deviation = linear.in_features**-0.5 if self.config.deviation is None else self.config.deviation
+        return DirectionAndMagnitude(linear.weight, self.config.rank, deviation, generator)

@@ -1,4 +1,4 @@
-"""BiDoRA as its released program runs, its slips included: the variant for comparisons."""
+"""BiDoRA as its released code runs, mistakes included: the variant for comparisons with published numbers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ UNCLIPPED = 1e9
 
 @dataclass(frozen=True)
 class OfficialConfig(BiDoRAConfig):
-    """See BiDoRAConfig. betty: the version of its library, which the repository does not pin."""
+    """See BiDoRAConfig. betty: version of the bi-level library, which the repository does not pin."""
 
     lr: float | None = None
     upper_lr: float | None = None
@@ -39,27 +39,27 @@ class OfficialConfig(BiDoRAConfig):
             raise MethodError(f"betty is '0.2.1' or '0.2.0', not '{self.betty}'")
 
     def options(self) -> HypergradientOptions:
-        """The library's derivative."""
+        """Options of the library's hypergradient."""
         preconditioner: Literal["adam", "identity"] = "adam" if self.betty == "0.2.0" else "identity"
         return HypergradientOptions(preconditioner=preconditioner, xi=self.xi, masks=self.masks)
 
 
 @register
 class BiDoRAOfficial(BiDoRA):
-    """BiDoRA as run (t2ance/BiDoRA, run_glue_bilevel.py with loralib/bidora.py and betty-ml 0.2.1).
+    """BiDoRA as released (t2ance/BiDoRA, run_glue_bilevel.py with loralib/bidora.py and betty-ml 0.2.1).
 
-    What differs from the description, and so from bidora:
-    * query and value weights are used transposed, y = x W + b (bidora.py:68-77), also at the start, so that the first
-      model is not the pretrained one; only square matrices can be;
+    Differences from the description, and so from bidora:
+    * query and value weights are used transposed, y = x W + b (bidora.py:68-77), even at the start, so that the initial
+      model is not the pretrained one and the matrices must be square;
     * the lower level trains every tensor, pretrained weights and LayerNorms included, with decay on all, because the
-      library builds the optimizer anew from all parameters; so does the retraining;
+      library rebuilds the optimizer from all parameters; so does the retraining;
     * A starts from N(0, 1);
-    * the derivative leaves the learning rate out (xi 1), and every pass draws dropout masks of its own;
-    * AdamW decays after the update and adds eps before the bias correction; gradients of the search are not clipped.
-    betty 0.2.0, which the repository's environment allows too, scales u by Adam's second moments and leaves the weights
-    displaced by e v. Ours are the suite's recipe at both levels (the scripts: betas 0.9 and 0.98, eps 1e-6, 12,000 to
-    60,000 iterations), shuffled batches where the program has the same ones in every epoch, and for the retraining the
-    gradient's largest norm from the recipe, where it has none.
+    * the derivative omits the learning rate (xi 1), and every pass draws its own dropout masks;
+    * AdamW decays after the update and adds eps before the bias correction; the search does not clip gradients.
+    betty 0.2.0, which the repository's environment also allows, scales u by Adam's second moments and leaves the
+    weights displaced by e v. Ours are the suite's recipe at both levels (the scripts have betas 0.9 and 0.98, eps 1e-6,
+    12,000 to 60,000 iterations), batches that are shuffled instead of being the same in every epoch, and clipping as in
+    the recipe during the retraining, which has none there.
     """
 
     Config = OfficialConfig
@@ -72,32 +72,32 @@ class BiDoRAOfficial(BiDoRA):
     trains_all: ClassVar[bool] = True
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> DirectionAndMagnitude:
-        """A, B and m of a layer that is used transposed."""
+        """A, B and m of a layer whose weight is used transposed."""
         if linear.in_features != linear.out_features:
             raise MethodError(
-                f"{self.name} uses weights transposed, so that they must be square, not {tuple(linear.weight.shape)}"
+                f"{self.name} transposes weights, so that they must be square, not {tuple(linear.weight.shape)}"
             )
-        found = super().increment(linear, generator)
-        assert isinstance(found, DirectionAndMagnitude)
-        found.transposed = True
-        return found
+        increment = super().increment(linear, generator)
+        assert isinstance(increment, DirectionAndMagnitude)
+        increment.transposed = True
+        return increment
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Every tensor, and decay on all."""
+        """Every tensor, with weight decay."""
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         return at_own_lr([{"params": parameters, "weight_decay": fit.recipe.weight_decay}], self.config.lr)
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
-        """The repository's AdamW."""
+        """The released code's AdamW."""
         recipe = fit.recipe
         return DecayAfterAdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon)
 
     def upper_optimizer(self, parameters: Iterable[nn.Parameter], lr: float, fit: Fit) -> torch.optim.Optimizer:
-        """The same for the magnitudes."""
+        """The same optimizer for the magnitudes."""
         recipe, decay = fit.recipe, self.config.upper_decay
         return DecayAfterAdamW(parameters, lr=lr, betas=recipe.betas, eps=recipe.adam_epsilon, weight_decay=decay)
 
-    def after_upper_step(self, step: BilevelStep, found: Hypergradient) -> None:
-        """Betty 0.2.0 does not put the weights back."""
+    def after_upper_step(self, step: BilevelStep, hypergradient: Hypergradient) -> None:
+        """Displace the weights if betty 0.2.0 is asked for, which does not restore them."""
         if self.config.betty == "0.2.0":
-            leave_displaced(step, found)
+            leave_displaced(step, hypergradient)

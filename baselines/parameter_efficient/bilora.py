@@ -24,7 +24,7 @@ class PseudoSVD(Increment):
         self.scale = scale
 
     def forward(self, weight: Tensor) -> Tensor:
-        """W."""
+        """W from W0."""
         return weight + self.scale * (self.left * self.singular) @ self.right
 
     def penalty(self, weight: Tensor) -> Tensor:
@@ -49,11 +49,11 @@ class BiLoRA(TwoLevel):
         P, Q <- step on CE(80 %) + regulariser * mean_k (||P_k' P_k - I||_F^2 + ||Q_k Q_k' - I||_F^2)
         l    <- step on CE(20 %), through the step of P and Q
 
-    Qiang et al. (2024); no code of the authors was found and the paper's text was not at hand: the parametrisation, the
-    two data sets and the penalty follow its abstract and descriptions, the values are ours. l takes any real number,
-    the plainest of the parametrisations; it starts at 0, as AdaLoRA's, so that W starts as W0, and P and Q in columns
-    and rows of expected length 1. After the search P, Q and the head train anew on the whole subset with l fixed, as in
-    bidora; whether the paper does so could not be checked (`retrain: false` ends with the search).
+    Qiang et al. (2024); neither official code nor the paper's full text was available: parametrisation, data split and
+    penalty follow its abstract and descriptions, and the values are ours. l is unconstrained, the simplest choice; it
+    starts at 0, as in AdaLoRA, so that W starts as W0, and P and Q start with columns and rows of expected squared norm
+    1. After the search P, Q and the head are retrained on the whole subset with l fixed, as in bidora; whether the
+    paper does so could not be checked (`retrain: false` ends with the search).
     """
 
     Config = BiLoRAConfig
@@ -69,5 +69,5 @@ class BiLoRA(TwoLevel):
     )
 
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
-        """P, l and Q of a layer."""
+        """P, l and Q of one layer."""
         return PseudoSVD(linear.weight, self.config.rank, self.config.alpha / self.config.rank, generator)

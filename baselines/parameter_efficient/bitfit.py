@@ -1,4 +1,4 @@
-"""BitFit: training the biases alone."""
+"""BitFit: only the biases and the head train."""
 
 from dataclasses import dataclass
 
@@ -20,9 +20,10 @@ BIAS_TERMS = {
     "output_layernorm": "output.LayerNorm.bias",
     "all": "bias",
 }
-"""The official names of bias terms, and what the name of a parameter that belongs to the term contains.
+"""Official names of bias terms, each with the pattern that the names of its parameters contain.
 
-A pattern is met wherever it occurs: `output` also is attention.output.dense, `output_layernorm` also the attention's.
+A pattern may match more than its term: `output` also matches attention.output.dense, and `output_layernorm` also the
+attention's LayerNorm.
 """
 
 
@@ -31,21 +32,19 @@ class BitFit(Method):
     """BitFit: train the biases, those of LayerNorms included, and the head.
 
     Ben-Zaken et al. (2022), section 3; official code: benzakenelad/BitFit, glue_evaluator.py, whose constant learning
-    rate without warm-up and without weight decay is the default here (`constant_lr: false` takes the recipe's
-    schedule). The pretrained pooler's bias trains under every choice of terms, its weight under none. RoBERTa's head
-    begins with a dense layer, which trains in full. The paper runs 16 epochs with batches of 8; few epochs are a short
-    budget.
+    rate without warm-up and weight decay is the default here (`constant_lr: false` uses the recipe's schedule). The
+    pretrained pooler's bias trains whatever the terms, its weight never. RoBERTa's head begins with a dense layer,
+    which trains in full. The paper runs 16 epochs with batches of 8; a few epochs are a small budget.
 
     Official options that change numbers (run_glue.py): bias-terms is `terms`, with the same names (the paper's section
-    4 trains query and intermediate alone); learning-rate is `lr`; epochs and batch-size are the recipe's; optimizer
-    adam or adamw is the same thing without weight decay; fine-tune-type full_ft is plain finetuning and frozen is
-    `linear_probe`, while the random subsets that it also offers (rand_uniform, rand_row_col) are not here:
-    `random_mask` draws such a subset.
+    4 trains only query and intermediate); learning-rate is `lr`; epochs and batch-size are the recipe's; optimizer adam
+    or adamw makes no difference without weight decay; fine-tune-type full_ft is plain finetuning and frozen is
+    `linear_probe`; its random subsets (rand_uniform, rand_row_col) are not here, but `random_mask` is similar.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """terms: names from BIAS_TERMS, empty for all biases. lr null: the recipe's."""
+        """terms: names from BIAS_TERMS; empty for all biases. lr: null uses the recipe's."""
 
         lr: float | None = 1e-3
         constant_lr: bool = True
@@ -72,7 +71,7 @@ class BitFit(Method):
         """Freeze everything but the chosen biases and the head.
 
         Raises:
-            MethodError: A term has no bias in this encoder.
+            MethodError: If a term matches no bias of this encoder.
         """
         head = head_names(model)
         pooler = {id(parameter) for module in pretrained_pooler(model) for parameter in module.parameters()}
@@ -89,16 +88,16 @@ class BitFit(Method):
         return model
 
     def chosen(self, name: str) -> bool:
-        """Whether the bias of this name is one of the terms."""
+        """Whether the bias of this name belongs to one of the terms."""
         return not self.config.terms or any(BIAS_TERMS[term] in name for term in self.config.terms)
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """One learning rate and no weight decay, in the head either."""
+        """Biases and head, at one learning rate and without weight decay."""
         groups = decay_groups(model, 0.0)
         return groups if self.config.lr is None else [group | {"lr": self.config.lr} for group in groups]
 
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
-        """A constant learning rate, or the recipe's schedule on request."""
+        """A constant learning rate, or the recipe's schedule."""
         if not self.config.constant_lr:
             return super().schedule(optimizer, fit)
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)

@@ -1,4 +1,4 @@
-"""(IA)3: scales of keys, values and inner activations."""
+"""(IA)3: learned scales of keys, values and inner activations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +17,13 @@ from baselines.parameter_efficient._peft import KEY_AND_VALUE, PARITY, PeftMetho
 class IA3(PeftMethod):
     """(IA)3: learned scales on the keys, on the values and on the inner activations of the feed-forward layers.
 
-    Liu et al. (2022), section 3.3, through peft; all scales start at 1. peft's own choice of targets for BERT scales
-    the input of the attention's output layer as well; we keep to the paper. lr is the paper's, with Adafactor and 1000
-    updates.
+    Liu et al. (2022), section 3.3, through peft; all scales start at 1. peft's default targets for BERT also scale the
+    input of the attention's output layer; we follow the paper. lr is the paper's, for Adafactor and 1000 updates.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """lr: null takes the recipe's."""
+        """lr: null uses the recipe's."""
 
         lr: float | None = 3e-3
 
@@ -40,7 +39,7 @@ class IA3(PeftMethod):
     )
 
     def settings(self, model: Model, fit: Fit) -> Any:
-        """Keys, values, and the layers that read the inner activations."""
+        """peft's configuration: keys, values, and the layers that read the inner activations."""
         from peft import IA3Config
 
         inner = feedforward_outputs(model)
@@ -49,13 +48,13 @@ class IA3(PeftMethod):
 
 
 def feedforward_outputs(model: nn.Module) -> list[str]:
-    """Names of the second linear layers of the feed-forward parts: those that read more features than they give.
+    """Names of the second linear layers of the feed-forward parts: those with more inputs than outputs.
 
     Raises:
-        MethodError: When there are none.
+        MethodError: If there are none.
     """
     linears = block_linears(model).items()
     names = [name for name, linear in linears if linear.in_features > linear.out_features]
     if not names:
-        raise MethodError(f"no layer that closes a feed-forward part found in {type(model).__name__}")
+        raise MethodError(f"{type(model).__name__} has no feed-forward layer with more inputs than outputs")
     return names

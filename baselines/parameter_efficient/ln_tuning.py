@@ -13,14 +13,14 @@ from baselines.parameter_efficient._peft import PARITY, PeftMethod
 
 @register
 class LNTuning(PeftMethod):
-    """LayerNorm tuning: only the gains and biases of the body's normalisation layers train, and the head.
+    """LayerNorm tuning: only the gains and biases of the body's normalisation layers and the head train.
 
     Qi et al. (2022), section 3, through peft. lr is ours. Of all methods here it changes the function least.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """lr: null takes the recipe's."""
+        """lr: null uses the recipe's."""
 
         lr: float | None = 1e-3
 
@@ -36,7 +36,7 @@ class LNTuning(PeftMethod):
     )
 
     def settings(self, model: Model, fit: Fit) -> Any:
-        """All normalisation layers of the body."""
+        """peft's configuration: all normalisation layers of the body."""
         from peft import LNTuningConfig
 
         inside = {id(module) for module in backbone(model).modules()}

@@ -1,4 +1,4 @@
-"""LoRA and its variants rsLoRA and DoRA: low-rank adapters beside the frozen encoder."""
+"""LoRA and its variants rsLoRA and DoRA: low-rank adapters of a frozen encoder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,15 +15,15 @@ from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_ta
 class LoRA(PeftMethod):
     """LoRA: W = W0 + (alpha / rank) B A on the query and value projections, with B = 0 at the start.
 
-    W0 stays as pretrained and the head trains. Hu et al. (2022), section 4.1, through peft. Rank and
-    alpha are peft's defaults; it has a learning rate of its own because that of full finetuning does not train it
-    (`lr: null` takes the recipe's). The paper runs 10 to 80 epochs; 300 examples and 3 epochs are a short budget. As
-    with peft's own classifier, BERT's pretrained pooler stays frozen while RoBERTa's new dense layer trains.
+    W0 is frozen and the head trains. Hu et al. (2022), section 4.1, through peft. Rank and alpha are peft's defaults;
+    lr is higher than full finetuning's, which hardly trains the adapters (`lr: null` uses the recipe's). The paper runs
+    10 to 80 epochs; 300 examples and 3 epochs are a small budget. As in peft's own classifier, BERT's pretrained pooler
+    stays frozen while RoBERTa's new dense layer trains.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """targets: endings of module names to adapt; empty for the query and value projections."""
+        """targets: last parts of names; empty for the query and value projections. lr: null uses the recipe's."""
 
         rank: int = 8
         alpha: float = 8.0
@@ -43,7 +43,7 @@ class LoRA(PeftMethod):
     variant: ClassVar[Mapping[str, Any]] = {}
 
     def settings(self, model: Model, fit: Fit) -> Any:
-        """Rank, alpha and targets, and what makes the variant."""
+        """peft's configuration: rank, alpha, targets and the variant."""
         from peft import LoraConfig
 
         return LoraConfig(
@@ -59,8 +59,8 @@ class LoRA(PeftMethod):
 class DoRA(LoRA):
     """DoRA: W = m (W0 + (alpha / rank) B A) / ||W0 + (alpha / rank) B A||, norms per output unit, with m trained too.
 
-    Liu et al. (2024), section 4, through peft; m starts as the norms of W0, so that W starts as W0. Settings as for
-    lora, which the paper compares at equal ranks and learning rates.
+    Liu et al. (2024), section 4, through peft; m starts as the norms of W0, so that W starts as W0. Settings as in
+    lora, with which the paper compares at equal ranks and learning rates.
     """
 
     name = "dora"
@@ -77,8 +77,8 @@ class DoRA(LoRA):
 class RsLoRA(LoRA):
     """rsLoRA: LoRA scaled by alpha / sqrt(rank), so that larger ranks keep learning.
 
-    Kalajdzievski (2023), theorem 3.2, through peft. At rank 8 its step is 2.8 times that of lora; its purpose is
-    larger ranks.
+    Kalajdzievski (2023), theorem 3.2, through peft. At rank 8 its scale is 2.8 times lora's; it is meant for larger
+    ranks.
     """
 
     name = "rslora"

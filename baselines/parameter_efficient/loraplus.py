@@ -1,4 +1,4 @@
-"""LoRA+: the two factors of LoRA at learning rates of their own."""
+"""LoRA+: separate learning rates for the two factors of LoRA."""
 
 from dataclasses import dataclass, replace
 
@@ -11,14 +11,14 @@ from baselines.parameter_efficient.lora import LoRA
 
 @dataclass(frozen=True)
 class LoRAPlusConfig(LoRA.Config):
-    """As for lora. ratio: learning rate of B over that of A; lr is A's, and the head's."""
+    """As in lora. ratio: learning rate of B relative to A's. lr: of A and the head."""
 
     lr: float | None = 2e-4
     ratio: float = 16.0
 
     def __post_init__(self) -> None:
         if self.ratio <= 0:
-            raise MethodError(f"LoRA+'s ratio of learning rates is positive, not {self.ratio}")
+            raise MethodError(f"LoRA+ needs a ratio above 0, not {self.ratio}")
 
 
 @register
@@ -26,9 +26,9 @@ class LoRAPlus(LoRA):
     """LoRA+: W = W0 + (alpha / rank) B A with the learning rate of B `ratio` times that of A.
 
     Hayou et al. (2024), section 4: in the limit of wide layers both factors learn features only if B's rate is larger;
-    they recommend a ratio near 16. Equal to lora at ratio 1. Departs from their code (and peft's
-    create_loraplus_optimizer, which has it too) in what is neither A nor B: there vectors, such as the head's bias,
-    have B's rate, here the head has A's. The ratio needs a smaller rate of A than lora's; 2e-4 is ours.
+    they recommend a ratio near 16. Equal to lora at ratio 1. Departs from their code (and from peft's
+    create_loraplus_optimizer) in parameters that are neither A nor B: there vectors, such as the head's bias, have B's
+    rate; here the head has A's. The ratio requires a smaller rate for A than in lora; 2e-4 is ours.
     """
 
     Config = LoRAPlusConfig
@@ -42,7 +42,7 @@ class LoRAPlus(LoRA):
     )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """B in groups of its own."""
+        """lora's groups, with B in separate groups."""
         large = {id(parameter) for name, parameter in model.named_parameters() if "lora_B" in name}
         rate = fit.recipe.lr if self.config.lr is None else self.config.lr
         plain = Method.param_groups(self, model, fit)

@@ -14,14 +14,14 @@ from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_ta
 class OFT(PeftMethod):
     """Orthogonal finetuning: the input of W0 is rotated by a block-diagonal orthogonal R = (I - Q)(I + Q)^-1.
 
-    Qiu et al. (2023), section 3.2, through peft, on the query and value projections as for lora; Q is skew-symmetric
-    and starts at 0. The transform (Cayley's) is exact here; peft's default is the first terms of a series
-    (`series_terms`, 5 there). The paper finetunes image generators, so that block size and lr are peft's and ours.
+    Qiu et al. (2023), section 3.2, through peft, on the query and value projections as in lora; Q is skew-symmetric
+    and starts at 0. The Cayley transform is exact here; peft's default truncates a series (`series_terms`, 5 there).
+    The paper finetunes image generators, so that the block size is peft's and the lr ours.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """block_size: rows of a block. series_terms: 0 for the exact transform."""
+        """block_size: rows per block. series_terms: 0 for the exact transform. lr: null uses the recipe's."""
 
         block_size: int = 32
         series_terms: int = 0
@@ -40,7 +40,7 @@ class OFT(PeftMethod):
     )
 
     def settings(self, model: Model, fit: Fit) -> Any:
-        """Blocks and targets."""
+        """peft's configuration: blocks and targets."""
         from peft import OFTConfig
 
         return OFTConfig(

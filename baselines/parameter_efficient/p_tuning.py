@@ -1,4 +1,4 @@
-"""P-tuning: learned vectors made by a small network."""
+"""P-tuning: vectors before the text, computed by a small network."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from baselines.parameter_efficient._virtual_tokens import VirtualTokens
 
 @register
 class PTuning(PromptMethod):
-    """P-tuning: the vectors before the text come from a small network, which makes them easier to train.
+    """P-tuning: a small network computes the vectors before the text, which makes them easier to train.
 
     Liu et al. (2021), section 3.2, through peft: an MLP of three layers, or with `network: LSTM` the paper's
     bidirectional LSTM and MLP. They tune the encoder too; here it is frozen, as in peft. lr is ours.
@@ -20,7 +20,7 @@ class PTuning(PromptMethod):
 
     @dataclass(frozen=True)
     class Config:
-        """tokens: vectors. hidden: width of the network, None for the encoder's. network: MLP or LSTM."""
+        """tokens: number of vectors. hidden: width of the network, None for the encoder's. network: MLP or LSTM."""
 
         tokens: int = 20
         hidden: int | None = None

@@ -1,12 +1,12 @@
-"""One row for every tuner of the installed peft: `peft: {tuner: name, options: [key=value, ...]}`.
+"""Any tuner of the installed peft as a row: `peft: {tuner: name, options: [key=value, ...]}`.
 
-Of peft 0.21 these pass (tests/baselines/test_peft_tuners.py: train, repeat to the bit, export with the same logits):
+Of peft 0.21 these pass (tests/baselines/test_peft_tuners.py: train, repeat bit for bit, export with equal logits):
 
     adamss boft c3a deft delora fourierft frod glora gralora hira hra loha lokr lora miss oft osf peanut psoft pvera
     randlora road shira supertuning tinylora unilora vblora vera waveft
 
-and these starts of lora (`init_lora_weights=...`): gaussian olora orthogonal pissa mica. Why the others do not:
-REFUSED, STARTS_REFUSED.
+and these initialisations of lora (`init_lora_weights=...`): gaussian olora orthogonal pissa mica. For the others see
+REFUSED and STARTS_REFUSED.
 """
 
 import dataclasses
@@ -22,47 +22,47 @@ from amix.training.registry import register
 from baselines.parameter_efficient._peft import PeftMethod, attention_targets
 
 REFUSED = {
-    "adalora": "its budget has to be told of every update; the row adalora does so",
-    "adaption_prompt": "peft has it for decoders of the LLaMA kind only",
-    "beft": "query and value are not its targets; the row beft names those",
+    "adalora": "its budget must be updated at every step; use the method adalora",
+    "adaption_prompt": "peft supports it only for decoders like LLaMA",
+    "beft": "query and value are not its targets; use the method beft",
     "cartridge": "it is a cache of keys and values for generating models",
-    "cpt": "peft has it for causal language models only",
-    "ia3": "query and value are not its targets; the row ia3 names those",
-    "lily": "it cannot be merged into the weights, so that there is no plain checkpoint",
-    "ln_tuning": "query and value are not its targets; the row ln_tuning names those",
-    "multitask_prompt_tuning": "it puts vectors before the text instead of changing weights, for many tasks at once",
-    "p_tuning": "it puts vectors before the text instead of changing weights; the row p_tuning does so",
-    "poly": "its inputs need the number of a task",
-    "prefix_tuning": "it puts vectors before keys and values instead of changing weights; the row prefix does so",
-    "prompt_tuning": "it puts vectors before the text instead of changing weights; the row prompt does so",
-    "shadow": "its states are pairs, which the encoders' attention cannot read",
-    "trainable_tokens": "it trains rows of the embedding for tokens that have to be named",
-    "xlora": "it mixes adapters that have been trained before",
+    "cpt": "peft supports it only for causal language models",
+    "ia3": "query and value are not its targets; use the method ia3",
+    "lily": "it cannot be merged into the weights of a plain checkpoint",
+    "ln_tuning": "query and value are not its targets; use the method ln_tuning",
+    "multitask_prompt_tuning": "it prepends vectors to the text instead of changing weights, for many tasks at once",
+    "p_tuning": "it prepends vectors to the text instead of changing weights; use the method p_tuning",
+    "poly": "it needs a task number among its inputs",
+    "prefix_tuning": "it prepends vectors to keys and values instead of changing weights; use the method prefix",
+    "prompt_tuning": "it prepends vectors to the text instead of changing weights; use the method prompt",
+    "shadow": "its hidden states are pairs, which the encoders' attention cannot read",
+    "trainable_tokens": "it trains embeddings of tokens that must be listed",
+    "xlora": "it mixes adapters that have been trained beforehand",
 }
-"""Tuners of peft 0.21 that are no rows here, and why."""
+"""Tuners of peft 0.21 that are not possible here, and why."""
 STARTS_REFUSED = {
-    "corda": "it needs covariances of activations, collected in passes over data before",
-    "eva": "it needs the activations of passes over data before",
+    "corda": "it needs covariances of activations from passes over the data beforehand",
+    "eva": "it needs activations from passes over the data beforehand",
     "loftq": "it is for quantised weights",
-    "lora_ga": "it needs the gradients of passes over data before",
+    "lora_ga": "it needs gradients from passes over the data beforehand",
 }
-"""Starts of lora in peft 0.21 that are not possible here, and why."""
+"""Initialisations of lora in peft 0.21 that are not possible here, and why."""
 
 
 @register
 class Peft(PeftMethod):
-    """A frozen body with any of peft's tuners in it, by name, with peft's defaults for what `options` leaves out.
+    """A frozen body with any of peft's tuners, by name, with peft's defaults where `options` says nothing.
 
-    options are fields of the tuner's configuration, each as key=value with YAML's values: `r=4`,
-    `init_lora_weights=olora`. Tuned are the query and value projections unless `targets` or an option says otherwise.
-    peft's defaults fit layers of several hundred features and more; narrower ones need smaller ranks or blocks, and the
-    tuner's own words say so. Random numbers that a tuner draws from a seed among its options are the same in all runs
-    until the option is set. Tuners that cannot do what a row has to are refused with the reason (REFUSED).
+    options are fields of the tuner's configuration, each as key=value with a YAML value: `r=4`,
+    `init_lora_weights=olora`. The query and value projections are tuned unless `targets` or an option says otherwise.
+    peft's defaults suit layers of several hundred features or more; narrower ones need smaller ranks or blocks, and the
+    tuner's own error message says so. If one of a tuner's options is a seed, its random numbers are the same in all
+    runs unless the option is set. Tuners that do not fit the contract are refused with the reason (REFUSED).
     """
 
     @dataclass(frozen=True)
     class Config:
-        """tuner: peft's name of it, in lower case. lr: null takes the recipe's."""
+        """tuner: peft's name for it, in lower case. lr: null uses the recipe's. targets: last parts of module names."""
 
         tuner: str = "lora"
         options: tuple[str, ...] = ()
@@ -107,23 +107,27 @@ class Peft(PeftMethod):
             raise MethodError(f"peft's tuner '{tuner}' with {given}: {error}") from error
 
     def refuse(self, given: dict[str, Any]) -> None:
-        """What would be accepted and then not done."""
+        """Refuse options that peft would accept without effect here.
+
+        Raises:
+            MethodError: With the option and the reason.
+        """
         start = given.get("init_lora_weights")
         if isinstance(start, str) and start in STARTS_REFUSED:
             raise MethodError(f"init_lora_weights={start} is not possible here: {STARTS_REFUSED[start]}")
         if given.get("use_asa"):
-            raise MethodError("use_asa=true is not possible here: its budget has to be told of every update")
+            raise MethodError("use_asa=true is not possible here: its budget must be updated at every step")
 
 
 def configurations() -> dict[str, Any]:
-    """Configuration class of every tuner that peft can put into a model and that is possible here, by name."""
+    """Configuration classes of all tuners that are possible here, by name."""
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 
-    found = {kind.value.lower(): kind for kind in PEFT_TYPE_TO_TUNER_MAPPING if kind in PEFT_TYPE_TO_CONFIG_MAPPING}
-    return {name: PEFT_TYPE_TO_CONFIG_MAPPING[kind] for name, kind in found.items() if name not in REFUSED}
+    kinds = {kind.value.lower(): kind for kind in PEFT_TYPE_TO_TUNER_MAPPING if kind in PEFT_TYPE_TO_CONFIG_MAPPING}
+    return {name: PEFT_TYPE_TO_CONFIG_MAPPING[kind] for name, kind in kinds.items() if name not in REFUSED}
 
 
 def parsed(options: tuple[str, ...]) -> dict[str, Any]:
-    """Options by name, with YAML's values."""
+    """The options' YAML values, by name."""
     pairs = (option.partition("=") for option in options)
     return {name.strip(): yaml_value(value) for name, _, value in pairs}

@@ -10,9 +10,9 @@ from baselines.parameter_efficient.lora import LoRA
 class PiSSA(LoRA):
     """PiSSA: W = W_res + (alpha / rank) B A with B = U_r S_r^(1/2) and A = S_r^(1/2) V_r' of W0 = U S V' at the start.
 
-    W_res = W0 - B A keeps the rest and stays frozen, so that the model starts as pretrained and the directions of the
-    largest singular values train. Meng et al. (2024), equations 2 to 4, through peft (init_lora_weights `pissa`). The
-    paper sets alpha to the rank, as here. Other settings as for lora, with which it shares the learning rate.
+    W_res = W0 - B A is frozen, so that the model starts as pretrained and the directions of the largest singular values
+    train. Meng et al. (2024), equations 2 to 4, through peft (init_lora_weights `pissa`). The paper sets alpha to the
+    rank, as here. Other settings, the learning rate included, as in lora.
     """
 
     name = "pissa"

@@ -18,15 +18,15 @@ class PrefixTuning(PromptMethod):
     """Prefix tuning: in every block, attention reads learned keys and values before those of the text.
 
     Li and Liang (2021), section 4; for classification with an encoder P-tuning v2 (Liu et al. 2022), whose 20 tokens
-    and lr for RTE are the defaults (THUDM/P-tuning-v2, 60 epochs). The parameters are peft's. peft hands them over as
-    past keys and values, which DeBERTa-v2 does not take; here they replace the keys and values of empty tokens before
-    the text, which gives the same states where both work, at the cost of computing the empty tokens.
-    `projection` lets an MLP make them, as Li and Liang do.
+    and lr for RTE are the defaults (THUDM/P-tuning-v2, 60 epochs). The parameters are peft's. peft passes them as past
+    keys and values, which DeBERTa-v2 does not support; here they replace the keys and values of empty tokens before the
+    text, which gives the same states where both work, at the cost of computing the empty tokens. With `projection` an
+    MLP computes them, as in Li and Liang.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """tokens: learned keys and values per block. projection: through an MLP. hidden: its width, None: encoder's."""
+        """tokens: keys and values per block. projection: use an MLP. hidden: its width, None for the encoder's."""
 
         tokens: int = 20
         projection: bool = False

@@ -16,12 +16,12 @@ class PromptTuning(PromptMethod):
     """Prompt tuning: learned vectors before the embedded tokens of every text, starting at those of random tokens.
 
     Lester et al. (2021), section 2, through peft. They use 100 tokens and find in section 3.2 that more than 20 gain
-    little; theirs is a T5 with Adafactor at lr 0.3, so that the lr for Adam is ours.
+    little. They train T5 with Adafactor at lr 0.3; the lr for Adam is ours.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """tokens: learned vectors. sample_vocabulary: start at embeddings of random tokens, else at random."""
+        """tokens: number of vectors. sample_vocabulary: start at embeddings of random tokens, else at random."""
 
         tokens: int = 20
         sample_vocabulary: bool = True

@@ -1,4 +1,4 @@
-"""VeRA: scales of frozen random projections."""
+"""VeRA: learned scales of frozen random projections."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +16,12 @@ class VeRA(PeftMethod):
     """VeRA: W = W0 + diag(b) B diag(d) A, with A and B random, frozen and shared by all layers; b and d train.
 
     Kopiczko et al. (2024), section 3, through peft, on the query and value projections; b starts at 0, d at 0.1. Rank
-    and d are peft's, A and B come from the run's seed. Needs a larger learning rate than lora; the value is ours.
+    and d are peft's; A and B depend on the run's seed. It needs a larger learning rate than lora; the value is ours.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """initial: value of d. targets: endings of names; empty for the query and value projections."""
+        """initial: initial value of d. targets: last parts of names; empty for the query and value projections."""
 
         rank: int = 256
         initial: float = 0.1
@@ -41,7 +41,7 @@ class VeRA(PeftMethod):
     )
 
     def settings(self, model: Model, fit: Fit) -> Any:
-        """Rank, start and targets."""
+        """peft's configuration: rank, initial values and targets."""
         from peft import VeraConfig
 
         return VeraConfig(

@@ -1,1 +1,1 @@
-"""Methods that change the recipe: its length, its learning rates, or the weights that it starts from."""
+"""Methods that change the recipe: its length, its learning rates, or its initial weights."""

@@ -11,14 +11,14 @@ from amix.training.registry import register
 
 @register
 class LayerwiseLearningRates(Method):
-    """LLRD: the learning rate falls by a factor xi from block to block towards the input.
+    """LLRD: the learning rate decays by a factor xi from block to block towards the input.
 
-    Head and pooler: lr. Block l of L, counted from the input: lr xi^(L - l + 1), so that the top block is slowed down
-    once. The rest of the body (embeddings, and the relative positions that DeBERTa's blocks share): lr xi^(L + 1).
+    Head and pooler: lr. Block l of L, counted from the input: lr xi^(L - l + 1), so that the factor also applies to the
+    top block. The rest of the body (embeddings, and the relative positions that DeBERTa's blocks share): lr xi^(L + 1).
     Zhang et al. (2021), section 7; official code: asappresearch/revisit-bert-finetuning, run_glue.py:75-121, which also
-    takes the weight decay from head and pooler (`undecayed_head`). The paper tries lr 2e-5, 5e-5 and 1e-4 where the
-    other methods have 2e-5: `lr_factor` 1, 2.5 and 5. Its option layerwise_learning_rate_decay is `xi`; of the code's
-    other options ReInit's docstring speaks.
+    removes weight decay from head and pooler (`undecayed_head`). The paper tries lr 2e-5, 5e-5 and 1e-4 where other
+    methods use 2e-5: `lr_factor` 1, 2.5 and 5. The code's option layerwise_learning_rate_decay is `xi`; for its other
+    options see ReInit.
     """
 
     @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class LayerwiseLearningRates(Method):
         return [{"params": members, "lr": lr, "weight_decay": decay} for (lr, decay), members in groups.items()]
 
     def depths(self, model: Model) -> dict[str, int]:
-        """How often a parameter's learning rate is multiplied by xi; those below the blocks are left out."""
+        """How often each parameter's learning rate is multiplied by xi; without the parameters below the blocks."""
         top = head_names(model) | parameter_names(model, pretrained_pooler(model))
-        found = dict.fromkeys(top, 0)
+        depths = dict.fromkeys(top, 0)
         for depth, block in enumerate(reversed(blocks(model)), start=1):
-            found |= dict.fromkeys(parameter_names(model, [block]), depth)
-        return found
+            depths |= dict.fromkeys(parameter_names(model, [block]), depth)
+        return depths

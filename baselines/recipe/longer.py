@@ -13,17 +13,17 @@ from amix.training.registry import register
 
 @register
 class Longer(MultiStageMethod):
-    """Plain finetuning for 20 epochs, with bias-corrected AdamW and warm-up over the first tenth of them.
+    """Plain finetuning for 20 epochs, with bias-corrected AdamW and warm-up over the first tenth of the updates.
 
-    Mosbach et al. (2021), section 6; official code: uds-lsv/bert-stable-fine-tuning, configs/rte. Their epsilon of Adam
-    is 1e-6, their learning rates are 1e-5, 2e-5 and 3e-5, which `lr_factor` gives relative to the recipe's. Where
-    they keep the checkpoint with the best dev score (run_finetuning.py:255-276), a record holds the scores of the last
-    step and of that checkpoint. The epochs replace those of the recipe, or its steps, even where these are more.
+    Mosbach et al. (2021), section 6; official code: uds-lsv/bert-stable-fine-tuning, configs/rte. Their Adam epsilon is
+    1e-6; their learning rates are 1e-5, 2e-5 and 3e-5, expressed by `lr_factor` relative to the recipe's. They keep the
+    checkpoint with the best dev score (run_finetuning.py:255-276); a record here holds the scores of both the last step
+    and that checkpoint. The epochs replace the recipe's epochs or steps, even if those are more.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """null leaves epochs, or Adam's epsilon, as in the recipe."""
+        """epochs, adam_epsilon: null uses the recipe's. lr_factor: learning rate relative to the recipe's."""
 
         epochs: int | None = 20
         adam_epsilon: float | None = 1e-6
@@ -40,16 +40,16 @@ class Longer(MultiStageMethod):
     )
 
     def longer_recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe that this method trains with."""
+        """The recipe with this method's length, learning rate and epsilon."""
         changed = replace(recipe, lr=recipe.lr * self.config.lr_factor)
         if self.config.adam_epsilon is not None:
             changed = replace(changed, adam_epsilon=self.config.adam_epsilon)
         return changed if self.config.epochs is None else replace(changed, epochs=self.config.epochs, steps=None)
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """The main stage, longer."""
+        """Train once, for longer."""
         return train(self, model, fit.for_stage(fit.stage, recipe=self.longer_recipe(fit.recipe)))
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Its steps, relative to the recipe's."""
+        """Number of steps relative to the recipe's."""
         return self.longer_recipe(recipe).total_steps(n_train) / recipe.total_steps(n_train)

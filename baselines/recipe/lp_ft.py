@@ -1,4 +1,4 @@
-"""LP-FT: the head is trained first, then everything."""
+"""LP-FT: train the head first, then everything."""
 
 from dataclasses import dataclass, replace
 
@@ -18,15 +18,15 @@ class LPFT(MultiStageMethod):
     """LP-FT: train the head on the frozen body first (linear probing), then finetune everything from that head.
 
     Kumar et al. (2022): once the head fits the pretrained features, finetuning distorts them less. Their code
-    (AnanyaKumar/transfer_learning) is for images: features without dropout, logistic regression with its penalty chosen
-    on validation data, then finetuning. Departs from it in the first stage, which here takes some epochs of gradient
-    descent on features without dropout: the same for every head and for regression, and without a look at the dev set.
-    The second stage has the batches, dropout and steps of plain finetuning.
+    (AnanyaKumar/transfer_learning) is for images: features without dropout, logistic regression with a penalty chosen
+    on validation data, then finetuning. Departs in the first stage, which here is a few epochs of gradient descent on
+    features without dropout: it works for every head and for regression, and does not use the dev set. The second
+    stage has the batches, dropout masks and steps of plain finetuning.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """probe_epochs, probe_lr: training of the head, with the recipe's schedule over those epochs."""
+        """probe_epochs, probe_lr: of the first stage, which has the recipe's schedule over those epochs."""
 
         probe_epochs: int = 10
         probe_lr: float = 1e-3
@@ -57,6 +57,6 @@ class LPFT(MultiStageMethod):
         return replace(recipe, epochs=self.config.probe_epochs, steps=None)
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Probing comes first."""
+        """Probing plus plain finetuning."""
         probe = self.probe_recipe(recipe).total_steps(n_train) if self.config.probe_epochs else 0
         return 1.0 + LinearProbe.info.passes * probe / recipe.total_steps(n_train)

@@ -17,9 +17,9 @@ from amix.training.registry import register
 class NoisyTune(Method):
     """NoisyTune: W <- W + strength * std(W) * U(-1/2, 1/2) for every tensor of the body, once, before finetuning.
 
-    Wu et al. (2022), equation 1; LayerNorms and biases included, and a tensor that is constant stays so. The authors'
-    snippet of code is meant for the pretrained model; HyPe's implementation (Yuanhy1997/HyPe, main.py), the published
-    one that runs, applies it to the new head too (`perturb_head`). Its only option, noise_lambda, is `strength`.
+    Wu et al. (2022), equation 1; LayerNorms and biases are included, and a constant tensor does not change. The authors
+    published only a snippet, meant for the pretrained model; HyPe's implementation (Yuanhy1997/HyPe, main.py), which
+    runs, also applies it to the new head (`perturb_head`). Its only option, noise_lambda, is `strength`.
     """
 
     @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class NoisyTune(Method):
 
     @torch.no_grad()
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Perturb before anything trains."""
+        """Perturb the pretrained weights."""
         parameters = list((model if self.config.perturb_head else backbone(model)).parameters())
         self.generator = tensor_generator(fit.seed, "method", "noise", device=parameters[0].device)
         for parameter in parameters:
-            if parameter.numel() > 1:  # A single number has no deviation.
+            if parameter.numel() > 1:  # A single entry has no standard deviation.
                 noise = self.draw_uniform(parameter).sub_(0.5)
                 parameter.add_(noise.mul_(self.config.strength * parameter.std()))
         return model
 
     def draw_uniform(self, like: Tensor) -> Tensor:
-        """Numbers in [0, 1), one for each entry."""
+        """Uniform noise in [0, 1) of the shape of `like`."""
         return torch.empty_like(like).uniform_(generator=self.generator)

@@ -12,20 +12,20 @@ from amix.training.registry import register
 
 @register
 class ReInit(Method):
-    """Draw the top L blocks and the pooler anew: weights N(0, sd), biases 0, LayerNorms 1 and 0.
+    """Re-initialise the top L blocks and the pooler: weights N(0, sd), biases 0, LayerNorms 1 and 0.
 
     Zhang et al. (2021), section 5; official code: asappresearch/revisit-bert-finetuning, run_glue.py. The standard
-    deviation is the encoder's own (0.02 for BERT). The paper chooses L from 1 to 6 of 24 blocks by validation, 5 in its
-    sample script for RTE; on six blocks, one is the share that four are there, hence the default. Poolers that belong
+    deviation is the encoder's own (0.02 for BERT). The paper chooses L from 1 to 6 of 24 blocks on validation data, and
+    its sample script for RTE uses 5; the default of 1 suits six blocks, the share that 4 is of 24. Poolers that belong
     to the head (RoBERTa, DeBERTa-v2) are new under every method; an L above the number of blocks means all.
-    Official options that change numbers (options.py): reinit_layers is `layers`, and reinit_pooler goes with it, as the
-    code demands (run_glue.py:750). rezero_layers, which zeroes instead of drawing, use_bertadam, which leaves the bias
-    correction out, and use_torch_adamw are not here.
+    Official options that change numbers (options.py): reinit_layers is `layers` and implies reinit_pooler, as the code
+    demands (run_glue.py:750). Not here: rezero_layers, which sets weights to zero instead; use_bertadam, which omits
+    the bias correction; use_torch_adamw.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """layers: the paper's L; 0 leaves the pooler as pretrained too."""
+        """layers: the paper's L; with 0 the pooler stays pretrained too."""
 
         layers: int = 1
 
@@ -45,7 +45,7 @@ class ReInit(Method):
     )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Draw before anything trains."""
+        """Re-initialise the top blocks and the pooler."""
         if self.config.layers:
             top = blocks(model)[-self.config.layers :]
             modules = (module for part in (*top, *pretrained_pooler(model)) for module in part.modules())

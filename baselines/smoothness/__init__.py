@@ -1,1 +1,1 @@
-"""Methods that ask the model to answer alike for slightly different inputs or weights."""
+"""Methods that make the model's output insensitive to small changes of inputs or weights."""

@@ -1,4 +1,4 @@
-"""Reading and changing hidden states while a model runs, whatever its architecture."""
+"""Hooks that record or modify hidden states while a model runs, for any architecture."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +13,7 @@ Change = Callable[[Tensor], Tensor]
 
 
 def embedding_layer(model: nn.Module) -> nn.Module:
-    """The part of the body that makes the first hidden states of the tokens, positions and LayerNorm included."""
+    """The part of the body that computes the first hidden states, positions and LayerNorm included."""
     tokens = embeddings(model)
     return next(part for part in backbone(model).children() if any(module is tokens for module in part.modules()))
 
@@ -27,10 +27,10 @@ def hidden_states(output: Any) -> Tensor:
 
 @contextmanager
 def changed_inputs(modules: Sequence[nn.Module], change: Change) -> Iterator[None]:
-    """Inside, each of these modules gets its hidden states changed.
+    """Within the context, `change` is applied to the hidden states that each of these modules reads.
 
     Raises:
-        ArchitectureError: For a module that takes them by keyword.
+        ArchitectureError: If a module takes them by keyword.
     """
 
     def hook(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -44,7 +44,7 @@ def changed_inputs(modules: Sequence[nn.Module], change: Change) -> Iterator[Non
 
 @contextmanager
 def changed_outputs(modules: Sequence[nn.Module], change: Change) -> Iterator[None]:
-    """Inside, each of these modules returns its hidden states changed."""
+    """Within the context, `change` is applied to the hidden states that each of these modules returns."""
 
     def hook(module: nn.Module, args: object, output: Any) -> Any:
         changed = change(hidden_states(output))
@@ -56,19 +56,19 @@ def changed_outputs(modules: Sequence[nn.Module], change: Change) -> Iterator[No
 
 @contextmanager
 def recorded_outputs(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """Inside, the list collects the hidden states that these modules return, in the order of their calls."""
-    found: list[Tensor] = []
+    """Within the context, the list collects the hidden states that these modules return, in order of their calls."""
+    states: list[Tensor] = []
 
     def hook(module: nn.Module, args: object, output: Any) -> None:
-        found.append(hidden_states(output))
+        states.append(hidden_states(output))
 
     with _kept([module.register_forward_hook(hook) for module in modules]):
-        yield found
+        yield states
 
 
 @contextmanager
 def _kept(handles: Sequence[RemovableHandle]) -> Iterator[None]:
-    """Remove the hooks at the end, also after an error."""
+    """Remove the hooks at the end, even after an error."""
     with ExitStack() as stack:
         for handle in handles:
             stack.callback(handle.remove)

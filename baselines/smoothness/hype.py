@@ -21,23 +21,23 @@ class HyPe(Method):
     """HyPe: noise on the input of every Transformer block during training, h <- h + e; no dropout on hidden states.
 
     e is drawn per entry, padding included, from N(0, sigma^2) or U(-sigma, sigma). Yuan et al. (2023), algorithm 1;
-    official code: Yuanhy1997/HyPe. There uniform noise is one-sided, U(0, sigma) (hype_modeling_bert.py:522, 603 and
+    official code: Yuanhy1997/HyPe, whose uniform noise is one-sided, U(0, sigma) (hype_modeling_bert.py:522, 603 and
     612; noise `uniform_one_sided`). As there, dropout of attention probabilities stays (main.py:388-393). A sigma of
-    1e-5 is close to the resolution of half precision, and most of what changes then is the dropout: the control is
-    plain finetuning without it, sigma 0.
+    1e-5 is close to the resolution of half precision, and most of the effect then comes from the missing dropout: the
+    control is sigma 0.
 
     Official options that change numbers (main.py; the last three for BERT only): hype_eps is `sigma`; hype_type is
-    `noise`; hype_top_layers and hype_low_layers are the blocks of `layer_range`; hype_intermediate is `intermediate`,
-    which also adds noise before the feed-forward part of a block, of every block whatever the layer_range, as there;
-    hype_only_intermediate is `only_intermediate`. dropout_rate is 0, or with `keep_dropout` the encoder's own.
+    `noise`; hype_top_layers and hype_low_layers select the blocks of `layer_range`; hype_intermediate is
+    `intermediate`, which also adds noise before the feed-forward part of every block, whatever the layer_range, as
+    there; hype_only_intermediate is `only_intermediate`. dropout_rate is 0, or with `keep_dropout` the encoder's own.
     """
 
     @dataclass(frozen=True)
     class Config:
         """sigma: scale of the noise; the paper tries 1e-5 to 1e-2.
 
-        layer_range: numbers of the blocks whose input gets noise, from 0 for the lowest, empty for all.
-        only_intermediate: no noise on the input of blocks.
+        intermediate: noise before the feed-forward parts too. only_intermediate: no noise on the inputs of blocks.
+        layer_range: blocks whose input gets noise, numbered from 0 at the bottom; empty for all.
         """
 
         sigma: float = 1e-5
@@ -50,7 +50,7 @@ class HyPe(Method):
         def __post_init__(self) -> None:
             if self.noise not in ("normal", "uniform", "uniform_one_sided"):
                 raise MethodError(f"HyPe's noise is 'normal', 'uniform' or 'uniform_one_sided', not '{self.noise}'")
-            if not isinstance(self.layer_range, tuple) or not all(isinstance(one, int) for one in self.layer_range):
+            if not isinstance(self.layer_range, tuple) or not all(isinstance(block, int) for block in self.layer_range):
                 raise MethodError(f"HyPe's layer_range is a list of block numbers, not {self.layer_range!r}")
             if self.only_intermediate and not self.intermediate:
                 raise MethodError("HyPe's only_intermediate adds noise nowhere without intermediate: set both")
@@ -71,10 +71,10 @@ class HyPe(Method):
     )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Switch dropout of hidden states off.
+        """Switch off the dropout of hidden states.
 
         Raises:
-            MethodError: layer_range names a block that is not there.
+            MethodError: If layer_range names a block that does not exist.
         """
         count = len(blocks(model))
         missing = [number for number in self.config.layer_range if not 0 <= number < count]
@@ -86,11 +86,11 @@ class HyPe(Method):
         return model
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of noise."""
+        """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
     def noised_blocks(self, layers: list[nn.Module]) -> list[nn.Module]:
-        """Those of the blocks whose input gets noise."""
+        """The blocks whose input gets noise."""
         if self.config.only_intermediate:
             return []
         chosen = self.config.layer_range or range(len(layers))
@@ -105,7 +105,7 @@ class HyPe(Method):
         return noise.uniform_(lower, sigma, generator=self.generator)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss with noise in the blocks."""
+        """The task's loss under noise."""
         layers = blocks(model)
 
         def add_noise(states: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class HyPe(Method):
 
 
 def hidden_dropouts(model: nn.Module) -> list[nn.Dropout]:
-    """Every dropout but those of attention probabilities, which belong to a module with queries, keys and values."""
+    """All dropouts but those of attention probabilities, which are in a module with query, key and value layers."""
     on_attention = set()
     for module in model.modules():
         children = list(module.children())
@@ -127,10 +127,10 @@ def hidden_dropouts(model: nn.Module) -> list[nn.Dropout]:
 
 
 def attentions(layers: list[nn.Module]) -> list[nn.Module]:
-    """The attention of every block, of which the feed-forward part takes the output.
+    """The attention of every block, whose output the feed-forward part reads.
 
     Raises:
-        ArchitectureError: Where a block is not built so.
+        ArchitectureError: If a block is not an attention followed by a feed-forward part.
     """
     for layer in layers:
         if not (hasattr(layer, "attention") and hasattr(layer, "intermediate")):

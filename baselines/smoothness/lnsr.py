@@ -1,4 +1,4 @@
-"""LNSR: noise at one layer must not move the layers above."""
+"""LNSR: noise at one layer must not change the layers above."""
 
 from dataclasses import dataclass
 
@@ -18,13 +18,13 @@ from baselines.smoothness._hidden_states import changed_inputs, recorded_outputs
 
 @register
 class LNSR(Method):
-    """LNSR: noise at one layer must not move the ones above, L = CE + strength * mean_r |f_br(h_b + e) - f_br(h_b)|^2.
+    """Layer-wise noise stability: L = CE + strength * mean_r |f_br(h_b + e) - f_br(h_b)|^2.
 
-    f_br leads from the input h_b of block b to the output of block r; r runs over all blocks from b on, with equal
-    weights, and the squared norm of a token's difference is averaged over the tokens, padding left out. e has entries
-    from N(0, sigma^2). Both passes have the same dropout masks, or the penalty would measure dropout; gradient flows
-    through both. Hua et al. (2021), section 3. No official code was found and the paper's settings could not be
-    checked: the averages and the defaults here are ours.
+    f_br maps the input h_b of block b to the output of block r; r runs over all blocks from b upwards, with equal
+    weights, and the squared norm is averaged over the tokens without padding. e has entries from N(0, sigma^2). Both
+    passes have the same dropout masks, or the penalty would measure dropout; gradients flow through both. Hua et al.
+    (2021), section 3. No official code was found and the paper's settings could not be checked: the averages and the
+    defaults are ours.
     """
 
     @dataclass(frozen=True)
@@ -47,9 +47,14 @@ class LNSR(Method):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of noise; refuse a layer that is not there."""
-        if not 0 <= self.config.layer < len(blocks(model)):
-            raise MethodError(f"{self.name}: layer {self.config.layer} of {len(blocks(model))} blocks")
+        """Check the layer and create the generator of the noise.
+
+        Raises:
+            MethodError: If the encoder has no such block.
+        """
+        count = len(blocks(model))
+        if not 0 <= self.config.layer < count:
+            raise MethodError(f"{self.name}: layer names block {self.config.layer} of {count} (numbered from 0)")
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
     def draw_noise(self, states: Tensor) -> Tensor:
@@ -57,7 +62,7 @@ class LNSR(Method):
         return torch.empty_like(states).normal_(0.0, self.config.sigma, generator=self.generator)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss of the clean pass and the penalty."""
+        """The task's loss of the clean pass plus the penalty."""
         upper = blocks(model)[self.config.layer :]
         masks = RandomState.capture(fit.device)
         with recorded_outputs(upper) as clean:
@@ -69,6 +74,6 @@ class LNSR(Method):
 
 
 def mean_squared_distance(first: list[Tensor], second: list[Tensor], tokens: Tensor) -> Tensor:
-    """||a - b||^2 of each token's states, mean over layers and tokens; tokens [batch, length] is 0 for padding."""
+    """||a - b||^2 of each token's states, mean over layers and tokens; tokens: attention mask [batch, length]."""
     squares = [(a - b).square().sum(-1) for a, b in zip(first, second, strict=True)]
     return (torch.stack(squares).mean(0) * tokens).sum() / tokens.sum()

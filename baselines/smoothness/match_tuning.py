@@ -1,4 +1,4 @@
-"""Match-Tuning: the examples of a batch take part in each other's representation."""
+"""Match-Tuning: each representation becomes a similarity-weighted mean over its batch."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from baselines.smoothness._hidden_states import changed_inputs, changed_outputs,
 
 @register
 class MatchTuning(Method):
-    """Match-Tuning: R <- softmax(R R^T / temperature) R during training, R [batch, hidden] what the head reads.
+    """Match-Tuning: R <- softmax(R R^T / temperature) R during training, with R [batch, hidden] the head's input.
 
     Tong et al. (2022), section 3. Of the official code (tongshoujie/MATCH-TUNING, code.py) only the fragment around
-    this formula was published: R is a linear map of the first token's state. That map is the one in the pooler or head
-    (BERT, RoBERTa, DeBERTa), before its activation; where there is none, as with mean pooling, R is the input of the
-    output layer. The temperature is not documented; 1 is ours. At 1 the mean-pooled MiniLM keeps 99.9 % of each example
-    (norms near 6), while with short vectors that are all alike nearly nothing is left to learn from: `cosine`, not in
+    this formula was published: R is a linear map of the first token's state. We take the map of the pooler or head
+    (BERT, RoBERTa, DeBERTa), before its activation; without one, as with mean pooling, R is the input of the output
+    layer. The temperature is not documented; 1 is ours. At 1 the mean-pooled MiniLM keeps 99.9 % of each example (norms
+    near 6), whereas short and similar vectors become almost equal, which leaves little to learn from: `cosine`, not in
     the paper, compares directions only, so that one temperature fits any encoder. Evaluation does not mix, so that a
-    prediction does not depend on the examples beside it. No option was published.
+    prediction does not depend on the rest of the batch. No option was published.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """temperature: tau; the smaller, the more an example keeps to those most similar to it."""
+        """temperature: tau; the smaller, the less an example is mixed with others. cosine: compare directions only."""
 
         temperature: float = 1.0
         cosine: bool = False
@@ -53,7 +53,7 @@ class MatchTuning(Method):
     )
 
     def matched(self, representations: Tensor) -> Tensor:
-        """Each row as a mean of all rows [batch, hidden], weighted by similarity."""
+        """Replace each row of [batch, hidden] by a mean of all rows, weighted by similarity."""
         compared = functional.normalize(representations, dim=-1) if self.config.cosine else representations
         similarity = compared @ compared.T / self.config.temperature
         return similarity.softmax(dim=-1) @ representations
@@ -64,12 +64,12 @@ class MatchTuning(Method):
             return super().loss(model, batch, fit)
 
     def mixing(self, model: Model) -> AbstractContextManager[None]:
-        """Inside, the model mixes its batch."""
+        """Within the context, the model mixes its batch."""
         *dense, output = top_linears(model)
         return changed_outputs(dense[-1:], self.matched) if dense else changed_inputs([output], self.matched)
 
 
 def top_linears(model: Model) -> list[nn.Linear]:
-    """The linear layers above the blocks in their order: those of pooler and head."""
+    """The linear layers of pooler and head, in order."""
     below = {id(part) for module in (embedding_layer(model), *blocks(model)) for part in module.modules()}
     return [part for part in model.modules() if isinstance(part, nn.Linear) and id(part) not in below]

@@ -17,25 +17,25 @@ from baselines.smoothness._hidden_states import changed_outputs
 
 @register
 class NEFTune(Method):
-    """NEFTune: e <- e + alpha / sqrt(L d) * U(-1, 1) on the token embeddings of a text of L tokens and width d.
+    """NEFTune: e <- e + alpha / sqrt(L d) * U(-1, 1) for token embeddings e of width d in a text of L tokens.
 
-    Jain et al. (2024), algorithm 1: the noise of a text has the expected length alpha / sqrt(3), however long the text
-    is. They finetune decoders with instructions and try alpha 5, 10 and 15. The noise enters where theirs does, in what
-    the embedding table gives, so that in BERT positions, segments and LayerNorm come after it. L counts a text's own
-    tokens. `padded_length` takes the batch's longest instead, as does the hook in transformers
-    (integrations/neftune.py:48), with which a text's noise depends on the texts beside it.
+    Jain et al. (2024), algorithm 1: the noise of a text has the expected norm alpha / sqrt(3), whatever its length.
+    They finetune decoders on instructions and try alpha 5, 10 and 15. As there, the noise is added to the output of the
+    embedding table, so that in BERT positions, segments and LayerNorm come after it. L counts a text's own tokens; with
+    `padded_length` it is the length of the padded batch, as in the hook of transformers (integrations/neftune.py:48),
+    where a text's noise depends on the other texts of its batch.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """alpha: size of the noise. padded_length: L is the length of the padded batch."""
+        """alpha: scale of the noise. padded_length: L is the length of the padded batch."""
 
         alpha: float = 5.0
         padded_length: bool = False
 
         def __post_init__(self) -> None:
             if self.alpha < 0:
-                raise MethodError(f"NEFTune's alpha is 0 or more, not {self.alpha}")
+                raise MethodError(f"NEFTune needs an alpha of at least 0, not {self.alpha}")
 
     name = "neftune"
     info = MethodInfo(
@@ -49,7 +49,7 @@ class NEFTune(Method):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of noise."""
+        """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
@@ -63,10 +63,10 @@ class NEFTune(Method):
             return super().loss(model, batch, fit)
 
     def draw_noise(self, embedded: Tensor) -> Tensor:
-        """Numbers in (-1, 1) for embedded tokens [batch, length, width]."""
+        """Uniform noise in (-1, 1) for embedded tokens [batch, length, width]."""
         return torch.empty_like(embedded).uniform_(-1.0, 1.0, generator=self.generator)
 
     def scale(self, embedded: Tensor, tokens: Tensor) -> Tensor:
-        """alpha / sqrt(L d) of every text, [batch, 1, 1]."""
+        """alpha / sqrt(L d) of each text, [batch, 1, 1]; tokens: length of each text [batch]."""
         length = torch.full_like(tokens, embedded.shape[1]) if self.config.padded_length else tokens
         return self.config.alpha / (length.to(embedded.dtype) * embedded.shape[2]).sqrt().view(-1, 1, 1)

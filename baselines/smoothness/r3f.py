@@ -1,4 +1,4 @@
-"""R3F: the model must answer alike under small noise on its embeddings."""
+"""R3F: the output must not change under small noise on the embeddings."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ from baselines.smoothness._divergence import symmetric_divergence
 class R3F(Method):
     """R3F: L = CE(f(x)) + strength * [KL(f(x)||f(e+z)) + KL(f(e+z)||f(x))], e the token embeddings, z small noise.
 
-    Gradient flows through both outputs; e is detached in the noised pass, so the embedding matrix learns from the clean
-    one only (Aghajanyan et al. 2021, equation 7; official code: fairseq, examples/rxf/rxf_src/
-    sentence_prediction_r3f.py). As there, the two passes draw their own dropout masks, and with noise of 1e-5 the
-    penalty measures little but their disagreement; `shared_dropout` gives both the same masks. Departs from it in
-    regression, where the official code drops the penalty: here it is the mean squared difference, as in HyPe's study.
+    Gradients flow through both outputs; e is detached in the noised pass, so that the embedding matrix learns from the
+    clean pass only (Aghajanyan et al. 2021, equation 7; official code: fairseq, examples/rxf/rxf_src/
+    sentence_prediction_r3f.py). As there, each pass draws its own dropout masks, and with noise of 1e-5 the penalty
+    measures little but their effect; `shared_dropout` gives both passes the same masks. Departs in regression, where
+    the official code omits the penalty: here it is the mean squared difference, as in HyPe's experiments.
     `noise_reaches_embeddings` and `summed` give the variant of Sai-Ashish/BFTSS, r3f.py: e not detached, and the
     penalty times the batch size. Official options that change numbers: eps is `epsilon`, r3f-lambda `strength`,
     noise-type `noise`; spectral-norm-classification-head, which makes it R4F, is not here.
@@ -35,7 +35,7 @@ class R3F(Method):
 
     @dataclass(frozen=True)
     class Config:
-        """strength: the paper's lambda. epsilon: bound of uniform, standard deviation of normal noise."""
+        """strength: the paper's lambda. epsilon: bound of uniform or standard deviation of normal noise."""
 
         strength: float = 1.0
         epsilon: float = 1e-5
@@ -61,7 +61,7 @@ class R3F(Method):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of noise."""
+        """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
     def draw_noise(self, embedded: Tensor) -> Tensor:
@@ -75,8 +75,8 @@ class R3F(Method):
         """Logits with noise on the token embeddings, before positions, segments and LayerNorm."""
 
         def add_noise(module: torch.nn.Module, args: object, embedded: Tensor) -> Tensor:
-            kept = embedded if self.config.noise_reaches_embeddings else embedded.detach()
-            return kept + self.draw_noise(kept)
+            source = embedded if self.config.noise_reaches_embeddings else embedded.detach()
+            return source + self.draw_noise(source)
 
         hook = embeddings(model).register_forward_hook(add_noise)
         try:
@@ -85,7 +85,7 @@ class R3F(Method):
             hook.remove()
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss of the clean pass and the penalty."""
+        """The task's loss of the clean pass plus the penalty."""
         masks = RandomState.capture(fit.device).replayed() if self.config.shared_dropout else nullcontext()
         clean = fit.logits(model, batch)
         with masks:

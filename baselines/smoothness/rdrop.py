@@ -1,4 +1,4 @@
-"""R-Drop: two dropout masks, one answer."""
+"""R-Drop: predictions under two dropout masks must agree."""
 
 from dataclasses import dataclass
 
@@ -21,15 +21,15 @@ class RDrop(Method):
 
     Liang et al. (2021), section 2; both passes run as one batch of twice the size. Official code: dropreg/R-Drop,
     modeling_bert.py:1545-1601 (`bert_kl`), which has strength 0.5 and sums the KL over the batch, so that its weight
-    grows with the batch size (`summed`); here it is the mean, as the cross-entropy. Its README averages the two
-    cross-entropies and adds alpha * (KL + KL) / 2: half of this loss at strength 2 alpha. Regression: the penalty is
-    strength * MSE(f1, f2), strength 1 in the official code. Without dropout in the model there is no penalty. The
-    weight is a constant of that code, which has no other options of its own.
+    grows with the batch size (`summed`); here it is a mean, like the cross-entropy. Its README averages the two
+    cross-entropies and adds alpha * (KL + KL) / 2: half of this loss at strength 2 alpha. In regression the penalty is
+    strength * MSE(f1, f2), with strength 1 in the official code. Without dropout in the model there is no penalty. The
+    strength is a constant of that code, which has no other options of its own.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """strength: alpha; the paper searches {0.1, 0.5, 1} on GLUE, 0.5 is the official code's."""
+        """strength: alpha; the paper searches {0.1, 0.5, 1} on GLUE, the official code has 0.5. summed: see above."""
 
         strength: float = 0.5
         summed: bool = False
@@ -46,7 +46,7 @@ class RDrop(Method):
     )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's losses of both passes and the penalty."""
+        """The task's losses of both passes plus the penalty."""
         twice = {name: torch.cat([tensor, tensor]) for name, tensor in batch.items()}
         fit.cost.count_forward()  # The batch of twice the size is the second pass.
         first, second = fit.logits(model, twice).chunk(2)

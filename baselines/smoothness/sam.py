@@ -1,4 +1,4 @@
-"""Methods that take the gradient at the worst point nearby."""
+"""Sharpness-aware minimisation: the gradient is taken at the worst point nearby."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -18,19 +18,19 @@ from baselines.subnetwork._selection import entry_of_rank
 
 @register
 class SAM(Method):
-    """SAM: step from w with the gradient at w + e, e = rho g / ||g||, g the gradient at w, one norm over all weights.
+    """SAM: step from w with the gradient at w + e, where e = rho g / ||g||, g the gradient at w, with a global norm.
 
     Foret et al. (2021), equation 2 and algorithm 1; `adaptive`: e = rho w^2 o g / || |w| o g || (Kwon et al. 2021),
     for which rho is about ten times as large. Official code of most studies: davda54/sam, sam.py. As there, embeddings,
-    LayerNorms and head are perturbed too, and it is the second gradient that is clipped; the length of the first does
-    not matter. Also as there, the two passes draw their own dropout masks; `shared_dropout` gives both the same, so
-    that e climbs the loss that is then descended. For language models Bahri et al. (2022) use a rho near 0.15. Options
-    of the class that change numbers: rho and adaptive, with the same names; the base optimizer is the suite's AdamW.
+    LayerNorms and head are perturbed too, and the second gradient is clipped; the norm of the first does not matter.
+    Also as there, each pass draws its own dropout masks; `shared_dropout` gives both the same, so that e climbs the
+    loss that is then descended. For language models Bahri et al. (2022) use a rho near 0.15. Options of the class that
+    change numbers: rho and adaptive, with the same names; the base optimizer is the suite's AdamW.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """rho: the paper's value on CIFAR and ImageNet, and the official default."""
+        """rho: radius; 0.05 is the paper's value on CIFAR and ImageNet, and the official default."""
 
         rho: float = 0.05
         adaptive: bool = False
@@ -38,7 +38,7 @@ class SAM(Method):
 
         def __post_init__(self) -> None:
             if self.rho < 0:
-                raise MethodError(f"rho is a radius and not negative: {self.rho}")
+                raise MethodError(f"SAM needs rho of at least 0, not {self.rho}")
 
     name = "sam"
     info = MethodInfo(
@@ -53,13 +53,13 @@ class SAM(Method):
     )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss; the batch and the random state are kept for the second pass."""
+        """The task's loss; batch and random state are stored for the second pass."""
         self.batch = batch
         self.random_state = RandomState.capture(fit.device) if self.config.shared_dropout else None
         return super().loss(model, batch, fit)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Put the gradient at the perturbed weights in the place of the gradient."""
+        """Replace the gradient by the one at the perturbed weights."""
         parameters: list[Tensor] = [parameter for parameter in trainable(model) if parameter.grad is not None]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         perturbed = self.perturbed(parameters, gradients, fit)
@@ -72,7 +72,7 @@ class SAM(Method):
 
     @torch.no_grad()
     def perturbed(self, parameters: list[Tensor], gradients: list[Tensor], fit: Fit) -> list[Tensor]:
-        """w + e, in the memory of the gradients."""
+        """w + e, stored in place of the gradients."""
         self.perturb(parameters, gradients, fit)
         torch._foreach_add_(gradients, parameters)
         return gradients
@@ -98,20 +98,20 @@ class FSAM(SAM):
     """FSAM: SAM that perturbs only the entries with the largest Fisher information, e = rho g / ||g|| o M.
 
     M marks the share `keep` of entries with the largest squared gradient of the current batch, pooled over all tensors
-    whose names have neither "bias" nor "embed"; the other tensors stay where they are, and ||g|| counts every entry.
-    M is renewed every `mask_every` updates, which in a shorter run means once. Zhong et al. (2022), section 3; official
-    code: WHU-ZQH/FSAM4PLM, fairseq-FSAM/optim/samsgd.py, from where the settings come. Its plain form cannot run (the
-    second step reads what the first never wrote, samsgd.py:194-200 and 332-345); `as_released` is its sibling that can,
-    without that one's sampling of weights and examples (beta = gamma = 1): biases and embeddings are perturbed in full,
+    whose names contain neither "bias" nor "embed"; other tensors are not perturbed, and ||g|| is over all entries. M is
+    renewed every `mask_every` updates, so only once in a shorter run. Zhong et al. (2022), section 3; official code:
+    WHU-ZQH/FSAM4PLM, fairseq-FSAM/optim/samsgd.py, the source of the settings. Its plain form cannot run (the second
+    step reads what the first never wrote, samsgd.py:194-200 and 332-345); `as_released` is the variant there that can,
+    without its sampling of weights and examples (beta = gamma = 1): biases and embeddings are perturbed in full,
     renewing M zeroes the gradients before they are used (277-286), so that those updates have no perturbation, and the
-    base is Adam with coupled decay. Official options that change numbers: rho is `rho`, mask-iter-e `mask_every`, the
-    share kept `keep`. sam-type chooses among optimizers of which the plain ones are `sam` and this; beta and gamma, the
-    sampling of weights and examples, are not here (1 and 1).
+    base optimizer is Adam with coupled decay. Official options that change numbers: rho is `rho`, mask-iter-e
+    `mask_every`, the share kept `keep`; of the optimizers of sam-type, the plain ones are `sam` and this one; beta and
+    gamma, the sampling of weights and examples, are not here (1 and 1).
     """
 
     @dataclass(frozen=True)
     class Config:
-        """keep: share of entries that is perturbed. rho, shared_dropout: as in SAM."""
+        """keep: share of entries that are perturbed. mask_every: updates per mask. rho, shared_dropout: as in SAM."""
 
         rho: float = 0.05
         keep: float = 0.1
@@ -134,14 +134,14 @@ class FSAM(SAM):
     )
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
-        """AdamW; as released Adam, whose decay is part of the gradient."""
+        """AdamW, or as released Adam, whose decay is part of the gradient."""
         if not self.config.as_released:
             return super().optimizer(groups, fit)
         recipe = fit.recipe
         return torch.optim.Adam(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon, fused=True)
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Note which tensors have a mask."""
+        """Collect the tensors that get a mask."""
         maskable = ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
         self.maskable = {id(parameter) for name, parameter in maskable if "bias" not in name and "embed" not in name}
         self.masks: dict[int, Tensor] = {}
@@ -162,7 +162,7 @@ class FSAM(SAM):
                 gradient.zero_()
 
     def renew_masks(self, parameters: list[Tensor], gradients: list[Tensor]) -> None:
-        """M of every tensor that has one, from these gradients."""
+        """Compute M of every maskable tensor from these gradients."""
         scores = {id(p): gradient.square() for p, gradient in zip(parameters, gradients, strict=True)}
         scores = {key: score for key, score in scores.items() if key in self.maskable}
         pooled = torch.cat([score.flatten() for score in scores.values()])

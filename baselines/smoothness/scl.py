@@ -1,4 +1,4 @@
-"""Supervised contrastive learning beside the cross-entropy."""
+"""Supervised contrastive learning in addition to cross-entropy."""
 
 from dataclasses import dataclass
 
@@ -17,21 +17,22 @@ from baselines.smoothness._hidden_states import changed_inputs
 
 @register
 class SCL(Method):
-    """SCL: L = (1 - strength) CE + strength * SCL, which draws examples of one class together and the others apart.
+    """SCL: L = (1 - strength) CE + strength * SCL, which pulls examples of one class together and pushes others apart.
 
-    With f the representation scaled to length 1, over the examples i of a batch and the others of i's class:
+    With f the representation scaled to unit length, i the examples of a batch, and j the others of i's class:
 
         SCL = mean_i  -1 / (N_yi - 1)  sum_{j != i, yj = yi}  log( exp(fi.fj / tau) / sum_{k != i} exp(fi.fk / tau) )
 
-    Gunel et al. (2021), equations 1 and 3; f is what the output layer reads, dropout included. Their equation 3 sums
-    over i where the cross-entropy is a mean, so that the weight would grow with the batch (`summed`); here it is a
-    mean, as most implementations have it. An example alone of its class in the batch adds 0. strength 0.9 and tau 0.3
-    are what they found best most often, among {0.1 ... 1.0} and {0.1, 0.3, 0.5, 0.7}. Not defined for numbers.
+    Gunel et al. (2021), equations 1 and 3; f is the input of the output layer, dropout included. Their equation 3 sums
+    over i while the cross-entropy is a mean, so that the term's weight grows with the batch (`summed`); here it is a
+    mean, as in most implementations. An example that is the only one of its class in the batch adds 0. strength 0.9 and
+    tau 0.3 are the values that they found best most often, among {0.1 ... 1.0} and {0.1, 0.3, 0.5, 0.7}. Not defined
+    for regression.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """strength: lambda, 0 to 1. temperature: tau."""
+        """strength: lambda, in [0, 1]. temperature: tau. summed: sum over the batch, as in equation 3."""
 
         strength: float = 0.9
         temperature: float = 0.3
@@ -54,26 +55,26 @@ class SCL(Method):
     )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss and the contrastive one, of one pass."""
-        read: list[Tensor] = []
+        """The weighted sum of the task's loss and the contrastive loss, from one pass."""
+        inputs: list[Tensor] = []
 
-        def keep(features: Tensor) -> Tensor:
-            read.append(features)
+        def record(features: Tensor) -> Tensor:
+            inputs.append(features)
             return features
 
-        with changed_inputs([last_linear(model)], keep):
+        with changed_inputs([last_linear(model)], record):
             loss = super().loss(model, batch, fit)
-        contrast = contrastive_losses(read[0], batch["labels"], self.config.temperature)
-        size = contrast.sum() if self.config.summed else contrast.mean()
-        return (1.0 - self.config.strength) * loss + self.config.strength * size
+        contrast = contrastive_losses(inputs[0], batch["labels"], self.config.temperature)
+        contrastive = contrast.sum() if self.config.summed else contrast.mean()
+        return (1.0 - self.config.strength) * loss + self.config.strength * contrastive
 
 
 def contrastive_losses(features: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """The term of every example, [batch], from features [batch, width] and class ids [batch]; in float32 at least."""
+    """Contrastive loss of each example [batch], from features [batch, width], labels [batch]; float32 or better."""
     precise = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
     directions = functional.normalize(precise, dim=-1)
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     similarity = (directions @ directions.T / temperature).masked_fill(itself, -torch.inf)
-    chances = similarity.log_softmax(dim=-1).masked_fill(itself, 0.0)
+    log_probabilities = similarity.log_softmax(dim=-1).masked_fill(itself, 0.0)
     same = (labels.unsqueeze(0) == labels.unsqueeze(1)) & ~itself
-    return -(chances * same).sum(dim=-1) / same.sum(dim=-1).clamp_min(1)
+    return -(log_probabilities * same).sum(dim=-1) / same.sum(dim=-1).clamp_min(1)

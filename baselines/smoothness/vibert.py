@@ -21,14 +21,15 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
 class Bottleneck(nn.Module):
-    """q(z|x) = N(mu(u), diag(std(u))^2) with u = act(L2 act(L1 x)), a learned prior N(mu_p, diag(softplus(std_p))^2),
-    and a linear classifier on z. Names of the parameters as in the official code.
+    """The information bottleneck: an encoder q(z|x), a prior p(z), and a linear classifier on z.
 
-    Export writes the source of this class beside its weights, so that it uses torch, nn, functional and Any alone.
+    q(z|x) = N(mu(u), diag(std(u))^2) with u = act(L2 act(L1 x)); p(z) = N(mu_p, diag(softplus(std_p))^2), learned.
+    Parameters are named as in the official code. Export writes the source of this class next to its weights, so that it
+    may use only torch, nn, functional and Any.
     """
 
     def shape(self, width: int, hidden: int, dimension: int, outputs: int, activation: nn.Module) -> None:
-        """Make the layers: width of x, of u, of z, and number of outputs."""
+        """Create the layers; width, hidden and dimension are the sizes of x, u and z."""
         between = (hidden + width) // 2
         self.mlp = nn.Sequential(nn.Linear(width, between), activation, nn.Linear(between, hidden), activation)
         self.emb2mu, self.emb2std = nn.Linear(hidden, dimension), nn.Linear(hidden, dimension)
@@ -36,15 +37,15 @@ class Bottleneck(nn.Module):
         self.classifier = nn.Linear(dimension, outputs)
 
     def narrow(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """mu and std of q, each [batch, dimension], from x [batch, width]."""
+        """mu and std of q(z|x), each [batch, dimension], from x [batch, width]."""
         u = self.mlp(x)
         return self.emb2mu(u), functional.softplus(self.emb2std(u))
 
 
 class VariationalClassifier(Bottleneck, WithEncoder):
-    """An encoder with the bottleneck in place of its head; its logits are those of the mean of q.
+    """An encoder with the bottleneck in place of its head; its logits are computed from the mean of q.
 
-    Export writes the source of this class beside its weights, so that it uses torch, nn, functional and Any alone.
+    Export writes the source of this class next to its weights, so that it may use only torch, nn, functional and Any.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class VariationalClassifier(Bottleneck, WithEncoder):
         self.distribution: Any = None
 
     def forward(self, **inputs: Any) -> torch.Tensor:
-        """Logits of the mean of q; in training, q itself is left in `distribution`."""
+        """Logits of the mean of q; in training mode, `distribution` then holds mean and std of q."""
         pooled = self.dropout(self.pooled(**inputs))
         with torch.autocast(pooled.device.type, enabled=False):
             mean, deviation = self.narrow(pooled.to(self.mu_p.dtype))
@@ -78,20 +79,20 @@ class VIBERT(Method):
 
         KL = mean over the batch of  1/2 [ sum std^2 / s_p^2 + sum (mu_p - mu)^2 / s_p^2 - K + 2 sum log s_p / std ]
 
-    with logarithms cut at 1e-8 and s_p = softplus(std_p). beta_e = min(1, e beta) in epoch e, counted from 1, or beta
-    itself without `annealing`. Squared error takes the place of the cross-entropy for numbers; a prediction is that of
+    with the arguments of log at least 1e-8 and s_p = softplus(std_p). beta_e = min(1, e beta) in epoch e, counted from
+    1, or beta itself without `annealing`. In regression squared error takes the place of cross-entropy; predictions use
     mu. Mahabadi et al. (2021), section 3; official code: rabeehk/vibert, models.py. K, beta, annealing, 5 samples and
-    the activation are its sample command's, which trains 25 epochs, so that beta ends at 2.5e-4 there and at 3e-5 in 3
-    epochs. `deterministic` is its option of that name: no noise and no KL, the ablation called beta = 0.
+    the activation are from its sample command, which trains 25 epochs, so that beta ends at 2.5e-4 there and at 3e-5 in
+    3 epochs. `deterministic` is its option of that name: no noise and no KL, the ablation called beta = 0.
     x is the encoder's pooled output after dropout, as there; the first token's state where no pooler is pretrained
-    (RoBERTa, DeBERTa, which the code does not treat), and the mean where the encoder is pooled so. Departs: the width
-    of u, (width + K) / 2, takes the encoder's width where the code has 768; the layers start like BERT's head (N(0,
-    0.02), biases 0), mu_p and std_p from N(0, 1), as there.
+    (RoBERTa, DeBERTa, which the code does not support), and the mean for encoders that pool this way. Departs: the
+    width of u, (width + K) / 2, depends on the encoder's width, for which the code has 768. The layers are initialised
+    like BERT's head (N(0, 0.02), biases 0), and mu_p and std_p from N(0, 1), as there.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """dimension: K. samples: S."""
+        """dimension: K. samples: draws of z per example. deterministic: no noise and no KL."""
 
         dimension: int = 384
         beta: float = 1e-5
@@ -118,7 +119,7 @@ class VIBERT(Method):
     )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """The bottleneck in place of the head."""
+        """Put the bottleneck in place of the head."""
         body, configuration, pooling = encoder_and_pooling(model, pooler=True)
         dropout = float(getattr(body.config, "hidden_dropout_prob", 0.1))
         config = self.config
@@ -132,17 +133,17 @@ class VIBERT(Method):
         return extended.train()
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of samples."""
+        """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
     def draw_noise(self, mean: Tensor) -> Tensor:
-        """eps for means [batch, K]: [samples, batch, K]."""
+        """eps [samples, batch, K] for means [batch, K]."""
         return torch.empty(self.config.samples, *mean.shape, dtype=mean.dtype, device=mean.device).normal_(
             generator=self.generator
         )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss of the samples and the divergence."""
+        """The task's loss of the samples plus the divergence."""
         logits = fit.logits(model, batch)
         addition = model.addition
         assert isinstance(addition, VariationalClassifier)
@@ -152,18 +153,18 @@ class VIBERT(Method):
         return self.sampled_loss(addition, mean, deviation, batch, fit)
 
     def sampled_loss(self, head: Bottleneck, mean: Tensor, deviation: Tensor, batch: Batch, fit: Fit) -> Tensor:
-        """The loss from q, [batch, K] each."""
+        """The loss, given mean and std of q, each [batch, K]."""
         logits = head.classifier(mean + deviation * self.draw_noise(mean))
         losses = torch.stack([fit.task_loss(sample, batch) for sample in logits])
         return losses.mean() + self.beta(fit.epoch + 1) * divergence(mean, deviation, head.mu_p, head.std_p)
 
     def beta(self, epoch: int) -> float:
-        """beta_e in an epoch counted from 1."""
+        """beta_e in this epoch, counted from 1."""
         return min(1.0, epoch * self.config.beta) if self.config.annealing else float(self.config.beta)
 
 
 def start(head: Bottleneck, deviation: float, generator: torch.Generator) -> None:
-    """Draw the new layers as BERT draws its head, and the prior's parameters from N(0, 1)."""
+    """Initialise the new layers like BERT's head, and the prior's parameters from N(0, 1)."""
     layers = (head.mlp[0], head.mlp[2], head.emb2mu, head.emb2std, head.classifier)
     initialise(layers, deviation, generator)
     for parameter in (head.mu_p, head.std_p):
@@ -171,7 +172,7 @@ def start(head: Bottleneck, deviation: float, generator: torch.Generator) -> Non
 
 
 def divergence(mean: Tensor, deviation: Tensor, prior_mean: Tensor, prior_raw: Tensor) -> Tensor:
-    """KL(q || p), mean over the batch; mean and deviation of q [batch, K], of the prior [K] before softplus."""
+    """KL(q || p), mean over the batch, from q [batch, K] and the prior [K]; prior_raw is its std before softplus."""
     prior = functional.softplus(prior_raw)
     ratios = ((deviation / prior).square() + ((prior_mean - mean) / prior).square()).sum(dim=-1)
     logs = 2 * (prior.clamp_min(1e-8).log() - deviation.clamp_min(1e-8).log()).sum(dim=-1)

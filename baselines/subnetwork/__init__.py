@@ -1,1 +1,1 @@
-"""Methods that update a part of the weights, chosen once or again and again."""
+"""Methods that update a part of the weights, chosen once or repeatedly."""

@@ -1,4 +1,4 @@
-"""What the methods share that train a fixed subset of the weights."""
+"""Base class of the methods that train a fixed part of the weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ GRID: Mapping[str, tuple[Any, ...]] = {"share": (0.005, 0.02, 0.1), "lr": (5e-5,
 
 @dataclass(frozen=True)
 class MaskConfig:
-    """share: of all parameters, the head's included, which trains in full. lr: null takes the recipe's.
+    """share: of all parameters that train, the head's included, which trains in full. lr: null uses the recipe's.
 
-    weight_decay true: the recipe's, which also shrinks the weights that do not train.
+    weight_decay: whether to use the recipe's, which also shrinks the weights that do not train.
     """
 
     share: float = 0.005
@@ -30,11 +30,11 @@ class MaskConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
-            raise MethodError(f"a mask keeps a share in (0, 1], not {self.share}")
+            raise MethodError(f"a mask needs a share in (0, 1], not {self.share}")
 
 
 class FixedMask(Method):
-    """Train the head and the most important entries of the body; `importance` says which these are.
+    """Train the head and the entries of the body with the largest `importance`.
 
     K = int(share * all parameters) - parameters of the head. Gradients are multiplied by the mask before clipping.
     """
@@ -42,18 +42,22 @@ class FixedMask(Method):
     Config: ClassVar[type] = MaskConfig
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Those of plain finetuning, with the method's learning rate and without weight decay."""
+        """Plain finetuning's groups, with the method's learning rate and weight decay."""
         changes: dict[str, float] = {} if self.config.lr is None else {"lr": self.config.lr}
         if not self.config.weight_decay:
             changes["weight_decay"] = 0.0
         return [group | changes for group in super().param_groups(model, fit)]
 
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
-        """How much each entry of the body's parameters should train."""
+        """Score of each entry, one tensor per parameter of the body; the largest are trained."""
         raise NotImplementedError
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Choose the mask before the first step."""
+        """Choose the mask.
+
+        Raises:
+            MethodError: If the share leaves nothing to train outside the head.
+        """
         self.body = body_parameters(model)
         everything = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         head = everything - sum(parameter.numel() for parameter in self.body)
@@ -66,12 +70,12 @@ class FixedMask(Method):
         self.masks = largest_entries(self.importance(model, fit, self.body), count)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Leave out what does not train."""
+        """Mask the gradients."""
         pairs = [(p.grad, mask) for p, mask in zip(self.body, self.masks, strict=True) if p.grad is not None]
         torch._foreach_mul_([gradient for gradient, _ in pairs], [mask for _, mask in pairs])
 
 
 def body_parameters(model: Model) -> list[nn.Parameter]:
-    """The parameters outside the head that train."""
+    """The trainable parameters outside the head."""
     head = head_names(model)
     return [parameter for name, parameter in model.named_parameters() if parameter.requires_grad and name not in head]

@@ -1,4 +1,4 @@
-"""Choosing entries of tensors: by rank, by quantile, the largest ones, or by chance."""
+"""Selection of tensor entries: by rank, by quantile, by size, or at random."""
 
 import math
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 def entry_of_rank(values: Tensor, rank: int) -> float:
-    """The entry with exactly `rank` others before it in ascending order."""
+    """The entry of this rank in ascending order, counted from 0."""
     flat = values.flatten()
     if flat.is_cuda:
         return float(flat.kthvalue(rank + 1).values)
-    return float(numpy.partition(flat.numpy(), rank)[rank])  # Twenty times as fast there as kthvalue.
+    return float(numpy.partition(flat.numpy(), rank)[rank])  # Twenty times as fast on a CPU as kthvalue.
 
 
 def pooled_quantile(tensors: Sequence[Tensor], share: float) -> float:
-    """The share-quantile of all entries together, linear between neighbours as in numpy.percentile."""
+    """The share-quantile of all entries together, with linear interpolation as in numpy.percentile."""
     pooled = torch.cat([tensor.flatten() for tensor in tensors])
     position = (len(pooled) - 1) * share
     lower = math.floor(position)
@@ -26,7 +26,7 @@ def pooled_quantile(tensors: Sequence[Tensor], share: float) -> float:
 
 
 def largest_entries(tensors: Sequence[Tensor], count: int) -> list[Tensor]:
-    """Ones at the `count` largest entries of all tensors together, else zeros; of their shapes and dtypes."""
+    """Masks of the tensors' shapes and dtypes: 1 at the `count` largest entries of all tensors together, else 0."""
     pooled = torch.cat([tensor.flatten() for tensor in tensors])
     chosen = torch.zeros_like(pooled)
     chosen[pooled.topk(count, sorted=False).indices] = 1
@@ -35,9 +35,9 @@ def largest_entries(tensors: Sequence[Tensor], count: int) -> list[Tensor]:
 
 
 def bernoulli_mask(like: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Ones with probability share, to within 2**-16, else zeros; of the shape and dtype of `like`.
+    """A random mask of the shape and dtype of `like`: 1 with probability `share`, to within 2**-16, else 0.
 
-    From 16 random bits an entry, because Tensor.bernoulli_ takes a fifth of a training step on a CPU.
+    It takes 16 random bits per entry, because Tensor.bernoulli_ takes a fifth of a training step on a CPU.
     """
     words = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
     words.random_(-(2**63), None, generator=generator)

@@ -1,4 +1,4 @@
-"""Child-Tuning: at every step a child network is updated, the rest of the gradient is left out."""
+"""Child-Tuning: every step updates only a child network, by masking the gradient."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,18 +18,18 @@ from baselines.subnetwork._selection import bernoulli_mask, pooled_quantile
 
 
 class ChildTuning(Method):
-    """What both forms of Child-Tuning share: the kept share p and the schedule."""
+    """Base class of both forms of Child-Tuning: the share p and the schedule."""
 
     @dataclass(frozen=True)
     class Config:
-        """p: share of the gradient's entries that is kept. warmup false: no warm-up, as the official trainers run."""
+        """p: share of gradient entries that are kept. warmup: false for none, as in the official trainers."""
 
         p: float = 0.3
         warmup: bool = True
 
         def __post_init__(self) -> None:
             if not 2**-16 <= self.p <= 1:
-                raise MethodError(f"Child-Tuning keeps a share p in (0, 1], not {self.p}")
+                raise MethodError(f"Child-Tuning needs p in (0, 1], not {self.p}")
 
     info = MethodInfo(
         paper="Xu et al., EMNLP 2021",
@@ -39,7 +39,7 @@ class ChildTuning(Method):
     )
 
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
-        """The recipe's schedule; without warm-up on request."""
+        """The recipe's schedule, with or without warm-up."""
         if self.config.warmup:
             return super().schedule(optimizer, fit)
         return linear_schedule(optimizer, 0, fit.total_steps)
@@ -51,9 +51,9 @@ class ChildTuningF(ChildTuning):
 
     M ~ Bernoulli(p) per entry of every parameter, embeddings and head included, after clipping; weight decay is not
     masked. Xu et al. (2021), section 3.2; official code: AliceMind, ChildTuning/ChildTuningOptimizer.py:60-63. Departs
-    from it in the warm-up, which its script asks for and its trainer ignores (ChildTuningF.py:43; `warmup: false`), and
-    in AdamW's form (decay before the update, epsilon after the bias correction, as in torch). Official options that
-    change numbers: reserve_p is `p`; mode chooses F or D; the others are the recipe's.
+    in the warm-up, which its script requests and its trainer ignores (ChildTuningF.py:43; `warmup: false`), and in the
+    form of AdamW (decay before the update, epsilon after the bias correction, as in torch). Official options that
+    change numbers: reserve_p is `p`; mode selects F or D; the others are the recipe's.
     """
 
     name = "childtuning_f"
@@ -65,12 +65,12 @@ class ChildTuningF(ChildTuning):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of masks."""
+        """Create the generator of the masks."""
         self.parameters = trainable(model)
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
     def draw_mask(self, gradient: Tensor) -> Tensor:
-        """M for one gradient: ones with probability p, else zeros."""
+        """M for one gradient: 1 with probability p, else 0."""
         return bernoulli_mask(gradient, self.config.p, self.generator)
 
     def before_step(self, model: Model, fit: Fit) -> None:
@@ -82,13 +82,13 @@ class ChildTuningF(ChildTuning):
 
 @register
 class ChildTuningD(ChildTuning):
-    """Child-Tuning-D: a fixed subnetwork, the share p of the encoder's entries with the largest Fisher information.
+    """Child-Tuning-D: a fixed subnetwork, the share p of the blocks' entries with the largest Fisher information.
 
-    F is the mean over the batches of one pass over the training set, dropout on, of the squared gradient of the batch's
-    mean loss, each tensor's gradient first clipped to the recipe's clip_norm. Entries with F at or above the (1 - p)
+    F is the squared gradient of a batch's mean loss, averaged over the batches of one pass over the training set with
+    dropout, each tensor's gradient first clipped to the recipe's clip_norm. Entries with F at or above the (1 - p)
     quantile over all Transformer blocks are trained; embeddings, pooler and head are trained in full. g <- g o M after
     clipping, not rescaled; weight decay is not masked. Xu et al. (2021), section 3.3; official code: AliceMind,
-    ChildTuning/ChildTuningD.py:50-86. Departs from it as Child-Tuning-F does (ChildTuningD.py:139 for the warm-up).
+    ChildTuning/ChildTuningD.py:50-86. Departs like Child-Tuning-F (warm-up: ChildTuningD.py:139).
     Official options that change numbers: reserve_p is `p`; max_grad_norm is the recipe's clip_norm, which also clips
     the gradients of the Fisher pass; the others are the recipe's.
     """
@@ -102,7 +102,7 @@ class ChildTuningD(ChildTuning):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Choose the subnetwork before the first step."""
+        """Choose the subnetwork."""
         inside = (parameter for block in blocks(model) for parameter in block.parameters())
         self.parameters: list[Tensor] = [parameter for parameter in inside if parameter.requires_grad]
         fisher = self.fisher_information(model, fit)
@@ -110,7 +110,7 @@ class ChildTuningD(ChildTuning):
         self.masks = [values >= self.threshold for values in fisher]
 
     def fisher_information(self, model: Model, fit: Fit) -> list[Tensor]:
-        """F of each parameter of the blocks, over one pass."""
+        """F of each parameter of the blocks, from one pass over the training set."""
         limit = fit.recipe.clip_norm
         fisher = [torch.zeros_like(parameter) for parameter in self.parameters]
         count = 0
@@ -124,11 +124,11 @@ class ChildTuningD(ChildTuning):
         return [values.div_(count) for values in fisher]
 
     def before_step(self, model: Model, fit: Fit) -> None:
-        """Leave out what does not belong to the subnetwork."""
+        """Mask the gradients outside the subnetwork."""
         for parameter, mask in zip(self.parameters, self.masks, strict=True):
             if parameter.grad is not None:
                 parameter.grad.mul_(mask)
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """One pass over the training set comes first."""
+        """Plain finetuning plus one pass over the training set."""
         return 1.0 + math.ceil(n_train / recipe.batch_size) / recipe.total_steps(n_train)

@@ -1,4 +1,4 @@
-"""Diff pruning: learn a difference to the pretrained weights that is zero almost everywhere."""
+"""Diff pruning: learn a sparse difference to the pretrained weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from amix.training.registry import register
 from baselines.subnetwork._fixed_mask import GRID, FixedMask, MaskConfig, body_parameters
 
 LOWER, UPPER = -1.5, 1.5
-"""Ends of the stretched gate; being symmetric, they leave no constant in the penalty."""
+"""Ends of the stretched gate; because they are symmetric, the penalty has no constant term."""
 
 
 @dataclass(frozen=True)
 class DiffConfig(MaskConfig):
-    """penalty: of the expected number of open gates, per gate. gate_lr, gate_start: of the gates' parameters alpha."""
+    """penalty: weight of each gate's probability of being open. gate_lr, gate_start: of the gates' parameters alpha."""
 
     penalty: float = 1.25e-7
     gate_lr: float = 0.1
@@ -30,12 +30,12 @@ class DiffConfig(MaskConfig):
 
 
 PIECE = 1 << 15
-"""Entries worked on at once on a CPU, so that they stay in its cache: a dozen passes over all weights cost a step."""
+"""Entries processed at once on a CPU, so that they stay in its cache; otherwise this takes as long as a step."""
 
 
 def draw_shares_(uniform: Tensor, alpha: Tensor) -> Tensor:
-    """Turn numbers uniform in (0, 1) into s = sigmoid(log u - log(1 - u) + alpha), in place (Louizos et al. 2018)."""
-    # The sigmoid of a logit in one exponential instead of three functions, which would cost as much as the passes.
+    """Turn u, uniform in (0, 1), into s = sigmoid(log u - log(1 - u) + alpha) in place (Louizos et al. 2018)."""
+    # One exponential instead of a sigmoid and two logarithms, which would take as long as the passes.
     return uniform.div_(torch.exp(-alpha).mul_(1 - uniform).add_(uniform))
 
 
@@ -45,24 +45,24 @@ def gates(share: Tensor) -> Tensor:
 
 
 def slopes(share: Tensor) -> Tensor:
-    """dz / d alpha at such a gate: none where it is cut off at 0 or 1."""
+    """dz / d alpha, which is 0 where the gate is clipped to 0 or 1."""
     stretched = share * (UPPER - LOWER) + LOWER
     return share.mul(1 - share).mul_(UPPER - LOWER).mul_((stretched > 0) & (stretched < 1))
 
 
 def pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Contiguous tensors of one shape, piece by piece, as flat views."""
+    """Corresponding flat views of pieces of contiguous tensors that have one shape."""
     size = PIECE if tensors[0].device.type == "cpu" else tensors[0].numel()
     return zip(*(tensor.view(-1).split(size) for tensor in tensors), strict=True)
 
 
 def expected_gates(alpha: Tensor) -> Tensor:
-    """The gates without noise, with which the difference is evaluated."""
+    """The gates without noise, which are used for evaluation."""
     return gates(alpha.sigmoid())
 
 
 class Gates(Method):
-    """The first stage: theta = theta0 + z o delta, with a penalty on open gates; the head trains without gates."""
+    """The first stage: theta = theta0 + z o delta with a penalty on open gates; the head trains without gates."""
 
     def __init__(self, config: DiffConfig, body: list[nn.Parameter]) -> None:
         self.config, self.body = config, body
@@ -73,7 +73,7 @@ class Gates(Method):
         self.alpha_gradients = [torch.empty_like(parameter) for parameter in body]
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Differences, gates and head; nothing decays."""
+        """Differences, head and gates, without weight decay."""
         inside = {id(parameter) for parameter in self.body}
         head = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
         changes = {"weight_decay": 0.0, "lr": fit.recipe.lr if self.config.lr is None else self.config.lr}
@@ -84,16 +84,16 @@ class Gates(Method):
         ]
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Open the stream of noise."""
+        """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
     def draw_uniform_(self, tensor: Tensor) -> None:
-        """Fill with numbers that are uniform in (0, 1), the ends left out as in the official code."""
+        """Fill with uniform noise in (1e-4, 1 - 1e-4), as in the official code."""
         tensor.uniform_(1e-4, 1 - 1e-4, generator=self.generator)
 
     @torch.no_grad()
     def write(self) -> None:
-        """Put weights with new gates into the model."""
+        """Draw new gates and write the resulting weights into the model."""
         tensors = zip(self.body, self.pretrained, self.deltas, self.alphas, self.shares, strict=True)
         for parameter, pretrained, delta, alpha, share in tensors:
             self.draw_uniform_(share)
@@ -107,7 +107,7 @@ class Gates(Method):
 
     @torch.no_grad()
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """From the gradient of a weight to those of its difference and its gate."""
+        """Turn each weight's gradient into those of its difference and its gate, with the penalty's."""
         tensors = zip(self.body, self.deltas, self.alphas, self.shares, self.alpha_gradients, strict=True)
         for parameter, delta, alpha, share, alpha_gradient in tensors:
             gradient, parameter.grad = parameter.grad, None
@@ -122,7 +122,7 @@ class Gates(Method):
 
     @torch.no_grad()
     def close(self) -> None:
-        """Put weights without noise into the model."""
+        """Write the weights without noise into the model."""
         for parameter, pretrained, delta, alpha in zip(
             self.body, self.pretrained, self.deltas, self.alphas, strict=True
         ):
@@ -131,20 +131,20 @@ class Gates(Method):
 
 @register
 class DiffPruning(FixedMask, MultiStageMethod):
-    """Diff pruning: theta = theta0 + z o delta with an L0 penalty, then the largest differences alone, tuned again.
+    """Diff pruning: theta = theta0 + z o delta with an L0 penalty, then only the largest differences are trained.
 
-    z are hard-concrete gates, one per weight outside the head, and the penalty c * sum sigmoid(alpha) counts those
-    expected open. After this first training, the K largest |z delta| stay, K = int(share * all) - head, the rest
-    returns to theta0, and a second training with this mask follows: two trainings of the recipe's length. Guo et al.
-    (2021), the unstructured form (the structured one has another gate for each tensor); official code: dguo98/
-    DiffPruning, examples/run_glue_diffpruning.py, run_glue_mag.py and run_glue_fixmask_finetune.py, with its gates
-    and penalty. Departs from it: one clipping for the gradients of differences and gates, no noise in
-    the gates by which differences are ranked, one learning rate for both trainings (its README takes 1e-5 in the first,
-    5e-5 in the second). A gate's alpha moves by about gate_lr at a step at most, so that in some 50 steps few gates
-    close, and the magnitude of delta decides. Official options that change numbers: sparsity_pen is `penalty`,
-    alpha_init `gate_start`, learning_rate `lr`. Not here: sparsity_penalty_per_layer; per_params_alpha (its default)
-    and per_layer_alpha, gates shared by a tensor or a layer; fix_layer; concrete_lower, concrete_upper and temp,
-    constants at their defaults.
+    z are hard-concrete gates, one per weight outside the head, and the penalty c * sum sigmoid(alpha) is on the
+    expected number of open gates. After this first stage, the K largest |z delta| stay, K = int(share * all) - head,
+    the other weights return to theta0, and a second stage trains with this mask; both have the recipe's length. Guo et
+    al. (2021), the unstructured form (the structured one has an additional gate per tensor); official code:
+    dguo98/DiffPruning, examples/run_glue_diffpruning.py, run_glue_mag.py and run_glue_fixmask_finetune.py, with its
+    gates and penalty. Departs: the gradients of differences and gates are clipped together, differences are ranked
+    without noise in the gates, and both stages have one learning rate (its README uses 1e-5 in the first, 5e-5 in the
+    second). A gate's alpha changes by at most about gate_lr per step, so that in some 50 steps few gates close and the
+    magnitude of delta decides. Official options that change numbers: sparsity_pen is `penalty`, alpha_init
+    `gate_start`, learning_rate `lr`. Not here: sparsity_penalty_per_layer; per_params_alpha (its default) and
+    per_layer_alpha, gates shared by a tensor or a layer; fix_layer; concrete_lower, concrete_upper and temp, constants
+    at their defaults.
     """
 
     Config = DiffConfig
@@ -154,25 +154,25 @@ class DiffPruning(FixedMask, MultiStageMethod):
         year=2021,
         kind="subnetwork",
         parity="departs: one clipping, ranks without noise, no structured gates; not compared with numbers of the code",
-        passes=2.0,  # Two trainings; an update of either is one pass.
+        passes=2.0,  # Two stages, with one pass per update.
         grid=GRID,
         toy_settings={"share": 0.3, "lr": None},
     )
 
     def run(self, model: Model, fit: Fit) -> Model:
-        """Train with gates, then with the mask."""
+        """Train with gates, then with the fixed mask."""
         self.gates = Gates(self.config, body_parameters(model))
         train(self.gates, model, fit.for_stage("gates"))
         self.gates.close()
         return train(self, model, fit)
 
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
-        """The size of the differences."""
+        """Magnitudes of the differences."""
         return [(p.detach() - pretrained).abs_() for p, pretrained in zip(body, self.gates.pretrained, strict=True)]
 
     @torch.no_grad()
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Choose the mask and take the other weights back to the pretrained ones."""
+        """Choose the mask and reset the other weights to the pretrained ones."""
         super().on_fit_start(model, fit)
         for parameter, pretrained, mask in zip(self.body, self.gates.pretrained, self.masks, strict=True):
             parameter.copy_(torch.where(mask > 0, parameter, pretrained))

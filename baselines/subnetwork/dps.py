@@ -1,4 +1,4 @@
-"""DPS: windows in which everything is updated and scored alternate with windows that update what scored best."""
+"""DPS: windows that update and score all weights alternate with windows that update the top-scoring ones."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,11 +18,11 @@ from baselines.subnetwork._selection import entry_of_rank
 
 
 class DPS(Method):
-    """What both forms share: the windows, the layers, and how many of a layer's entries a partial window keeps."""
+    """Base class of both forms: windows, layers, and the number of entries that a partial window updates."""
 
     @dataclass(frozen=True)
     class Config:
-        """p: share left out. ratio: length of a window as a share of all steps."""
+        """p: share of entries that a partial window excludes. ratio: length of a window as a share of all steps."""
 
         p: float = 0.3
         ratio: float = 0.05
@@ -40,7 +40,7 @@ class DPS(Method):
     )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Dropout off, on request."""
+        """Switch off dropout if asked."""
         if self.config.no_dropout:
             set_dropout(model, 0.0)
         return model
@@ -54,7 +54,7 @@ class DPS(Method):
         self.masks: list[Tensor] = []
 
     def smallest_kept(self, score: Tensor) -> float:
-        """The score of rank ceil(n (1 - p)) in descending order."""
+        """The score of rank ceil(n (1 - p)) in descending order, counted from 1."""
         return entry_of_rank(score, score.numel() - math.ceil(score.numel() * (1.0 - self.config.p)))
 
 
@@ -63,14 +63,14 @@ class DPSDense(DPS):
     """DPS-dense: windows of u steps that update everything alternate with windows that update the top-scoring entries.
 
     u = max(1, int(ratio * T)). In an odd window S_W sums the squared gradient of each linear layer's weight; at the
-    first step of the even one M_W = [S_W >= its entry of rank ceil(n_W (1 - p))], and g <- g o M_W through the window,
-    before clipping. Biases, LayerNorms and embeddings are always updated. Zhang et al. (2022); official code:
-    ZhangHaojie077/DPS, transformers/DPSDense/grads_ops.py. Its `reserve_p` is, despite the name, the share left out
-    (grads_ops.py:41-44), and so is p here. Departs from it: dropout stays at the recipe's value, where the official
-    trainer sets it to 0 below 2000 steps (run_trainer.py:345-364; `no_dropout`); u is at least 1 and counts the steps
-    that are run, where the low-resource script counts one epoch's (at N = 300 its u is 0, a division by zero); the head
-    is drawn as for every method, where DPSDense escapes the initialisation. Official options that change numbers
-    (run_trainer.py): reserve_p is `p`, update_ratio `ratio`, generalization_type chooses dense or mix; max_steps,
+    first step of the next, even window M_W = [S_W >= its entry of rank ceil(n_W (1 - p))], and throughout that window
+    g <- g o M_W before clipping. Biases, LayerNorms and embeddings are always updated. Zhang et al. (2022); official
+    code: ZhangHaojie077/DPS, transformers/DPSDense/grads_ops.py. Its `reserve_p` is, despite the name, the share that
+    is excluded (grads_ops.py:41-44), and so is p here. Departs: dropout stays as in the recipe, where the official
+    trainer sets it to 0 below 2000 steps (run_trainer.py:345-364; `no_dropout`); u is at least 1 and relates to all
+    steps of the run, where the low-resource script uses one epoch's (at N = 300 its u is 0, a division by zero); the
+    head is initialised as for every method, where DPSDense skips that. Official options that change numbers
+    (run_trainer.py): reserve_p is `p`, update_ratio `ratio`, generalization_type selects dense or mix; max_steps,
     low_resource_size and the other arguments are the suite's.
     """
 
@@ -83,7 +83,7 @@ class DPSDense(DPS):
     )
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Score the gradients in a full window, mask them in a partial one."""
+        """Score the gradients in a full window; mask them in a partial one."""
         window, step = divmod(fit.step, self.window)
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]
         if window % 2 == 0:
@@ -100,21 +100,21 @@ class DPSDense(DPS):
 
 @register
 class DPSMix(DPS):
-    """DPS-mix: as DPS-dense, and what a mask leaves out is mixed with earlier weights: W~ = V + (W - V) o M / (1 - p).
+    """DPS-mix: as DPS-dense, but excluded entries are mixed with earlier weights: W~ = V + (W - V) o M / (1 - p).
 
     In an odd window M holds one Bernoulli(1 - p) draw per input unit, new at every step, and V = W0; S_W sums
-    (G o M)^2, and c counts how often an entry was chosen. At the first step of the even window M becomes the share
-    1 - p of W's entries with the largest S_W / max(c, 1), and V = W; both stay through the window. From u = 50 on, the
-    score is also multiplied by exp(-max(c, 1) / u), against entries that were often chosen. The loss is taken at W~,
-    and W's gradient is G o M without the factor 1 / (1 - p), in even windows too, where M is not random and E[W~] = W
-    does not hold. Zhang et al. (2022); official code: ZhangHaojie077/DPS, transformers/DPSMix/grads_ops.py and
-    moudle.py. Departs from it in u and in the head's initialisation, as DPS-dense does; dropout is off as there. Its
-    options are those of DPS-dense.
+    (G o M)^2, and c counts how often an entry was chosen. At the first step of the even window M selects the share
+    1 - p of W's entries with the largest S_W / max(c, 1), and V = W; both stay for the window. From u = 50 on, the
+    score is also multiplied by exp(-max(c, 1) / u), which disfavours entries that were chosen often. The loss is taken
+    at W~, and W's gradient is G o M without the factor 1 / (1 - p), in even windows too, where M is not random and
+    E[W~] = W does not hold. Zhang et al. (2022); official code: ZhangHaojie077/DPS, transformers/DPSMix/grads_ops.py
+    and moudle.py. Departs in u and in the head's initialisation, like DPS-dense; dropout is off, as there. Its options
+    are those of DPS-dense.
     """
 
     @dataclass(frozen=True)
     class Config(DPS.Config):
-        """no_dropout: mixing takes the place of dropout, as in the official trainer."""
+        """no_dropout: mixing replaces dropout, as in the official trainer."""
 
         no_dropout: bool = True
 
@@ -127,7 +127,7 @@ class DPSMix(DPS):
     )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights, and room for the mixed ones."""
+        """Store the pretrained weights and allocate memory for the mixed ones."""
         super().on_fit_start(model, fit)
         self.pretrained = [weight.detach().clone() for weight in self.weights]
         self.anchors = self.pretrained
@@ -136,12 +136,12 @@ class DPSMix(DPS):
 
     def draw_masks(self) -> list[Tensor]:
         """M of every layer in an odd window, each of shape [inputs]."""
-        kept = 1.0 - self.config.p
-        return [weight.new_empty(weight.shape[1]).bernoulli_(kept, generator=self.generator) for weight in self.weights]
+        keep = 1.0 - self.config.p
+        return [weight.new_empty(weight.shape[1]).bernoulli_(keep, generator=self.generator) for weight in self.weights]
 
     @torch.no_grad()
     def mix(self, fit: Fit) -> None:
-        """Put the mixed weights into the model; W waits in `other` until the gradient is there."""
+        """Put the mixed weights into the model; `other` holds W until the gradient has been computed."""
         window, step = divmod(fit.step, self.window)
         if window % 2 == 0:
             self.anchors, self.masks = self.pretrained, self.draw_masks()

@@ -18,28 +18,28 @@ from baselines.subnetwork._fixed_mask import GRID, NULL, FixedMask, MaskConfig
 
 @register
 class FishMask(FixedMask):
-    """FISH mask: train the head and the share of the other weights with the largest Fisher information, fixed at start.
+    """FISH mask: train the head and the other weights with the largest Fisher information before training.
 
     F = sum over single examples of (d log p(y|x) / d theta)^2 at the label y, or with `expected` of
-    sum_c p(c|x) (d log p(c|x) / d theta)^2, both without dropout at the pretrained weights and the drawn head
+    sum_c p(c|x) (d log p(c|x) / d theta)^2, both without dropout, at the pretrained weights and the initial head
     (Sung et al. 2021; official code: varunnair18/FISH, transformers/examples/text-classification/
-    run_glue_sparse_update.py). The mask holds the K largest entries outside the head, K = int(share * all) - head.
-    Share, examples and learning rate are those of its script, which runs 7 epochs of the full training sets: the
-    share of 0.005 learns little in 3 epochs of 300 examples. Departs from it: the head is what the checkpoint does not
-    hold, where the code goes by the name "classifier", which leaves DeBERTa-v2's pooler out. In regression the label
-    has a normal distribution around the output, with unit variance for `expected`.
+    run_glue_sparse_update.py). The mask selects the K largest entries outside the head, K = int(share * all) - head.
+    Share, examples and learning rate are those of its script, which runs 7 epochs of the full training sets: a share of
+    0.005 learns little in 3 epochs of 300 examples. Departs: the head is everything that is not in the checkpoint,
+    where the code goes by the name "classifier" and so excludes DeBERTa-v2's pooler. In regression the label is taken
+    as normally distributed around the output, with unit variance for `expected`.
 
     Official options that change numbers: num_samples is `samples`, keep_ratio `share`; mask_method label-square is the
     default, expect-square is `expected`, label-absolute and expect-absolute are `absolute` (the code's default is
-    label-absolute, its scripts and the paper take squares); random is `random_mask` and bias is `bitfit`;
+    label-absolute, but its scripts and the paper use squares); random is `random_mask` and bias is `bitfit`;
     normal_training is plain finetuning. mask_path and data_split_path load files and have no counterpart.
     """
 
     @dataclass(frozen=True)
     class Config(MaskConfig):
-        """samples: at most so many examples. expected: over the model's own labels, one backward pass for each.
+        """samples: largest number of examples. expected: over the model's own labels, one backward pass for each.
 
-        absolute: sums of |g| in place of g^2, in `expected` of p |g|.
+        absolute: sum |g| instead of g^2; with `expected`, p |g|.
         """
 
         samples: int = 1024
@@ -49,7 +49,7 @@ class FishMask(FixedMask):
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.samples < 1:
-                raise MethodError(f"FISH needs at least one example, not {self.samples}")
+                raise MethodError(f"FISH mask needs samples of at least 1, not {self.samples}")
 
     name = "fish_mask"
     info = MethodInfo(
@@ -58,7 +58,7 @@ class FishMask(FixedMask):
         kind="subnetwork",
         parity="matched: masks and importance",
         cases=("fish_*",),
-        whole_passes=False,  # The Fisher information takes passes of one example each.
+        whole_passes=False,  # The Fisher information takes passes over single examples.
         null=NULL,
         splits_batches=False,
         grid=GRID,
@@ -66,7 +66,7 @@ class FishMask(FixedMask):
     )
 
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
-        """F of each parameter."""
+        """F of each parameter of the body."""
         fisher = [torch.zeros_like(parameter) for parameter in body]
         model.eval()
         for example in islice(single_examples(fit), self.config.samples):
@@ -80,7 +80,7 @@ class FishMask(FixedMask):
         return fisher
 
     def scores(self, logits: Tensor, example: Batch, fit: Fit) -> tuple[Tensor, ...]:
-        """Scalars whose squared, or absolute, gradients add up to one example's F; logits have shape [1, outputs]."""
+        """Scalars whose squared (or absolute) gradients add up to one example's F; logits: [1, outputs]."""
         if not self.config.expected:
             return (fit.task_loss(logits, example),)
         if fit.task.regression:
@@ -90,7 +90,7 @@ class FishMask(FixedMask):
         return (log_p * log_p.detach().mul(power).exp()).unbind()
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """One example at a time comes first."""
+        """Plain finetuning plus passes over single examples."""
         examples = min(self.config.samples, n_train)
         return 1.0 + examples / (recipe.batch_size * recipe.total_steps(n_train))
 

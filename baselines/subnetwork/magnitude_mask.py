@@ -1,4 +1,4 @@
-"""A control: a fixed mask of the largest weights."""
+"""Control: a fixed mask of the largest weights."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ from baselines.subnetwork._fixed_mask import GRID, NULL, FixedMask, MaskConfig
 
 @register
 class MagnitudeMask(FixedMask):
-    """A control for methods with a fixed mask: train the share of the pretrained weights that is largest, |w|.
+    """Control for methods with a fixed mask: train the pretrained weights with the largest magnitude |w|.
 
-    It needs no data, so that a mask made from gradients should do better. `smallest` trains those near zero, which
-    pruning by magnitude would remove (Han et al. 2015, section 3). LayerNorm's weights, near one, come first.
+    It uses no data, so that a mask computed from gradients should do better. `smallest` trains the weights near zero,
+    which magnitude pruning would remove (Han et al. 2015, section 3). LayerNorm's weights, near one, are chosen first.
     """
 
     @dataclass(frozen=True)
     class Config(MaskConfig):
-        """smallest: the smallest magnitudes instead of the largest."""
+        """smallest: train the smallest magnitudes instead."""
 
         smallest: bool = False
 

@@ -1,4 +1,4 @@
-"""A control: a random fixed mask."""
+"""Control: a random fixed mask."""
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ from baselines.subnetwork._fixed_mask import GRID, NULL, FixedMask
 
 @register
 class RandomMask(FixedMask):
-    """A control for methods with a fixed mask: train a random share of the weights, drawn once for each seed.
+    """Control for methods with a fixed mask: train a random share of the weights, drawn once per seed.
 
-    Any subset of the same size should do as well where the choice of weights does not matter. Xu et al. (2021) and
+    If the choice of weights does not matter, this does as well as a chosen mask of the same size. Xu et al. (2021) and
     Sung et al. (2021) compare with it; official code of the latter: varunnair18/FISH, transformers/examples/
     text-classification/run_glue_sparse_update.py, create_mask_random. A share of 0.005 learns little in 3 epochs.
     """
@@ -32,6 +32,6 @@ class RandomMask(FixedMask):
     )
 
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
-        """Numbers that say nothing."""
+        """Uniform random scores."""
         generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
         return [torch.empty_like(parameter).uniform_(generator=generator) for parameter in body]

@@ -1,4 +1,4 @@
-"""ROSE: at each step only the tensors whose update is judged robust are updated."""
+"""ROSE: each step updates only the tensors whose update is judged robust."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from amix.training.schedules import warmup_steps
 
 
 class SelectiveAdamW(DecayAfterAdamW):
-    """AdamW that decays after the update, and in which a tensor with a weight w < 1 takes part only so far.
+    """AdamW with decay after the update and a weight w per tensor that scales its update.
 
     g <- w g + (1 - w) m before the moments are updated, and w multiplies the step and the decay.
     """
@@ -29,9 +29,9 @@ class SelectiveAdamW(DecayAfterAdamW):
         self.weights: dict[Tensor, Tensor] = {}
 
     def _update(self, group: dict[str, Any], step: int, parameters: list[Tensor]) -> None:
-        common = [parameter for parameter in parameters if parameter not in self.weights]
-        if common:
-            super()._update(group, step, common)
+        unweighted = [parameter for parameter in parameters if parameter not in self.weights]
+        if unweighted:
+            super()._update(group, step, unweighted)
         for parameter in parameters:
             if parameter in self.weights:
                 self._weighted_update(group, step, parameter, self.weights[parameter])
@@ -52,7 +52,7 @@ class SelectiveAdamW(DecayAfterAdamW):
 
 @dataclass(frozen=True)
 class Quantiles:
-    """lower, upper: tensors whose saliency lies between these quantiles over all tensors are updated."""
+    """lower, upper: tensors with a saliency between these quantiles over all tensors are updated."""
 
     upper: float = 0.6
     lower: float = 0.0
@@ -63,10 +63,10 @@ class Quantiles:
 
 
 class Rose(Method):
-    """What the forms of ROSE share: the tensors, the optimizer, and the steps without a mask.
+    """Base class of the forms of ROSE: tensors, optimizer, and the steps without a mask.
 
-    Masked are the weights in the Transformer blocks, those of LayerNorms included, once the learning rate's warm-up
-    is over.
+    Once the learning rate's warm-up is over, a mask applies to the weights in the Transformer blocks, those of
+    LayerNorms included.
     """
 
     Config: ClassVar[type] = Quantiles
@@ -93,32 +93,33 @@ class Rose(Method):
         self.unmasked_steps = warmup_steps(fit.recipe, fit.total_steps)
 
     def within_quantiles(self, saliency: Tensor) -> Tensor:
-        """One for each tensor whose saliency lies within the quantiles, else zero; [tensors]."""
+        """1 for each tensor whose saliency is within the quantiles, else 0; [tensors]."""
         levels = saliency.new_tensor([self.config.lower, self.config.upper])
         lower, upper = torch.quantile(saliency, levels)
         return ((saliency >= lower) & (saliency <= upper)).to(saliency.dtype)
 
     def mask(self, fit: Fit) -> Tensor:
-        """The weight of each tensor at this step; [tensors]."""
+        """Weight of each tensor at this step; [tensors]."""
         raise NotImplementedError
 
     def before_step(self, model: Model, fit: Fit) -> None:
-        """Hand the weights of the tensors to the optimizer."""
+        """Pass the tensors' weights to the optimizer."""
         assert isinstance(fit.optimizer, SelectiveAdamW)
         if fit.step >= self.unmasked_steps:
             fit.optimizer.weights = dict(zip(self.tensors, self.mask(fit).unbind(), strict=True))
 
 
 def two_passes(model: Model, batch: Batch, fit: Fit) -> tuple[Tensor, Tensor]:
-    """Mean task loss of two passes with their own dropout masks, and how far their outputs are apart.
+    """Mean task loss of two passes with their own dropout masks, and the disagreement of their outputs.
 
-    The latter is [KL(p1||p2) + KL(p2||p1)] / 4, summed over the batch, or for regression the mean squared difference.
+    The disagreement is [KL(p1||p2) + KL(p2||p1)] / 4, summed over the batch, or in regression the mean squared
+    difference.
     """
     return averaged_losses(fit.logits(model, batch), fit.logits(model, batch), batch, fit)
 
 
 def averaged_losses(first: Tensor, second: Tensor, batch: Batch, fit: Fit) -> tuple[Tensor, Tensor]:
-    """What two_passes says, from the outputs [batch, outputs] of the passes."""
+    """Loss and disagreement as in two_passes, from the outputs [batch, outputs] of the passes."""
     loss = (fit.task_loss(first, batch) + fit.task_loss(second, batch)) / 2
     if fit.task.regression:
         return loss, torch.nn.functional.mse_loss(first, second)
@@ -133,18 +134,18 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
 
 @register
 class RoseFirst(Rose):
-    """ROSE-First: update the tensors that the disagreement of two dropout masks concerns least.
+    """ROSE-First: update the tensors on which the disagreement of two dropout masks depends least.
 
     Saliency of a tensor: norm of the gradient of KL(p1||p2) + KL(p2||p1) between two passes; tensors between the
-    quantiles `lower` and `upper` are updated. The others keep their value, and their moments see m in place of g.
+    quantiles `lower` and `upper` are updated. The others keep their values, and their moments see m in place of g.
     Jiang et al. (2022); official code: jiangllan/ROSE, robustSSANs/utils/optimization.py and mytrainer.py, with its
     AdamW (decay after the update), its quantiles for QNLI, and its two passes, whose task losses are averaged. Norms
-    are not relative to a tensor's size, so that large matrices are left out first. What lies outside the blocks is
-    always updated, there by its name, here by its place. For regression the disagreement is the mean squared
-    difference. Made for attacked test sets and run for 10 epochs; in 3 epochs the left-out tensors learn little.
+    are not relative to a tensor's size, so that large matrices are excluded first. Tensors outside the blocks are
+    always updated, identified there by name, here by position. In regression the disagreement is the mean squared
+    difference. Designed for attacked test sets and run for 10 epochs; in 3 epochs the excluded tensors learn little.
     Official options that change numbers (training_args.py): upper and lower, in per cent, are `upper` and `lower`;
-    gamma is that of ROSE-Ensemble; sparse_first and sparse_second choose the form. kl_dropout, a dropout rate for the
-    passes of the disagreement, is not here: they have the model's own, as its default of 0.1 means for RoBERTa.
+    gamma is that of ROSE-Ensemble; sparse_first and sparse_second select the form. kl_dropout, a dropout rate for the
+    passes of the disagreement, is not here: they have the model's own rate, like its default of 0.1 for RoBERTa.
     """
 
     name = "rose_first"
@@ -156,22 +157,22 @@ class RoseFirst(Rose):
     )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss, after a backward pass of the disagreement."""
+        """The task's loss of both passes; sets the mask by a backward pass of the disagreement."""
         loss, disagreement = two_passes(model, batch, fit)
         if fit.step >= self.unmasked_steps:
-            self.judge(fit.gradients(disagreement, list(self.tensors), retain_graph=True))
+            self.set_mask(fit.gradients(disagreement, list(self.tensors), retain_graph=True))
         return loss
 
-    def judge(self, gradients: Sequence[Tensor]) -> None:
+    def set_mask(self, gradients: Sequence[Tensor]) -> None:
         """Set the mask of this step from the gradients of the disagreement."""
         self.first = self.within_quantiles(norms(gradients))
 
     def mask(self, fit: Fit) -> Tensor:
-        """That of the disagreement."""
+        """The mask from the disagreement."""
         return self.first
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Two backward passes through both forward passes, one during the warm-up."""
+        """Two forward passes, with two backward passes through both, or one during the warm-up."""
         total = recipe.total_steps(n_train)
         unmasked = warmup_steps(recipe, total)
         return (2.0 * unmasked + self.info.passes * (total - unmasked)) / total
@@ -182,9 +183,9 @@ class RoseSecond(Rose):
     """ROSE-Second: update the tensors whose gradient is in line with its own history.
 
     Saliency of a tensor: | 0.1 ||g|| / ||m|| - 1 |, with the clipped gradient and Adam's first moment before this step;
-    what happens to the tensors is as in ROSE-First, as are paper and official code. At the first step, without a
-    history, all are updated. Departs from the code, which also runs two passes and averages their losses
-    (`two_passes`); nothing in the method needs the second one. Its options are those of ROSE-First.
+    the rest is as in ROSE-First, with the same paper and official code. At the first step, without a history, all
+    tensors are updated. Departs from the code, which also runs two passes and averages their losses (`two_passes`),
+    although the method does not need the second one. Its options are those of ROSE-First.
     """
 
     @dataclass(frozen=True)
@@ -201,20 +202,20 @@ class RoseSecond(Rose):
     )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss, of one pass or of two."""
+        """The task's loss, of one or two passes."""
         return two_passes(model, batch, fit)[0] if self.config.two_passes else super().loss(model, batch, fit)
 
     def mask(self, fit: Fit) -> Tensor:
-        """That of the history."""
+        """The mask from the history."""
         return in_line_with_history(self, fit)
 
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
-        """Twice as many on request."""
+        """Twice as many with two_passes."""
         return 2.0 if self.config.two_passes else 1.0
 
 
 def in_line_with_history(method: Rose, fit: Fit) -> Tensor:
-    """One for each of the method's tensors whose gradient is in line with its first moment, else zero; [tensors]."""
+    """1 for each of the method's tensors whose gradient is in line with its first moment, else 0; [tensors]."""
     assert fit.optimizer is not None
     gradients = norms([tensor.grad for tensor in method.tensors if tensor.grad is not None])
     moments = [fit.optimizer.state[tensor].get("exp_avg") for tensor in method.tensors]
@@ -225,9 +226,9 @@ def in_line_with_history(method: Rose, fit: Fit) -> Tensor:
 
 @register
 class RoseEnsemble(RoseFirst):
-    """ROSE-Ensemble: a tensor's weight is (1 - gamma) M2 + gamma M1, with the masks of ROSE-Second and ROSE-First.
+    """ROSE-Ensemble: a tensor's weight is (1 - gamma) M2 + gamma M1, from the masks of ROSE-Second and ROSE-First.
 
-    A tensor that only one of them keeps is updated in part. Jiang et al. (2022), and the code named there.
+    A tensor that only one of them selects is updated in part. Jiang et al. (2022), and the code named there.
     """
 
     @dataclass(frozen=True)
@@ -250,5 +251,5 @@ class RoseEnsemble(RoseFirst):
     )
 
     def mask(self, fit: Fit) -> Tensor:
-        """Both masks mixed."""
+        """The weighted mean of both masks."""
         return torch.lerp(in_line_with_history(self, fit), self.first, self.config.gamma)

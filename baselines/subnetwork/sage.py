@@ -1,4 +1,4 @@
-"""SAGE: larger steps for weights whose sensitivity is low or varies."""
+"""SAGE: larger steps for weights whose sensitivity is low or uncertain."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,10 +16,14 @@ from amix.training.registry import register
 
 
 class SensitivityAdamW(DecayAfterAdamW):
-    """AdamW that decays after the update, in groups with `sensitive` times U / (I^ + eps^2) in each entry.
+    """AdamW with decay after the update, whose step is multiplied by U / (I^ + eps^2) in groups marked `sensitive`.
 
-    beta3: of the running mean I^ of the sensitivity. tensor_clip_norm: bound of each tensor's gradient norm, 0 for
-    none. decay_at_peak_lr: weight decay with the highest learning rate of the schedule, not with the present one.
+    Args:
+        params: Parameter groups.
+        beta3: Of the running mean I^ of the sensitivity.
+        tensor_clip_norm: Largest gradient norm of each tensor; 0 for no clipping.
+        decay_at_peak_lr: Whether weight decay uses the schedule's peak learning rate instead of the current one.
+        options: Of DecayAfterAdamW.
     """
 
     def __init__(
@@ -38,7 +42,7 @@ class SensitivityAdamW(DecayAfterAdamW):
             for parameter in parameters:
                 nn.utils.clip_grad_norm_(parameter, self.tensor_clip_norm)
         if group.get("sensitive", False):
-            for parameter in parameters:  # One tensor after the other stays in the cache, which foreach does not.
+            for parameter in parameters:  # Tensor by tensor, because foreach would not stay in the cache.
                 self._sensitive_update(group, step, parameter)
         else:
             super()._update(group | {"weight_decay": 0.0}, step, parameters)
@@ -66,23 +70,23 @@ class SensitivityAdamW(DecayAfterAdamW):
 
 @register
 class SAGE(Method):
-    """SAGE (AdamW form): the step of each weight times U / (I^ + eps^2), so that insensitive weights learn more.
+    """SAGE (AdamW form): each weight's step is multiplied by U / (I^ + eps^2), so that insensitive weights learn more.
 
-    I = |theta o g|, I^ its bias-corrected running mean with beta3, U = |I - I^|; the factor lies between 0 and
-    max(1, beta3 / (1 - beta3)) and is 0 at the first step. It applies to weights and biases of the linear layers in the
+    I = |theta o g|, I^ its bias-corrected running mean with beta3, U = |I - I^|; the factor is between 0 and
+    max(1, beta3 / (1 - beta3)), and 0 at the first step. It applies to weights and biases of the linear layers in the
     Transformer blocks; LayerNorms, embeddings, pooler and head take plain Adam steps. Liang et al. (2022); official
-    code: cliang1453/SAGE, module/bert_optim.py (UnstructAwareAdamW) and mt_dnn/model.py. Departs from it: weight decay
-    follows the schedule (`decay_at_peak_lr`: it does not, bert_optim.py:559, 625), and gradients are clipped together
-    by the recipe (`tensor_clip_norm`: inside the optimizer too, each tensor for itself). Its runs take thousands of
+    code: cliang1453/SAGE, module/bert_optim.py (UnstructAwareAdamW) and mt_dnn/model.py. Departs: weight decay follows
+    the schedule (there it does not, bert_optim.py:559, 625; `decay_at_peak_lr`), and gradients are clipped by the
+    recipe, all together (there inside the optimizer too, per tensor; `tensor_clip_norm`). Their runs take thousands of
     steps with 2 to 5 times the usual learning rate. Official options that change numbers (train.py): beta3 is `beta3`,
     adam_eps `epsilon`, grad_clipping `tensor_clip_norm`, global_grad_clipping the recipe's clip_norm, learning_rate
-    `lr`; optimizer usadamaw is this form, usadamax (the published runs' Adamax) is not here, nor are the options of its
-    multi-task training and of its adversarial one (`smart`).
+    `lr`; optimizer usadamaw is this form. Not here: usadamax (the Adamax of the published runs), and the options of
+    multi-task and of adversarial training (`smart`).
     """
 
     @dataclass(frozen=True)
     class Config:
-        """lr: null takes the recipe's. epsilon: Adam's, which also keeps the factor finite."""
+        """lr: null uses the recipe's. epsilon: Adam's, which also keeps the factor finite. Others: SensitivityAdamW."""
 
         beta3: float = 0.75
         lr: float | None = None
@@ -105,7 +109,7 @@ class SAGE(Method):
     )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Those of plain finetuning, each divided into sensitive and common parameters."""
+        """Plain finetuning's groups, each divided into sensitive and ordinary parameters."""
         linears = [module for block in blocks(model) for module in block.modules() if isinstance(module, nn.Linear)]
         inside = {id(parameter) for linear in linears for parameter in linear.parameters()}
         changes = {} if self.config.lr is None else {"lr": self.config.lr}
@@ -117,7 +121,7 @@ class SAGE(Method):
         return [group for group in groups if group["params"]]
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
-        """AdamW with sensitivities."""
+        """AdamW with sensitivity-guided steps."""
         recipe, config = fit.recipe, self.config
         return SensitivityAdamW(
             groups, config.beta3, config.tensor_clip_norm, config.decay_at_peak_lr,

@@ -1,1 +1,1 @@
-"""Methods that hold the weights near the pretrained ones."""
+"""Methods that keep the weights near the pretrained ones."""

@@ -15,18 +15,18 @@ from amix.training.registry import register
 
 @register
 class L2SP(Method):
-    """L2-SP: L + alpha / 2 * |w - w0|^2 over the body's weights + beta / 2 * |w|^2 over the head's, in place of decay.
+    """L2-SP: L + alpha / 2 * |w - w0|^2 for the body's weights + beta / 2 * |w|^2 for the head's, in place of decay.
 
-    Coupled: the penalty's gradient passes through clipping and Adam's moments, which divide it by the size of the
-    gradients, unlike the decoupled `pretrained_decay`. Li et al. (2018), equation 3; official code (images, SGD with
+    The penalty is coupled: its gradient passes through clipping and Adam's moments, which divide it by the size of the
+    gradients, unlike in the decoupled `pretrained_decay`. Li et al. (2018), equation 3; official code (images, SGD with
     momentum): holyseven/TransferLearningClassification, model/network_base.py:140-156, alpha and beta from its
-    train.sh. Biases and LayerNorms are left out, as in its mode 1; `all_parameters` takes them in, as in its mode 101.
+    train.sh. Biases and LayerNorms are excluded, as in its mode 1; `all_parameters` includes them, as in its mode 101.
     Other modes of its penalty, and the options of its image networks, are not here.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """alpha: of the body, beta: of the head. keep_weight_decay: ordinary decay as well."""
+        """alpha: for the body. beta: for the head. keep_weight_decay: ordinary decay as well."""
 
         alpha: float = 0.1
         beta: float = 0.01
@@ -45,11 +45,11 @@ class L2SP(Method):
     )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Those of plain finetuning, without its decay."""
+        """Plain finetuning's groups, without weight decay."""
         return decay_groups(model, fit.recipe.weight_decay if self.config.keep_weight_decay else 0.0)
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights."""
+        """Store the pretrained weights."""
         left_out = set() if self.config.all_parameters else undecayed_names(model)
         named = {n: p for n, p in model.named_parameters() if p.requires_grad and n not in left_out}
         head = head_names(model)
@@ -59,22 +59,22 @@ class L2SP(Method):
 
     @torch.no_grad()
     def penalty(self) -> Tensor:
-        """The penalty at the weights as they are; after_backward adds its gradient."""
+        """The penalty's value at the current weights; after_backward adds its gradient."""
         self.distances = torch._foreach_sub(self.pulled, self.pretrained)
         pulled, new = torch._foreach_norm(self.distances), torch._foreach_norm(self.new)
         squares = [torch.stack(norms).square().sum() for norms in (pulled, new)]
         return 0.5 * (self.config.alpha * squares[0] + self.config.beta * squares[1])
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss and the penalty."""
+        """The task's loss plus the penalty."""
         return super().loss(model, batch, fit) + self.penalty()
 
     @torch.no_grad()
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Add the penalty's gradient, in closed form because automatic differentiation would copy every weight."""
+        """Add the penalty's gradient in closed form, because automatic differentiation would copy every weight."""
         for parameters, directions, strength in (
             (self.pulled, self.distances, self.config.alpha),
             (self.new, self.new, self.config.beta),
         ):
-            pairs = [(p.grad, way) for p, way in zip(parameters, directions, strict=True) if p.grad is not None]
-            torch._foreach_add_([gradient for gradient, _ in pairs], [way for _, way in pairs], alpha=strength)
+            pairs = [(p.grad, pull) for p, pull in zip(parameters, directions, strict=True) if p.grad is not None]
+            torch._foreach_add_([gradient for gradient, _ in pairs], [pull for _, pull in pairs], alpha=strength)

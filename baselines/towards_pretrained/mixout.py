@@ -19,11 +19,11 @@ from amix.training.registry import register
 class Mixout(Method):
     """Mixout: dropout on the difference to the pretrained weights, W~ = W0 + (W - W0) o M / (1 - p).
 
-    M holds one Bernoulli(1 - p) draw per input unit of a linear layer, the same for all its rows and the whole batch
+    M holds one Bernoulli(1 - p) draw per input unit of a linear layer, shared by all its rows and the whole batch
     (Lee et al. 2020, equation 3, written so that E[W~] = W). Dropout is off where weights are mixed, and evaluation
-    uses W. The gradient is the exact one, G o M / (1 - p). The official code (bloodwass/mixout, mixout/mixout.py:75-79)
-    returns G o M, which changes clipping and Adam's epsilon (`unscaled_gradient`); its example converts the head too,
-    which mixes it with its own random draw (`mix_head`), where the paper keeps dropout and plain decay there. The
+    uses W. The gradient is exact, G o M / (1 - p). The official code (bloodwass/mixout, mixout/mixout.py:75-79) returns
+    G o M, which changes the effect of clipping and of Adam's epsilon (`unscaled_gradient`); its example also converts
+    the head, mixing it with its initial weights (`mix_head`), where the paper keeps dropout and plain decay. The
     layer's options: p is `p`; target is W0, and no target (plain dropout of weights) is not here.
     """
 
@@ -52,13 +52,13 @@ class Mixout(Method):
     )
 
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """Switch dropout off where weights are mixed."""
+        """Switch off dropout where weights are mixed."""
         if not self.config.keep_dropout:
             set_dropout(model if self.config.mix_head else backbone(model), 0.0)
         return model
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights, and room for the mixed ones."""
+        """Store the pretrained weights and allocate memory for the mixed ones."""
         mixed = model if self.config.mix_head else backbone(model)
         self.weights = [module.weight for module in mixed.modules() if isinstance(module, nn.Linear)]
         self.pretrained = [weight.detach().clone() for weight in self.weights]
@@ -67,12 +67,12 @@ class Mixout(Method):
 
     def draw_masks(self) -> list[Tensor]:
         """M of every linear layer, each of shape [inputs]."""
-        kept = 1.0 - self.config.p
-        return [weight.new_empty(weight.shape[1]).bernoulli_(kept, generator=self.generator) for weight in self.weights]
+        keep = 1.0 - self.config.p
+        return [weight.new_empty(weight.shape[1]).bernoulli_(keep, generator=self.generator) for weight in self.weights]
 
     @torch.no_grad()
     def mix(self) -> None:
-        """Put the mixed weights into the model; W waits in `other` until the gradient is there."""
+        """Put the mixed weights into the model; `other` holds W until the gradient has been computed."""
         self.masks = self.draw_masks()
         for weight, pretrained, mixed, mask in zip(self.weights, self.pretrained, self.other, self.masks, strict=True):
             torch.lerp(pretrained, weight, mask / (1.0 - self.config.p), out=mixed)
@@ -84,7 +84,7 @@ class Mixout(Method):
         return super().loss(model, batch, fit)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Put W back and turn the gradient at W~ into the one at W."""
+        """Restore W and convert the gradient at W~ into the one at W."""
         exchange(self.weights, self.other)
         scale = 1.0 if self.config.unscaled_gradient else 1.0 / (1.0 - self.config.p)
         for weight, mask in zip(self.weights, self.masks, strict=True):

@@ -16,12 +16,12 @@ from amix.training.registry import register
 class PretrainedDecay(Method):
     """Decoupled weight decay towards the pretrained weights: w <- w - lr * decay * (w - w0), then the Adam step.
 
-    Takes the place of the ordinary decay in the body, biases and LayerNorms left out. Zhang et al. (2021), section 7;
-    official code: asappresearch/revisit-bert-finetuning, prior_wd_optim.py. Departs from it in the head: there the
-    test that should leave it out (line 29) is never true, so the head is pulled to its random draw (`pull_head`); here
-    it decays to zero as in plain finetuning. The whole pull of a run is about decay * lr * steps / 2, so that with a
-    few hundred steps even the largest decay of the paper moves little. Official options that change numbers
-    (options.py): prior_weight_decay switches it on, weight_decay is then `decay`.
+    It replaces the ordinary decay in the body, except for biases and LayerNorms. Zhang et al. (2021), section 7;
+    official code: asappresearch/revisit-bert-finetuning, prior_wd_optim.py. Departs in the head: there the test that
+    should exclude it (line 29) is never true, so that the head is pulled to its initial weights (`pull_head`); here it
+    decays to zero as in plain finetuning. The total pull of a run is about decay * lr * steps / 2, so that in a few
+    hundred steps even the paper's largest decay has little effect. Official options that change numbers (options.py):
+    prior_weight_decay switches it on, and weight_decay is then `decay`.
     """
 
     @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PretrainedDecay(Method):
     )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Those of plain finetuning; what is pulled forms a group of its own without ordinary decay."""
+        """Plain finetuning's groups; pulled parameters are in a separate group without ordinary decay."""
         pulled_names = self.pulled_names(model)
         pulled = [parameter for name, parameter in model.named_parameters() if name in pulled_names]
         inside = {id(parameter) for parameter in pulled}
@@ -60,14 +60,14 @@ class PretrainedDecay(Method):
         return names - undecayed_names(model) - (set() if self.config.pull_head else head_names(model))
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights."""
+        """Store the pretrained weights."""
         names = self.pulled_names(model)
         self.pulled: list[Tensor] = [parameter for name, parameter in model.named_parameters() if name in names]
         self.pretrained = [parameter.detach().clone() for parameter in self.pulled]
 
     @torch.no_grad()
     def before_step(self, model: Model, fit: Fit) -> None:
-        """Pull with the learning rate of this step."""
+        """Pull the weights, with this step's learning rate."""
         assert fit.optimizer is not None
         lr = fit.optimizer.param_groups[0]["lr"]
         torch._foreach_lerp_(self.pulled, self.pretrained, lr * self.config.decay)

@@ -1,4 +1,4 @@
-"""RecAdam: recall the pretrained weights first, learn the task then."""
+"""RecAdam: recall the pretrained weights first, then learn the task."""
 
 import math
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from amix.training.registry import register
 
 @register
 class RecAdam(Method):
-    """Adam's step fades in while a quadratic pull to the pretrained weights fades out, decoupled from Adam's moments.
+    """RecAdam: Adam's step fades in while a quadratic pull to the pretrained weights fades out, decoupled from Adam.
 
-    With share = 1 / (1 + exp(-k (t - t0))), or min(1, t / t0) when linear, and t counted from 1:
+    With share = 1 / (1 + exp(-k (t - t0))), or min(1, t / t0) if linear, and t counted from 1:
     w <- w - share * lr * Adam(g);   w <- w - (1 - share) * lr * gamma * (w - w0).
     The body is pulled, LayerNorms and biases included; the head takes plain steps. Chen et al. (2020), section 3;
-    official code: Sanyuan-Chen/RecAdam, RecAdam.py. Departs from it in three ways. t0 and k are meant for a run of
-    `run_length` steps and are rescaled to the run at hand (`run_length: null` counts its own steps, as published): the
-    values here are those of the official example, CoLA, whose pull ends after a fifth of the run, while a run of 57
-    steps would end before anything was learnt. AdamW has torch's form (`official_form` decays after the pull, and adds
-    Adam's epsilon before the bias correction). The pull never overshoots w0, which the official one does above
-    lr * gamma = 1. Since the share slows the first steps down, a longer warm-up is its control.
+    official code: Sanyuan-Chen/RecAdam, RecAdam.py. Departs in three ways. t0 and k are meant for a run of `run_length`
+    steps and are rescaled to the length of this run (`run_length: null` does not rescale, as published): the values
+    here are those of the official example, CoLA, whose pull ends after a fifth of the run, while a run of 57 steps
+    would end before anything was learnt. AdamW has torch's form (`official_form` decays after the pull, and adds Adam's
+    epsilon before the bias correction). The pull never overshoots w0, as the official one does if lr * gamma > 1. Since
+    the share slows down the first steps, the control is a longer warm-up.
 
     Official options that change numbers (run_glue_with_RecAdam.py): recadam_anneal_fun, _anneal_k, _anneal_t0 and
     _pretrain_cof are `anneal`, `k`, `t0` and `gamma`. Not here: recadam_anneal_w, the largest share, which is 1 in
@@ -45,7 +45,7 @@ class RecAdam(Method):
 
         def __post_init__(self) -> None:
             if self.anneal not in ("sigmoid", "linear", "constant"):
-                raise MethodError(f"RecAdam anneals 'sigmoid', 'linear' or 'constant', not '{self.anneal}'")
+                raise MethodError(f"RecAdam's anneal is 'sigmoid', 'linear' or 'constant', not '{self.anneal}'")
 
     name = "recadam"
     info = MethodInfo(
@@ -59,7 +59,7 @@ class RecAdam(Method):
     )
 
     def share(self, step: int, total_steps: int) -> float:
-        """The share of Adam's step in the update number `step`, counted from 1."""
+        """The share of Adam's step in an update, counted from 1."""
         if self.config.anneal == "constant":
             return 1.0
         length = self.config.run_length
@@ -70,7 +70,7 @@ class RecAdam(Method):
         return 1.0 / (1.0 + math.exp(min(self.config.k * (self.config.t0 - time), 27.6)))
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Those of plain finetuning, body and head apart; decay is the weight decay of each."""
+        """Plain finetuning's groups, each split into body and head, with the weight decay repeated as `decay`."""
         names = head_names(model)
         head = {id(parameter) for name, parameter in model.named_parameters() if name in names}
         groups: Groups = []
@@ -82,14 +82,14 @@ class RecAdam(Method):
         return groups
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights."""
+        """Store the pretrained weights."""
         assert fit.optimizer is not None
         groups = [group["params"] for group in fit.optimizer.param_groups if group["pulled"]]
         self.pulled: list[Tensor] = [parameter for members in groups for parameter in members]
         self.pretrained = [parameter.detach().clone() for parameter in self.pulled]
 
     def before_step(self, model: Model, fit: Fit) -> None:
-        """Shorten the body's step; its weight decay stays what it is. The schedule sets the learning rate anew."""
+        """Shorten the body's step but not its weight decay; the schedule restores the learning rate afterwards."""
         assert fit.optimizer is not None
         share = self.share(fit.step + 1, fit.total_steps)
         self.lr = fit.optimizer.param_groups[0]["lr"]
@@ -104,7 +104,7 @@ class RecAdam(Method):
 
     @torch.no_grad()
     def after_step(self, model: Model, fit: Fit) -> None:
-        """Pull, from where Adam's step has led."""
+        """Pull the weights after Adam's step."""
         assert fit.optimizer is not None
         if self.pull > 0.0:
             torch._foreach_lerp_(self.pulled, self.pretrained, self.pull)

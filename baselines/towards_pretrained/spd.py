@@ -1,4 +1,4 @@
-"""SPD: pull a weight back towards its pretrained value only when the gradient says that the way there was wrong."""
+"""SPD: pull a tensor back towards its pretrained value only if the gradient disagrees with its displacement."""
 
 from dataclasses import dataclass
 
@@ -14,21 +14,21 @@ from amix.training.registry import register
 
 @register
 class SPD(Method):
-    """Selective Projection Decay: after an Adam step, take back a share of the distance to w0 that the step gained.
+    """Selective Projection Decay: after an Adam step, undo a share of the distance from w0 that the step added.
 
-    For each tensor as one unit, with w~ the result of the Adam step from w and g the (clipped) gradient at w:
+    For each tensor as a whole, with w~ the result of the Adam step from w and g the (clipped) gradient at w:
 
         c = -<g, w - w0>
         c < 0:   r = clip((|w~ - w0| - |w - w0|) / |w~ - w0|, 0, 1),   w <- w~ - lambda r (w~ - w0)
         else:    w <- w~
 
-    In the first step c is 0. lambda 1 returns to the sphere of the distance before the step, more goes inside it; the
-    learning rate does not enter. Tian et al. (2024); official code: GT-RIPL/Selective-Projection-Decay, adamSPD.py,
-    where lambda is called weight_decay and no value of it is given: 1 is ours. As there, the ordinary decay is gone,
-    and biases and LayerNorms are units like the others. Departs in the head: the code's example takes it in, its anchor
-    being its random draw (`project_head`); here it decays as in plain finetuning. The code's other options: amsgrad is
-    there under this name, an anchor at zero (pre=None, meant for low-rank factors) is not, because what has no
-    pretrained value is not projected here.
+    At the first step c is 0. lambda 1 returns to the sphere of the distance before the step, a larger one goes inside
+    it; the learning rate has no influence. Tian et al. (2024); official code: GT-RIPL/Selective-Projection-Decay,
+    adamSPD.py, where lambda is called weight_decay and no value is given: 1 is ours. As there, ordinary decay is off,
+    and biases and LayerNorms are treated like other tensors. Departs in the head: the code's example includes it, with
+    its initial weights as anchor (`project_head`); here it decays as in plain finetuning. The code's other options:
+    amsgrad has the same name; an anchor at zero (pre=None, meant for low-rank factors) is not here, because tensors
+    without a pretrained value are not projected.
     """
 
     @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SPD(Method):
 
         def __post_init__(self) -> None:
             if self.strength < 0:
-                raise MethodError(f"the strength of the projection is 0 or more, not {self.strength}")
+                raise MethodError(f"SPD needs a strength of at least 0, not {self.strength}")
 
     name = "spd"
     info = MethodInfo(
@@ -55,7 +55,7 @@ class SPD(Method):
     )
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
-        """Those of plain finetuning; what is projected forms a group of its own without ordinary decay."""
+        """Plain finetuning's groups; projected parameters are in a separate group without ordinary decay."""
         groups = super().param_groups(model, fit)
         if self.config.keep_weight_decay:
             return groups
@@ -70,19 +70,19 @@ class SPD(Method):
         return [p for name, p in model.named_parameters() if p.requires_grad and name not in left_out]
 
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
-        """AdamW, with the largest second moment so far if asked."""
+        """AdamW, optionally with AMSGrad."""
         recipe = fit.recipe
         return torch.optim.AdamW(
             groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon, amsgrad=self.config.amsgrad, fused=True
         )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Keep the pretrained weights."""
+        """Store the pretrained weights."""
         self.anchored = [(parameter, parameter.detach().clone()) for parameter in self.projected(model)]
 
     @torch.no_grad()
     def before_step(self, model: Model, fit: Fit) -> None:
-        """c and the distance of every tensor that has a gradient, at the weights before the step."""
+        """Compute c and the distance of every tensor that has a gradient, before the step."""
         moving = [(w, w0, w.grad) for w, w0 in self.anchored if w.grad is not None]
         self.weights = [w for w, _, _ in moving]
         self.anchors = [w0 for _, w0, _ in moving]
@@ -93,7 +93,7 @@ class SPD(Method):
 
     @torch.no_grad()
     def after_step(self, model: Model, fit: Fit) -> None:
-        """Take back the share of the distance where the condition holds."""
+        """Undo the share of the distance where the condition holds."""
         distances = torch._foreach_sub(self.weights, self.anchors)
         self.ratios = self.gained(torch.stack(torch._foreach_norm(distances)))
         shares = list(self.config.strength * self.ratios)
@@ -101,7 +101,7 @@ class SPD(Method):
         torch._foreach_sub_(self.weights, distances)
 
     def gained(self, radii: Tensor) -> Tensor:
-        """r of every tensor, 0 where the condition does not hold; radii: the distances after the step."""
+        """r of every tensor, 0 where the condition does not hold; radii: distances after the step; both [tensors]."""
         smallest = torch.finfo(radii.dtype).tiny  # A tensor exactly at its anchor gives 0, not 0 / 0.
         gain = ((radii - self.radii) / radii.clamp_min(smallest)).clamp(0.0, 1.0)
         return torch.where(self.conditions < 0, gain, torch.zeros_like(gain))

@@ -1,4 +1,4 @@
-"""EDA's operations, TMix's mixture, and the ensemble's mean."""
+"""EDA's operations, TMix's mixtures, and the ensemble's mean logits."""
 
 import numpy
 import pytest
@@ -21,18 +21,18 @@ text = some.lists(some.integers(10, 99), min_size=1, max_size=12)
 
 
 @given(text=text, strength=some.floats(0, 1), seed=some.integers(0, 99))
-def test_operations_use_the_texts_own_tokens(text: list[int], strength: float, seed: int) -> None:
-    found = {one: one(text, strength, numpy.random.default_rng(seed)) for one in OPERATIONS}
-    assert sorted(found[swap]) == sorted(text)
-    assert len(found[insert]) == len(text) + max(1, round(strength * len(text)))
-    assert set(found[insert]) == set(text)
-    kept = iter(text)
-    assert all(token in kept for token in found[delete]), "the order stays"
-    assert found[delete]
+def test_operations_use_only_the_texts_own_tokens(text: list[int], strength: float, seed: int) -> None:
+    copies = {operation: operation(text, strength, numpy.random.default_rng(seed)) for operation in OPERATIONS}
+    assert sorted(copies[swap]) == sorted(text)
+    assert len(copies[insert]) == len(text) + max(1, round(strength * len(text)))
+    assert set(copies[insert]) == set(text)
+    original = iter(text)
+    assert all(token in original for token in copies[delete]), "the order stays"
+    assert copies[delete]
 
 
 @given(first=text, second=text, seed=some.integers(0, 99))
-def test_special_tokens_and_the_border_of_a_pair_stay(first: list[int], second: list[int], seed: int) -> None:
+def test_special_tokens_and_the_border_of_a_pair_stay_in_place(first: list[int], second: list[int], seed: int) -> None:
     method, fit = EDA(EDA.Config(strength=0.3, share=1.0)), golden_fit()
     fit.seed = seed
     method.on_fit_start(torch.nn.Identity(), fit)
@@ -45,19 +45,19 @@ def test_special_tokens_and_the_border_of_a_pair_stay(first: list[int], second: 
     assert set(row[border + 1 : -1]) <= set(second)
 
 
-def test_a_batch_of_copies_is_a_batch(bench: Bench) -> None:
+def test_a_batch_of_copies_is_a_valid_batch(bench: Bench) -> None:
     method, fit, data = EDA(EDA.Config(share=1.0)), golden_fit(), examples("classes")
     method.on_fit_start(torch.nn.Identity(), fit)
     batch = data.batch(torch.arange(len(data)))
     batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])
-    found = method.changed(batch, longest=12)
-    assert not all(torch.equal(found[name], batch[name]) for name in ("input_ids", "attention_mask"))
-    assert torch.equal(found["labels"], batch["labels"])
-    assert len({found[name].shape for name in ("input_ids", "attention_mask", "token_type_ids")}) == 1
-    assert int(found["attention_mask"].sum(dim=1).max()) <= 12
+    copies = method.augmented(batch, max_length=12)
+    assert not all(torch.equal(copies[name], batch[name]) for name in ("input_ids", "attention_mask"))
+    assert torch.equal(copies["labels"], batch["labels"])
+    assert len({copies[name].shape for name in ("input_ids", "attention_mask", "token_type_ids")}) == 1
+    assert int(copies["attention_mask"].sum(dim=1).max()) <= 12
 
 
-def test_a_mixture_of_a_batch_with_itself_is_plain(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mixing_a_batch_with_itself_is_plain_finetuning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fit, data = golden_fit(), examples("classes")
     model = load_model(bench.encoders["bert"], fit.task, 1).eval()
     batch = data.batch(torch.arange(8))
@@ -65,14 +65,14 @@ def test_a_mixture_of_a_batch_with_itself_is_plain(bench: Bench, monkeypatch: py
     method.on_fit_start(model, fit)
     mixed = method.loss(model, batch, fit).detach()
     monkeypatch.setattr(torch, "randperm", lambda count, generator: torch.arange(count))
-    own = method.loss(model, batch, fit).detach()
+    mixed_with_itself = method.loss(model, batch, fit).detach()
     plain = Method().loss(model, batch, fit).detach()
-    assert distance(own, plain) < 1e-6
+    assert distance(mixed_with_itself, plain) < 1e-6
     assert distance(mixed, plain) > 1e-4
 
 
 @pytest.mark.parametrize("family", ["roberta", "bert-mean"])
-def test_the_ensemble_has_the_mean_of_its_members_logits(bench: Bench, family: str) -> None:
+def test_the_ensembles_logits_are_the_mean_of_its_members_logits(bench: Bench, family: str) -> None:
     data = examples("classes")
     fit = fit_on(data, "classes")
     fit.given = [data.batch(torch.arange(first, first + 8)) for first in (0, 8, 16)]

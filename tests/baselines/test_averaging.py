@@ -1,4 +1,4 @@
-"""Averages of weights against torch's own, and that evaluating them leaves training alone."""
+"""Averages of weights against torch's; evaluating them does not affect training."""
 
 import copy
 from typing import Any
@@ -44,7 +44,7 @@ def distance(one: nn.Module, other: nn.Module) -> float:
     return max(float((first - second).detach().abs().max()) for first, second in pairs)
 
 
-def test_swa_is_the_mean_of_the_iterates_from_its_start(model: nn.Module) -> None:
+def test_swa_is_the_mean_of_the_iterates_from_its_start_on(model: nn.Module) -> None:
     method = SWA(SWA.Config(start=0.5, every=2))
     fit, reference = started(method, model), AveragedModel(model)
     for number in range(1, STEPS + 1):
@@ -56,7 +56,7 @@ def test_swa_is_the_mean_of_the_iterates_from_its_start(model: nn.Module) -> Non
     assert distance(method.for_evaluation(model, fit), reference.module) < 1e-7
 
 
-def test_the_learning_rate_of_swa_stays_where_the_paper_lets_it(model: nn.Module) -> None:
+def test_the_learning_rate_of_swa_falls_to_half_its_peak_and_stays(model: nn.Module) -> None:
     method = SWA()
     fit = started(method, model)
     scheduler = method.schedule(fit.optimizer, fit)
@@ -68,7 +68,7 @@ def test_the_learning_rate_of_swa_stays_where_the_paper_lets_it(model: nn.Module
     assert rates == pytest.approx([0, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.5])
 
 
-def test_ema_is_the_exponential_average(model: nn.Module) -> None:
+def test_ema_is_the_exponential_moving_average(model: nn.Module) -> None:
     method = EMA(EMA.Config(decay=0.9, warm_up=False))
     fit, reference = started(method, model), AveragedModel(model, avg_fn=get_ema_avg_fn(0.9))
     reference.update_parameters(model)
@@ -90,21 +90,21 @@ def test_ema_forgets_the_start_within_a_short_run(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("head_too", [False, True])
-def test_wise_ft_lies_between_pretrained_and_finetuned(model: nn.Module, head_too: bool) -> None:
+def test_wise_ft_interpolates_between_pretrained_and_finetuned_weights(model: nn.Module, head_too: bool) -> None:
     method, start = WiseFT(WiseFT.Config(alpha=0.3, interpolate_head=head_too)), copy.deepcopy(model)
     fit = started(method, model)
     for number in range(3):
         random_step(method, model, fit, number)
-    found = dict(method.for_evaluation(model, fit).named_parameters())
+    interpolated = dict(method.for_evaluation(model, fit).named_parameters())
     head, before = head_names(model), dict(start.named_parameters())
     assert head
     for name, after in model.named_parameters():
         share = 1.0 if name in head and not head_too else 0.3
-        torch.testing.assert_close(found[name].data, (1 - share) * before[name].data + share * after.data)
+        torch.testing.assert_close(interpolated[name].data, (1 - share) * before[name].data + share * after.data)
 
 
 @pytest.mark.parametrize("method", [SWA(SWA.Config(start=0.0)), EMA(), WiseFT()])
-def test_evaluating_leaves_the_training_model_as_it_is(model: nn.Module, method: Method) -> None:
+def test_evaluating_does_not_change_the_training_model(model: nn.Module, method: Method) -> None:
     fit = started(method, model)
     for number in range(2):
         random_step(method, model, fit, number)

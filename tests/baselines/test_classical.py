@@ -1,4 +1,4 @@
-"""The classical floor against scikit-learn's own predictions."""
+"""The classical methods against scikit-learn's predictions."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def fit_on(data: Encoded, kind: str) -> GoldenFit:
 
 
 def expected(features: Any, data: Encoded, kind: str, strength: float) -> numpy.ndarray:
-    """scikit-learn's decision: the logit of the second class, or the number."""
+    """scikit-learn's output: the logit of the second class, or the number."""
     if kind == "numbers":
         return Ridge(alpha=0.5 / strength).fit(features, data.labels.numpy()).predict(features)
     return LogisticRegression(C=strength, max_iter=2000).fit(features, data.labels.numpy()).decision_function(features)
@@ -51,30 +51,30 @@ def decision(logits: numpy.ndarray) -> numpy.ndarray:
 
 @pytest.mark.parametrize("kind", TASKS)
 @pytest.mark.parametrize("family", ["bert", "roberta"])
-def test_frozen_features_are_classified_as_scikit_learn_does(bench: Bench, family: str, kind: str) -> None:
+def test_predictions_from_frozen_features_equal_those_of_scikit_learn(bench: Bench, family: str, kind: str) -> None:
     data = examples(kind)
     fit, method = fit_on(data, kind), FrozenLogistic()
     model = method.prepare(load_model(bench.encoders[family], fit.task, 1), fit)
     features = inputs_of(method.last, model, data, fit).double().numpy()
     deviation = features.std(axis=0)
-    found = predict(method.run(model, fit), data, fit).logits
-    wanted = expected((features - features.mean(axis=0)) / (deviation + 1e-12), data, kind, 0.1)
-    numpy.testing.assert_allclose(decision(found), wanted, atol=1e-4)
+    logits = predict(method.run(model, fit), data, fit).logits
+    reference = expected((features - features.mean(axis=0)) / (deviation + 1e-12), data, kind, 0.1)
+    numpy.testing.assert_allclose(decision(logits), reference, atol=1e-4)
     assert fit.curve[0]["step"] == 0
     assert model.training
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_token_weights_are_those_of_scikit_learn(bench: Bench, kind: str) -> None:
+def test_predictions_from_token_weights_equal_those_of_scikit_learn(bench: Bench, kind: str) -> None:
     data = examples(kind)
     fit, method = fit_on(data, kind), TfidfLogistic()
     model = method.prepare(load_model(bench.encoders["bert"], fit.task, 1), fit)
-    found = predict(method.run(model, fit), data, fit).logits
+    logits = predict(method.run(model, fit), data, fit).logits
     features = TfidfTransformer().fit_transform(token_counts(data, 26))
-    numpy.testing.assert_allclose(decision(found), expected(features, data, kind, 10.0), atol=1e-4)
+    numpy.testing.assert_allclose(decision(logits), expected(features, data, kind, 10.0), atol=1e-4)
 
 
-def test_padding_and_repeated_tokens_count_right(bench: Bench) -> None:
+def test_repeated_tokens_count_and_padding_does_not(bench: Bench) -> None:
     data = examples("classes")
     counts = token_counts(data, 26).toarray()
     assert counts.sum() == data.lengths.sum()
@@ -92,6 +92,6 @@ def test_a_class_without_examples_is_never_predicted(bench: Bench, present: list
     fit.dev = data.select([])
     model = TfidfLogistic().prepare(load_model(bench.encoders["bert"], fit.task, 1), fit)
     assert isinstance(model, Extended)
-    found = predict(TfidfLogistic().run(model, fit), data, fit)
-    assert set(found.predictions) <= set(present)
-    assert set(range(3)) - set(present) <= set(numpy.flatnonzero(found.logits.max(axis=0) <= UNSEEN))
+    output = predict(TfidfLogistic().run(model, fit), data, fit)
+    assert set(output.predictions) <= set(present)
+    assert set(range(3)) - set(present) <= set(numpy.flatnonzero(output.logits.max(axis=0) <= UNSEEN))

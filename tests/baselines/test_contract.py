@@ -1,4 +1,4 @@
-"""What every registered method must keep, on three families of encoders and on a mean-pooled one."""
+"""The contract that every registered method must keep, on three families of encoders and on a mean-pooled one."""
 
 import math
 from dataclasses import replace
@@ -28,7 +28,7 @@ every_plain_method = pytest.mark.parametrize(
 
 
 def assert_the_loss_fell(record: dict[str, Any], method: str, before: float) -> None:
-    """By the curve, or where it has one point of it against what knowing nothing of the texts would cost."""
+    """Along the curve, or, if the curve does not show the task's loss, below `before`, the loss of a constant guess."""
     curve = record["curve"]
     info = find_method(method).info
     by_curve = info.trains_by_steps and info.steps_on_task_loss
@@ -71,13 +71,14 @@ def linears(bench: Bench, family: str) -> set[str]:
 
 
 @every_plain_method
-def test_the_export_of_a_mean_pooled_model_brings_its_class_and_is_refused_without(bench: Bench, method: str) -> None:
+def test_the_export_of_a_mean_pooled_model_contains_its_class(bench: Bench, method: str) -> None:
     _, arrays = bench.learnt(method, POOLED)
     folder = bench.exported(method, POOLED)
-    found = pipeline("text-classification", model=str(folder), trust_remote_code=True, truncation=True)(
+    predictions = pipeline("text-classification", model=str(folder), trust_remote_code=True, truncation=True)(
         texts(bench), top_k=None, function_to_apply="none"
     )
-    logits = [[{one["label"]: one["score"] for one in row}[name] for name in ("negative", "positive")] for row in found]
+    rows = [{prediction["label"]: prediction["score"] for prediction in row} for row in predictions]
+    logits = [[row[name] for name in ("negative", "positive")] for row in rows]
     numpy.testing.assert_allclose(logits, arrays["test_logits"], atol=1e-5)
     with pytest.raises(ValueError, match="trust_remote_code"):
         AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
@@ -85,7 +86,7 @@ def test_the_export_of_a_mean_pooled_model_brings_its_class_and_is_refused_witho
 
 @every_encoder
 @every_method
-def test_a_saved_model_predicts_what_the_run_did(bench: Bench, method: str, family: str) -> None:
+def test_a_saved_model_has_the_runs_logits(bench: Bench, method: str, family: str) -> None:
     _, arrays = bench.learnt(method, family)
     saved = load_saved(bench.exported(method, family))
     numpy.testing.assert_allclose(saved.logits([(text,) for text in texts(bench)]), arrays["test_logits"], atol=1e-5)
@@ -94,9 +95,7 @@ def test_a_saved_model_predicts_what_the_run_did(bench: Bench, method: str, fami
 
 @every_encoder
 @pytest.mark.parametrize("method", [name for name in METHODS if not find_method(name).info.plain_checkpoint])
-def test_the_export_that_is_no_plain_checkpoint_loads_as_its_readme_says(
-    bench: Bench, method: str, family: str
-) -> None:
+def test_an_export_that_is_no_plain_checkpoint_loads_as_its_readme_says(bench: Bench, method: str, family: str) -> None:
     _, arrays = bench.learnt(method, family)
     folder = bench.exported(method, family)
     lines = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
@@ -110,9 +109,9 @@ def test_the_export_that_is_no_plain_checkpoint_loads_as_its_readme_says(
 @pytest.mark.parametrize("method", [name for name in METHODS if find_method(name).info.null is not None])
 def test_the_null_setting_is_plain_finetuning(bench: Bench, method: str, family: str) -> None:
     _, expected = bench.short("vanilla", family)
-    record, found = bench.execute(method, family, settings=find_method(method).info.null)
+    record, arrays = bench.execute(method, family, settings=find_method(method).info.null)
     assert record["status"] == "ok", record["error"]["traceback"]
-    numpy.testing.assert_allclose(found["test_logits"], expected["test_logits"], rtol=0, atol=1e-7)
+    numpy.testing.assert_allclose(arrays["test_logits"], expected["test_logits"], rtol=0, atol=1e-7)
 
 
 @every_encoder
@@ -129,21 +128,21 @@ def test_two_runs_are_equal_bit_for_bit(bench: Bench, method: str, family: str) 
 @every_method
 @pytest.mark.parametrize("family", ["bert", POOLED])
 def test_regression_works_or_is_refused(bench: Bench, method: str, family: str) -> None:
-    # Methods that leave random matrices as they are need longer to get ahead of the noise of two epochs.
+    # Methods that keep the encoder's random matrices learn too little in two epochs.
     recipe = replace(SHORT, epochs=8, steps=48) if find_method(method).info.toy_epochs else SHORT
     with subnormals_as_zero():
         record, arrays = bench.execute(method, family, "toy-score", recipe=recipe)
     if find_method(method).info.regression:
         assert record["status"] == "ok", record["error"]["traceback"]
         assert arrays["test_logits"].shape == (120, 1)
-        assert_the_loss_fell(record, method, 1.0)  # The variance of labels on the standard scale.
+        assert_the_loss_fell(record, method, 1.0)  # The variance of standardised labels.
     else:
         assert record["status"] == "failed"
         assert "not defined for regression" in record["error"]["message"]
 
 
 @every_method
-def test_the_cost_counts_what_trained(bench: Bench, method: str) -> None:
+def test_the_cost_counts_passes_and_trained_parameters(bench: Bench, method: str) -> None:
     record, _ = bench.short(method, "bert")
     cost = record["cost"]
     if find_method(method).info.trains_by_steps:
@@ -159,8 +158,8 @@ def test_the_cost_counts_what_trained(bench: Bench, method: str) -> None:
 def test_a_run_counts_the_passes_that_its_method_predicts(bench: Bench, method: str) -> None:
     (record, _), (plain, _) = bench.short(method, "bert"), bench.short("vanilla", "bert")
     counted, unit = (
-        one["cost"]["forward_passes"] + 2 * one["cost"]["backward_passes"] for one in (record, plain)
-    )  # A backward pass has twice the products of a forward pass.
+        run["cost"]["forward_passes"] + 2 * run["cost"]["backward_passes"] for run in (record, plain)
+    )  # A backward pass takes twice the multiplications of a forward pass.
     kind = find_method(method)
     config = make_config(kind, record["spec"]["method_config"])
     predicted = kind(config).relative_passes(ROWS, SHORT)

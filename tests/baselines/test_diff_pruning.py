@@ -1,4 +1,4 @@
-"""The gates of diff pruning and its projection; there are no numbers of the official code."""
+"""The gates and the mask of diff pruning, without numbers of the official code."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ from helpers.official_cases import own_case
 from helpers.parity import golden_fit
 
 
-def test_gates_are_stretched_sigmoids_with_their_slope() -> None:
+def test_gates_are_stretched_sigmoids_and_slopes_their_derivatives() -> None:
     generator = torch.Generator().manual_seed(3)
     alpha = torch.linspace(-4, 6, 201, dtype=torch.float64, requires_grad=True)
     uniform = torch.empty_like(alpha, requires_grad=False).uniform_(1e-4, 1 - 1e-4, generator=generator)
@@ -40,11 +40,11 @@ def test_gates_are_stretched_sigmoids_with_their_slope() -> None:
 
 
 def test_expected_gates_open_with_alpha() -> None:
-    found = expected_gates(torch.tensor([-5.0, 0.0, 0.2, 5.0]))
-    assert found[0] == 0
-    assert found[1] == 0
-    assert 0 < found[2] < 1
-    assert found[3] == 1
+    values = expected_gates(torch.tensor([-5.0, 0.0, 0.2, 5.0]))
+    assert values[0] == 0
+    assert values[1] == 0
+    assert 0 < values[2] < 1
+    assert values[3] == 1
 
 
 class FixedUniform(Gates):
@@ -54,7 +54,7 @@ class FixedUniform(Gates):
         tensor.uniform_(0.3, 0.9, generator=tensor_generator(5, "gates", tensor.numel()))
 
 
-def test_the_gradients_of_differences_and_gates_are_those_of_autograd() -> None:
+def test_the_gradients_of_differences_and_gates_equal_those_of_autograd() -> None:
     case = own_case("fish_label")
     model, fit = tiny_bert(case), golden_fit()
     data = case.group("data/")
@@ -81,13 +81,13 @@ def test_the_gradients_of_differences_and_gates_are_those_of_autograd() -> None:
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
     penalty = 0.01 * torch.stack([alpha.sigmoid().sum() for alpha in alphas]).sum()
     gradients = torch.autograd.grad(expected + penalty, [*deltas, *alphas])
-    for found, value in zip([*method.deltas, *method.alphas], gradients, strict=True):
-        assert found.grad is not None
-        assert float((found.grad - value).abs().max()) < 1e-12
+    for parameter, gradient in zip([*method.deltas, *method.alphas], gradients, strict=True):
+        assert parameter.grad is not None
+        assert float((parameter.grad - gradient).abs().max()) < 1e-12
     assert all(parameter.grad is None for parameter in body)
 
 
-def test_the_second_training_starts_from_the_largest_differences_and_moves_no_other_weight() -> None:
+def test_the_second_stage_keeps_the_largest_differences_and_trains_only_these() -> None:
     case = own_case("fish_label")
     model = tiny_bert(case)
     data = case.group("data/")
@@ -99,17 +99,17 @@ def test_the_second_training_starts_from_the_largest_differences_and_moves_no_ot
     method.gates = Gates(method.config, body_parameters(model))
     for parameter in body_parameters(model):
         parameter.data.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)).double() * 0.01)
-    moved = [parameter.detach().clone() for parameter in body_parameters(model)]
+    changed = [parameter.detach().clone() for parameter in body_parameters(model)]
     fit.optimizer = method.optimizer(method.param_groups(model, fit), fit)
     fit.scheduler = method.schedule(fit.optimizer, fit)
     method.on_fit_start(model, fit)
-    sizes = torch.cat([(new - old).abs().flatten() for new, old in zip(moved, pretrained, strict=True)])
-    kept = torch.cat([mask.flatten() for mask in method.masks]) > 0
+    sizes = torch.cat([(new - old).abs().flatten() for new, old in zip(changed, pretrained, strict=True)])
+    selected = torch.cat([mask.flatten() for mask in method.masks]) > 0
     everything = sum(parameter.numel() for parameter in model.parameters())
-    head = everything - kept.numel()
-    assert int(kept.sum()) == int(0.2 * everything) - head
-    assert float(sizes[kept].min()) >= float(sizes[~kept].max())
-    for parameter, old, new, mask in zip(method.body, pretrained, moved, method.masks, strict=True):
+    head = everything - selected.numel()
+    assert int(selected.sum()) == int(0.2 * everything) - head
+    assert float(sizes[selected].min()) >= float(sizes[~selected].max())
+    for parameter, old, new, mask in zip(method.body, pretrained, changed, method.masks, strict=True):
         assert torch.equal(parameter.detach(), torch.where(mask > 0, new, old))
     train_step(method, model, data, fit)
     for parameter, old, mask in zip(method.body, pretrained, method.masks, strict=True):

@@ -1,4 +1,4 @@
-"""Neighbours and class means on frozen embeddings, against scikit-learn's."""
+"""Nearest neighbours and class means on frozen embeddings, against scikit-learn's."""
 
 import numpy
 import pytest
@@ -22,25 +22,25 @@ def points(seed: int) -> tuple[numpy.ndarray, torch.Tensor]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_nearest_class_mean_is_the_one_scikit_learn_finds(seed: int) -> None:
+def test_the_nearest_class_mean_is_that_of_scikit_learn(seed: int) -> None:
     features, labels = points(seed)
     others, _ = points(seed + 100)
     weights, biases = class_means(features, labels, 3, shrinkage=1.0)
-    wanted = NearestCentroid().fit(features, labels.numpy()).predict(others)
-    assert numpy.array_equal((others @ weights.T + biases).argmax(axis=1), wanted)
+    expected = NearestCentroid().fit(features, labels.numpy()).predict(others)
+    assert numpy.array_equal((others @ weights.T + biases).argmax(axis=1), expected)
 
 
 @pytest.mark.parametrize("shrinkage", [0.05, 0.5, 1.0])
-def test_with_a_learned_metric_it_is_the_shrunken_discriminant(shrinkage: float) -> None:
+def test_with_a_learned_metric_it_is_the_shrunken_linear_discriminant(shrinkage: float) -> None:
     features, labels = points(7)
     weights, biases = class_means(features, labels, 3, shrinkage)
     oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage, priors=[1 / 3] * 3)
-    wanted = oracle.fit(features, labels.numpy()).decision_function(features)
-    found = features @ weights.T + biases
-    numpy.testing.assert_allclose(found - found[:, :1], wanted - wanted[:, :1], rtol=1e-8, atol=1e-8)
+    expected = oracle.fit(features, labels.numpy()).decision_function(features)
+    logits = features @ weights.T + biases
+    numpy.testing.assert_allclose(logits - logits[:, :1], expected - expected[:, :1], rtol=1e-8, atol=1e-8)
 
 
-def test_a_class_without_an_example_does_not_win() -> None:
+def test_a_class_without_an_example_is_never_nearest() -> None:
     features, labels = points(1)
     weights, biases = class_means(features, labels, 4, 1.0)
     assert not weights[3].any()
@@ -49,7 +49,7 @@ def test_a_class_without_an_example_does_not_win() -> None:
 
 @pytest.mark.parametrize("kind", TASKS)
 @pytest.mark.parametrize("family", ["bert", "deberta-v2", "bert-mean"])
-def test_neighbours_vote_as_those_of_scikit_learn(bench: Bench, family: str, kind: str) -> None:
+def test_neighbours_predict_what_those_of_scikit_learn_predict(bench: Bench, family: str, kind: str) -> None:
     data, others = examples(kind).select(list(range(25))), examples(kind)
     fit, method = fit_on(data, kind), KNN(KNN.Config(k=3))
     model = method.run(method.prepare(load_model(bench.encoders[family], fit.task, 1), fit), fit)
@@ -58,13 +58,13 @@ def test_neighbours_vote_as_those_of_scikit_learn(bench: Bench, family: str, kin
     with torch.no_grad():
         inputs = {name: tensor for name, tensor in others.batch(torch.arange(len(others))).items() if name != "labels"}
         embedded = neighbours.embed(**inputs).numpy()
-    kept = neighbours.examples.detach().numpy()
+    stored = neighbours.examples.detach().numpy()
     oracle = (KNeighborsRegressor if kind == "numbers" else KNeighborsClassifier)(3, algorithm="brute", metric="cosine")
-    wanted = oracle.fit(kept, data.labels.numpy()).predict(embedded)
-    numpy.testing.assert_allclose(predict(model, others, fit).predictions, wanted, atol=1e-6)
+    expected = oracle.fit(stored, data.labels.numpy()).predict(embedded)
+    numpy.testing.assert_allclose(predict(model, others, fit).predictions, expected, atol=1e-6)
 
 
-def test_fewer_examples_than_neighbours_all_vote(bench: Bench) -> None:
+def test_all_examples_vote_if_they_are_fewer_than_k(bench: Bench) -> None:
     data = examples("classes").select([0, 1, 2])
     fit, method = fit_on(data, "classes"), KNN()
     model = method.run(method.prepare(load_model(bench.encoders["bert"], fit.task, 1), fit), fit)

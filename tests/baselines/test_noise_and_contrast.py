@@ -1,4 +1,4 @@
-"""The size of NEFTune's noise, and the supervised contrastive loss written out."""
+"""The scale of NEFTune's noise, and the supervised contrastive loss against its equation."""
 
 import math
 
@@ -17,23 +17,23 @@ from tests.baselines.test_classical import examples
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_the_noise_of_a_text_has_the_stated_length(bench: Bench, padded: bool) -> None:
+def test_the_noise_of_a_text_has_the_expected_norm(bench: Bench, padded: bool) -> None:
     data, fit = examples("classes"), golden_fit()
     batch = data.batch(torch.arange(len(data)))
     model = load_model(bench.encoders["bert"], fit.task, 1)
     method = NEFTune(NEFTune.Config(alpha=5.0, padded_length=padded))
     method.on_fit_start(model, fit)
-    found: list[torch.Tensor] = []
+    recorded: list[torch.Tensor] = []
 
-    def keep(sums: torch.Tensor) -> torch.Tensor:
-        found.append(sums.detach())
+    def record(sums: torch.Tensor) -> torch.Tensor:
+        recorded.append(sums.detach())
         return sums
 
-    with changed_inputs([model.get_submodule("bert.embeddings.LayerNorm")], keep):
+    with changed_inputs([model.get_submodule("bert.embeddings.LayerNorm")], record):
         fit.logits(model, batch)
         method.loss(model, batch, fit)
         fit.logits(model, batch)
-    clean, noisy, after = found
+    clean, noisy, after = recorded
     assert torch.equal(clean, after)
     noise = noisy - clean
     lengths = torch.full_like(data.lengths, clean.shape[1]) if padded else data.lengths
@@ -42,8 +42,8 @@ def test_the_noise_of_a_text_has_the_stated_length(bench: Bench, padded: bool) -
     assert (shares <= 1.0001).all()
     assert (shares > 0.95).all()
     squares = noise.square().sum(dim=2).double()
-    own = squares.sum(dim=1) if padded else (squares * batch["attention_mask"]).sum(dim=1)
-    assert float(own.mean().sqrt()) == pytest.approx(5.0 / math.sqrt(3.0), rel=0.03)
+    squared_norms = squares.sum(dim=1) if padded else (squares * batch["attention_mask"]).sum(dim=1)
+    assert float(squared_norms.mean().sqrt()) == pytest.approx(5.0 / math.sqrt(3.0), rel=0.03)
 
 
 def written_out(features: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -52,26 +52,26 @@ def written_out(features: torch.Tensor, labels: torch.Tensor, temperature: float
     terms = []
     for i, label in enumerate(labels):
         others = [k for k in range(len(labels)) if k != i]
-        friends = [j for j in others if labels[j] == label]
-        whole = sum(((unit[i] @ unit[k]) / temperature).exp() for k in others)
-        logs = [((unit[i] @ unit[j]) / temperature).exp().div(whole).log() for j in friends]
-        terms.append(-sum(logs, torch.zeros((), dtype=torch.float64)) / max(1, len(friends)))
+        positives = [j for j in others if labels[j] == label]
+        denominator = sum(((unit[i] @ unit[k]) / temperature).exp() for k in others)
+        logs = [((unit[i] @ unit[j]) / temperature).exp().div(denominator).log() for j in positives]
+        terms.append(-sum(logs, torch.zeros((), dtype=torch.float64)) / max(1, len(positives)))
     return torch.stack(terms)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1, 1], [0, 1, 2, 0, 1], [0, 0], [0, 1], [0]])
-def test_the_contrast_is_the_equation(labels: list[int]) -> None:
+def test_the_contrastive_loss_follows_the_equation(labels: list[int]) -> None:
     torch.manual_seed(len(labels))
     features = torch.randn(len(labels), 6, dtype=torch.float64).requires_grad_()
-    given = torch.tensor(labels)
-    found = contrastive_losses(features, given, 0.3)
+    classes = torch.tensor(labels)
+    losses = contrastive_losses(features, classes, 0.3)
     if len(labels) > 1:
-        torch.testing.assert_close(found, written_out(features, given, 0.3))
-    (gradient,) = torch.autograd.grad(found.sum(), features)
+        torch.testing.assert_close(losses, written_out(features, classes, 0.3))
+    (gradient,) = torch.autograd.grad(losses.sum(), features)
     assert gradient.isfinite().all()
 
 
-def test_the_contrast_is_taken_where_the_output_layer_reads(bench: Bench) -> None:
+def test_the_contrastive_loss_is_of_the_output_layers_input(bench: Bench) -> None:
     data, fit = examples("classes"), golden_fit()
     batch = data.batch(torch.arange(12))
     model = load_model(bench.encoders["bert"], find_task("mini-mrpc"), 1).eval()
@@ -81,16 +81,16 @@ def test_the_contrast_is_taken_where_the_output_layer_reads(bench: Bench) -> Non
     torch.testing.assert_close(losses[0.5], (losses[0.0] + losses[1.0]) / 2)
     losses[1.0].backward()
     assert gradient(model, "bert.pooler.dense.weight").any()
-    assert not gradient(model, "classifier.weight").any()  # The cross-entropy has no part in it.
+    assert not gradient(model, "classifier.weight").any()  # At strength 1 there is no cross-entropy.
 
 
 def gradient(model: torch.nn.Module, name: str) -> torch.Tensor:
-    found = model.get_parameter(name).grad
-    assert found is not None
-    return found
+    value = model.get_parameter(name).grad
+    assert value is not None
+    return value
 
 
 @pytest.mark.parametrize("wrong", [{"strength": 1.5}, {"temperature": 0.0}])
-def test_settings_without_meaning_are_refused(wrong: dict[str, float]) -> None:
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(MethodError, match="SCL needs"):
         SCL.Config(**wrong)

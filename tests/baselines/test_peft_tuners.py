@@ -1,4 +1,4 @@
-"""Which tuners of the installed peft are rows: each trains, repeats to the bit and exports a plain checkpoint."""
+"""The possible tuners of the installed peft train, repeat bit for bit and export a plain checkpoint."""
 
 import re
 from typing import Any
@@ -26,12 +26,12 @@ FOR_WIDTH_32: dict[str, tuple[str, ...]] = {
     "vblora": ("vector_length=8", "num_vectors=16", "topk=2"),
     "waveft": ("n_frequency=64",),
 }
-"""Options with which tuners fit into matrices of 32 x 32, where peft's defaults are for larger ones."""
+"""Options with which tuners fit matrices of 32 x 32; peft's defaults are for larger ones."""
 PASSED = re.findall(r"\w+", str(baselines.parameter_efficient.peft.__doc__).split("\n\n")[2])
 STARTS = ("gaussian", "olora", "orthogonal", "pissa", "mica")
 
 
-def test_every_tuner_of_the_installed_peft_is_a_row_or_refused_with_a_reason() -> None:
+def test_every_tuner_of_the_installed_peft_is_possible_or_refused_with_a_reason() -> None:
     from peft import PeftType
 
     assert sorted(configurations()) == sorted(PASSED)
@@ -45,9 +45,9 @@ def check(bench: Bench, settings: dict[str, Any], folder: str) -> None:
     ]
     for record, _ in runs:
         assert record["status"] == "ok", record["error"]["traceback"]
-    (record, arrays), (again, repeated) = runs
-    assert record["curve"] == again["curve"]
-    assert numpy.array_equal(arrays["test_logits"], repeated["test_logits"])
+    (record, arrays), (second_record, second_arrays) = runs
+    assert record["curve"] == second_record["curve"]
+    assert numpy.array_equal(arrays["test_logits"], second_arrays["test_logits"])
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     assert {name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)} == linears(bench, "bert")
     tokens = AutoTokenizer.from_pretrained(folder)(texts(bench), padding=True, return_tensors="pt")
@@ -59,7 +59,7 @@ def check(bench: Bench, settings: dict[str, Any], folder: str) -> None:
         for name, weight in load_model(bench.encoders["bert"], golden_fit().task, 1).named_parameters()
         if not torch.equal(weight, model.get_parameter(name)) and "classifier" not in name
     ]
-    assert changed, "nothing of the body trained"
+    assert changed, "no weight of the body was trained"
 
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # frod, once in a process.
@@ -72,32 +72,32 @@ def test_the_tuner_trains_repeats_and_exports(bench: Bench, tuner: str) -> None:
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_the_start_of_lora_trains_repeats_and_exports(bench: Bench, start: str) -> None:
+def test_the_initialisation_of_lora_trains_repeats_and_exports(bench: Bench, start: str) -> None:
     check(bench, {"options": (f"init_lora_weights={start}",)}, str(bench.folder / "starts" / start))
 
 
 @pytest.mark.parametrize("tuner", REFUSED)
-def test_what_is_not_possible_is_refused_with_the_reason(tuner: str) -> None:
+def test_an_impossible_tuner_is_refused_with_the_reason(tuner: str) -> None:
     with pytest.raises(MethodError, match=f"'{tuner}' is not possible here: {REFUSED[tuner][:20]}"):
         Peft.Config(tuner=tuner)
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         *(({"options": (f"init_lora_weights={start}",)}, f"{start} is not possible") for start in STARTS_REFUSED),
-        ({"tuner": "adamss", "options": ("use_asa=true",)}, "told of every update"),
+        ({"tuner": "adamss", "options": ("use_asa=true",)}, "updated at every step"),
         ({"tuner": "loar"}, "no tuner 'loar'; did you mean lora"),
         ({"options": ("lora_alhpa=3",)}, "no option 'lora_alhpa'; did you mean lora_alpha"),
     ],
 )
-def test_what_would_go_wrong_in_silence_is_an_error(bench: Bench, settings: dict[str, Any], words: str) -> None:
+def test_settings_that_would_fail_silently_are_refused(bench: Bench, settings: dict[str, Any], message: str) -> None:
     model = load_model(bench.encoders["bert"], golden_fit().task, 1)
-    with pytest.raises(MethodError, match=words):
+    with pytest.raises(MethodError, match=message):
         Peft(Peft.Config(**settings)).prepare(model, golden_fit())
 
 
-def test_an_option_without_a_value_is_an_error() -> None:
+def test_an_option_without_a_value_is_refused() -> None:
     with pytest.raises(MethodError, match="'r' is not of the form key=value"):
         Peft.Config(options=("r",))
 

@@ -36,7 +36,7 @@ def load(bench: Bench, family: str) -> Any:
 
 
 def prepared(method: Method, model: nn.Module) -> Extended:
-    """The extended model, the learned vectors far from their start."""
+    """The extended model, with learned vectors far from their initial values."""
     extended = method.prepare(model, golden_fit(max_length=24)).eval()
     assert isinstance(extended, Extended)
     with torch.no_grad():
@@ -57,9 +57,9 @@ METHODS: dict[str, tuple[type[PromptMethod], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks for it.
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft reads it.
 @pytest.mark.parametrize(("name", "family"), CASES)
-def test_the_states_of_the_text_are_those_of_peft(bench: Bench, name: str, family: str) -> None:
+def test_the_states_of_the_text_equal_those_of_peft(bench: Bench, name: str, family: str) -> None:
     kind, settings = METHODS[name]
     model = load(bench, family)
     body = copy.deepcopy(model.base_model)
@@ -69,10 +69,10 @@ def test_the_states_of_the_text_are_those_of_peft(bench: Bench, name: str, famil
     reference = PeftModelForFeatureExtraction(body, settings(num_virtual_tokens=COUNT, **extra)).eval()
     reference.prompt_encoder["default"].load_state_dict(extended.addition.encoder.state_dict())
     expected = reference(**TOKENS).last_hidden_state[:, 0 if name == "prefix" else COUNT :]
-    found = model.base_model(**TOKENS).last_hidden_state
-    assert found.shape == (2, 5, 32)
+    states = model.base_model(**TOKENS).last_hidden_state
+    assert states.shape == (2, 5, 32)
     real = TOKENS["attention_mask"].bool()
-    torch.testing.assert_close(found[real], expected[real], rtol=0, atol=1e-6)
+    torch.testing.assert_close(states[real], expected[real], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -90,8 +90,8 @@ def test_the_vectors_change_the_logits_and_get_gradients(bench: Bench, name: str
     assert all(parameter.grad is None for parameter in extended.base_model.parameters())
 
 
-def test_positions_projected_by_the_layer_of_the_keys_are_left_alone(bench: Bench) -> None:
-    """DeBERTa-v3 shares it between tokens and relative positions."""
+def test_positions_projected_by_the_key_layer_do_not_change(bench: Bench) -> None:
+    """DeBERTa-v3 shares the layer between tokens and relative positions."""
     model = load(bench, "deberta-v2")
     model.config.share_att_key = True
     shared = type(model)(model.config).eval()
@@ -104,12 +104,12 @@ def test_positions_projected_by_the_layer_of_the_keys_are_left_alone(bench: Benc
     tokens, *positions = projected
     assert tokens[1].shape[:2] == (2, COUNT + 5)
     assert positions
-    for given, output in positions:
-        plain = functional.linear(given, attention.key_proj.weight, attention.key_proj.bias)
+    for inputs, output in positions:
+        plain = functional.linear(inputs, attention.key_proj.weight, attention.key_proj.bias)
         torch.testing.assert_close(output, plain)
 
 
-def test_vectors_that_do_not_fit_the_positions_are_refused(bench: Bench) -> None:
+def test_more_vectors_than_the_encoder_has_positions_for_are_refused(bench: Bench) -> None:
     method = PromptTuning(PromptTuning.Config(tokens=20))
     with pytest.raises(MethodError, match="more than the encoder's 40 positions"):
         method.prepare(load(bench, "bert"), golden_fit(max_length=24))
@@ -139,7 +139,7 @@ def test_adapters_act_after_attention_and_after_feed_forward(bench: Bench, famil
         return hidden + functional.linear(inner, adapters.up[number].weight, adapters.up[number].bias)
 
     wide = torch.randn(2, 5, 48, generator=torch.Generator().manual_seed(4))
-    for number, part, given in ((0, "attention.output", states), (1, "output", wide)):
+    for number, part, inputs in ((0, "attention.output", states), (1, "output", wide)):
         live, plain = block.get_submodule(part), reference.get_submodule(part)
-        expected = plain.LayerNorm(adapted(number, plain.dense(given)) + states)
-        torch.testing.assert_close(live(given, states), expected)
+        expected = plain.LayerNorm(adapted(number, plain.dense(inputs)) + states)
+        torch.testing.assert_close(live(inputs, states), expected)

@@ -1,1 +1,1 @@
-"""What several tests share: toy encoders and suites, made-up records, stored reference numbers."""
+"""Helpers of several tests: toy encoders and suites, synthetic records, stored reference numbers."""

@@ -1,4 +1,4 @@
-"""How long tables and page of ten thousand records take. Imports no torch.
+"""Measure how long tables and page of ten thousand records take, without importing torch.
 
     python tests/helpers/bench_results.py [folder]
 
@@ -29,15 +29,15 @@ SUITE = synthetic_records.Suite(
 )
 
 
-def timed(what: str, work: Callable[[], object]) -> None:
-    """Do the work and print its seconds."""
+def timed(name: str, work: Callable[[], object]) -> None:
+    """Run the work and print how many seconds it took."""
     wall, processor = time.perf_counter(), time.process_time()
     work()
-    print(f"{what}: {time.process_time() - processor:.1f} s of processor time, {time.perf_counter() - wall:.1f} s")
+    print(f"{name}: {time.process_time() - processor:.1f} s of processor time, {time.perf_counter() - wall:.1f} s")
 
 
 def main(folder: Path) -> None:
-    """Make the records where the folder has none yet, then tables and page from their archive."""
+    """Create the records if the folder has none yet, then make tables and page from their archive."""
     layout = Layout(folder / "from-archive")
     if not layout.archive(SUITE.name).exists():
         layout.records.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Runs that train nothing, for tests of the engine: importable by worker processes."""
+"""Runs that train nothing, for tests of sweeps; worker processes can import them."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def record(run: Job, status: str = "ok") -> dict[str, object]:
 
 @dataclass(frozen=True)
 class FakePerformer:
-    """Notes every attempt as a file; the victim's worker hangs or kills itself in its first attempts."""
+    """Writes a file per attempt; the victim's worker hangs or kills itself in its first attempts."""
 
     folder: Path
     victim: int | None = None
@@ -55,7 +55,7 @@ class FakePerformer:
 
 @dataclass
 class Listening:
-    """Remembers what it is told."""
+    """A listener that records all events."""
 
     started_seeds: list[int] = field(default_factory=list)
     finished_runs: dict[int, Outcome] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The tiny models that the reference numbers belong to."""
+"""The tiny models of the reference numbers."""
 
 import math
 
@@ -10,7 +10,7 @@ from helpers.official_cases import Case
 
 
 def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Largest difference, relative to the largest entry expected."""
+    """Largest difference, relative to the largest expected entry."""
     scale = max(float(expected.abs().max()), 1e-300)
     return float((found.detach().double() - expected.double()).abs().max()) / scale
 
@@ -23,7 +23,7 @@ def tiny_bert(case: Case) -> BertForSequenceClassification:
 
 
 def golden_mixup(case: Case, model: torch.nn.Module) -> WeightMixup:
-    """The mixup at the start of the case: W0, W, clamped attention."""
+    """The mixup at the start of the case: W0, W and clamped attention."""
     mixup = WeightMixup(model)
     with torch.no_grad():
         for name, weight in case.group("init_W/").items():

@@ -1,4 +1,4 @@
-"""The tables that are kept as text under tests/results/golden/tables.
+"""The tables that are stored as text in tests/results/golden/tables.
 
 Remake them with: python tests/helpers/golden_tables.py.
 """
@@ -91,7 +91,7 @@ SUITES = {
 }
 
 
-KEPT = {
+STORED = {
     "failures": None,
     "sizes": ("sizes", "published"),
     "elsewhere": ("out-of-domain-n100",),
@@ -99,27 +99,27 @@ KEPT = {
     "one-method": ("main-n100", "stability-n100"),
     "nothing-run": ("main-n100",),
 }
-"""Which tables of a suite are kept; None for all of them."""
+"""Tables of each suite that are stored; None for all of them."""
 
 
 def suite_tables(name: str) -> dict[str, Table]:
-    """Every table of one of the suites above, by its name."""
+    """All tables of one of the suites above, by name."""
     with tempfile.TemporaryDirectory() as folder:
         layout = synthetic_records.write(SUITES[name], Path(folder))
         return {table.name: table for table in make_tables(load(name, layout))}
 
 
 def texts() -> dict[str, str]:
-    """File name and content: the kept tables of a suite in Markdown and in LaTeX, the special one in every format."""
-    kept = {"special": [SPECIAL]}
-    for suite, names in KEPT.items():
-        made = suite_tables(suite)
-        kept[suite] = [made[name] for name in (names or made)]
-    found = {"special.csv": render.csv_text(SPECIAL), "special.html": render.html_table(SPECIAL)}
-    for name, tables in kept.items():
-        found[f"{name}.md"] = "\n".join(map(render.markdown, tables))
-        found[f"{name}.tex"] = "\n".join(map(render.latex, tables))
-    return found
+    """Content by file name: the stored tables of a suite in Markdown and LaTeX, the special one in every format."""
+    stored = {"special": [SPECIAL]}
+    for suite, names in STORED.items():
+        tables_by_name = suite_tables(suite)
+        stored[suite] = [tables_by_name[name] for name in (names or tables_by_name)]
+    contents = {"special.csv": render.csv_text(SPECIAL), "special.html": render.html_table(SPECIAL)}
+    for name, tables in stored.items():
+        contents[f"{name}.md"] = "\n".join(map(render.markdown, tables))
+        contents[f"{name}.tex"] = "\n".join(map(render.latex, tables))
+    return contents
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A scheduler and workers started by hand on this machine, protected by a certificate made for the test."""
+"""A manually started scheduler and its workers on this machine, with a certificate for the test."""
 
 import json
 import os
@@ -20,7 +20,7 @@ CLUSTER = "kind: address\naddress: {address}\ntls: {{ca_file: cert.pem, cert: ce
 
 
 def make_certificate(folder: Path) -> None:
-    """A self-signed certificate and its key, as runners/README.md makes them."""
+    """Create a self-signed certificate and its key, as in runners/README.md."""
     names = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=amix", *names],
@@ -30,7 +30,7 @@ def make_certificate(folder: Path) -> None:
 
 @dataclass
 class HandStarted:
-    """A scheduler, and the workers that were started for it; everything ends with the test."""
+    """A scheduler and its workers, which all end with the test."""
 
     folder: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -45,7 +45,7 @@ class HandStarted:
 
     @property
     def cluster(self) -> Path:
-        """A cluster's file that joins the scheduler."""
+        """A cluster file with the scheduler's address."""
         path = self.folder / "cluster.yaml"
         path.write_text(CLUSTER.format(address=self.address))
         return path
@@ -80,21 +80,21 @@ class HandStarted:
         )  # fmt: skip
 
     def stop_workers(self) -> None:
-        """End every worker with its nanny at once."""
+        """Kill all workers together with their nannies."""
         for process in self.processes[1:]:
             end(process)
         del self.processes[1:]
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and what it started."""
+    """Kill a process and its descendants."""
     try:
-        started = psutil.Process(process.pid).children(recursive=True)
+        descendants = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
-        started = []
-    for one in [process, *started]:
+        descendants = []
+    for target in [process, *descendants]:
         try:
-            os.kill(one.pid, signal.SIGKILL)
+            os.kill(target.pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
     process.wait()

@@ -1,8 +1,8 @@
-"""The cases of reference numbers, and how far the implementations are from them.
+"""Cases of official reference numbers, and the differences of the implementations from them.
 
-A folder describes its cases in cases.json and holds their arrays in cases.npz, as <case>/<array>, or in a <case>.npz
-each. `pytest --golden FOLDER` takes those of another folder. Tests choose their cases by patterns of names (`cases`),
-and read every setting, shape and tolerance from the description.
+A folder describes its cases in cases.json and stores their arrays in cases.npz, as <case>/<array>, or in one <case>.npz
+per case. `pytest --golden FOLDER` uses another folder. Tests select cases by name patterns (`cases`) and read all
+settings, shapes and tolerances from the description.
 """
 
 import json
@@ -18,15 +18,15 @@ import torch
 
 TESTS = Path(__file__).parents[1]
 OWN = (TESTS / "amix" / "golden", TESTS / "baselines" / "parity" / "golden")
-"""The cases that belong to the project: those of the mixup, and those of the other methods."""
+"""Folders of the project's own cases: the mixup's, and the other methods'."""
 LIST, ARRAYS = "cases.json", "cases.npz"
 HELD_BY_THEIR_TESTS = ("spd_*", "vibert_*", "bidora_*", "setfit_*")
-"""Cases whose tests compare with the tolerance of the case but note nothing."""
+"""Cases whose tests check the tolerance but do not record the difference."""
 
 
 @dataclass
 class Chosen:
-    """Where parity tests read their cases; tests/conftest.py sets it before it collects them."""
+    """Folders of the cases that parity tests use; tests/conftest.py sets it before collection."""
 
     folders: tuple[Path, ...] = OWN
 
@@ -36,33 +36,38 @@ CHOSEN = Chosen()
 
 @cache
 def descriptions(folders: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
-    """The description of every case in these folders, by name, with the folder of its arrays.
+    """Descriptions of all cases in these folders, by name, with the folder of the arrays.
 
     Raises:
-        FileNotFoundError: A folder has no cases.json.
+        FileNotFoundError: If a folder has no cases.json.
     """
-    found = {}
+    entries: dict[str, dict[str, Any]] = {}
     for folder in folders:
         if not (folder / LIST).is_file():
             raise FileNotFoundError(f"{folder}: there is no {LIST}, which describes the cases")
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        found |= {entry["name"]: entry | {"folder": str(folder)} for entry in listed}
-    return found
+        entries |= {entry["name"]: entry | {"folder": str(folder)} for entry in listed}
+    return entries
 
 
 def measured() -> set[str]:
-    """The project's own cases whose largest difference is noted; the tests of the others hold theirs themselves."""
+    """The project's own cases whose largest difference is recorded."""
     return {name for name in descriptions(OWN) if not any(fnmatch(name, pattern) for pattern in HELD_BY_THEIR_TESTS)}
 
 
 def cases(*patterns: str, but: str = "") -> list[str]:
-    """Names in the chosen folder that match one of the patterns and not the other one, in the folder's order."""
+    """Names of the cases that match one of the patterns and not `but`, in the folder's order."""
     names = descriptions(CHOSEN.folders)
-    return [name for name in names if any(fnmatch(name, one) for one in patterns) and not fnmatch(name, but)]
+    return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns) and not fnmatch(name, but)]
 
 
 class Case:
-    """One case: hyperparameters, tolerances, arrays. folders: the chosen ones if not given."""
+    """One case: hyperparameters, tolerances and arrays.
+
+    Args:
+        name: Of the case.
+        folders: Folders to look in; None for the chosen ones.
+    """
 
     def __init__(self, name: str, folders: tuple[Path, ...] | None = None) -> None:
         self.name = name
@@ -81,9 +86,9 @@ class Case:
         return {k: v if iteration is None else v[iteration] for k, v in self.group(f"{prefix}/").items()}
 
     def limit(self, kind: str) -> float:
-        """The tolerance for numbers of this kind: of the entry that names it, else of the one for all.
+        """Tolerance for numbers of this kind, from the entry that names the kind, or else from `all`.
 
-        `exact` is 0; `exact (variant: 1e-7)` is the number in a case of this variant.
+        `exact` means 0; `exact (variant: 1e-7)` means 1e-7 in cases of this variant and 0 in others.
         """
         named = {part.strip(): value for parts, value in self.tolerance.items() for part in parts.split(",")}
         value = named[kind] if kind in named else named["all"]
@@ -102,27 +107,27 @@ def _arrays(folder: Path, name: str) -> dict[str, numpy.ndarray]:
 
 
 def own_case(name: str) -> Case:
-    """A case of the project's own, for tests that need some numbers and compare with no reference."""
+    """One of the project's own cases, for tests that use its numbers without a comparison."""
     return Case(name, OWN)
 
 
 @dataclass
 class Parity:
-    """The largest difference in every case, as the tests find it."""
+    """Records the largest difference in every case."""
 
     found: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __call__(self, case: Case, difference: float, tolerance: float) -> None:
-        """Note a difference, and fail where it is above the tolerance (or not a number)."""
+        """Record a difference, and fail if it is above the tolerance or not a number."""
         largest = self.found.setdefault(case.name, {"difference": 0.0, "tolerance": tolerance})
         if not difference <= largest["difference"]:
             largest |= {"difference": float(difference), "tolerance": float(tolerance)}
         assert difference <= tolerance, f"{case.name}: {difference:.3g} > {tolerance:.3g}"
 
     def text(self) -> str:
-        """The file: one line for each case, differences to two digits."""
+        """JSON with one line per case, differences to two digits."""
         lines = [
-            f'  "{name}": {{"difference": {one["difference"]:.1e}, "tolerance": {one["tolerance"]:.1e}}}'
-            for name, one in sorted(self.found.items())
+            f'  "{name}": {{"difference": {entry["difference"]:.1e}, "tolerance": {entry["tolerance"]:.1e}}}'
+            for name, entry in sorted(self.found.items())
         ]
         return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -1,4 +1,4 @@
-"""A file of one's own with labelled messages, and a tiny encoder beside it."""
+"""A user's file of labelled messages, and a tiny encoder in the same folder."""
 
 import csv
 from pathlib import Path
@@ -13,12 +13,12 @@ WORDS = {"good": ("lovely", "splendid", "great"), "bad": ("awful", "broken", "us
 
 
 def call(*arguments: str | Path) -> Result:
-    """What a command gives."""
+    """Run a command and return its result."""
     return CliRunner().invoke(app.app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
 
 
 def write_rows(path: Path, count: int, seed: int) -> Path:
-    """Messages that a few words decide, one in twelve labelled wrongly; a number that follows the words; an id."""
+    """Write messages whose label depends on a few words, one in twelve mislabelled, with a matching price and an id."""
     generator = numpy.random.default_rng(seed)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -33,7 +33,7 @@ def write_rows(path: Path, count: int, seed: int) -> Path:
 
 
 def own_texts(folder: Path) -> Path:
-    """The folder, with data.csv, new.csv and the encoder tiny in it."""
+    """Write data.csv, new.csv and the encoder `tiny` into the folder and return it."""
     save_encoder(folder / "tiny")
     write_rows(folder / "data.csv", 48, 1)
     write_rows(folder / "new.csv", 30, 2)

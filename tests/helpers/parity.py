@@ -1,4 +1,4 @@
-"""What the parity tests share: a Fit around reference arrays, and steps on prescribed gradients."""
+"""Helpers of the parity tests: a Fit with given batches, and steps on given gradients."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from helpers.golden_cases import distance, tiny_bert
 from helpers.official_cases import Case
 
 NOISE = "attention.self.key.bias"
-"""Its gradient is zero in exact arithmetic; what is stored is rounding noise."""
+"""Its gradient is zero in exact arithmetic; the stored values are rounding noise."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ def golden_fit(given: list[Batch] | None = None, total_steps: int = 0, **recipe:
 
 
 def step(method: Method, model: nn.Module, fit: Fit, gradients: dict[str, Tensor]) -> None:
-    """One update with the method's hooks, on gradients that are given."""
+    """One update with the method's hooks, on given gradients."""
     assert fit.optimizer is not None
     for name, parameter in model.named_parameters():
         parameter.grad = gradients[name].clone() if name in gradients else None
@@ -49,21 +49,21 @@ def step(method: Method, model: nn.Module, fit: Fit, gradients: dict[str, Tensor
 
 
 def tiny_double(case: Case) -> nn.Module:
-    """The case's model in float64, also where the reference computed its loss in float32."""
+    """The case's model in float64, even if the reference computed its loss in float32."""
     case.hyperparameters["dtype"] = "float64"
     return tiny_bert(case)
 
 
 def set_lr(fit: Fit, lr: float) -> None:
-    """The learning rate of the next step."""
+    """Set the learning rate of the next step."""
     assert fit.optimizer is not None
     for group in fit.optimizer.param_groups:
         group["lr"] = lr
 
 
 def gradients_distance(model: nn.Module, case: Case, prefix: str) -> float:
-    """Largest relative difference of the model's gradients to those of the case."""
-    found = {name: parameter.grad for name, parameter in model.named_parameters()}
+    """Largest relative difference of the model's gradients from the case's."""
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     expected = {name: value for name, value in case.group(prefix).items() if NOISE not in name}
     assert expected
-    return max(distance(found[name], value) for name, value in expected.items() if found[name] is not None)
+    return max(distance(gradients[name], value) for name, value in expected.items() if gradients[name] is not None)

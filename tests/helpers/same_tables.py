@@ -1,4 +1,4 @@
-"""Whether two sweeps left the same tables, seconds and bytes of memory apart, which no two runs share."""
+"""Comparison of the tables of two sweeps, except for seconds and bytes of memory, which differ between runs."""
 
 import dataclasses
 from pathlib import Path
@@ -11,9 +11,9 @@ from results.tabulating.render.latex import latex
 from results.tabulating.render.markdown import markdown
 from results.tabulating.table import Table
 
-OF_THE_MACHINE = ("Training", "Run", "Time", "Memory")
+MACHINE_COLUMNS = ("Training", "Run", "Time", "Memory")
 """Columns of seconds and bytes."""
-RENDERED = (markdown, latex, csv_text, html_table)
+RENDERERS = (markdown, latex, csv_text, html_table)
 
 
 def assert_same_tables(suite: str, one: Path, other: Path) -> None:
@@ -21,11 +21,12 @@ def assert_same_tables(suite: str, one: Path, other: Path) -> None:
     assert [table.name for table in tables] == [table.name for table in others]
     assert tables
     for table, twin in zip(tables, others, strict=True):
-        for rendered in RENDERED:
-            assert rendered(without_machine_columns(table)) == rendered(without_machine_columns(twin))
+        for render in RENDERERS:
+            assert render(without_machine_columns(table)) == render(without_machine_columns(twin))
 
 
 def without_machine_columns(table: Table) -> Table:
-    kept = [place for place, column in enumerate(table.columns) if column.header not in OF_THE_MACHINE]
-    columns, rows = ([[cells[place] for place in kept] for cells in whole] for whole in ([table.columns], table.rows))
-    return dataclasses.replace(table, columns=tuple(columns[0]), rows=tuple(map(tuple, rows)))
+    indices = [index for index, column in enumerate(table.columns) if column.header not in MACHINE_COLUMNS]
+    columns = tuple(table.columns[index] for index in indices)
+    rows = tuple(tuple(row[index] for index in indices) for row in table.rows)
+    return dataclasses.replace(table, columns=columns, rows=rows)

@@ -1,4 +1,4 @@
-"""The reference values of stat_cases.json: how tests ask for them, and which are covered or left out, and why."""
+"""Access to the reference values of stat_cases.json, and lists of those that tests cover or leave out, with reasons."""
 
 import json
 from collections.abc import Iterator
@@ -38,14 +38,14 @@ LEFT_OUT = {
         for correction in ("bonferroni", "holm_sidak", "by", "hommel", "hochberg")
         for kind in ("adjusted", "reject_at_0.05")
     },
-    "another description than the suite prints": {
+    "a statistic that the suite does not print": {
         "matched_pairs_rank_biserial",
         "sign_test_p_two_sided",
         "point_mean_median_iqm_optgap",
         "ci95_percentile_seed0_mean_median_iqm_optgap",
         "failed_rate_clopper_pearson95",
     },
-    "says how the number was made": {
+    "metadata of a reference value": {
         "mc_sd",
         "iqm_ci95_mc_sd",
         "eps_min_a_over_b_mc_sd",
@@ -59,7 +59,7 @@ LEFT_OUT = {
         "n_distinct_abs_diffs_rounded_1e-9",
         "pingouin_power_at_that_d",
     },
-    "the same number, rounded or by another route": {
+    "the same number, rounded or computed differently": {
         "published_mean_ranks",
         "published_chi2",
         "published_FF",
@@ -74,7 +74,7 @@ LEFT_OUT = {
         "nemenyi_q_alpha_0.1",
         "n",
     },
-    "of functions that no table uses": {
+    "values of functions that no table uses": {
         "unpaired_prob_improvement_A12",
         "nemenyi_p_matrix_scikit_posthocs",
         "n_ceil",

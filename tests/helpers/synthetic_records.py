@@ -1,4 +1,4 @@
-"""Synthetic plans and records: numbers of known structure, written where a sweep would leave them."""
+"""Synthetic plans and records: scores of known structure, written where a sweep would write them."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ METHODS = ("vanilla", "agwm", "mixout", "lora", "r3f", "childtuning_d", "dps_den
 
 @dataclass
 class Suite:
-    """A suite to be: gains in points per method, sd of seeds and of the difference, and outcomes other than ok."""
+    """The structure of a suite's scores, in points: gains per method, standard deviations, and failures."""
 
     name: str = "toy"
     tasks: tuple[str, ...] = ("cola", "rte", "sst2")
@@ -41,16 +41,16 @@ class Suite:
     outcomes: dict[tuple[str, str, int], str] = field(default_factory=dict)  # (method, task, seed) -> status
     left_out: tuple[tuple[str, str, int], ...] = ()
     predictions: bool = False
-    logits: tuple[str, ...] = ()  # splits whose logits lie beside the predictions
+    logits: tuple[str, ...] = ()  # splits whose logits are stored with the predictions
     endpoints: tuple[str, ...] = ("score",)
     looks: tuple[int, ...] = ()
     epochs: int = 3
     encoder: str = "minilm-l6"
     split: str = "test"
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # label -> settings; the method is then agwm
-    budget: int | None = None  # of a search for settings; labels are then 'method setting'
+    budget: int | None = None  # of a tuning; labels are then 'method setting'
     others: dict[str, tuple[str, ...]] = field(default_factory=dict)  # out-of-domain set -> the tasks scored on it
-    searching: tuple[str, ...] = ()  # methods whose side files tell of a search, as agwm's do
+    searching: tuple[str, ...] = ()  # methods that store diagnostics of a search, as agwm does
 
     def spec(self, method: str, task: str, size: int | None, seed: int) -> RunSpec:
         if self.budget is not None:
@@ -110,15 +110,15 @@ def _generator(*names: object) -> numpy.random.Generator:
 
 
 def score(suite: Suite, method: str, task: str, size: int | None, seed: int) -> float:
-    """Points: task level + size effect + a seed effect that all methods share + the method's gain + its own noise."""
+    """Points: task level + size effect + seed effect, shared by all methods + the method's gain + its noise."""
     shared = _generator("seed", task, size, seed).normal(0, suite.seed_sd)
-    own = _generator("own", method, task, size, seed).normal(0, suite.difference_sd)
+    noise = _generator("own", method, task, size, seed).normal(0, suite.difference_sd)
     growth = 3.0 * numpy.log((size or 5000) / 100)
-    return float(numpy.clip(TASKS[task][2] + growth + shared + own + suite.gains.get(method, 0.0), -99, 99))
+    return float(numpy.clip(TASKS[task][2] + growth + shared + noise + suite.gains.get(method, 0.0), -99, 99))
 
 
 def other_score(suite: Suite, other: str, method: str, task: str, size: int | None, seed: int) -> float:
-    """Points on an out-of-domain set: ten below the task's own test set, with noise of its own."""
+    """Points on an out-of-domain set: ten below the task's test set, with additional noise."""
     return (
         score(suite, method, task, size, seed) - 10 + float(_generator(other, method, task, size, seed).normal(0, 0.5))
     )
@@ -131,13 +131,13 @@ def record(suite: Suite, method: str, task: str, size: int | None, seed: int) ->
     points = score(suite, method, task, size, seed)
     scores = {metric: points / 100}
     dev = {metric: (points + 0.5) / 100}
-    found = {"dev": dev} | ({"test": scores} if suite.split == "test" else {})
+    splits = {"dev": dev} | ({"test": scores} if suite.split == "test" else {})
     others = {
         name: {"accuracy": other_score(suite, name, method, task, size, seed) / 100}
         for name, tasks in suite.others.items()
         if task in tasks
     }
-    found |= {"out_of_domain": others} if others else {}
+    splits |= {"out_of_domain": others} if others else {}
     majorities = {name: {"n": 900, "majority": {"accuracy": 0.4}} for name in others}
     factor = 1 + suite.methods.index(method)
     steps = 20 * suite.epochs
@@ -155,7 +155,7 @@ def record(suite: Suite, method: str, task: str, size: int | None, seed: int) ->
                  "label_counts": {"0": 50, "1": 50}, "majority": {metric: majority / 100},
                  "majority_dev": {metric: majority / 100}, "label_names": ["no", "yes"],
                  "source": "embedded"} | ({"out_of_domain": majorities} if others else {}),
-        "scores": {} if status != "ok" else {"last": found, "best_dev": found | {"epoch": suite.epochs}},
+        "scores": {} if status != "ok" else {"last": splits, "best_dev": splits | {"epoch": suite.epochs}},
         "curve": curve if status == "ok" else curve[:1],
         "cost": {"train_seconds": 10.0 * factor + seed % 3, "total_seconds": 12.0 * factor, "evaluation_seconds": 1.5,
                  "forward_passes": steps * factor, "backward_passes": steps * factor, "optimizer_steps": steps,
@@ -168,34 +168,34 @@ def record(suite: Suite, method: str, task: str, size: int | None, seed: int) ->
 
 
 def arrays(suite: Suite, method: str, task: str, seed: int) -> dict[str, numpy.ndarray]:
-    """Predictions of a binary task, right with the probability that the score says."""
+    """Predictions for a binary task, 80 % of them correct, with logits and diagnostics as the suite asks."""
     labels = _generator("labels", task).integers(0, 2, 300)
     right = _generator("right", method, task, seed).random(300) < 0.8
-    found = {"test_predictions": numpy.where(right, labels, 1 - labels), "test_labels": labels}
+    content = {"test_predictions": numpy.where(right, labels, 1 - labels), "test_labels": labels}
     for split in suite.logits:
-        found |= logits(suite, method, task, seed, split)
-    return found | (search(method, task, seed) if method in suite.searching else {})
+        content |= logits(suite, method, task, seed, split)
+    return content | (search(method, task, seed) if method in suite.searching else {})
 
 
 def logits(suite: Suite, method: str, task: str, seed: int, split: str) -> dict[str, numpy.ndarray]:
-    """Logits of a split with its labels, calibrated once divided by `overconfidence`; one column in a regression."""
+    """Logits of a split with its labels, calibrated after division by `overconfidence`; one column for regression."""
     truth = arrays(replace(suite, logits=()), method, task, seed)["test_labels"]
     if TASKS[task][0] == "spearman":
         return {f"{split}_logits": truth[:, None] + 0.5, f"{split}_labels": truth}
-    # Probability 0.8 for the class that is right in eight cases of ten.
+    # The predicted class has probability 0.8 and is correct in 80 % of cases.
     right = _generator("right", method, task, seed).random(300) < 0.8
-    said = numpy.where(right, truth, 1 - truth)
-    values = overconfidence(method) * numpy.log(4.0) * numpy.eye(2)[said]
+    predicted = numpy.where(right, truth, 1 - truth)
+    values = overconfidence(method) * numpy.log(4.0) * numpy.eye(2)[predicted]
     return {f"{split}_logits": values.astype(numpy.float32), f"{split}_labels": truth}
 
 
 def overconfidence(method: str) -> float:
-    """What a method's calibrated logits are multiplied by."""
+    """Factor on a method's calibrated logits."""
     return {"vanilla": 3.0, "agwm": 5.0}.get(method, 1.0)
 
 
 def search(method: str, task: str, seed: int) -> dict[str, numpy.ndarray]:
-    """What a search of 2 splits and 12 iterations over two layers and the pooler notes: attention falls with depth."""
+    """Diagnostics of a search (2 splits, 12 iterations) over two layers and the pooler; attention falls with depth."""
     generator = _generator("search", method, task, seed)
     kinds = ("attention.self.query", "attention.output.dense", "output.dense")
     modules = [f"bert.encoder.layer.{layer}.{kind}" for layer in range(2) for kind in kinds] + ["bert.pooler.dense"]
@@ -203,17 +203,17 @@ def search(method: str, task: str, seed: int) -> dict[str, numpy.ndarray]:
     mean = 1 - depth * numpy.linspace(0, 1, 12)[:, None] - generator.uniform(0, 0.01, (2, 12, len(modules)))
     deciles = mean[:, -1:, :, None] + numpy.linspace(-0.05, 0.05, 11).clip(None, 0.0)
     loss = 0.7 - 0.02 * numpy.arange(12) + generator.normal(0, 0.01, (2, 12))
-    noted = {
+    diagnostics = {
         "attention_mean": mean, "attention_min": mean - 0.05, "attention_at_one": 1 - mean, "lower_loss": loss,
         "upper_loss": loss[:, ::2] + 0.05, "task_share": mean[:, -1:] ** 2, "pretrained_share": (1 - mean[:, -1:]) ** 2,
         "attention_deciles": deciles, "attention_iteration": numpy.tile(numpy.arange(1, 12, 2), (2, 1)),
         "modules": numpy.asarray(modules),
     }  # fmt: skip
-    return {f"diagnostics/search/{name}": values for name, values in noted.items()}
+    return {f"diagnostics/search/{name}": values for name, values in diagnostics.items()}
 
 
 def write(suite: Suite, out: Path) -> Layout:
-    """Write the suite's plan and records into an output tree, and its layout."""
+    """Write the suite's plan and records into a folder, and return its layout."""
     layout = Layout(out)
     store = Store(layout.records / suite.name)
     store.folder.mkdir(parents=True)

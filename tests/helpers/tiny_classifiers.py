@@ -1,4 +1,4 @@
-"""A BERT and a RoBERTa of four narrow layers with a head."""
+"""Classifiers on a BERT or RoBERTa of four narrow layers."""
 
 from torch import nn
 from transformers import AutoModelForSequenceClassification, BertConfig, RobertaConfig
@@ -9,6 +9,6 @@ LAYERS = 4
 def model(kind: str, layers: int = LAYERS) -> nn.Module:
     sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 20}
     config = {"bert": BertConfig, "roberta": RobertaConfig}[kind](num_hidden_layers=layers, **sizes)
-    found = AutoModelForSequenceClassification.from_config(config)
-    assert isinstance(found, nn.Module)
-    return found
+    classifier = AutoModelForSequenceClassification.from_config(config)
+    assert isinstance(classifier, nn.Module)
+    return classifier

@@ -1,4 +1,4 @@
-"""Four tiny random encoders with one tokenizer, and a separable toy task in two forms: classes and numbers."""
+"""Four tiny random encoders with one tokenizer, and a separable toy task with classes or numbers as labels."""
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
@@ -35,12 +35,12 @@ VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *FILLER
 ROWS = 144
 RECIPE = Recipe(lr=8e-3, epochs=5, max_length=24)
 SHORT = Recipe(lr=8e-3, epochs=2, steps=12, max_length=24)
-"""Long enough to tell two runs apart."""
+"""Long enough for two different runs to differ."""
 FAMILIES = ("bert", "roberta", "deberta-v2")
 POOLED = "bert-mean"
-"""The BERT again, pooled by the mean of its token states."""
+"""The same BERT, with mean pooling."""
 MPNET = "mpnet-mean"
-"""An MPNet, whose blocks share a bias by relative position and name their parts otherwise; pooled by the mean too."""
+"""An MPNet with mean pooling; its blocks share a relative position bias and name their parts differently."""
 
 
 def configuration(family: str) -> PretrainedConfig:
@@ -60,7 +60,7 @@ def configuration(family: str) -> PretrainedConfig:
 
 
 def save_encoder(family: str, folder: Path) -> str:
-    """The family's random encoder and the tokenizer, as a folder that transformers loads."""
+    """Save the family's random encoder and the tokenizer in a folder that transformers can load."""
     torch.manual_seed(11)
     AutoModelForSequenceClassification.from_config(configuration(family)).save_pretrained(folder)
     tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(VOCABULARY)})
@@ -71,7 +71,11 @@ def save_encoder(family: str, folder: Path) -> str:
 
 
 def save_encoders(folder: Path) -> dict[str, str]:
-    """Every family, and the mean-pooled ones under aliases of their own: name -> what RunContext.encoder takes."""
+    """Save all encoders; the mean-pooled ones get aliases.
+
+    Returns:
+        By name, the folder or alias for RunContext.encoder.
+    """
     names = {family: save_encoder(family, folder / family) for family in FAMILIES}
     ENCODERS[POOLED] = Encoder(POOLED, names["bert"], pooling="mean")
     ENCODERS[MPNET] = Encoder(MPNET, save_encoder("mpnet", folder / "mpnet"), pooling="mean")
@@ -79,7 +83,7 @@ def save_encoders(folder: Path) -> dict[str, str]:
 
 
 def sentences(rows: int, seed: int) -> pandas.DataFrame:
-    """Sentences with good and bad words; label: whether good ones prevail, score: how many of five, from 0 to 5."""
+    """Sentences with five good or bad words; label: whether good ones prevail, score: number of good ones."""
     random = numpy.random.default_rng(seed)
     content = []
     for row in range(rows):
@@ -91,7 +95,11 @@ def sentences(rows: int, seed: int) -> pandas.DataFrame:
 
 
 def save_tasks(folder: Path) -> dict[str, str]:
-    """The toy task in both forms: name -> YAML file."""
+    """Save the toy task in both forms.
+
+    Returns:
+        The YAML file of each, by name.
+    """
     sentences(200, 1).to_csv(folder / "train.csv", index=False)
     sentences(120, 2).to_csv(folder / "test.csv", index=False)
     common = {"train": "train.csv", "test": "test.csv", "text": "sentence"}
@@ -109,7 +117,7 @@ Run = tuple[dict[str, Any], dict[str, numpy.ndarray]]
 
 @contextmanager
 def subnormals_as_zero() -> Iterator[None]:
-    """A toy task that is learnt leaves gradients too small for normal numbers, which take a core 30 times as long."""
+    """Flush subnormal numbers to zero: a learnt toy task has such gradients, and they take a CPU 30 times as long."""
     torch.set_flush_denormal(True)
     try:
         yield
@@ -118,13 +126,13 @@ def subnormals_as_zero() -> Iterator[None]:
 
 
 class Bench:
-    """Runs of any method on the toy task, from spec to record; a run asked for twice is carried out once."""
+    """Runs of any method on the toy task, from spec to record, with a cache."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.encoders = save_encoders(folder / "encoders")
         self.tasks = save_tasks(folder)
-        self.kept: dict[tuple[str, ...], Run] = {}
+        self.cache: dict[tuple[str, ...], Run] = {}
 
     def execute(
         self,
@@ -136,17 +144,17 @@ class Bench:
         seed: int = 1,
         **context: Any,
     ) -> Run:
-        """One run; further keywords go to its RunContext."""
-        gc.freeze()  # A run ends with a collection, which need not walk through torch's own objects every time.
-        chosen = find_method(method).info.toy_settings if settings is None else settings
-        config = full_settings(find_method(method), chosen)
+        """Execute one run without the cache; further keywords go to its RunContext."""
+        gc.freeze()  # A run ends with a garbage collection, which need not visit torch's objects every time.
+        changes = find_method(method).info.toy_settings if settings is None else settings
+        config = full_settings(find_method(method), changes)
         spec = RunSpec(task, ROWS, seed, method, family, method_config=config, training=recipe.as_dict())
         return execute(
             spec, RunContext(encoder=self.encoders[family], task_files={spec.task: self.tasks[task]}, **context)
         )
 
     def learnt(self, method: str, family: str) -> Run:
-        """The run in which the method learns the toy task; its model is exported."""
+        """The run in which the method learns the toy task, with its model exported."""
         export = str(self.exported(method, family))
         recipe = replace(RECIPE, epochs=find_method(method).info.toy_epochs or RECIPE.epochs)
         with subnormals_as_zero():
@@ -155,15 +163,15 @@ class Bench:
             )
 
     def short(self, method: str, family: str) -> Run:
-        """A run of few steps."""
+        """A run of a few steps."""
         return self.once(("short", method, family), lambda: self.execute(method, family))
 
-    def once(self, key: tuple[str, ...], carry_out: Callable[[], Run]) -> Run:
-        """What was found before under this key, else what is found now."""
-        if key not in self.kept:
-            self.kept[key] = carry_out()
-        return self.kept[key]
+    def once(self, key: tuple[str, ...], run: Callable[[], Run]) -> Run:
+        """The cached result of this key, or else that of `run`."""
+        if key not in self.cache:
+            self.cache[key] = run()
+        return self.cache[key]
 
     def exported(self, method: str, family: str) -> Path:
-        """The folder of the model that learnt the toy task."""
+        """Folder of the exported model that learnt the toy task."""
         return self.folder / "exports" / f"{method}-{family}"

@@ -1,4 +1,4 @@
-"""A suite so small that it runs in seconds: a random encoder of two narrow layers on the embedded tasks."""
+"""A suite that runs in seconds: a random encoder of two narrow layers on the embedded tasks."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ training: {{lr: 5e-3, epochs: {epochs}, max_length: 32}}
 
 
 def save_encoder(folder: Path, positions: int = 64) -> Path:
-    """A BERT with random weights and a real tokenizer, as a folder that transformers loads."""
+    """Save a BERT with random weights and a real tokenizer in a folder that transformers can load."""
     import torch
     from transformers import BertConfig, BertModel
 
@@ -45,14 +45,14 @@ def write_suite(
     methods: str = "vanilla, mixout, topk_layers",
     epochs: int = 2,
 ) -> Path:
-    """The suite's file in this folder."""
+    """Write the suite's file into this folder."""
     path = folder / "tiny.yaml"
     path.write_text(SUITE.format(encoder=encoder, tasks=tasks, sizes=sizes, methods=methods, epochs=epochs))
     return path
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition came true in time."""
+    """Whether the condition becomes true in time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -62,5 +62,5 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    """Whether none of these processes runs any more (one that nobody waited for does not run)."""
-    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+    """Whether none of these processes is running; zombies are not."""
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)

@@ -1,4 +1,4 @@
-"""Run under torchrun: does runs in the processes of a launch, the first of which leaves what they gave."""
+"""Script for torchrun: execute runs in the processes of a launch; the first process stores records and arrays."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""BiDoRA's layer, regulariser and loop against the numbers of the released program."""
+"""BiDoRA's layer, regulariser and training loop against the numbers of the released code."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,21 +20,21 @@ from helpers.golden_cases import Case, distance
 from helpers.parity import NOISE, GoldenFit, golden_fit
 
 LAYERS = ("bidora_layer_square", "bidora_layer_start", "bidora_layer_nonsquare")
-WAYS = dict.fromkeys(LAYERS, (True, False)) | {"bidora_layer_nonsquare": (True,)}
-"""Whether the reference has the layer as released, transposed, and as described."""
+TRANSPOSED = dict.fromkeys(LAYERS, (True, False)) | {"bidora_layer_nonsquare": (True,)}
+"""Forms of the layer that each case has: as released, transposed, or as described."""
 LOOPS = ("bidora_loop", "bidora_loop_unroll2", "bidora_loop_betty020")
 
 
 def increment(W0: Tensor, A: Tensor, B: Tensor, m: Tensor | None = None) -> DirectionAndMagnitude:
-    found = DirectionAndMagnitude(W0, len(A), 1.0, torch.Generator()).double()
+    layer = DirectionAndMagnitude(W0, len(A), 1.0, torch.Generator()).double()
     for name, values in {"lora_A": A, "lora_B": B, "m": m}.items():
         if values is not None:
-            found.get_parameter(name).data.copy_(values)
-    return found
+            layer.get_parameter(name).data.copy_(values)
+    return layer
 
 
-@pytest.mark.parametrize(("name", "transposed"), [(name, way) for name in LAYERS for way in WAYS[name]])
-def test_the_layer_is_the_released_one_and_the_described_one(name: str, transposed: bool) -> None:
+@pytest.mark.parametrize(("name", "transposed"), [(name, form) for name in LAYERS for form in TRANSPOSED[name]])
+def test_the_layer_equals_the_released_and_the_described_one(name: str, transposed: bool) -> None:
     case = Case(name)
     prefix, tolerance = "" if transposed else "described/", case.tolerance["all"]
     layer = increment(*(case.tensor(key) for key in ("W0", "A", "B", "m")))
@@ -45,15 +45,15 @@ def test_the_layer_is_the_released_one_and_the_described_one(name: str, transpos
     assert distance(y, case.tensor(f"{prefix}y")) < tolerance
     assert distance(layer.direction(W0), case.tensor("V_dir")) < tolerance
     (y * case.tensor("c")).sum().backward()
-    found: dict[str, Any] = {"W0": W0.grad, "x": x.grad, "m": layer.m.grad}
-    found |= {"A": layer.lora_A.grad, "B": layer.lora_B.grad}
-    for key, gradient in found.items():
+    gradients: dict[str, Any] = {"W0": W0.grad, "x": x.grad, "m": layer.m.grad}
+    gradients |= {"A": layer.lora_A.grad, "B": layer.lora_B.grad}
+    for key, gradient in gradients.items():
         expected = case.tensor(f"{prefix}grad_{key}")
         assert distance(gradient, expected) < tolerance or float((gradient - expected).abs().max()) < 1e-14, key
 
 
 @pytest.mark.parametrize("name", ["bidora_regulariser", "bidora_regulariser_near_orthogonal"])
-def test_the_regulariser_and_its_gradients(name: str) -> None:
+def test_the_regulariser_and_its_gradients_equal_the_released_ones(name: str) -> None:
     case = Case(name)
     count, tolerance = len(case.hyperparameters["shapes_out_in"]), case.tolerance["all"]
     layers = [increment(*(case.tensor(f"l{k}/{key}") for key in ("W0", "A", "B"))) for k in range(count)]
@@ -70,13 +70,13 @@ def test_the_regulariser_and_its_gradients(name: str) -> None:
 
 
 class Recorded(BiDoRAOfficial):
-    """The method; its hypergradients are kept."""
+    """The method, with its hypergradients recorded."""
 
-    found: list[Hypergradient]
+    hypergradients: list[Hypergradient]
 
-    def after_upper_step(self, step: BilevelStep, found: Hypergradient) -> None:
-        self.found.append(found)
-        super().after_upper_step(step, found)
+    def after_upper_step(self, step: BilevelStep, hypergradient: Hypergradient) -> None:
+        self.hypergradients.append(hypergradient)
+        super().after_upper_step(step, hypergradient)
 
 
 def recipe(case: Case) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def recipe(case: Case) -> dict[str, Any]:
 
 
 def started(case: Case) -> tuple[Recorded, nn.Module, GoldenFit]:
-    """The method, the model with the weights of the case, and its lower batches."""
+    """The method, the model with the case's weights, and a fit with its lower batches."""
     given = case.hyperparameters
     config = BiDoRAOfficial.Config(
         rank=given["r"], upper_lr=given["lr_upper"], upper_decay=given["weight_decay_upper"],
@@ -101,7 +101,7 @@ def started(case: Case) -> tuple[Recorded, nn.Module, GoldenFit]:
     model = RobertaForSequenceClassification(RobertaConfig(**given["model"], attn_implementation="eager")).double()
     model.load_state_dict(case.group("init/"), strict=True)
     method = Recorded(config)
-    method.found = []
+    method.hypergradients = []
     method.prepare(model.train(), fit)
     for name, values in case.group("init_lora/").items():
         model.get_parameter(ours(name)).data.copy_(values)
@@ -111,7 +111,7 @@ def started(case: Case) -> tuple[Recorded, nn.Module, GoldenFit]:
 
 
 def ours(name: str) -> str:
-    """The name of a tensor of the case in a model with increments."""
+    """The model's name for a tensor of the case."""
     module, _, last = name.rpartition(".")
     if last in ("lora_A", "lora_B", "m"):
         return f"{module}.parametrizations.weight.0.{last}"
@@ -132,11 +132,11 @@ def check_parameters(model: nn.Module, case: Case, prefix: str, row: int) -> Non
 
 
 @pytest.mark.parametrize("name", LOOPS)
-def test_the_search_and_the_retraining_go_as_released(name: str) -> None:
+def test_search_and_retraining_equal_the_released_ones(name: str) -> None:
     case = Case(name)
     method, model, fit = started(case)
     levels = method.levels(model)
-    begin = {key: parameter.detach().clone() for key, parameter in levels.lower.items()}
+    initial = {key: parameter.detach().clone() for key, parameter in levels.lower.items()}
     search = Search(method, levels, fit.train)
     start(search, model, fit)
     search.upper_batches = upper_batches(case)
@@ -146,17 +146,17 @@ def test_the_search_and_the_retraining_go_as_released(name: str) -> None:
         loss = train_step(search, model, batch, fit)
         assert distance(loss, case.tensor("loss_lower")[row]) < case.tolerance["losses"]
         check_parameters(model, case, "param/", row)
-    assert len(method.found) == case.hyperparameters["upper_updates"]
+    assert len(method.hypergradients) == case.hyperparameters["upper_updates"]
     check_hypergradients(method, case, method.names)
     if "retrain_iters" in case.hyperparameters:
-        method.begin_anew(model, levels, begin)
+        method.reset_lower(model, levels, initial)
         check_retraining(method, model, case)
 
 
 def check_hypergradients(method: Recorded, case: Case, modules: list[str]) -> None:
-    for row, found in enumerate(method.found):
-        assert distance(found.upper_loss, case.tensor("loss_upper")[row]) < case.tolerance["losses"]
-        for module, direct, total in zip(modules, found.direct, found.total(), strict=True):
+    for row, hypergradient in enumerate(method.hypergradients):
+        assert distance(hypergradient.upper_loss, case.tensor("loss_upper")[row]) < case.tolerance["losses"]
+        for module, direct, total in zip(modules, hypergradient.direct, hypergradient.total(), strict=True):
             expected = {key: case.tensor(f"{key}/{module}.m") for key in ("direct", "hypergrad")}
             scales = {key: float(values.abs().max()) for key, values in expected.items()}
             differences = {
@@ -182,7 +182,7 @@ def check_retraining(method: Recorded, model: nn.Module, case: Case) -> None:
         check_parameters(model, case, "retrain/param/", row)
 
 
-def test_the_released_form_needs_square_matrices() -> None:
+def test_only_the_released_form_needs_square_matrices() -> None:
     linear = nn.Linear(3, 4)
     with pytest.raises(MethodError, match="must be square, not \\(4, 3\\)"):
         BiDoRAOfficial().increment(linear, torch.Generator())

@@ -1,4 +1,4 @@
-"""FISH masks against the numbers of their official code, and what the controls choose."""
+"""FISH masks against the numbers of the official code, and the masks of the controls."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -24,14 +24,14 @@ def body_names(model: nn.Module) -> list[str]:
 
 
 def fish_fit(case: Case) -> GoldenFit:
-    """The examples in the order in which the reference visited them, in batches of two."""
+    """A fit with the examples in the reference's order, in batches of two."""
     data = case.group("data/")
     order = data.pop("order")
-    return golden_fit([{name: tensor[chosen] for name, tensor in data.items()} for chosen in order.split(2)])
+    return golden_fit([{name: tensor[rows] for name, tensor in data.items()} for rows in order.split(2)])
 
 
 @pytest.mark.parametrize("name", cases("fish_label*", "fish_expect*"))
-def test_fish_finds_the_official_importance_and_mask(name: str, record_parity: Parity) -> None:
+def test_fish_has_the_official_importance_and_mask(name: str, record_parity: Parity) -> None:
     case = Case(name)
     model, fit = tiny_bert(case), fish_fit(case)
     given = case.hyperparameters
@@ -44,15 +44,15 @@ def test_fish_finds_the_official_importance_and_mask(name: str, record_parity: P
             record_parity(case, distance(values, case.tensor(f"importance/{tensor}")), case.limit("importance"))
     for tensor, mask in zip(names, method.masks, strict=True):
         record_parity(case, (mask != case.tensor(f"mask/{tensor}").to(mask)).sum(), case.limit("mask"))
-    kept = torch.cat([mask.flatten() for mask in method.masks])
-    assert int(kept.sum()) == given["kept_outside_head"]
-    assert set(kept.nonzero().flatten().tolist()) == set(case.arrays["kept_flat_indices"].tolist())
+    selected = torch.cat([mask.flatten() for mask in method.masks])
+    assert int(selected.sum()) == given["kept_outside_head"]
+    assert set(selected.nonzero().flatten().tolist()) == set(case.arrays["kept_flat_indices"].tolist())
     assert model.training
     for head in head_names(model):
         assert case.tensor(f"mask/{head}").all()
 
 
-def test_absolute_importance_is_that_of_the_stored_gradients() -> None:
+def test_absolute_importance_sums_the_stored_gradients() -> None:
     """label-absolute: the sum of |g| over the examples."""
     case = own_case("fish_label")
     model, fit = tiny_bert(case), fish_fit(case)
@@ -67,16 +67,16 @@ def test_absolute_importance_over_the_models_own_labels() -> None:
     case = own_case("fish_expect")
     model, fit = tiny_bert(case), fish_fit(case)
     weight = dict(model.named_parameters())["bert.pooler.dense.bias"]
-    found = FishMask(FishMask.Config(samples=2, expected=True, absolute=True)).importance(model, fit, [weight])[0]
+    importance = FishMask(FishMask.Config(samples=2, expected=True, absolute=True)).importance(model, fit, [weight])[0]
     expected = torch.zeros_like(weight)
     log_p = fit.logits(model.eval(), fit.given[0]).log_softmax(-1)
-    for one in log_p.flatten():
-        (gradient,) = torch.autograd.grad(one, weight, retain_graph=True)
-        expected += one.exp().detach() * gradient.abs()
-    assert distance(found, expected) < 1e-10
+    for value in log_p.flatten():
+        (gradient,) = torch.autograd.grad(value, weight, retain_graph=True)
+        expected += value.exp().detach() * gradient.abs()
+    assert distance(importance, expected) < 1e-10
 
 
-def test_fish_stops_after_the_examples_asked_for() -> None:
+def test_fish_uses_only_the_requested_number_of_examples() -> None:
     case = own_case("fish_label")
     model, fit = tiny_bert(case), fish_fit(case)
     method = FishMask(FishMask.Config(samples=3))
@@ -86,7 +86,7 @@ def test_fish_stops_after_the_examples_asked_for() -> None:
 
 
 class Linear(nn.Module):
-    """A model whose loss has the stored gradients: its output is the sum of parameter times gradient of the example."""
+    """A model whose loss has the stored gradients: its output is the sum of parameters times an example's gradients."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -94,8 +94,8 @@ class Linear(nn.Module):
         self.base_model = nn.ModuleDict({"enc": nn.Module(), "pool": nn.Module()})
         self.classifier = nn.Module()
         for name, values in self.gradients.items():
-            place, last = name.split(".")
-            module = self.classifier if place == "classifier" else self.base_model[place]
+            parent, last = name.split(".")
+            module = self.classifier if parent == "classifier" else self.base_model[parent]
             module.register_parameter(last, nn.Parameter(torch.zeros(values.shape[1:], dtype=torch.float64)))
 
     def forward(self, example: Tensor) -> SimpleNamespace:
@@ -112,12 +112,12 @@ class SumFit(GoldenFit):
 
 
 @pytest.mark.parametrize("name", cases("fish_given_gradients*"))
-def test_fish_selects_as_the_official_code_from_given_gradients(name: str, record_parity: Parity) -> None:
+def test_fish_selects_like_the_official_code_from_given_gradients(name: str, record_parity: Parity) -> None:
     case = Case(name)
     plain, model = golden_fit(), Linear(case)
     examples = torch.arange(case.hyperparameters["examples"])
-    given: list[Batch] = [{"example": chosen, "labels": chosen} for chosen in examples.split(4)]
-    fit = SumFit(plain.task, plain.recipe, 1, plain.train, plain.dev, given=given)
+    batches: list[Batch] = [{"example": numbers, "labels": numbers} for numbers in examples.split(4)]
+    fit = SumFit(plain.task, plain.recipe, 1, plain.train, plain.dev, given=batches)
     method = FishMask(FishMask.Config(share=case.hyperparameters["keep_ratio"]))
     method.on_fit_start(model, fit)
     names = [name.removeprefix("base_model.") for name in body_names(model)]
@@ -126,26 +126,26 @@ def test_fish_selects_as_the_official_code_from_given_gradients(name: str, recor
         record_parity(case, (mask != case.tensor(f"mask/{name}").to(mask)).sum(), case.limit("mask"))
 
 
-def test_a_share_below_the_head_is_refused_with_the_smallest_that_works() -> None:
+def test_a_share_smaller_than_the_head_is_refused_with_the_smallest_possible_one() -> None:
     model = tiny_bert(own_case("fish_label"))
     with pytest.raises(MethodError, match=r"choose one above 0\.0"):
         FishMask(FishMask.Config(share=0.001)).on_fit_start(model, golden_fit())
 
 
-def chosen(method: FixedMask, model: nn.Module, seed: int = 1) -> Tensor:
+def selected(method: FixedMask, model: nn.Module, seed: int = 1) -> Tensor:
     fit = golden_fit()
     fit.seed = seed
     method.on_fit_start(model, fit)
     return torch.cat([mask.flatten() for mask in method.masks]) > 0
 
 
-def test_the_controls_choose_by_chance_and_by_magnitude() -> None:
+def test_the_controls_select_at_random_and_by_magnitude() -> None:
     model = tiny_bert(own_case("fish_label"))
     everything = sum(parameter.numel() for parameter in model.parameters())
     count = int(0.3 * everything) - sum(p.numel() for n, p in model.named_parameters() if n in head_names(model))
     magnitudes = torch.cat([parameter.detach().abs().flatten() for parameter in body_parameters(model)])
     random, largest, smallest = (
-        chosen(method, model)
+        selected(method, model)
         for method in (
             RandomMask(RandomMask.Config(share=0.3)),
             MagnitudeMask(MagnitudeMask.Config(share=0.3)),
@@ -156,8 +156,8 @@ def test_the_controls_choose_by_chance_and_by_magnitude() -> None:
     assert float(magnitudes[largest].min()) >= float(magnitudes[~largest].max())
     assert float(magnitudes[smallest].max()) <= float(magnitudes[~smallest].min())
     method = RandomMask(RandomMask.Config(share=0.3))
-    assert torch.equal(chosen(method, model), random)
-    assert not torch.equal(chosen(method, model, seed=2), random)
+    assert torch.equal(selected(method, model), random)
+    assert not torch.equal(selected(method, model, seed=2), random)
     for mask in method.masks:
         assert mask.numel() < 200 or 0.15 < float(mask.mean()) < 0.45
 
@@ -166,7 +166,7 @@ def ones(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     return ((name, torch.ones_like(parameter)) for name, parameter in model.named_parameters())
 
 
-def test_what_the_mask_leaves_out_stays_as_pretrained() -> None:
+def test_weights_outside_the_mask_stay_pretrained() -> None:
     model, fit = tiny_bert(own_case("fish_label")), golden_fit(weight_decay=0.1)
     before = [parameter.detach().clone() for parameter in body_parameters(model)]
     method = RandomMask(RandomMask.Config(share=0.3, lr=0.01))

@@ -1,4 +1,4 @@
-"""HyPe against the numbers of the released model; LNSR, which has no released code, against its definition."""
+"""HyPe against the numbers of the official model; LNSR, which has no official code, against its definition."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from helpers.parity import golden_fit, gradients_distance, tiny_double
 
 
 class StoredNoise(HyPe):
-    """HyPe with the noise that the reference drew, in its order."""
+    """HyPe with the reference's noise, in its order."""
 
     draws: list[Tensor]
 
@@ -27,7 +27,7 @@ class StoredNoise(HyPe):
 
 
 @pytest.mark.parametrize("name", cases("hype_*"))
-def test_hype_from_end_to_end(name: str, record_parity: Parity) -> None:
+def test_states_logits_loss_and_gradients_equal_the_official_ones(name: str, record_parity: Parity) -> None:
     case = Case(name)
     given = case.hyperparameters
     model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
@@ -39,8 +39,8 @@ def test_hype_from_end_to_end(name: str, record_parity: Parity) -> None:
     with recorded_outputs([embedding_layer(model), *blocks(model)]) as states, recorded_logits(model) as logits:
         loss = method.loss(method.prepare(model, fit), batch, fit)
     assert not method.draws
-    for found, expected in zip(states, case.group("hidden/").values(), strict=True):
-        record_parity(case, distance(found, expected), case.limit("hidden states"))
+    for state, expected in zip(states, case.group("hidden/").values(), strict=True):
+        record_parity(case, distance(state, expected), case.limit("hidden states"))
     loss.backward()
     record_parity(case, distance(logits[0], case.tensor("logits")), case.limit("logits"))
     record_parity(case, distance(loss, case.tensor("loss")), case.limit("logits"))
@@ -49,7 +49,7 @@ def test_hype_from_end_to_end(name: str, record_parity: Parity) -> None:
 
 
 class CountingNoise(HyPe):
-    """Noise of one everywhere, counted."""
+    """Noise of 1 in every entry, with the draws counted."""
 
     drawn = 0
 
@@ -59,7 +59,7 @@ class CountingNoise(HyPe):
 
 
 @pytest.mark.parametrize(
-    ("settings", "drawn", "moved"),
+    ("settings", "draws", "changed"),
     [
         ({}, 3, [True, True, True]),
         ({"layer_range": (1,)}, 1, [False, True, True]),
@@ -68,7 +68,7 @@ class CountingNoise(HyPe):
         ({"intermediate": True, "only_intermediate": True}, 3, [True, True, True]),
     ],
 )
-def test_noise_goes_into_the_blocks_that_are_named(settings: dict[str, Any], drawn: int, moved: list[bool]) -> None:
+def test_noise_is_added_to_the_selected_blocks(settings: dict[str, Any], draws: int, changed: list[bool]) -> None:
     sizes = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 8}
     model = AutoModelForSequenceClassification.from_config(BertConfig(**sizes, vocab_size=20)).eval()
     batch = {"input_ids": torch.arange(12).view(2, 6), "labels": torch.tensor([0, 1])}
@@ -76,11 +76,11 @@ def test_noise_goes_into_the_blocks_that_are_named(settings: dict[str, Any], dra
     for method in (HyPe(HyPe.Config(sigma=0.0)), CountingNoise(HyPe.Config(**settings))):
         fit = golden_fit()
         method.on_fit_start(method.prepare(model, fit), fit)
-        with recorded_outputs(blocks(model)) as found:
+        with recorded_outputs(blocks(model)) as outputs:
             method.loss(model, batch, fit)
-        states.append(list(found))
-    assert method.drawn == drawn  # type: ignore[attr-defined]
-    assert [not torch.equal(*pair) for pair in zip(*states, strict=True)] == moved
+        states.append(list(outputs))
+    assert method.drawn == draws  # type: ignore[attr-defined]
+    assert [not torch.equal(*pair) for pair in zip(*states, strict=True)] == changed
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_noise_goes_into_the_blocks_that_are_named(settings: dict[str, Any], dra
         ({"layer_range": 1}, "list of block numbers, not 1"),
     ],
 )
-def test_settings_that_would_do_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_settings_without_effect_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(MethodError, match=message):
         HyPe.Config(**settings)
 
 
-def test_a_block_that_is_not_there_is_refused() -> None:
+def test_a_block_that_does_not_exist_is_refused() -> None:
     case = own_case("hype_normal")
     with pytest.raises(MethodError, match="layer_range names block 7 of 2"):
         HyPe(HyPe.Config(layer_range=(0, 7))).prepare(tiny_double(case), golden_fit())
 
 
 def recorded_logits(model: nn.Module):  # type: ignore[no-untyped-def]
-    """The outputs of the model's last layer."""
+    """Context that records the logits."""
     return recorded_outputs([model.get_submodule("classifier")])
 
 
@@ -111,9 +111,7 @@ def recorded_logits(model: nn.Module):  # type: ignore[no-untyped-def]
     ("noise", "mean", "lowest", "highest"),
     [("normal", 0.0, -0.6, 0.6), ("uniform", 0.0, -0.1, 0.1), ("uniform_one_sided", 0.05, 0.0, 0.1)],
 )
-def test_noise_has_the_stated_range_and_is_the_same_again(
-    noise: str, mean: float, lowest: float, highest: float
-) -> None:
+def test_noise_has_the_stated_range_and_repeats(noise: str, mean: float, lowest: float, highest: float) -> None:
     method, states = HyPe(HyPe.Config(noise=noise, sigma=0.1)), torch.zeros(4, 50, 60)
     method.on_fit_start(nn.Identity(), golden_fit())
     first = method.draw_noise(states)
@@ -126,14 +124,14 @@ def test_noise_has_the_stated_range_and_is_the_same_again(
 
 @pytest.mark.parametrize("configuration", [BertConfig, DebertaV2Config])
 def test_dropout_of_attention_probabilities_stays(configuration: type[PretrainedConfig]) -> None:
-    """The two kinds have different probabilities here, which tells them apart."""
+    """The two kinds of dropout have different probabilities here, to distinguish them."""
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     rates = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3}
     model = AutoModelForSequenceClassification.from_config(configuration(**sizes, **rates, vocab_size=20))
-    kept = [part for part in model.modules() if isinstance(part, nn.Dropout) and part.p == 0.3]
+    of_attention = [part for part in model.modules() if isinstance(part, nn.Dropout) and part.p == 0.3]
     HyPe().prepare(model, golden_fit())
-    assert len(kept) == 1
-    assert kept[0].p == 0.3
+    assert len(of_attention) == 1
+    assert of_attention[0].p == 0.3
     assert {dropout.p for dropout in hidden_dropouts(model)} == {0.0}
 
 
@@ -157,7 +155,7 @@ def test_lnsr_measures_the_noise_and_not_dropout() -> None:
     assert losses[1] > plain + 0.01
 
 
-def test_the_penalty_of_lnsr_is_what_it_says() -> None:
+def test_the_penalty_of_lnsr_follows_its_definition() -> None:
     case = own_case("hype_normal")
     model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
     method = lnsr(model, sigma=0.1, strength=2.0, layer=1)
@@ -167,8 +165,8 @@ def test_the_penalty_of_lnsr_is_what_it_says() -> None:
     states = case.tensor("hidden/0")
     mask = ((1.0 - tokens) * -1e30)[:, None, None, :]
     start = first_of(blocks(model)[0](states, mask))
-    moved = first_of(top(start + method.draw_noise(start), mask)) - first_of(top(start, mask))
-    expected = (moved.square().sum(-1) * tokens).sum() / tokens.sum()
+    difference = first_of(top(start + method.draw_noise(start), mask)) - first_of(top(start, mask))
+    expected = (difference.square().sum(-1) * tokens).sum() / tokens.sum()
     plain = fit.task_loss(fit.logits(model, batch), batch)
     assert loss.item() == pytest.approx((plain + 2.0 * expected).item(), rel=1e-12)
 

@@ -1,4 +1,4 @@
-"""Which parameters methods train that leave others as pretrained, against the official codes."""
+"""The parameters that partially frozen methods train, against the official codes."""
 
 import numpy
 import pytest
@@ -17,21 +17,21 @@ from helpers.tiny_classifiers import LAYERS, model
 
 
 def case_model(case: Case) -> nn.Module:
-    """A model of the case's kind with as many blocks."""
+    """A model of the case's type and number of blocks."""
     return model(case.hyperparameters["model_type"], case.hyperparameters["layers"])
 
 
 def differing_flags(prepared: nn.Module, case: Case, trainable: numpy.ndarray) -> int:
-    """How many parameters train here and not there, or the other way round."""
-    found = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
+    """Number of parameters that train here and not in the case, or the other way round."""
+    flags = {name: parameter.requires_grad for name, parameter in prepared.named_parameters()}
     expected = dict(zip(case.arrays["names"].tolist(), trainable.tolist(), strict=True))
-    assert set(found) == set(expected)
-    return sum(found[name] != flag for name, flag in expected.items())
+    assert set(flags) == set(expected)
+    return sum(flags[name] != flag for name, flag in expected.items())
 
 
 @pytest.mark.parametrize("variant", ["houlsby", "released"])
 @pytest.mark.parametrize("name", cases("topk_*"))
-def test_the_same_parameters_are_trained(name: str, variant: str, record_parity: Parity) -> None:
+def test_topk_layers_trains_the_official_parameters(name: str, variant: str, record_parity: Parity) -> None:
     case = Case(name)
     for k, expected in zip(case.arrays[f"{variant}_k"], case.arrays[f"{variant}_trainable"], strict=True):
         config = TopKLayers.Config(k=int(k))
@@ -42,7 +42,7 @@ def test_the_same_parameters_are_trained(name: str, variant: str, record_parity:
 
 
 @pytest.mark.parametrize("name", cases("bitfit_*"))
-def test_the_same_biases_are_trained(name: str, record_parity: Parity) -> None:
+def test_bitfit_trains_the_official_biases(name: str, record_parity: Parity) -> None:
     case = Case(name)
     config = BitFit.Config(terms=tuple(case.hyperparameters["bias_terms"]))
     prepared = BitFit(config).prepare(case_model(case), golden_fit())
@@ -58,20 +58,20 @@ TERMS = {
     "output": {"attention.output.dense.bias", "output.dense.bias"},
     "output_layernorm": {"attention.output.LayerNorm.bias", "output.LayerNorm.bias"},
 }
-"""What each official term trains in a block of BERT."""
+"""Biases that each official term trains in a block of BERT."""
 
 
 @pytest.mark.parametrize("term", TERMS)
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_a_term_trains_the_biases_that_its_official_pattern_matches(kind: str, term: str) -> None:
     prepared = BitFit(BitFit.Config(terms=(term,))).prepare(model(kind), golden_fit())
-    found = {name for name, parameter in prepared.named_parameters() if parameter.requires_grad}
+    trained = {name for name, parameter in prepared.named_parameters() if parameter.requires_grad}
     expected = {f"{kind}.encoder.layer.{block}.{name}" for block in range(LAYERS) for name in TERMS[term]}
     pooler = {"bert.pooler.dense.bias"} if kind == "bert" else set()
-    assert found == expected | pooler | head_names(prepared)
+    assert trained == expected | pooler | head_names(prepared)
 
 
-def test_all_is_the_same_as_no_term() -> None:
+def test_the_term_all_is_the_same_as_no_term() -> None:
     plain, every = (BitFit(BitFit.Config(terms=terms)).prepare(model("bert"), golden_fit()) for terms in ((), ("all",)))
     assert [p.requires_grad for p in plain.parameters()] == [p.requires_grad for p in every.parameters()]
 
@@ -81,14 +81,14 @@ def test_an_unknown_bias_term_is_refused() -> None:
         BitFit.Config(terms=("query", "dense"))
 
 
-def test_a_bias_term_that_the_encoder_does_not_have_is_refused() -> None:
+def test_a_bias_term_that_the_encoder_lacks_is_refused() -> None:
     config = DistilBertConfig(n_layers=1, dim=8, n_heads=2, hidden_dim=8, vocab_size=20)
     distilbert = AutoModelForSequenceClassification.from_config(config)
     with pytest.raises(MethodError, match=r"no bias of DistilBert.* belongs to the term 'query'.*self\.query\.bias"):
         BitFit(BitFit.Config(terms=("query",))).prepare(distilbert, golden_fit())
 
 
-def test_biases_are_trained_at_one_constant_rate_without_decay() -> None:
+def test_biases_train_at_a_constant_rate_without_decay() -> None:
     method, fit = BitFit(), golden_fit(total_steps=4, lr=2e-5, weight_decay=0.01)
     prepared = method.prepare(model("bert"), fit)
     optimizer = method.optimizer(method.param_groups(prepared, fit), fit)
@@ -99,7 +99,7 @@ def test_biases_are_trained_at_one_constant_rate_without_decay() -> None:
         scheduler.step()
 
 
-def test_a_probe_sees_the_same_features_again_and_trains_the_head_alone() -> None:
+def test_a_probe_sees_constant_features_and_trains_only_the_head() -> None:
     torch.manual_seed(0)
     method, fit = LinearProbe(), golden_fit()
     prepared = method.prepare(model("bert"), fit).train()

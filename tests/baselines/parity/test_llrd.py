@@ -1,4 +1,4 @@
-"""Layer-wise learning rates against the table of the official code, and what a longer recipe changes."""
+"""Layer-wise learning rates against the official code, and the recipe of longer training."""
 
 import pytest
 
@@ -34,16 +34,16 @@ def test_every_parameter_has_the_official_learning_rate_and_decay(
         record_parity(case, abs(found_decay - expected), case.limit("weight_decay"))
 
 
-def test_the_learning_rates_follow_the_schedule() -> None:
+def test_all_learning_rates_follow_the_schedule() -> None:
     method, classifier = LayerwiseLearningRates(), model("bert")
     fit = golden_fit(total_steps=20, lr=1e-3)
     optimizer = method.optimizer(method.param_groups(classifier, fit), fit)
     scheduler = method.schedule(optimizer, fit)
-    whole = [group["initial_lr"] for group in optimizer.param_groups]
+    peaks = [group["initial_lr"] for group in optimizer.param_groups]
     optimizer.step()
     scheduler.step()
-    assert len(set(whole)) == 6
-    assert [group["lr"] for group in optimizer.param_groups] == [lr / 2 for lr in whole]
+    assert len(set(peaks)) == 6
+    assert [group["lr"] for group in optimizer.param_groups] == [lr / 2 for lr in peaks]
 
 
 def test_the_longer_recipe_and_its_cost() -> None:

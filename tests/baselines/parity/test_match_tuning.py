@@ -1,4 +1,4 @@
-"""Match-Tuning against the fragment of code that was published."""
+"""Match-Tuning against the published fragment of code."""
 
 from types import SimpleNamespace
 
@@ -21,7 +21,7 @@ from helpers.parity import golden_fit
 
 
 class Body(nn.Module):
-    """The case's encoder output for any input, and its linear map as the pooler."""
+    """Returns the case's encoder output for any input, through its linear map as the pooler."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Body(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A model whose outputs are what its head would read."""
+    """A model whose logits are the input of its output layer."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Classifier(nn.Module):
 
 
 @pytest.mark.parametrize("name", cases("match_tuning*"))
-def test_the_published_fragment(name: str, record_parity: Parity) -> None:
+def test_outputs_and_gradients_equal_those_of_the_published_fragment(name: str, record_parity: Parity) -> None:
     case = Case(name)
     model, fit = Classifier(case), golden_fit()
     with MatchTuning(MatchTuning.Config(temperature=case.hyperparameters["temperature"])).mixing(model):
@@ -64,8 +64,8 @@ def test_the_published_fragment(name: str, record_parity: Parity) -> None:
     (output * case.tensor("c")).sum().backward()
     body, tolerance = model.base_model, case.limit("all")
     record_parity(case, distance(output, case.tensor("output")), tolerance)
-    found = {"last_hidden_state": body.last_hidden_state, "A": body.dense.weight, "b": body.dense.bias}
-    for tensor, parameter in found.items():
+    parameters = {"last_hidden_state": body.last_hidden_state, "A": body.dense.weight, "b": body.dense.bias}
+    for tensor, parameter in parameters.items():
         assert parameter.grad is not None
         record_parity(case, distance(parameter.grad, case.tensor(f"grad_{tensor}")), tolerance)
 
@@ -81,7 +81,7 @@ SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "in
         (DebertaV2Config, ["pooler.dense", "classifier"]),
     ],
 )
-def test_the_map_is_found(configuration: type[PretrainedConfig], expected: list[str]) -> None:
+def test_the_layers_of_pooler_and_head_are_found(configuration: type[PretrainedConfig], expected: list[str]) -> None:
     model = AutoModelForSequenceClassification.from_config(configuration(**SIZES))
     names = {id(module): name for name, module in model.named_modules()}
     assert [names[id(linear)] for linear in top_linears(model)] == expected

@@ -1,4 +1,4 @@
-"""R3F against the numbers of fairseq's criterion, and of the AGWM authors' earlier variant."""
+"""R3F against the numbers of fairseq's criterion, and of the variant in Sai-Ashish/BFTSS."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from helpers.parity import golden_fit, gradients_distance, tiny_double
 
 
 @pytest.mark.parametrize("name", cases("r3f_kl*"))
-def test_the_divergence_and_its_gradients(name: str, record_parity: Parity) -> None:
+def test_the_divergence_and_its_gradients_equal_the_official_ones(name: str, record_parity: Parity) -> None:
     case = Case(name)
     clean, noised = (case.tensor(f"logits_{name}").requires_grad_() for name in ("clean", "noised"))
     divergence = symmetric_divergence(clean, noised)
@@ -24,7 +24,7 @@ def test_the_divergence_and_its_gradients(name: str, record_parity: Parity) -> N
 
 
 class StoredNoise(R3F):
-    """R3F with the noise that the reference drew."""
+    """R3F with the reference's noise."""
 
     noise: Tensor
 
@@ -40,7 +40,7 @@ def stored(case: Case, **settings: bool) -> StoredNoise:
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("name", cases("r3f_end_to_end*"))
-def test_r3f_from_end_to_end(name: str, shared: bool, record_parity: Parity) -> None:
+def test_logits_loss_and_gradients_equal_the_official_ones(name: str, shared: bool, record_parity: Parity) -> None:
     """Dropout is 0 here, so that sharing its masks changes nothing."""
     case = Case(name)
     model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
@@ -57,7 +57,7 @@ def test_r3f_from_end_to_end(name: str, shared: bool, record_parity: Parity) -> 
 
 
 @pytest.mark.parametrize("name", cases("r3f_author_variant*"))
-def test_the_variant_of_the_agwm_authors(name: str, record_parity: Parity) -> None:
+def test_loss_and_gradients_equal_those_of_the_agwm_authors_variant(name: str, record_parity: Parity) -> None:
     case = Case(name)
     model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
     loss = stored(case, noise_reaches_embeddings=True, summed=True).loss(model, batch, fit)
@@ -67,7 +67,7 @@ def test_the_variant_of_the_agwm_authors(name: str, record_parity: Parity) -> No
 
 
 @pytest.mark.parametrize(("noise", "largest"), [("uniform", 1.0), ("normal", 5.0)])
-def test_noise_has_the_stated_scale_and_is_the_same_again(noise: str, largest: float) -> None:
+def test_noise_has_the_stated_scale_and_repeats(noise: str, largest: float) -> None:
     method, embedded = R3F(R3F.Config(noise=noise, epsilon=0.1)), torch.zeros(4, 50, 60)
     method.on_fit_start(torch.nn.Identity(), golden_fit())
     first = method.draw_noise(embedded)

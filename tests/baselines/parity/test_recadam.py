@@ -1,4 +1,4 @@
-"""RecAdam against the steps of its official optimizer."""
+"""RecAdam against the steps of the official optimizer."""
 
 import pytest
 from torch import nn
@@ -52,13 +52,13 @@ def differences(case: Case, official_form: bool) -> tuple[float, float]:
         share = max(share, abs(method.share(number + 1, fit.total_steps) / expected - 1))
         set_lr(fit, lr)
         step(method, model, fit, {name: values[number] for name, values in case.group("grad/").items()})
-        for one, values in case.group("param/").items():
-            largest = max(largest, distance(parameters[one], values[number]))
+        for name, values in case.group("param/").items():
+            largest = max(largest, distance(parameters[name], values[number]))
     return share, largest
 
 
 @pytest.mark.parametrize("name", cases("recadam_*"))
-def test_the_official_steps(name: str, record_parity: Parity) -> None:
+def test_recadam_steps_like_the_official_optimizer(name: str, record_parity: Parity) -> None:
     case = Case(name)
     share, parameters = differences(case, official_form=True)
     record_parity(case, share, case.limit("lambda"))
@@ -66,14 +66,14 @@ def test_the_official_steps(name: str, record_parity: Parity) -> None:
 
 
 @pytest.mark.parametrize("name", ["recadam_linear", "recadam_sigmoid"])
-def test_torchs_form_differs_by_the_order_of_the_decay(name: str) -> None:
-    """lr^2 * decay at each step."""
+def test_the_default_differs_only_by_the_order_of_the_decay(name: str) -> None:
+    """They differ by about lr^2 * decay per step."""
     share, parameters = differences(own_case(name), official_form=False)
     assert share < 1e-12
     assert 1e-7 < parameters < 1e-4
 
 
-def test_the_annealing_keeps_its_place_in_runs_of_any_length() -> None:
+def test_the_annealing_scales_with_the_length_of_the_run() -> None:
     method = RecAdam()
     for steps in (57, 5336, 100_000):
         assert method.share(steps // 10, steps) < 1e-3
@@ -82,7 +82,7 @@ def test_the_annealing_keeps_its_place_in_runs_of_any_length() -> None:
 
 
 def test_the_pull_does_not_overshoot() -> None:
-    """At lr * gamma = 50 the weights are where they were, while the official step would throw them 49 times as far."""
+    """At lr * gamma = 50 the weights return to w0; the official step would overshoot it by 49 times the distance."""
     case = own_case("recadam_sigmoid")
     model, fit = Named(case), golden_fit(total_steps=1000)
     method = RecAdam()

@@ -14,7 +14,7 @@ from helpers.parity import GoldenFit, golden_fit, set_lr, step
 
 
 def named_module(values: dict[str, Tensor]) -> nn.Module:
-    """Modules that hold these tensors under their names; LayerNorms and embeddings have their types."""
+    """Modules with these tensors under their names; LayerNorms and embeddings have the proper types."""
     root = nn.Module()
     for name, value in values.items():
         *path, last = name.split(".")
@@ -38,7 +38,7 @@ def leaf(name: str, value: Tensor) -> nn.Module:
 
 
 class WithBody(nn.Module):
-    """The tensors of a case, those of the head outside the body."""
+    """The tensors of a case, with the head outside the body."""
 
     def __init__(self, values: dict[str, Tensor], body: nn.Module) -> None:
         super().__init__()
@@ -47,19 +47,19 @@ class WithBody(nn.Module):
 
 
 def sage_model(case: Case) -> WithBody:
-    """A block with the linear layer and the LayerNorm of the case, and the head."""
+    """A block with the case's linear layer and LayerNorm, and the head."""
     values = case.group("init/")
     block = named_module({name: value for name, value in values.items() if not name.startswith("classifier")})
     return WithBody(values, nn.ModuleDict({"layers": nn.ModuleList([block])}))
 
 
 def plain(name: str) -> str:
-    """A parameter's name in the case."""
+    """The case's name for a parameter."""
     return name.removeprefix("base_model.").removeprefix("layers.0.")
 
 
 @pytest.mark.parametrize("name", cases("sage*", but="sage_groups*"))
-def test_sage_steps_as_the_official_optimizer(name: str, record_parity: Parity) -> None:
+def test_sage_steps_like_the_official_optimizer(name: str, record_parity: Parity) -> None:
     case = Case(name)
     given = case.hyperparameters
     model = sage_model(case)
@@ -87,7 +87,7 @@ def test_sage_steps_as_the_official_optimizer(name: str, record_parity: Parity) 
             record_parity(case, distance(sensitivity, values[number]), case.limit("exp_avg_ipt"))
 
 
-def test_sage_decays_with_the_present_learning_rate_by_default() -> None:
+def test_sage_decays_with_the_current_learning_rate_by_default() -> None:
     case = own_case("sage_schedule")
     model, fit = sage_model(case), golden_fit(lr=1.0, weight_decay=0.01)
     method = SAGE()
@@ -99,22 +99,22 @@ def test_sage_decays_with_the_present_learning_rate_by_default() -> None:
 
 
 @pytest.mark.parametrize("name", cases("sage_groups*"))
-def test_sage_is_sensitive_where_the_official_code_is(name: str, record_parity: Parity) -> None:
+def test_sage_treats_the_official_parameters_as_sensitive(name: str, record_parity: Parity) -> None:
     case = Case(name)
     config = BertConfig(
         vocab_size=8, hidden_size=4, num_hidden_layers=case.hyperparameters["layers"], num_attention_heads=1,
         intermediate_size=4, max_position_embeddings=4,
     )  # fmt: skip
     model = BertForSequenceClassification(config)
-    found = {}
+    groups = {}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for group in SAGE().param_groups(model, golden_fit(weight_decay=max(case.arrays["weight_decay"]))):
         for parameter in group["params"]:
-            found[names[id(parameter)]] = ("mask" if group["sensitive"] else "common", group["weight_decay"])
+            groups[names[id(parameter)]] = ("mask" if group["sensitive"] else "common", group["weight_decay"])
     kinds, decays = case.arrays["type"].tolist(), case.arrays["weight_decay"].tolist()
     expected = dict(zip(case.arrays["names"].tolist(), zip(kinds, decays, strict=True), strict=True))
-    assert set(found) == set(expected)
-    record_parity(case, sum(found[tensor] != one for tensor, one in expected.items()), case.limit("tables"))
+    assert set(groups) == set(expected)
+    record_parity(case, sum(groups[tensor] != pair for tensor, pair in expected.items()), case.limit("tables"))
 
 
 def rose_model(case: Case) -> WithBody:
@@ -124,11 +124,11 @@ def rose_model(case: Case) -> WithBody:
 
 
 TOTAL = 20
-"""Steps of a run in which the warm-up is so many; how many there are makes no difference."""
+"""Steps of a run; any number that is at least the warm-up's gives the same result."""
 
 
 def rose(case: Case, kind: type[Rose]) -> tuple[Rose, WithBody, GoldenFit]:
-    """The method at the start of its case, its tensors in the order of the case's masks."""
+    """The method at the start of its case, the case's model, and a fit."""
     given = case.hyperparameters
     model = rose_model(case)
     quantiles = {"upper": given["upper_percent"] / 100, "lower": given["lower_percent"] / 100}
@@ -148,45 +148,45 @@ KINDS: dict[str, type[Rose]] = {"first": RoseFirst, "second": RoseSecond, "ensem
 
 
 @pytest.mark.parametrize("name", cases("rose_*", but="rose_losses*"))
-def test_rose_masks_and_steps_as_the_official_optimizer(name: str, record_parity: Parity) -> None:
+def test_rose_masks_and_steps_like_the_official_optimizer(name: str, record_parity: Parity) -> None:
     case = Case(name)
     method, model, fit = rose(case, KINDS[name.split("_")[1]])
     named = {plain(name): parameter for name, parameter in model.named_parameters()}
     order = case.arrays["mask_order"].tolist()
-    position = {id(tensor): place for place, tensor in enumerate(method.tensors)}
-    places = [position[id(named[tensor])] for tensor in order]
+    index = {id(tensor): number for number, tensor in enumerate(method.tensors)}
+    indices = [index[id(named[tensor])] for tensor in order]
     assert len(method.tensors) == len(order)
     for number, lr in enumerate(case.hyperparameters["lr_per_step"]):
         set_lr(fit, lr)
         if isinstance(method, RoseFirst):
             disagreement = {id(named[n]): values[number] for n, values in case.group("kl_grad/").items()}
-            method.judge([disagreement[id(tensor)] for tensor in method.tensors])
-            differing = method.first[places] != case.tensor("mask_first")[number].double()
+            method.set_mask([disagreement[id(tensor)] for tensor in method.tensors])
+            differing = method.first[indices] != case.tensor("mask_first")[number].double()
             record_parity(case, differing.sum(), 0.0)
-        found = watch_mask(method, fit)
+        masks = recorded_masks(method)
         gradients = {name: values[number] for name, values in case.group("ce_grad/").items()}
         step(method, model, fit, {name: gradients[plain(name)] for name, _ in model.named_parameters()})
-        if found:
-            largest = (found[0][places] - case.tensor("mask_used")[number]).abs().max()
+        if masks:
+            largest = (masks[0][indices] - case.tensor("mask_used")[number]).abs().max()
             record_parity(case, largest, case.limit("mask"))
-        assert bool(found) == (number >= case.hyperparameters["warmup_steps_without_mask"])
+        assert bool(masks) == (number >= case.hyperparameters["warmup_steps_without_mask"])
         for tensor, values in case.group("param/").items():
             record_parity(case, distance(named[tensor], values[number]), case.limit("parameters"))
 
 
-def watch_mask(method: Rose, fit: GoldenFit) -> list[Tensor]:
-    """The masks that the method asks for from now on."""
-    found: list[Tensor] = []
+def recorded_masks(method: Rose) -> list[Tensor]:
+    """A list that collects the method's masks from now on."""
+    masks: list[Tensor] = []
 
     def mask(fit: GoldenFit) -> Tensor:
-        found.append(type(method).mask(method, fit))
-        return found[-1]
+        masks.append(type(method).mask(method, fit))
+        return masks[-1]
 
     method.mask = mask  # type: ignore[method-assign, assignment]
-    return found
+    return masks
 
 
-def test_second_order_updates_all_without_a_history() -> None:
+def test_rose_second_updates_all_tensors_without_a_history() -> None:
     method, model, fit = rose(own_case("rose_second"), RoseSecond)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -194,7 +194,7 @@ def test_second_order_updates_all_without_a_history() -> None:
 
 
 @pytest.mark.parametrize("name", cases("rose_losses*"))
-def test_the_losses_of_two_passes_and_their_gradients(name: str, record_parity: Parity) -> None:
+def test_the_losses_of_two_passes_and_their_gradients_equal_the_official_ones(name: str, record_parity: Parity) -> None:
     case = Case(name)
     first, second = (case.tensor(f"logits{number}").requires_grad_() for number in (1, 2))
     loss, disagreement = averaged_losses(first, second, {"labels": case.tensor("labels")}, golden_fit())
@@ -205,7 +205,7 @@ def test_the_losses_of_two_passes_and_their_gradients(name: str, record_parity: 
 
 
 class Passes(nn.Module):
-    """Gives the stored outputs of one pass after the other."""
+    """Returns the stored logits, one pass after the other."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -229,6 +229,6 @@ def test_rose_masks_the_weights_of_the_blocks_only() -> None:
     method = RoseFirst()
     method.on_fit_start(model, golden_fit())
     inside = {id(tensor) for tensor in method.tensors}
-    found = {name for name, parameter in model.named_parameters() if id(parameter) in inside}
-    assert found == {name for name, _ in model.named_parameters() if "layer" in name and "weight" in name}
-    assert found < parameter_names(model, blocks(model))
+    masked = {name for name, parameter in model.named_parameters() if id(parameter) in inside}
+    assert masked == {name for name, _ in model.named_parameters() if "layer" in name and "weight" in name}
+    assert masked < parameter_names(model, blocks(model))

@@ -20,7 +20,7 @@ from helpers.parity import NOISE, GoldenFit, golden_fit, tiny_double
 
 @dataclass
 class WatchedFit(GoldenFit):
-    """A Fit that keeps the losses of the backward passes."""
+    """A Fit that records the losses of its backward passes."""
 
     losses: list[Tensor] = field(default_factory=list)
 
@@ -30,14 +30,14 @@ class WatchedFit(GoldenFit):
 
 
 class Watched(SAM):
-    """SAM that keeps what it sees: the norm that e is divided by, e, the second gradient."""
+    """SAM that records the norm by which e is divided, e, and the second gradient."""
 
     def perturb(self, parameters: list[Tensor], gradients: list[Tensor], fit: Fit) -> None:
         adaptive = getattr(self.config, "adaptive", False)
         weights = [parameter.detach().abs() if adaptive else 1.0 for parameter in parameters]
         self.norm = global_norm([weight * gradient for weight, gradient in zip(weights, gradients, strict=True)])
         super().perturb(parameters, gradients, fit)
-        self.moved = [gradient.clone() for gradient in gradients]
+        self.perturbations = [gradient.clone() for gradient in gradients]
 
     def before_step(self, model: nn.Module, fit: Fit) -> None:
         self.second = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
@@ -48,7 +48,7 @@ class WatchedFSAM(Watched, FSAM):
 
 
 def started(case: Case, method: SAM, model: nn.Module, **recipe: Any) -> WatchedFit:
-    """One parameter group with the case's settings; clipping at infinity is none."""
+    """A fit with the case's settings and one parameter group, without clipping unless the recipe says so."""
     given = case.hyperparameters
     adam = {"betas": tuple(given["betas"]), "adam_epsilon": given["eps"]} if "betas" in given else {}
     plain = golden_fit(lr=given["lr"], **adam | {"clip_norm": math.inf} | recipe)
@@ -64,27 +64,27 @@ def started(case: Case, method: SAM, model: nn.Module, **recipe: Any) -> Watched
 
 
 def largest(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
-    """Largest relative difference, leaving out what is rounding noise."""
+    """Largest relative difference, without tensors that hold only rounding noise."""
     compared = {name: value for name, value in expected.items() if NOISE not in name}
     assert compared
     return max(distance(found[name], value) for name, value in compared.items())
 
 
 def check_step(case: Case, method: Watched, model: nn.Module, fit: WatchedFit, record_parity: Parity) -> None:
-    """One update, and what it left behind, against the case."""
-    before = f"step{fit.step + 1}/"
+    """Take one update and compare losses, norm, perturbations and parameters with the case."""
+    prefix = f"step{fit.step + 1}/"
     train_step(method, model, case.batch("batch", fit.step), fit)
     parameters = dict(model.named_parameters())
-    moved = dict(zip(parameters, method.moved, strict=True))
+    perturbations = dict(zip(parameters, method.perturbations, strict=True))
     limit = case.limit("parameters")
-    record_parity(case, distance(torch.stack(fit.losses[-2:]), case.tensor(f"{before}loss")), case.limit("losses"))
-    record_parity(case, distance(method.norm, case.tensor(f"{before}grad_norm")), limit)
-    record_parity(case, largest(moved, case.group(f"{before}perturbation/")), limit)
-    record_parity(case, largest(parameters, case.group(f"{before}param/")), limit)
+    record_parity(case, distance(torch.stack(fit.losses[-2:]), case.tensor(f"{prefix}loss")), case.limit("losses"))
+    record_parity(case, distance(method.norm, case.tensor(f"{prefix}grad_norm")), limit)
+    record_parity(case, largest(perturbations, case.group(f"{prefix}perturbation/")), limit)
+    record_parity(case, largest(parameters, case.group(f"{prefix}param/")), limit)
 
 
 @pytest.mark.parametrize("name", cases("sam*"))
-def test_sam_step_by_step(name: str, record_parity: Parity) -> None:
+def test_sam_steps_like_the_official_code(name: str, record_parity: Parity) -> None:
     case = Case(name)
     model = tiny_double(case)
     method = Watched(SAM.Config(rho=case.hyperparameters["rho"], adaptive=case.hyperparameters["adaptive"]))
@@ -97,7 +97,7 @@ def test_sam_step_by_step(name: str, record_parity: Parity) -> None:
 
 
 @pytest.mark.parametrize("name", cases("fsam_*"))
-def test_fsam_step_by_step(name: str, record_parity: Parity) -> None:
+def test_fsam_steps_like_the_official_code(name: str, record_parity: Parity) -> None:
     case = Case(name)
     given = case.hyperparameters
     model = tiny_double(case)
@@ -116,14 +116,14 @@ def test_fsam_step_by_step(name: str, record_parity: Parity) -> None:
 
 
 def test_only_the_second_gradient_is_clipped() -> None:
-    """Clipping that acted on the first gradient would leave the second at its own length."""
+    """If the first gradient were clipped instead, the second would not have the clipped norm."""
     case = own_case("sam")
     model = tiny_double(case)
     method = Watched(SAM.Config(rho=case.hyperparameters["rho"]))
     fit = started(case, method, model, clip_norm=0.1)
     train_step(method, model, case.batch("batch", 0), fit)
-    moved = dict(zip((name for name, _ in model.named_parameters()), method.moved, strict=True))
-    assert largest(moved, case.group("step1/perturbation/")) < case.limit("e")
+    perturbations = dict(zip((name for name, _ in model.named_parameters()), method.perturbations, strict=True))
+    assert largest(perturbations, case.group("step1/perturbation/")) < case.limit("e")
     assert global_norm(list(method.second.values())).item() == pytest.approx(0.1, rel=1e-4)
 
 
@@ -140,8 +140,8 @@ def test_shared_dropout_gives_both_passes_the_same_masks() -> None:
     assert equal == [True, False]
 
 
-def test_settings_without_meaning_are_refused() -> None:
-    with pytest.raises(MethodError, match="not negative"):
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(MethodError, match="rho of at least 0"):
         SAM.Config(rho=-0.1)
     with pytest.raises(MethodError, match="keep"):
         FSAM.Config(keep=0.0)

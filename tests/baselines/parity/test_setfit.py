@@ -1,4 +1,4 @@
-"""SetFit against what its library does: the same pairs, the same losses, the same embeddings after all its steps."""
+"""SetFit against its library: the same pairs, the same losses, and the same embeddings after all steps."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ CASES = ("setfit_classes", "setfit_unbalanced")
 
 
 class StoredBatches(SetFit):
-    """SetFit on the batches that the library drew; its losses are kept."""
+    """SetFit on the batches that the library drew, with its losses recorded."""
 
     case: Case
     losses: list[torch.Tensor]
@@ -34,9 +34,9 @@ class StoredBatches(SetFit):
             yield fit.train.batch(torch.cat([first, second])) | {"targets": targets}
 
     def loss(self, model: torch.nn.Module, batch: Batch, fit: Fit) -> torch.Tensor:
-        found = super().loss(model, batch, fit)
-        self.losses.append(found.detach())
-        return found
+        loss = super().loss(model, batch, fit)
+        self.losses.append(loss.detach())
+        return loss
 
 
 def examples(case: Case) -> Encoded:
@@ -46,7 +46,7 @@ def examples(case: Case) -> Encoded:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_pairs_are_those_of_the_library(name: str) -> None:
+def test_the_pairs_equal_those_of_the_library(name: str) -> None:
     case = Case(name)
     iterations = case.hyperparameters["num_iterations"] or 0
     first, second, targets = draw_pairs(case.arrays["labels"], False, iterations, numpy.random.RandomState(seed=42))
@@ -56,16 +56,16 @@ def test_the_pairs_are_those_of_the_library(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_losses_and_embeddings_are_those_of_the_library(name: str) -> None:
+def test_losses_and_embeddings_equal_those_of_the_library(name: str) -> None:
     case = Case(name)
-    asked = case.hyperparameters
-    body = BertModel(BertConfig(**asked["model"]), add_pooling_layer=False)
+    settings = case.hyperparameters
+    body = BertModel(BertConfig(**settings["model"]), add_pooling_layer=False)
     body.load_state_dict({key: value for key, value in case.group("init/").items() if "pooler" not in key})
     fit = golden_fit()
     fit.train = examples(case)
     config = SetFit.Config(
-        iterations=asked["num_iterations"] or 0, batch_size=asked["batch_size"], lr=asked["lr"],
-        warmup_ratio=asked["warmup_ratio"],
+        iterations=settings["num_iterations"] or 0, batch_size=settings["batch_size"], lr=settings["lr"],
+        warmup_ratio=settings["warmup_ratio"],
     )  # fmt: skip
     method = StoredBatches(config)
     method.case, method.losses = case, []
@@ -74,7 +74,7 @@ def test_losses_and_embeddings_are_those_of_the_library(name: str) -> None:
     pairs = draw_pairs(case.arrays["labels"], False, config.iterations, numpy.random.RandomState(seed=42))
     stage = fit.for_stage("pairs", recipe=method.pair_recipe(fit.recipe, len(pairs[0])))
     method.learn(model, stage, pairs)
-    assert stage.total_steps == asked["steps"] == len(method.losses)
+    assert stage.total_steps == settings["steps"] == len(method.losses)
     embeddings = inputs_of(method.last, model, fit.train, fit)
     assert distance(torch.stack(method.losses), case.tensor("loss")) < case.tolerance["loss"]
     assert distance(embeddings, case.tensor("embeddings")) < case.tolerance["embeddings"]
@@ -82,7 +82,7 @@ def test_losses_and_embeddings_are_those_of_the_library(name: str) -> None:
 
 
 @given(labels=some.lists(some.integers(0, 3), min_size=1, max_size=9), iterations=some.integers(0, 3))
-def test_pairs_of_classes_are_of_both_kinds_as_often_as_can_be(labels: list[int], iterations: int) -> None:
+def test_pairs_of_classes_are_balanced_between_equal_and_different_labels(labels: list[int], iterations: int) -> None:
     classes = numpy.array(labels)
     first, second, targets = draw_pairs(classes, False, iterations, numpy.random.default_rng(0))
     assert numpy.array_equal(targets, (classes[first] == classes[second]).astype(numpy.float32))
@@ -93,7 +93,7 @@ def test_pairs_of_classes_are_of_both_kinds_as_often_as_can_be(labels: list[int]
 
 
 @given(numbers=some.lists(some.floats(-5, 5, width=32), min_size=2, max_size=9), iterations=some.integers(0, 3))
-def test_pairs_of_numbers_are_the_nearer_the_closer_these_are(numbers: list[float], iterations: int) -> None:
+def test_targets_of_numbers_fall_with_the_distance_of_labels(numbers: list[float], iterations: int) -> None:
     values = numpy.array(numbers, dtype=numpy.float32)
     first, second, targets = draw_pairs(values, True, iterations, numpy.random.default_rng(0))
     assert len(targets) == (2 * iterations * len(values) or len(values) * (len(values) + 1) // 2)

@@ -1,4 +1,4 @@
-"""SMART against the numbers of the released perturbation and criteria."""
+"""SMART against the numbers of the official perturbation and criteria."""
 
 import pytest
 import torch
@@ -17,42 +17,44 @@ NAMES = {"SymKl": "sym_kl", "Kl": "kl", "NsKl": "ns_kl", "NsSymKl": "ns_sym_kl"}
 
 @pytest.mark.parametrize("released", NAMES)
 @pytest.mark.parametrize("name", cases("smart_losses*"))
-def test_the_criteria_and_their_gradients(name: str, released: str, record_parity: Parity) -> None:
+def test_criteria_and_their_gradients_equal_the_official_ones(name: str, released: str, record_parity: Parity) -> None:
     case = Case(name)
     first, second = (case.tensor(name).requires_grad_() for name in ("input", "target"))
     value = CRITERIA[NAMES[released]](first, second)
     value.backward()
     tolerance = case.limit("all")
     record_parity(case, distance(value, case.tensor(f"{released}/loss")), tolerance)
-    for found, name in ((first.grad, "grad_input"), (second.grad, "grad_target")):
+    for gradient, name in ((first.grad, "grad_input"), (second.grad, "grad_target")):
         expected = case.tensor(f"{released}/{name}")
         if expected.abs().max() > 0:
-            assert found is not None
-            record_parity(case, distance(found, expected), tolerance)
+            assert gradient is not None
+            record_parity(case, distance(gradient, expected), tolerance)
         else:
-            assert found is None or not found.any()
+            assert gradient is None or not gradient.any()
 
 
 @pytest.mark.parametrize("name", cases("smart_losses*"))
 def test_the_ascent_criterion_is_summed_over_the_batch(name: str, record_parity: Parity) -> None:
-    """The reference's ascent leaves out the 1/B; ours multiplies by the batch size."""
+    """The reference's ascent omits the factor 1/B; ours multiplies by the batch size B."""
     case = Case(name)
     first, second = case.tensor("input"), case.tensor("target")
     summed = CRITERIA["ns_kl"](first, second) * len(first)
     record_parity(case, distance(summed, case.tensor("stable_kl_sum")), case.limit("all"))
 
 
-def test_the_symmetric_criterion_has_the_released_value_with_gradient_through_both() -> None:
+def test_the_symmetric_criterion_has_the_official_value_and_gradients_through_both_outputs() -> None:
     case = own_case("smart_losses")
     first, second = (case.tensor(name).requires_grad_() for name in ("input", "target"))
-    ours, released = CRITERIA["symmetric"](first, second), CRITERIA["sym_kl"](first, second)
-    assert ours.item() == pytest.approx(released.item(), rel=1e-12)
-    (gradient,), (expected,) = (torch.autograd.grad(value, [first], retain_graph=True) for value in (ours, released))
-    assert distance(gradient, expected) > 0.01
+    ours, official = CRITERIA["symmetric"](first, second), CRITERIA["sym_kl"](first, second)
+    assert ours.item() == pytest.approx(official.item(), rel=1e-12)
+    (through_both,), (through_one,) = (
+        torch.autograd.grad(value, [first], retain_graph=True) for value in (ours, official)
+    )
+    assert distance(through_both, through_one) > 0.01
 
 
 class StoredNoise(SMART):
-    """SMART with the noise that the reference drew; keeps what it perturbs with and what comes out."""
+    """SMART with the reference's noise; records the final noise and the perturbed logits."""
 
     start: Tensor
 
@@ -81,7 +83,7 @@ def stored(case: Case, **settings: bool) -> StoredNoise:
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("name", cases("smart_embeddings_twice*", "smart_encoder_input*"))
-def test_smart_from_end_to_end(name: str, shared: bool, record_parity: Parity) -> None:
+def test_noise_loss_and_gradients_equal_the_official_ones(name: str, shared: bool, record_parity: Parity) -> None:
     """Dropout is 0 here, so that sharing its masks changes nothing."""
     case = Case(name)
     model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
@@ -98,17 +100,17 @@ def test_smart_from_end_to_end(name: str, shared: bool, record_parity: Parity) -
     assert fit.cost.backward_passes == case.hyperparameters["K"]
 
 
-def test_the_noise_of_the_paper_stays_in_its_ball_and_climbs() -> None:
+def test_the_papers_noise_stays_in_its_ball_and_increases_the_distance() -> None:
     case = own_case("smart_encoder_input")
     model, batch, fit = tiny_double(case), case.batch("batch"), golden_fit()
-    moved = []
+    distances = []
     for steps in (0, 3):
         method = StoredNoise(SMART.Config(radius=0.1, step_size=5.0, steps=steps))
         method.start, method.logits = case.tensor("noise0"), []
         method.loss(model, batch, fit)
-        moved.append(method.distance("symmetric", method.logits[-1], case.tensor("logits_clean"), fit).item())
+        distances.append(method.distance("symmetric", method.logits[-1], case.tensor("logits_clean"), fit).item())
     assert method.noise.abs().max().item() == pytest.approx(0.1)
-    assert moved[1] > 2 * moved[0]
+    assert distances[1] > 2 * distances[0]
 
 
 def test_an_unknown_criterion_is_refused() -> None:

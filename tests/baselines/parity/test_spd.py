@@ -13,17 +13,17 @@ CASES = ("spd_anchor", "spd_start_at_anchor", "spd_zero_anchor_amsgrad")
 
 
 class Tensors(nn.Module):
-    """The tensors of a case under their names, each in a module of its own; the head is what is called so."""
+    """The tensors of a case under their names; those whose names start with "head" are the head."""
 
     def __init__(self, case: Case, prefix: str) -> None:
         super().__init__()
         self.body = nn.Module()
         for name, values in case.group(prefix).items():
             part, _, last = name.partition(".")
-            place = self if part == "head" else self.body
-            if not hasattr(place, part):
-                place.add_module(part, nn.Module())
-            place.get_submodule(part).register_parameter(last, nn.Parameter(values))
+            parent = self if part == "head" else self.body
+            if not hasattr(parent, part):
+                parent.add_module(part, nn.Module())
+            parent.get_submodule(part).register_parameter(last, nn.Parameter(values))
 
     @property
     def base_model(self) -> nn.Module:
@@ -31,12 +31,12 @@ class Tensors(nn.Module):
 
 
 def named(name: str) -> str:
-    """The name of the case's tensor in the model."""
+    """The model's name for a tensor of the case."""
     return name if name.startswith("head") else f"body.{name}"
 
 
 def started(case: Case, project_head: bool = True) -> tuple[SPD, nn.Module, Fit]:
-    """Method, model and fit at the start of the case, the model at init and the anchors as the case has them."""
+    """Method, model and fit at the start of the case, with the case's initial weights and anchors."""
     given = case.hyperparameters
     (strength,) = set(given["weight_decay"].values())
     recipe = {"lr": given["lr"], "betas": tuple(given["betas"]), "adam_epsilon": given["eps"], "weight_decay": 0.0}
@@ -55,38 +55,39 @@ def started(case: Case, project_head: bool = True) -> tuple[SPD, nn.Module, Fit]
 
 
 def gradients(case: Case, number: int) -> dict[str, torch.Tensor]:
-    """Those of one step, by name in the model, without the tensors that had none."""
+    """The gradients of one step, by the model's names, without tensors that had none."""
     missing = case.hyperparameters.get("no_gradient", [])
-    without = {one["tensor"] for one in missing if one["step_index"] == number}
+    without = {entry["tensor"] for entry in missing if entry["step_index"] == number}
     return {named(name): v[number] for name, v in case.group("grad/").items() if name not in without}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_projection_decay_steps_as_the_official_optimizer(name: str) -> None:
+def test_spd_steps_like_the_official_optimizer(name: str) -> None:
     case = Case(name)
     method, model, fit = started(case)
     worst = {"parameters": 0.0, "ratio": 0.0}
     for number in range(case.hyperparameters["steps"]):
         if "lr_per_step" in case.hyperparameters:
             set_lr(fit, case.hyperparameters["lr_per_step"][number])
-        given = gradients(case, number)
-        step(method, model, fit, given)
-        found = {id(w): (c < 0, r) for w, c, r in zip(method.weights, method.conditions, method.ratios, strict=True)}
-        assert len(found) == len(given)
+        step_gradients = gradients(case, number)
+        step(method, model, fit, step_gradients)
+        triples = zip(method.weights, method.conditions, method.ratios, strict=True)
+        decisions = {id(weight): (condition < 0, ratio) for weight, condition, ratio in triples}
+        assert len(decisions) == len(step_gradients)
         for tensor, values in case.group("param/").items():
             parameter = model.get_parameter(named(tensor))
             worst["parameters"] = max(worst["parameters"], distance(parameter, values[number]))
-            if id(parameter) in found:
-                taken, ratio = found[id(parameter)]
-                assert bool(taken) == bool(case.arrays[f"triggered/{tensor}"][number]), (tensor, number)
+            if id(parameter) in decisions:
+                triggered, ratio = decisions[id(parameter)]
+                assert bool(triggered) == bool(case.arrays[f"triggered/{tensor}"][number]), (tensor, number)
                 expected = float(case.arrays[f"ratio/{tensor}"][number])
                 worst["ratio"] = max(worst["ratio"], abs(float(ratio) - expected))
     assert any(values.any() for values in case.group("triggered/").values())
-    for what, difference in worst.items():
-        assert difference < case.tolerance[what], what
+    for kind, difference in worst.items():
+        assert difference < case.tolerance[kind], kind
 
 
-def test_the_head_is_left_alone_unless_asked_for() -> None:
+def test_the_head_is_not_projected_by_default() -> None:
     case = Case("spd_anchor")
     method, model, fit = started(case, project_head=False)
     for number in range(case.hyperparameters["steps"]):

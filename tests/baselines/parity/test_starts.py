@@ -1,4 +1,4 @@
-"""Other starting points against the numbers of the official codes: blocks drawn anew, noise, a trained head."""
+"""Other initial weights: re-initialised blocks and noise against the official codes, and a trained head."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from helpers.parity import golden_fit
 
 
 def treatment(before: Tensor, after: Tensor, deviation: float) -> str:
-    """What happened to a tensor, in the words of the reference; a drawn tensor has the stated deviation."""
+    """The reference's word for the change of a tensor; a random tensor must have the stated deviation."""
     if torch.equal(before, after):
         return "kept"
     if not after.any():
@@ -28,24 +28,24 @@ def treatment(before: Tensor, after: Tensor, deviation: float) -> str:
 
 
 @pytest.mark.parametrize("name", cases("reinit_*"))
-def test_the_same_tensors_are_drawn_anew_or_kept(name: str, record_parity: Parity) -> None:
+def test_reinit_draws_sets_and_keeps_the_official_tensors(name: str, record_parity: Parity) -> None:
     case = Case(name)
     torch.manual_seed(0)
     model = BertForSequenceClassification(BertConfig(**case.hyperparameters["model"]))
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.normal_(0.5, 0.3)  # So that a tensor that is left alone does not pass for one that is set.
+            parameter.normal_(0.5, 0.3)  # So that no unchanged tensor looks as if it had been set.
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     ReInit(ReInit.Config(layers=case.hyperparameters["reinit_layers"])).prepare(model, golden_fit())
     deviation = case.hyperparameters["initializer_range"]
-    found = {n: treatment(before[n], parameter.detach(), deviation) for n, parameter in model.named_parameters()}
+    treatments = {n: treatment(before[n], parameter.detach(), deviation) for n, parameter in model.named_parameters()}
     expected = dict(zip(case.arrays["names"].tolist(), case.arrays["treatment"].tolist(), strict=True))
-    assert set(found) == set(expected)
-    record_parity(case, sum(found[n] != one for n, one in expected.items()), case.limit("kind of each tensor"))
+    assert set(treatments) == set(expected)
+    record_parity(case, sum(treatments[n] != kind for n, kind in expected.items()), case.limit("kind of each tensor"))
 
 
 class StoredDraws(NoisyTune):
-    """NoisyTune with the draws of the reference, in the order in which it asks for them."""
+    """NoisyTune with the reference's noise, in its order."""
 
     draws: list[Tensor]
 
@@ -55,7 +55,7 @@ class StoredDraws(NoisyTune):
 
 @pytest.mark.parametrize("perturb_head", [True, False])
 @pytest.mark.parametrize("name", cases("noisytune*"))
-def test_the_official_noise(name: str, perturb_head: bool, record_parity: Parity) -> None:
+def test_noisytune_perturbs_like_the_official_code(name: str, perturb_head: bool, record_parity: Parity) -> None:
     case = Case(name)
     model = tiny_bert(case)
     method = StoredDraws(NoisyTune.Config(strength=case.hyperparameters["lam"], perturb_head=perturb_head))
@@ -68,17 +68,17 @@ def test_the_official_noise(name: str, perturb_head: bool, record_parity: Parity
         assert torch.equal(parameter, case.tensor(f"init/{tensor}")) != changed, tensor
 
 
-def test_noise_is_the_same_again_and_within_its_bounds() -> None:
+def test_noise_repeats_and_stays_within_its_bounds() -> None:
     case = own_case("noisytune")
     first, second, start = tiny_bert(case), tiny_bert(case), tiny_bert(case)
     NoisyTune().prepare(first, golden_fit())
     NoisyTune().prepare(second, golden_fit())
-    for again, noised, parameter in zip(second.parameters(), first.parameters(), start.parameters(), strict=True):
-        assert torch.equal(again, noised)
+    for repeated, noised, parameter in zip(second.parameters(), first.parameters(), start.parameters(), strict=True):
+        assert torch.equal(repeated, noised)
         assert (noised - parameter).abs().max() <= 0.5 * 0.15 * parameter.std()
 
 
-def test_the_cost_of_probing_first() -> None:
+def test_lp_ft_counts_the_passes_of_the_probe() -> None:
     recipe = Recipe(epochs=5)
     assert LPFT().relative_passes(100, recipe) == 1 + 0.5 * 10 / 5
     assert LPFT(LPFT.Config(probe_epochs=0)).relative_passes(100, recipe) == 1

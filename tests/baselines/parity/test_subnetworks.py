@@ -23,17 +23,15 @@ def official_adamw(model: nn.Module, case: Case) -> DecayAfterAdamW:
 
 
 def childtuning_fit(case: Case) -> GoldenFit:
-    """The training examples in the order in which the reference visited them."""
+    """A fit with the training examples in the reference's order."""
     data = case.group("data/")
     order, sizes = data.pop("order"), data.pop("batch_sizes")
-    given = [{name: tensor[chosen] for name, tensor in data.items()} for chosen in order.split(sizes.tolist())]
-    return golden_fit(given, clip_norm=case.hyperparameters["per_tensor_clip_norm"])
+    batches = [{name: tensor[rows] for name, tensor in data.items()} for rows in order.split(sizes.tolist())]
+    return golden_fit(batches, clip_norm=case.hyperparameters["per_tensor_clip_norm"])
 
 
 @pytest.mark.parametrize("name", cases("childtuning_d*"))
-def test_childtuning_d_finds_the_official_fisher_information_threshold_and_masks(
-    name: str, record_parity: Parity
-) -> None:
+def test_childtuning_d_has_the_official_fisher_information_and_masks(name: str, record_parity: Parity) -> None:
     case = Case(name)
     model, fit = tiny_bert(case), childtuning_fit(case)
     method = ChildTuningD(ChildTuningD.Config(p=case.hyperparameters["reserve_p"]))
@@ -53,7 +51,7 @@ def test_childtuning_d_finds_the_official_fisher_information_threshold_and_masks
 
 @pytest.mark.parametrize("limit", [0.5, 1.0, 50.0])
 def test_childtuning_d_clips_each_tensor_to_the_recipes_norm(limit: float) -> None:
-    """Against the definition: torch's own clipping of one tensor at a time."""
+    """The reference is torch's clipping of one tensor at a time."""
     case = own_case("childtuning_d")
     model, fit = tiny_bert(case), childtuning_fit(case)
     fit.recipe = fit.recipe.with_changes({"clip_norm": limit})
@@ -66,12 +64,12 @@ def test_childtuning_d_clips_each_tensor_to_the_recipes_norm(limit: float) -> No
         for values, parameter in zip(expected, method.parameters, strict=True):
             nn.utils.clip_grad_norm_([parameter], limit)
             values.add_(parameter.grad.square() / len(fit.given))
-    for found, values in zip(method.fisher_information(model, fit), expected, strict=True):
-        assert (found - values).abs().max() <= 1e-12 * max(values.max(), 1e-20)
+    for fisher, values in zip(method.fisher_information(model, fit), expected, strict=True):
+        assert (fisher - values).abs().max() <= 1e-12 * max(values.max(), 1e-20)
 
 
 @pytest.mark.parametrize("name", cases("childtuning_d*"))
-def test_childtuning_d_steps_as_the_official_optimizer(name: str, record_parity: Parity) -> None:
+def test_childtuning_d_steps_like_the_official_optimizer(name: str, record_parity: Parity) -> None:
     case = Case(name)
     model, fit = tiny_bert(case), childtuning_fit(case)
     method = ChildTuningD(ChildTuningD.Config(p=case.hyperparameters["reserve_p"]))
@@ -98,7 +96,7 @@ class Named(nn.Module):
 
 
 class StoredMasks(ChildTuningF):
-    """Child-Tuning-F with the masks that the reference drew."""
+    """Child-Tuning-F with the reference's masks."""
 
     masks: Iterator[Tensor]
 
@@ -107,7 +105,7 @@ class StoredMasks(ChildTuningF):
 
 
 @pytest.mark.parametrize("name", cases("childtuning_f*"))
-def test_childtuning_f_steps_as_the_official_optimizer(name: str, record_parity: Parity) -> None:
+def test_childtuning_f_steps_like_the_official_optimizer(name: str, record_parity: Parity) -> None:
     case = Case(name)
     model, fit = Named(case), golden_fit()
     method = StoredMasks(ChildTuningF.Config(p=case.hyperparameters["reserve_p"]))
@@ -123,7 +121,7 @@ def test_childtuning_f_steps_as_the_official_optimizer(name: str, record_parity:
 
 
 def dps_start(case: Case, kind: type[DPS]) -> tuple[DPS, nn.ModuleDict, GoldenFit]:
-    """The method at the start of its case, and the case's layers."""
+    """The method at the start of its case, the case's layers, and a fit."""
     given = case.hyperparameters
     model = nn.ModuleDict(
         {layer: nn.Linear(*reversed(w.shape), bias=False) for layer, w in case.group("init/").items()}
@@ -140,7 +138,7 @@ def dps_start(case: Case, kind: type[DPS]) -> tuple[DPS, nn.ModuleDict, GoldenFi
 
 
 @pytest.mark.parametrize("name", cases("dps_dense*"))
-def test_dps_dense_scores_masks_and_steps_as_the_official_code(name: str, record_parity: Parity) -> None:
+def test_dps_dense_scores_masks_and_steps_like_the_official_code(name: str, record_parity: Parity) -> None:
     case = Case(name)
     method, model, fit = dps_start(case, DPSDense)
     limit = case.limit("parameters")
@@ -159,7 +157,7 @@ def test_dps_dense_scores_masks_and_steps_as_the_official_code(name: str, record
 
 
 class StoredColumns(DPSMix):
-    """DPS-mix with the columns that the reference drew."""
+    """DPS-mix with the reference's masks of columns."""
 
     columns: list[Tensor]
 
@@ -168,19 +166,19 @@ class StoredColumns(DPSMix):
 
 
 @pytest.mark.parametrize("name", cases("dps_mix*"))
-def test_dps_mix_mixes_scores_masks_and_steps_as_the_official_code(name: str, record_parity: Parity) -> None:
+def test_dps_mix_mixes_scores_masks_and_steps_like_the_official_code(name: str, record_parity: Parity) -> None:
     case = Case(name)
     method, model, fit = dps_start(case, StoredColumns)
     limit = case.limit("parameters")
     assert isinstance(method, StoredColumns)
     refreshes = case.arrays["refresh_steps"].tolist()
     for number in range(case.hyperparameters["steps"]):
-        chosen = {layer: case.tensor(f"M/{layer}")[number].double() for layer in model}
-        method.columns = [values[0] for values in chosen.values()]
+        masks = {layer: case.tensor(f"M/{layer}")[number].double() for layer in model}
+        method.columns = [values[0] for values in masks.values()]
         method.mix(fit)
         for position, (layer, linear) in enumerate(model.items()):
             record_parity(case, distance(linear.weight, case.tensor(f"forward_weight/{layer}")[number]), limit)
-            assert torch.equal(method.masks[position].expand_as(linear.weight), chosen[layer])
+            assert torch.equal(method.masks[position].expand_as(linear.weight), masks[layer])
             if number + 1 in refreshes:
                 row = refreshes.index(number + 1)
                 differing = method.masks[position] != case.tensor(f"mask_at_refresh/{layer}")[row].double()

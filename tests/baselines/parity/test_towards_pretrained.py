@@ -1,4 +1,4 @@
-"""Mixout, and the decoupled and coupled pull to the pretrained weights, against the numbers of their official codes."""
+"""Mixout, and decoupled and coupled decay towards the pretrained weights, against the official codes."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from helpers.tiny_classifiers import model as tiny_classifier
 
 
 class StoredMask(Mixout):
-    """Mixout with the mask that the reference drew."""
+    """Mixout with the reference's mask."""
 
     mask: Tensor
 
@@ -25,7 +25,7 @@ class StoredMask(Mixout):
 
 @pytest.mark.parametrize("unscaled", [True, False])
 @pytest.mark.parametrize("name", cases("mixout_*"))
-def test_mixout_gives_the_official_outputs_and_gradients(name: str, unscaled: bool, record_parity: Parity) -> None:
+def test_mixout_has_the_official_outputs_and_gradients(name: str, unscaled: bool, record_parity: Parity) -> None:
     case = Case(name)
     model = nn.Sequential(nn.Linear(case.hyperparameters["in_features"], case.hyperparameters["out_features"]).double())
     linear, x, c = model[0], case.tensor("x").requires_grad_(), case.tensor("c")
@@ -40,9 +40,9 @@ def test_mixout_gives_the_official_outputs_and_gradients(name: str, unscaled: bo
     y = model(x)
     (y * c).sum().backward()
     method.after_backward(model, fit)
-    found = {"y_train": y, "grad_b": linear.bias.grad, "grad_x": x.grad, "y_eval": model(x)}
-    found["grad_W" if unscaled else "grad_W_true"] = linear.weight.grad
-    for tensor, value in found.items():
+    values = {"y_train": y, "grad_b": linear.bias.grad, "grad_x": x.grad, "y_eval": model(x)}
+    values["grad_W" if unscaled else "grad_W_true"] = linear.weight.grad
+    for tensor, value in values.items():
         record_parity(case, distance(value, case.tensor(tensor)), case.limit("all"))
     assert torch.equal(linear.weight, case.tensor("W"))
 
@@ -63,33 +63,34 @@ class Named(nn.Module):
 
 
 def prior_decay_differences(case: Case, pull_head: bool) -> dict[str, list[float]]:
-    """Relative differences to the case's parameters after every step."""
+    """Relative differences from the case's parameters after every step."""
     model, fit = Named(case), golden_fit(lr=case.hyperparameters["lr"], weight_decay=0.0)
     decay = case.hyperparameters["lam"]["enc.weight"]
     method = PretrainedDecay(PretrainedDecay.Config(decay=decay, pull_head=pull_head))
     fit.optimizer = method.optimizer(method.param_groups(model, fit), fit)
     method.on_fit_start(model, fit)
     parameters = dict(model.named_parameters())
-    found: dict[str, list[float]] = {name: [] for name in parameters}
+    differences: dict[str, list[float]] = {name: [] for name in parameters}
     for number in range(case.hyperparameters["steps"]):
         step(method, model, fit, {name: values[number] for name, values in case.group("grad/").items()})
         for name, values in case.group("param/").items():
-            found[name].append(distance(parameters[name], values[number]))
-    return found
+            differences[name].append(distance(parameters[name], values[number]))
+    return differences
 
 
 @pytest.mark.parametrize("name", cases("prior_wd*"))
-def test_decay_towards_the_pretrained_weights_steps_as_the_official_optimizer(name: str, record_parity: Parity) -> None:
+def test_decay_towards_pretrained_steps_like_the_official_optimizer(name: str, record_parity: Parity) -> None:
     case = Case(name)
     for differences in prior_decay_differences(case, pull_head=True).values():
         record_parity(case, max(differences), case.limit("parameters"))
 
 
-def test_the_head_is_not_pulled_by_default_which_shows_from_the_second_step_on() -> None:
-    found = prior_decay_differences(own_case("prior_wd"), pull_head=False)
-    head = found.pop("head.weight")
+def test_the_head_is_not_pulled_by_default() -> None:
+    """The head differs from the second step on: at the first, it is at its initial weights."""
+    differences = prior_decay_differences(own_case("prior_wd"), pull_head=False)
+    head = differences.pop("head.weight")
     assert head[0] < 1e-12 < min(head[1:])
-    assert max(max(differences) for differences in found.values()) < 1e-12
+    assert max(max(values) for values in differences.values()) < 1e-12
 
 
 class Stacked(nn.Module):
@@ -124,12 +125,12 @@ def test_l2_sp_has_the_official_penalty_and_gradient(name: str, names: str, reco
     expected = case.group(f"grad_{names}/")
     assert set(expected) == {name for name, _ in model.named_parameters() if names == "all" or name.endswith("weight")}
     for tensor, parameter in model.named_parameters():
-        wanted = expected.get(tensor, torch.zeros_like(parameter))
-        record_parity(case, distance(parameter.grad, wanted), case.limit("all"))
+        gradient = expected.get(tensor, torch.zeros_like(parameter))
+        record_parity(case, distance(parameter.grad, gradient), case.limit("all"))
 
 
-def test_l2_sp_trains_the_loss_with_its_penalty() -> None:
-    """LayerNorms are left out, and the gradient is the one that differentiating the penalised loss gives."""
+def test_l2_sp_has_the_gradient_of_the_penalised_loss() -> None:
+    """The penalty excludes LayerNorms; automatic differentiation gives the reference."""
     torch.manual_seed(0)
     model, fit = tiny_classifier("bert").double().eval(), golden_fit()
     method, start = L2SP(), {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -141,11 +142,11 @@ def test_l2_sp_trains_the_loss_with_its_penalty() -> None:
     loss = method.loss(model, batch, fit)
     fit.backward(loss)
     method.after_backward(model, fit)
-    found = [parameter.grad for parameter in model.parameters()]
+    gradients = [parameter.grad for parameter in model.parameters()]
     weights = {n: p for n, p in model.named_parameters() if n.endswith("weight") and "LayerNorm" not in n}
     pulled = [(p - start[n]).square().sum() for n, p in weights.items() if n != "classifier.weight"]
     penalty = 0.05 * torch.stack(pulled).sum() + 0.005 * model.classifier.weight.square().sum()
     expected = Method().loss(model, batch, fit) + penalty
     assert distance(loss, expected.detach()) < 1e-12
-    for gradient, one in zip(found, torch.autograd.grad(expected, list(model.parameters())), strict=True):
-        assert distance(gradient, one) < 1e-12
+    for gradient, reference in zip(gradients, torch.autograd.grad(expected, list(model.parameters())), strict=True):
+        assert distance(gradient, reference) < 1e-12

@@ -1,4 +1,4 @@
-"""The variational bottleneck against the numbers of its official code: the head alone, and behind a tiny BERT."""
+"""VIBERT against the numbers of its official code: the head alone, and on top of a tiny BERT."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ ENCODERS = ("vibert_bert_classification", "vibert_bert_deterministic", "vibert_b
 
 
 class StoredNoise(VIBERT):
-    """The method with the draws of the reference."""
+    """VIBERT with the reference's noise."""
 
     noise: Tensor
 
@@ -57,8 +57,8 @@ def check_gradients(named: dict[str, Tensor], case: Case, prefix: str, row: int)
     assert expected
     for name, values in expected.items():
         gradient = named[name].grad
-        found = torch.zeros_like(named[name]) if gradient is None else gradient
-        assert distance(found, values[row]) < case.tolerance["all"], name
+        gradient = torch.zeros_like(named[name]) if gradient is None else gradient
+        assert distance(gradient, values[row]) < case.tolerance["all"], name
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -83,17 +83,17 @@ def test_the_head_has_the_official_losses_and_gradients(name: str) -> None:
 
 
 def tiny(case: Case, method: VIBERT, fit: Fit) -> nn.Module:
-    """The method's model with the weights of the case."""
+    """The method's model with the case's weights."""
     plain = BertForSequenceClassification(BertConfig(**case.hyperparameters["model"], attn_implementation="eager"))
     plain.double().load_state_dict(case.group("init/"), strict=False)
     model = method.prepare(plain, fit)
-    # The reference takes 768 for the width whatever the encoder's is; its sizes are those of the case.
+    # The reference assumes a width of 768, whatever the encoder's, so that the sizes must come from the case.
     shaped(model.addition, case)
     return model.double()
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_behind_an_encoder_everything_is_as_in_the_official_code(name: str) -> None:
+def test_on_top_of_an_encoder_losses_gradients_and_logits_equal_the_official_ones(name: str) -> None:
     case = Case(name)
     method, fit = started(case)
     model, batch = tiny(case, method, fit), {**case.batch("batch"), "labels": case.tensor("labels")}
@@ -105,12 +105,12 @@ def test_behind_an_encoder_everything_is_as_in_the_official_code(name: str) -> N
         loss = method.loss(model, batch, fit)
         assert distance(loss, case.tensor("train/loss")[row]) < case.tolerance["all"]
         loss.backward()
-        check_gradients(in_their_words(model), case, "train/grad/", row)
+        check_gradients(by_official_name(model), case, "train/grad/", row)
     assert distance(evaluated(model, batch, fit), case.tensor("eval/logits")) < case.tolerance["all"]
 
 
-def in_their_words(model: nn.Module) -> dict[str, Any]:
-    """Parameters by the official names."""
+def by_official_name(model: nn.Module) -> dict[str, Any]:
+    """The model's parameters by their official names."""
     named = model.addition.named_parameters()  # type: ignore[union-attr, operator]
     return {name.replace("encoder.", "bert.", 1) if name.startswith("encoder.") else name: p for name, p in named}
 

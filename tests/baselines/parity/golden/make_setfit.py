@@ -1,12 +1,12 @@
-"""Makes setfit_classes.* and setfit_unbalanced.*: what the library setfit 1.2.0 itself does on a tiny random encoder.
+"""Make the cases setfit_classes and setfit_unbalanced by running setfit 1.2.0 on a tiny random encoder.
 
-The library is no dependency; run this in an environment of its own:
+The library is not a dependency; run this in a separate environment:
 
     pip install setfit==1.2.0 sentence-transformers==6.2.0
-    python tests/golden/make_setfit.py
+    python tests/baselines/parity/golden/make_setfit.py
 
-The numbers are float32 on the CPU with one thread. The trainer is the library's, with its own pairs, batches, optimizer
-and schedule; what it draws and what it loses is recorded around its loss. Dropout is 0.
+The numbers are float32 on the CPU with one thread. Trainer, pairs, batches, optimizer and schedule are the library's;
+a wrapper of its loss records batches and losses. Dropout is 0.
 """
 
 import json
@@ -39,19 +39,19 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 class Recording(setfit.trainer.losses.CosineSimilarityLoss):  # type: ignore[misc]
-    """The library's loss, which also keeps what it is given and what it returns."""
+    """The library's loss, which also records its inputs and its values."""
 
-    kept: list[tuple[Any, Any, Any, float]] = []
+    recorded: list[tuple[Any, Any, Any, float]] = []
 
     def forward(self, sentence_features: Any, labels: Any) -> Any:
         features = list(sentence_features)
         loss = super().forward(features, labels)
-        self.kept.append((*(one["input_ids"].clone() for one in features), labels.clone(), float(loss)))
+        self.recorded.append((*(texts["input_ids"].clone() for texts in features), labels.clone(), float(loss)))
         return loss
 
 
 def encoder(folder: Path) -> SentenceTransformer:
-    """A random BERT, pooled by the mean."""
+    """A random BERT with mean pooling."""
     torch.manual_seed(3)
     BertModel(BertConfig(**MODEL), add_pooling_layer=False).save_pretrained(folder)
     BertTokenizer(vocab={word: index for index, word in enumerate(WORDS)}).save_pretrained(folder)
@@ -66,15 +66,15 @@ def texts(count: int) -> list[str]:
 
 
 def place(row: torch.Tensor, tokens: list[list[int]]) -> int:
-    """Which text a padded row of a batch is."""
+    """Index of the text in a padded row of a batch."""
     return tokens.index([int(token) for token in row if token])
 
 
 def make(name: str) -> None:
-    """Run the library on one case and write what it did."""
+    """Run the library on one case and store its numbers."""
     given = CASES[name]
     sentences = texts(len(given["labels"]))
-    Recording.kept.clear()
+    Recording.recorded.clear()
     with tempfile.TemporaryDirectory() as folder:
         body = encoder(Path(folder) / "encoder")
         start = {key: value.clone() for key, value in body[0].auto_model.state_dict().items()}
@@ -98,16 +98,16 @@ def make(name: str) -> None:
     for column in ("sentence_1", "sentence_2"):
         arrays[f"pairs/{column}"] = numpy.array([sentences.index(pair[column]) for pair in sampled])
     arrays["pairs/label"] = numpy.array([pair["label"] for pair in sampled])
-    steps = len(Recording.kept)
+    steps = len(Recording.recorded)
     for which, column in enumerate(("first", "second")):
         rows = numpy.full((steps, given["batch_size"]), -1)
-        for step, kept in enumerate(Recording.kept):
-            rows[step, : len(kept[which])] = [place(row, tokens) for row in kept[which]]
+        for step, batch in enumerate(Recording.recorded):
+            rows[step, : len(batch[which])] = [place(row, tokens) for row in batch[which]]
         arrays[f"batch/{column}"] = rows
-    arrays["loss"] = numpy.array([kept[3] for kept in Recording.kept])
+    arrays["loss"] = numpy.array([batch[3] for batch in Recording.recorded])
     arrays["embeddings"] = embeddings
-    with numpy.load(ARRAYS, allow_pickle=False) as kept:
-        others = {key: kept[key] for key in kept.files if not key.startswith(f"{name}/")}
+    with numpy.load(ARRAYS, allow_pickle=False) as stored:
+        others = {key: stored[key] for key in stored.files if not key.startswith(f"{name}/")}
     numpy.savez_compressed(ARRAYS, **others, **{f"{name}/{key}": values for key, values in arrays.items()})
     listed = {entry["name"]: entry for entry in json.loads(LIST.read_text(encoding="utf-8"))}
     listed[name] = described(name, steps)
@@ -116,7 +116,7 @@ def make(name: str) -> None:
 
 
 def described(name: str, steps: int) -> dict[str, Any]:
-    """The case's words."""
+    """The case's description."""
     versions = {package: version(package) for package in ("setfit", "sentence-transformers", "transformers", "torch")}
     return {
         "name": name,

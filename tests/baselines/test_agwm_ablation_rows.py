@@ -1,4 +1,4 @@
-"""The ablation's rows of the mended mixup keep the contract of methods, with the settings that the suite gives them."""
+"""The ablation's exploratory rows of AGWM keep the contract of methods, with the settings that the suite gives them."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ every_row = pytest.mark.parametrize("label", LABELS)
 
 
 def settings(label: str) -> dict[str, Any]:
-    """The suite's, on two splits of three epochs."""
+    """The suite's settings, with two splits of three epochs."""
     return {**ROW[label].config, "splits": 2, "search_epochs": 3}
 
 
@@ -30,14 +30,14 @@ def execute(bench: Bench, label: str, family: str, **more: Any) -> tuple[dict[st
 
 
 @every_row
-def test_the_suite_says_that_it_was_added_after_looking(label: str) -> None:
+def test_the_suite_marks_the_row_as_exploratory(label: str) -> None:
     assert ROW[label].exploratory
     assert list(ROW) == list(LABELS)
 
 
 @every_row
 @pytest.mark.parametrize("family", [*FAMILIES, POOLED])
-def test_the_toy_task_is_learnt_and_the_export_has_the_same_logits(bench: Bench, label: str, family: str) -> None:
+def test_the_toy_task_is_learnt_and_the_export_has_the_runs_logits(bench: Bench, label: str, family: str) -> None:
     folder = bench.folder / "exports" / f"{label}-{family}".replace(" ", "-")
     record, arrays = execute(bench, label, family, recipe=RECIPE, export=str(folder))
     assert record["scores"]["last"]["test"]["accuracy"] > 0.9
@@ -50,17 +50,17 @@ def test_the_toy_task_is_learnt_and_the_export_has_the_same_logits(bench: Bench,
 
 
 @every_row
-def test_two_runs_are_equal_bit_for_bit_and_the_passes_are_foretold(bench: Bench, label: str) -> None:
-    (first, logits), (second, again) = (execute(bench, label, "bert") for _ in range(2))
+def test_two_runs_are_equal_bit_for_bit_with_the_predicted_passes(bench: Bench, label: str) -> None:
+    (first, arrays), (second, repeated) = (execute(bench, label, "bert") for _ in range(2))
     assert first["curve"] == second["curve"]
-    assert set(logits) == set(again)
-    for name, values in logits.items():
-        assert numpy.array_equal(values, again[name]), name
+    assert set(arrays) == set(repeated)
+    for name, values in arrays.items():
+        assert numpy.array_equal(values, repeated[name]), name
     plain = bench.short("vanilla", "bert")[0]["cost"]
     method = find_method("agwm")
-    foretold = method(make_config(method, settings(label))).relative_passes(ROWS, SHORT)
-    assert first["cost"]["forward_passes"] / plain["forward_passes"] == pytest.approx(foretold)
-    assert first["cost"]["backward_passes"] / plain["backward_passes"] == pytest.approx(foretold)
+    predicted = method(make_config(method, settings(label))).relative_passes(ROWS, SHORT)
+    assert first["cost"]["forward_passes"] / plain["forward_passes"] == pytest.approx(predicted)
+    assert first["cost"]["backward_passes"] / plain["backward_passes"] == pytest.approx(predicted)
 
 
 @every_row
@@ -72,5 +72,5 @@ def test_regression_works(bench: Bench, label: str) -> None:
 
 @every_row
 def test_without_splits_it_is_plain_finetuning(bench: Bench, label: str) -> None:
-    _, found = execute(bench, label, "bert", settings={"splits": 0})
-    numpy.testing.assert_array_equal(found["test_logits"], bench.short("vanilla", "bert")[1]["test_logits"])
+    _, arrays = execute(bench, label, "bert", settings={"splits": 0})
+    numpy.testing.assert_array_equal(arrays["test_logits"], bench.short("vanilla", "bert")[1]["test_logits"])
