@@ -91,7 +91,7 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(tmp_path: Path) -> Non
 def test_a_suite_whose_records_are_there_says_how_to_make_them_anew() -> None:
     result = call("sweep", "--suite", "tune-minilm", "--dry-run")
     assert " 0 to do" in result.output
-    assert re.search(r"the records are in .*tune-minilm\.parquet\. To make them anew: --out", result.output)
+    assert re.search(r"the records are in .*tune-minilm\.parquet\. To repeat the runs: --out", result.output)
 
 
 def test_a_mistake_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(app, "app", lambda: int("no number"))
     with pytest.raises(ValueError, match="invalid literal"):
         app.main()
-    assert app._foreseen(SuiteError("mistake"))
+    assert app._is_expected(SuiteError("mistake"))
 
 
 def test_missing_data_stops_a_sweep_before_anything_trains(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_an_export_that_fails_leaves_the_good_record(tmp_path: Path, monkeypatch
     (tmp_path / "file").write_text("")
     result = call("export", tmp_path / "file", *part, *out)
     assert isinstance(result.exception, OSError)
-    assert app._foreseen(result.exception)
+    assert app._is_expected(result.exception)
     assert path.read_bytes() == before, "the folder is looked at before anything trains"
 
     def full(*arguments: object) -> None:
@@ -210,7 +210,7 @@ def test_an_export_that_fails_leaves_the_good_record(tmp_path: Path, monkeypatch
     monkeypatch.setattr("amix.runs.execute.load_splits", full)
     result = call("export", tmp_path / "model", *part, *out)
     assert result.exit_code == 1
-    assert "the record of an earlier run stays as it is" in result.output
+    assert "the record of an earlier run is kept" in result.output
     assert json.loads(path.read_text())["status"] == "ok"
 
 
@@ -256,4 +256,4 @@ def test_ctrl_c_outside_a_sweep_says_how_to_go_on(
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert leaving.value.code == 130
-    assert "the same command goes on:\n  python -m runners\n" in capsys.readouterr().err
+    assert "to continue, repeat the command:\n  python -m runners\n" in capsys.readouterr().err

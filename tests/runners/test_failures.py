@@ -94,5 +94,5 @@ def test_a_cause_of_all_failures_stops_after_the_second(tmp_path: Path) -> None:
     suite = toy_suite.write_suite(tmp_path, encoder, methods=methods)
     code, said = sweep(suite, tmp_path / "out")
     assert code == 3
-    assert "for one cause: no such thing" in said
+    assert "for the same reason: no such thing" in said
     assert len(list((tmp_path / "out").rglob("*.json"))) == 3  # Two records and the plan, of four runs.

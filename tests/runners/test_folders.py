@@ -63,10 +63,10 @@ def test_a_file_that_cannot_be_written_leaves_nothing_and_the_old_one(
 
 def test_errors_of_the_system_are_one_line_and_bugs_keep_their_traceback() -> None:
     full = OSError(errno.ENOSPC, "No space left on device", "/out/records")
-    assert app._foreseen(full)
+    assert app._is_expected(full)
     assert app._in_one_line(full).startswith("No space left on device: /out/records")
     assert "\n" not in app._in_one_line(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid\nstart byte"))
-    assert not any(app._foreseen(bug) for bug in (TypeError("a slip"), KeyError("a"), ValueError("of Python's own")))
+    assert not any(app._is_expected(bug) for bug in (TypeError("a slip"), KeyError("a"), ValueError("of Python's own")))
 
 
 def test_an_output_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_ctrl_c_ends_a_sweep_within_five_seconds_and_says_how_to_go_on(encoder: 
         seconds = time.monotonic() - interrupted
     assert process.returncode == 130, output
     assert seconds < 5
-    assert "Stopped: 1 of 2 runs are done. Go on with:" in output
+    assert "Stopped: 1 of 2 runs are done. Continue with:" in output
     assert f"python -m runners sweep --suite {long_and_short}" in output
     assert "Traceback" not in output
     assert wait_until(lambda: gone(children), 5)
