@@ -49,15 +49,15 @@ def test_times_as_batch_systems_write_them(text: str, seconds: float | None, lsf
 
 
 WRONG = {
-    "no mapping": ("- slurm", "a cluster's file holds fields such as 'kind: slurm'"),
-    "nothing": ("", "a cluster's file holds fields"),
+    "no mapping": ("- slurm", "a cluster file holds fields such as 'kind: slurm'"),
+    "nothing": ("", "a cluster file holds fields"),
     "kind": (SLURM.replace("slurm", "slrum"), "kind: unknown 'slrum'; did you mean slurm?"),
     "no kind": ("jobs: 8", "missing kind"),
     "field": (SLURM + "job: 8", "unknown field 'job'; did you mean jobs"),
     "option": (SLURM.replace("queue", "quene"), "options: unknown field 'quene'; did you mean queue?"),
     "option of another kind": (SLURM.replace("queue: gpu", "ncpus: 1"), "options: unknown field 'ncpus'; "),
     "walltime as a number": (SLURM.replace('"04:00:00"', "12:00:00"), "options: walltime: a text is needed"),
-    "walltime in minutes": (SLURM.replace("04:00:00", "240"), "missing lifetime: the walltime '240' does not tell it"),
+    "walltime in minutes": (SLURM.replace("04:00:00", "240"), "missing lifetime: it cannot be derived from the walltime '240'"),
     "no walltime": (SLURM.replace('walltime: "04:00:00", ', ""), "options: missing walltime"),
     "jobs as a text": (SLURM.replace("jobs: 8", "jobs: many"), "jobs: expected 'name: value' pairs, found 'many'"),
     "jobs none": (SLURM.replace("jobs: 8", "jobs: 0"), "jobs: maximum: at least 1 is needed, found 0"),
@@ -66,15 +66,15 @@ WRONG = {
     "jobs of an address": (ADDRESS + "jobs: 2", "jobs: kind address has none"),
     "no address": ("kind: address", "address: tls://host:port is needed, found ''"),
     "no port": ("kind: address\naddress: tls://node7", "address: tls://host:port is needed, found 'tls://node7'"),
-    "unprotected": (ADDRESS.replace("tls", "tcp"), "tcp://node7:8786 is unprotected, whoever reaches the port"),
+    "unprotected": (ADDRESS.replace("tls", "tcp"), "tcp://node7:8786 is unprotected, so anyone who can reach the port"),
     "protocol": (ADDRESS.replace("tls", "ssl"), "unknown protocol 'ssl'; known: tls, tcp"),
-    "address of another kind": (SLURM + "address: tls://a:1", "address: kind slurm starts a scheduler of its own"),
+    "address of another kind": (SLURM + "address: tls://a:1", "address: kind slurm starts its own scheduler"),
     "lifetime": (SLURM + "lifetime: soon", "lifetime: a time such as 3h, 90m or 03:30:00 is needed, found 'soon'"),
     "store": (SLURM + "store: both", "store: unknown 'both'; known: driver, shared"),
     "insecure as a text": (SLURM + "insecure: 'no'", "insecure: true or false is needed, found 'no'"),
     "certificates": (ADDRESS + "tls: {ca_file: ca.pem, cert: c.pem, key: k.pem}", "tls: ca_file: there is no file "),
     "certificates half": (ADDRESS + "tls: {ca_file: ca.pem}", "tls: missing cert, key"),
-    "certificates unused": (ADDRESS + "insecure: true\ntls: {ca_file: a, cert: c, key: k}", "keep one"),
+    "certificates unused": (ADDRESS + "insecure: true\ntls: {ca_file: a, cert: c, key: k}", "keep only one"),
     "twice": (SLURM + "jobs: 4", "'jobs' stands there twice"),
 }  # fmt: skip
 

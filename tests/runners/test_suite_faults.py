@@ -57,7 +57,7 @@ METHODS: list[tuple[Any, str]] = [
     ([], "methods: at least one is needed"),
     (None, "methods: labels are texts"),
     ({5: None}, "methods: labels are texts"),
-    (["van\x1b[31m"], "methods: labels are texts in one line"),
+    (["van\x1b[31m"], "methods: labels are texts on one line"),
     ({"vanilla": 5}, f"methods: vanilla: {PAIRS}"),
     ({"vanilla": {"seeds": True}}, f"methods: vanilla: seeds: {WHOLE}, found True"),
     ({"vanilla": {"method": 5}}, f"methods: vanilla: method: {TEXT}"),
