@@ -54,7 +54,7 @@ def main() -> None:
     try:
         app()
     except SystemExit:
-        if not interrupts.came():
+        if not interrupts.received():
             raise
         # Comes after the command line library's own message, which is a single word.
         message = (

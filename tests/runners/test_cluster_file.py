@@ -57,7 +57,7 @@ WRONG = {
     "option": (SLURM.replace("queue", "quene"), "options: unknown field 'quene'; did you mean queue?"),
     "option of another kind": (SLURM.replace("queue: gpu", "ncpus: 1"), "options: unknown field 'ncpus'; "),
     "walltime as a number": (SLURM.replace('"04:00:00"', "12:00:00"), "options: walltime: a text is needed"),
-    "walltime in minutes": (SLURM.replace("04:00:00", "240"), "missing lifetime: it cannot be derived from the walltime '240'"),
+    "walltime in minutes": (SLURM.replace("04:00:00", "240"), "it cannot be derived from the walltime '240'"),
     "no walltime": (SLURM.replace('walltime: "04:00:00", ', ""), "options: missing walltime"),
     "jobs as a text": (SLURM.replace("jobs: 8", "jobs: many"), "jobs: expected 'name: value' pairs, found 'many'"),
     "jobs none": (SLURM.replace("jobs: 8", "jobs: 0"), "jobs: maximum: at least 1 is needed, found 0"),

@@ -33,7 +33,7 @@ def test_a_second_sweep_says_that_another_is_at_work_and_a_killed_one_holds_noth
     other.start()
     try:
         assert ready.wait(120)
-        with pytest.raises(AnotherSweep, match="another sweep is at work"), alone_in(tmp_path):
+        with pytest.raises(AnotherSweep, match="another sweep is running"), alone_in(tmp_path):
             pass
     finally:
         other.kill()
@@ -90,7 +90,7 @@ def test_a_closed_terminal_stops_as_a_termination_does_unless_it_is_ignored(monk
         interrupts.listen()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGHUP)
-        assert interrupts.came()
+        assert interrupts.received()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         interrupts.listen()
         signal.raise_signal(signal.SIGHUP)

@@ -12,7 +12,7 @@ from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping import job_queue, protection
 from runners.sweeping.job_queue import JobQueue
 from runners.sweeping.pool import Loss
-from runners.sweeping.remote_pool import GRACE, QUIET, RemotePool, Seen, WorkersRefused
+from runners.sweeping.remote_pool import GRACE, QUIET, KnownWorker, RemotePool, WorkersRefused
 from runners.sweeping.survey import Needs, Survey, mismatches
 
 DRIVER = Survey(
@@ -22,8 +22,8 @@ DRIVER = Survey(
 WORKER = replace(DRIVER, host="node7", device="GPU", age=100.0, data={"rte": "found"})
 WRONG = {
     "commit": ({"commit": "b" * 40}, "commit bbbbbbbbbbbb there, aaaaaaaaaaaa here: check out the same one there"),
-    "code": ({"sources": "t"}, "the project's code there has other contents than here"),
-    "code without git": ({"sources": "t", "commit": None}, "the project's code there has other contents than here"),
+    "code": ({"sources": "t"}, "the project's code there differs from the code here"),
+    "code without git": ({"sources": "t", "commit": None}, "the project's code there differs from the code here"),
     "python": ({"python": "3.12.1"}, "Python 3.12.1 there, 3.11.7 here"),
     "package": ({"packages": {"torch": "2.12.0", "dask": "1"}}, "torch 2.12.0 there, 2.13.0 here: pip install torch=="),
     "no package": ({"packages": {"torch": "2.13.0"}}, "dask none there, 1 here"),
@@ -48,7 +48,7 @@ def test_what_does_not_fit_is_one_line_with_its_remedy(case: str) -> None:
 def test_the_folder_of_records_counts_only_where_workers_write() -> None:
     away = replace(WORKER, records="there is no folder out")
     assert mismatches(away, DRIVER, shared=False) == []
-    assert mismatches(away, DRIVER, shared=True)[0].startswith("folder of records: there is no folder out (there); say")
+    assert mismatches(away, DRIVER, shared=True)[0].startswith("folder of records: there is no folder out (there); set")
 
 
 class FakeClient:
@@ -63,7 +63,7 @@ def pool_with(lifetime: float | None = None, **seen: Any) -> tuple[RemotePool, F
     client = FakeClient()
     pool = RemotePool(client, Needs(RunContext(), "e", (), ""), DRIVER, 1.0, lifetime=lifetime)  # type: ignore[arg-type]
     now = time.monotonic()
-    pool.workers["w"] = Seen("w", "name", "nanny", now, heard=now, survey=WORKER)
+    pool.workers["w"] = KnownWorker("w", "name", "nanny", now, heard=now, survey=WORKER)
     pool.workers["w"].__dict__.update(seen)
     pool.fit.add("w")
     return pool, client
@@ -83,13 +83,13 @@ def test_a_worker_too_old_for_the_next_run_leaves_and_a_fresh_one_takes_any() ->
 def test_why_a_worker_is_gone() -> None:
     now = time.monotonic()
     replaced, _ = pool_with(gone=now)
-    replaced.workers["v"] = Seen("v", "name", "nanny", now + 1)
+    replaced.workers["v"] = KnownWorker("v", "name", "nanny", now + 1)
     assert replaced.loss("w") is Loss.OWN
     assert pool_with(gone=now)[0].loss("w") is None, "a nanny may still start another"
     assert pool_with(gone=now - GRACE - 1, heard=now - GRACE - 1)[0].loss("w") is Loss.JOB
     assert pool_with(gone=now, nanny=None)[0].loss("w") is Loss.JOB
     silent, _ = pool_with(gone=now, heard=now - QUIET - 1)
-    silent.workers["v"] = Seen("v", "name", "nanny", now + 1)
+    silent.workers["v"] = KnownWorker("v", "name", "nanny", now + 1)
     assert silent.loss("w") is Loss.JOB, "one that was frozen and then ended by its nanny has not died by itself"
 
 
@@ -198,14 +198,14 @@ def test_a_job_that_has_ended_is_replaced_when_all_its_workers_are_gone_and_ther
 
 def test_jobs_with_refused_workers_are_not_replaced() -> None:
     queue, cluster = queue_of(3)
-    queue.spoiled = 1
+    queue.refused = 1
     queue.keep(9)
     assert len(cluster.worker_spec) == 2
 
 
 def test_the_last_run_still_gets_a_job_after_a_refused_worker() -> None:
     queue, cluster = queue_of(3)
-    queue.spoiled = 1
+    queue.refused = 1
     queue.keep(1)
     assert len(cluster.worker_spec) == 1
 
@@ -216,12 +216,12 @@ def test_a_sweep_whose_jobs_may_not_be_replaced_ends_in_words() -> None:
     pool.client = FakeWorkers()  # type: ignore[assignment]
     pool.queue.keep(2)
     pool.workers["w"].name = "j0-0"
-    pool.workers["refused"] = Seen("refused", "j0-1", "nanny", 0.0, survey=WORKER)
+    pool.workers["refused"] = KnownWorker("refused", "j0-1", "nanny", 0.0, survey=WORKER)
     pool._refuse("refused", pool.workers["refused"], ["torch 1 there, 2 here"])
     for worker in pool.workers.values():
         worker.gone = time.monotonic() - GRACE - 1
     pool.fit.clear()
-    with pytest.raises(WorkersRefused, match=r"every job has ended, and none follows.*torch 1 there, 2 here"):
+    with pytest.raises(WorkersRefused, match=r"every job has ended and no more are started.*torch 1 there, 2 here"):
         pool.tend(1, set())
     assert not cluster.worker_spec
 

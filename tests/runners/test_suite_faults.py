@@ -164,7 +164,7 @@ def test_a_folder_is_no_suite(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("5", f"is no file of tuned settings: {PAIRS}"),
+        ("5", f"is not a file of tuned settings: {PAIRS}"),
         ("{methods: {}}", "methods: at least one is needed"),
         ("{methods: {lora: {settings: {rank: 8}}}}", "methods: lora: missing found"),
         ("{methods: {lora: {found: {}}}}", "methods: lora: found: missing seeds"),

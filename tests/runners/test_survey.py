@@ -74,13 +74,13 @@ def removed(name: str) -> Callable[[Path], None]:
 
 
 CHANGES = {
-    "own train file": (edited("train.csv"), "data of own: ", "other contents than the driver's"),
-    "own dev file": (edited("dev.csv"), "data of own: ", "other contents than the driver's"),
-    "own test file": (edited("test.csv"), "data of own: ", "other contents than the driver's"),
+    "own train file": (edited("train.csv"), "data of own: ", "from the driver's"),
+    "own dev file": (edited("dev.csv"), "data of own: ", "from the driver's"),
+    "own test file": (edited("test.csv"), "data of own: ", "from the driver's"),
     "no test file": (removed("test.csv"), "data of own: ", "test.csv"),
     "no dev file": (removed("dev.csv"), "data of own: ", "dev.csv"),
     "set out of domain": (removed("sets/hans/validation.parquet"), "data of mini-rte: ", "hans"),
-    "encoder": (edited("encoder/config.json"), "encoder: encoder has", "other contents than the driver's"),
+    "encoder": (edited("encoder/config.json"), "encoder: encoder differs", "from the driver's"),
 }
 
 
@@ -111,7 +111,7 @@ def test_an_encoder_that_a_suite_brings_is_held_to_its_contents_too(folder: Path
     else:
         shutil.rmtree(folder / "encoder")
     (line,) = found_wrong(needs)
-    assert line.startswith("encoder: mine has other contents than the driver's")
+    assert line.startswith("encoder: mine differs from the driver's")
 
 
 def test_sets_that_no_run_is_scored_on_are_not_needed(folder: Path) -> None:

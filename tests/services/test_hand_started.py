@@ -134,7 +134,7 @@ def test_a_worker_with_other_code_is_refused(by_hand: HandStarted, tmp_path: Pat
         swept = call("sweep", "--suite", suite, "--out", tmp_path, "--cluster", by_hand.cluster)
     finally:
         by_hand.stop_workers()
-    assert "the project's code there has other contents than here" in str(swept.exception)
+    assert "the project's code there differs from the code here" in str(swept.exception)
     assert not list((tmp_path / "records" / "tiny").glob("?" * 64 + ".json"))
 
 

@@ -155,5 +155,5 @@ def test_a_queue_that_does_not_exist_is_one_line(suite: Path, tmp_path: Path) ->
     output, _ = (process := start("cluster", "check", path, "--out", tmp_path)).communicate()
     assert process.returncode == 2
     said = " ".join(output.split())
-    assert "the batch system takes no job: sbatch: error: invalid partition specified: nowhere" in said
+    assert "the batch system accepts no job: sbatch: error: invalid partition specified: nowhere" in said
     assert "Traceback" not in output
