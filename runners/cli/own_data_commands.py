@@ -84,7 +84,7 @@ def compare(
     shown = Shown(
         say=lambda words: console.print(words, soft_wrap=True),
         findings=_show_findings,
-        told=lambda work, count: SweepProgress(work, count, console),
+        progress=lambda work, count: SweepProgress(work, count, console),
     )
     try:
         compared = compare(request, shown)
@@ -174,7 +174,7 @@ def own_data(
     quiet = Shown(
         say=lambda words: None,
         findings=lambda findings: None,
-        told=lambda work, count: SweepProgress(work, count, console),
+        progress=lambda work, count: SweepProgress(work, count, console),
     )
     results = study(
         request, rows, draws, quiet,

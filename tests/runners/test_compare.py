@@ -40,7 +40,7 @@ def compared(folder: Path) -> Result:
 
 def test_it_ends_with_the_answer_and_says_where_everything_lies(folder: Path, compared: Result) -> None:
     assert compared.exit_code == 0, compared.output
-    assert "trainings to do" in compared.output
+    assert "training runs to do" in compared.output
     last = compared.output.strip().splitlines()[-4:]
     assert any(line.startswith("On your texts tfidf_logistic scores highest: accuracy") for line in last)
     assert any("100 more labels: about" in line for line in last)
@@ -78,7 +78,7 @@ def test_the_same_command_does_nothing_again(folder: Path, compared: Result) -> 
     again = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", folder / "out",
                  "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
     assert again.exit_code == 0, again.output
-    assert "trainings to do" not in again.output
+    assert "training runs to do" not in again.output
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert again.output.strip().splitlines()[-1] == compared.output.strip().splitlines()[-1]
     card = (folder / "out" / "model" / "README.md").read_text()
@@ -186,8 +186,6 @@ def test_a_column_that_is_there_already_is_not_written_over(folder: Path, compar
     ]  # fmt: skip
 
 
-
-
 def test_how_the_file_was_read_is_told(folder: Path, compared: Result) -> None:
     (folder / "quotes.tsv").write_text('id\tmessage\n1\t"lovely thing\n2\tthe awful 12" thing\n')
     result = call("predict", folder / "out" / "model", folder / "quotes.tsv", "--out", folder / "quotes-p.csv")
@@ -200,7 +198,7 @@ def test_how_the_file_was_read_is_told(folder: Path, compared: Result) -> None:
     [
         (("{model}", "{other}", "--out", "{out}.csv"), r"no column 'message'.*trained on the column 'message'"),
         (("{model}", "{data}", "--out", "{out}.xlsx"), r"written as \.csv, \.tsv, \.jsonl"),
-        (("{model}", "{data}", "--out", "{data}"), "is the file that is read"),
+        (("{model}", "{data}", "--out", "{data}"), "is the input file"),
         (("{model}", "missing.csv", "--out", "{out}.csv"), r"missing\.csv: cannot be read"),
         (("{tiny}", "{data}", "--out", "{out}.csv"), r"has no prediction\.json: give a folder that"),
         (("nowhere", "{data}", "--out", "{out}.csv"), "nowhere is no folder"),
@@ -263,20 +261,10 @@ def test_what_cannot_be_compared_is_one_line_before_anything_trains(
 def test_one_file_is_asked_for(folder: Path, tmp_path: Path) -> None:
     assert "give one file of labelled rows" in call("compare").output
     (folder / "few.csv").write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10)))
-    assert "needs 30 or more" in str(call("compare", "--data", folder / "few.csv", "--out", tmp_path / "out").exception)
+    assert "needs at least 30" in str(
+        call("compare", "--data", folder / "few.csv", "--out", tmp_path / "out").exception
+    )
     assert not (tmp_path / "out").exists(), "a request that cannot be answered leaves no folder"
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def test_what_is_done_counts_with_the_seconds_that_it_took(
@@ -308,13 +296,7 @@ def test_a_row_that_is_asked_for_and_left_out_is_one_line(folder: Path, tmp_path
     result = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", tmp_path / "out",
                   "--methods", "tfidf_logistic,vanilla", "--minutes", "0.1", "--row", "vanilla")  # fmt: skip
     assert isinstance(result.exception, CompareError), result.output
-    assert "--row: 'vanilla' is left out; give more --minutes" in str(result.exception)
-
-
-
-
-
-
+    assert "--row: 'vanilla' does not fit into the time; give more --minutes" in str(result.exception)
 
 
 @pytest.mark.parametrize(

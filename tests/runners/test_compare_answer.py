@@ -50,8 +50,8 @@ def test_the_cheapest_row_that_is_as_good_is_chosen() -> None:
     assert (found.best.label, found.chosen.label, found.learnt) == ("dear", "cheap", True)
     said = answer(TASK, found, None, "", {})
     assert said[0].startswith("On your texts dear scores highest: accuracy 81.0, 95 % interval")
-    assert "takes 25 times the time (50 s against 2 s a training). So cheap is chosen." in said[1]
-    assert "which chance alone can give" in said[1]
+    assert "takes 25 times the time (50 s against 2 s per training). So cheap is chosen." in said[1]
+    assert "which may be chance" in said[1]
 
 
 def test_a_row_that_is_worse_is_not_chosen_for_being_cheap() -> None:
@@ -86,13 +86,13 @@ def test_a_row_that_is_asked_for_is_not_called_cheaper_or_found() -> None:
     found = standings(scores, seconds, {}, MAJORITY, asked="dear")
     said = answer(TASK, found, None, "", {})[1]
     assert said.startswith("dear is trained, as you asked: cheap is ")
-    assert said.endswith("(2 s against 50 s a training).")
+    assert said.endswith("(2 s against 50 s per training).")
     assert "cheaper" not in said
     caption = score_table(TASK, found, {}, "").caption
     assert "trained, as asked" in caption
     assert "cheapest" not in caption
     found = standings(scores, seconds, {}, MAJORITY, asked="cheap")
-    expected = "cheap is trained, as you asked (2 s a training); no row scores higher."
+    expected = "cheap is trained, as you asked (2 s per training); no row scores higher."
     assert answer(TASK, found, None, "", {})[1] == expected
 
 
@@ -110,9 +110,9 @@ def test_a_row_without_a_model_is_neither_best_nor_chosen_nor_told_of() -> None:
     assert found.best.label == found.chosen.label == "only"
     assert [row.label for row in found.trained] == ["only"]
     assert not any("failed" in one for one in answer(TASK, found, None, "", {}))
-    with pytest.raises(CompareError, match="failed: all trainings failed"):
+    with pytest.raises(CompareError, match="failed: all training runs failed"):
         standings(scores, seconds, {"failed": 5}, MAJORITY, ["failed"], "failed")
-    with pytest.raises(CompareError, match="every row: all trainings failed"):
+    with pytest.raises(CompareError, match="every row: all training runs failed"):
         standings(scores, seconds, {}, MAJORITY, ["failed", "only"])
 
 
@@ -128,7 +128,7 @@ def test_a_row_without_any_score_is_neither_best_nor_chosen() -> None:
 def test_predictions_of_runs_that_all_failed_are_one_line() -> None:
     units = [Unit(TASK, Path(), 1, numpy.arange(3), 6)]
     outcomes = [Outcome({}, None, None, 1.0, "failed", {})]
-    with pytest.raises(CompareError, match="all trainings on the folds failed or diverged"):
+    with pytest.raises(CompareError, match="all training runs on the folds failed or diverged"):
         out_of_fold(TASK, pandas.DataFrame(), units, outcomes)
 
 
@@ -138,13 +138,13 @@ def test_what_more_labels_do_and_where_finetuning_overtakes() -> None:
     tuned = numpy.tile([0.60, 0.72, 0.85], (5, 1))
     curves = curves_of(sizes, {"frozen": frozen, "tuned": tuned}, 250, 0.25)
     assert curves.overtakes("tuned", "frozen") == (
-        "Between 100 and 200 training rows finetuning (tuned) overtakes the frozen encoder (frozen)."
+        "Between 100 and 200 training rows, finetuning (tuned) overtakes the frozen encoder (frozen)."
     )
     gain = curves.gain("tuned")
     assert gain is not None
     assert 0 < gain.mean < 0.15
     behind = curves_of(sizes, {"frozen": frozen, "tuned": tuned - 0.1}, 250, 0.25)
-    assert "stays behind the frozen encoder (frozen); by the fits it would overtake at about" in behind.overtakes(
+    assert "stays behind the frozen encoder (frozen); by the fits it would overtake it at about" in behind.overtakes(
         "tuned", "frozen"
     )
     ahead = curves_of(sizes, {"frozen": frozen, "tuned": frozen + 0.1}, 250, 0.25)

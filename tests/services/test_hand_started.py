@@ -149,7 +149,7 @@ def test_a_client_with_another_certificate_is_turned_away(by_hand: HandStarted, 
 
 def test_a_client_without_a_certificate_is_turned_away(by_hand: HandStarted, tmp_path: Path) -> None:
     refused = call("cluster", "check", by_hand.address, "--out", tmp_path)
-    assert "no certificate to show there" in str(refused.exception)
+    assert "there is no certificate for it" in str(refused.exception)
     address = by_hand.address.replace("tls://", "tcp://")
     (tmp_path / "open.yaml").write_text(f"kind: address\naddress: {address}\ninsecure: true\n")
     refused = call("cluster", "check", tmp_path / "open.yaml", "--out", tmp_path)
