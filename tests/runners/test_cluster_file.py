@@ -1,4 +1,4 @@
-"""A cluster's file: what is accepted, and the one line that says what is wrong."""
+"""Cluster files: what is accepted, and the one line that says what is wrong."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def cluster_of(folder: Path, text: str) -> ClusterFile:
     return read_cluster(str(path))
 
 
-def test_a_number_of_jobs_is_the_largest_and_the_walltime_gives_the_lifetime(tmp_path: Path) -> None:
+def test_a_single_number_of_jobs_is_the_maximum_and_the_walltime_gives_the_lifetime(tmp_path: Path) -> None:
     cluster = cluster_of(tmp_path, SLURM)
     assert cluster.jobs is not None
     assert (cluster.jobs.minimum, cluster.jobs.maximum, cluster.most_runs) == (0, 8, 8)
@@ -31,7 +31,7 @@ def test_a_number_of_jobs_is_the_largest_and_the_walltime_gives_the_lifetime(tmp
     assert cluster_of(tmp_path, SLURM + "lifetime: 90m").lifetime_seconds == 5400
 
 
-def test_runs_at_a_time_are_jobs_times_their_workers(tmp_path: Path) -> None:
+def test_runs_at_a_time_are_jobs_times_workers_per_job(tmp_path: Path) -> None:
     text = SLURM.replace("jobs: 8", "jobs: {minimum: 1, maximum: 3}").replace("cores: 1", "cores: 4, processes: 4")
     assert cluster_of(tmp_path, text).most_runs == 12
 
@@ -43,7 +43,7 @@ def test_runs_at_a_time_are_jobs_times_their_workers(tmp_path: Path) -> None:
         ("30:00", 1800, 108000), ("soon", None, None), ("90", None, None),
     ],
 )  # fmt: skip
-def test_times_as_batch_systems_write_them(text: str, seconds: float | None, lsf: float | None) -> None:
+def test_times_are_read_in_the_notations_of_batch_systems(text: str, seconds: float | None, lsf: float | None) -> None:
     assert seconds_of(text) == seconds
     assert seconds_of(text, minutes_first=True) == lsf
 
@@ -80,30 +80,30 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_one_line_with_file_field_and_remedy(case: str, tmp_path: Path) -> None:
-    text, said = WRONG[case]
+def test_a_mistake_is_one_line_with_file_field_and_remedy(case: str, tmp_path: Path) -> None:
+    text, expected = WRONG[case]
     with pytest.raises(ClusterError) as caught:
         cluster_of(tmp_path, text)
     message = str(caught.value)
     assert message.startswith(str(tmp_path / "cluster.yaml"))
-    assert said in message
+    assert expected in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("nowhere.yaml", "nowhere.yaml: cannot be read (No such file or directory)"),
         ("slurm", "--cluster slurm: a .yaml file or an address tls://host:port is needed"),
         ("tcp://node7:8786", "is unprotected"),
     ],
 )
-def test_what_is_wrong_with_the_option(given: str, said: str) -> None:
-    with pytest.raises(ClusterError, match=said.replace("(", r"\(").replace(")", r"\)")):
+def test_a_wrong_option_says_what_is_wrong(given: str, message: str) -> None:
+    with pytest.raises(ClusterError, match=message.replace("(", r"\(").replace(")", r"\)")):
         read_cluster(given)
 
 
-def test_unprotected_traffic_is_possible_on_demand(tmp_path: Path) -> None:
+def test_unprotected_traffic_is_possible_on_request(tmp_path: Path) -> None:
     assert cluster_of(tmp_path, ADDRESS.replace("tls", "tcp") + "insecure: true").insecure
 
 

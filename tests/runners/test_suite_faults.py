@@ -1,4 +1,4 @@
-"""Mistakes in a suite's file: each is one line with the file, the field and what stands there, before anything runs."""
+"""Mistakes in a suite file: each is one line with the file, the field and its value, before anything runs."""
 
 import json
 import math
@@ -145,7 +145,7 @@ def test_a_mistake_is_one_line_that_names_the_place(tmp_path: Path, field: str, 
         (b"a: !!python/name:os.system x\n", "line 1: is not valid YAML"),
     ],
 )
-def test_a_file_that_is_no_suite_says_so(tmp_path: Path, content: bytes, message: str) -> None:
+def test_the_error_for_a_file_that_is_not_a_suite_says_so(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "own.yaml"
     path.write_bytes(content)
     with pytest.raises(SuiteError) as raised:
@@ -155,7 +155,7 @@ def test_a_file_that_is_no_suite_says_so(tmp_path: Path, content: bytes, message
     assert "\n" not in str(raised.value)
 
 
-def test_a_folder_is_no_suite(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_suite(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").mkdir()
     with pytest.raises(SuiteError, match="own.yaml: cannot be read"):
         read_suite(tmp_path / "own.yaml")
