@@ -103,10 +103,10 @@ class OnTestFile:
     @staticmethod
     def _mean(task: Task, labels: Values, predictions: Values, logits: Values) -> float:
         metric = task.metrics[0]
-        found = [
+        scores = [
             task_scores(task, labels, one, outputs)[metric] for one, outputs in zip(predictions, logits, strict=True)
         ]
-        return float(numpy.mean([numpy.nan if value is None else value for value in found]))
+        return float(numpy.mean([numpy.nan if value is None else value for value in scores]))
 
     def score(self, label: str) -> Resampled:
         """Mean over the seeds, with an interval for other seeds and other test rows."""

@@ -219,7 +219,7 @@ class ClusterFile(SpecModel):
         if self.kind == "address":
             check_address(self.address, self.insecure)
         if self.insecure and self.tls:
-            raise ValueError("insecure: true leaves traffic unprotected, tls: protects it; keep only one")
+            raise ValueError("insecure: true leaves traffic unprotected, tls: protects it; keep one of them")
         try:
             OPTIONS[self.kind].model_validate(self.options)
         except ValidationError as error:

@@ -62,8 +62,11 @@ def _share_seeds(suite: Suite) -> bool:
 
 
 def _task(task: Task, suite: Suite, n_train: int | None) -> PlannedTask:
-    seen = dict(find_encoder(suite.encoder).seen).get(task.name)
-    notes = [suite.footnotes.get(task.name), f"seen by the encoder in its own training: {seen}" if seen else None]
+    seen_in_training = dict(find_encoder(suite.encoder).seen).get(task.name)
+    notes = [
+        suite.footnotes.get(task.name),
+        f"seen by the encoder in its own training: {seen_in_training}" if seen_in_training else None,
+    ]
     return PlannedTask(
         **_positive(task),
         name=task.name,

@@ -144,7 +144,9 @@ def _suite(file: SuiteFile, path: Path) -> Suite:
     design = file.design
     seeds = design.seeds
     rows = _rows(file.methods, file.protocol.reference, seeds)
-    own = [(task, path.parent / name) for task, name in zip(tasks, file.tasks, strict=True) if task.origin == "files"]
+    own_files = [
+        (task, path.parent / name) for task, name in zip(tasks, file.tasks, strict=True) if task.origin == "files"
+    ]
     source = file.hyperparameters
     return Suite(
         name=file.name,
@@ -163,7 +165,7 @@ def _suite(file: SuiteFile, path: Path) -> Suite:
         tuning=file.tuning,
         footnotes=_of_tasks(file.footnotes, names, "footnotes"),
         reuse=file.reuse,
-        task_files={task.name: str(file.resolve()) for task, file in own},
+        task_files={task.name: str(file.resolve()) for task, file in own_files},
         seed_sources=design.sources,
         exploratory_seeds=file.exploratory_seeds,
     )

@@ -74,7 +74,7 @@ WRONG = {
     "insecure as a text": (SLURM + "insecure: 'no'", "insecure: true or false is needed, found 'no'"),
     "certificates": (ADDRESS + "tls: {ca_file: ca.pem, cert: c.pem, key: k.pem}", "tls: ca_file: there is no file "),
     "certificates half": (ADDRESS + "tls: {ca_file: ca.pem}", "tls: missing cert, key"),
-    "certificates unused": (ADDRESS + "insecure: true\ntls: {ca_file: a, cert: c, key: k}", "keep only one"),
+    "certificates unused": (ADDRESS + "insecure: true\ntls: {ca_file: a, cert: c, key: k}", "keep one"),
     "twice": (SLURM + "jobs: 4", "'jobs' stands there twice"),
 }  # fmt: skip
 
