@@ -85,13 +85,13 @@ def methods_command(
 
     workload, repeats = (QUICK, 1) if quick else (Workload(encoder, length, batch), repeats)
     chosen = [find_method(name.strip()) for name in methods.split(",") if name.strip()]
-    overheads = []
-    for overhead in measure(chosen or built_in_methods().values(), workload, repeats):
-        overheads.append(overhead)
-        console.print(overhead.text())
+    found = []
+    for one in measure(chosen or built_in_methods().values(), workload, repeats):
+        found.append(one)
+        console.print(one.text())
     path = out or (None if quick or chosen else TABLE)
     if path:
-        written = save(overhead_table(overheads, workload, recorded_command()), path)
+        written = save(overhead_table(found, workload, recorded_command()), path)
         console.print(f"written to {' and '.join(map(str, written))}", soft_wrap=True)
 
 

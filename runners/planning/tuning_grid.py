@@ -33,7 +33,7 @@ def method_of(row: Row) -> type[Method]:
 
 
 def recipe_of(suite: Suite, row: Row) -> Recipe:
-    """The recipe of a row: the encoder's, with the suite's changes and the row's settings.
+    """The recipe of a row: the encoder's, with the suite's changes and the row's own.
 
     Raises:
         SuiteError: a change is not an option of training, or out of its range.
@@ -113,26 +113,23 @@ def trial_rows(suite: Suite, row: Row, tuning: Tuning) -> list[Row]:
 
 
 def search_space(method: type[Method], row: Row, recipe: Recipe) -> list[Setting]:
-    """Every combination of the method's grid with the factors on the recipe; the row's settings settings are kept.
+    """Every combination of the method's grid with the factors on the recipe; the row's own settings are kept.
 
-    A method that has its settings setting for the learning rate or the epochs (`lr`, or `lr_factor`) tries that one instead
-    of the recipe's, and a method without gradient steps has no recipe. A row's settings grid, in absolute values, replaces
+    A method that has its own setting for the learning rate or the epochs (`lr`, or `lr_factor`) tries that one instead
+    of the recipe's, and a method without gradient steps has no recipe. A row's own grid, in absolute values, replaces
     both.
     """
     fields = {field.name for field in dataclasses.fields(method.Config)}
-    settings = {name: values for name, values in method.info.grid.items() if name not in row.config}
+    own = {name: values for name, values in method.info.grid.items() if name not in row.config}
     factors = method.info.recipe_grid if method.info.trains_by_steps else {}
     searched = [name for name in factors if name not in row.training and not fields & {name, f"{name}_factor"}]
     shared = dict(_scaled(recipe, name, factors[name]) for name in searched)
     if row.grid:
-        settings = {name: values for name, values in row.grid.items() if name in fields}
+        own = {name: values for name, values in row.grid.items() if name in fields}
         shared = {name: values for name, values in row.grid.items() if name not in fields}
     return [
-        (
-            dict(zip(settings, values[: len(settings)], strict=True)),
-            dict(zip(shared, values[len(settings) :], strict=True)),
-        )
-        for values in itertools.product(*settings.values(), *shared.values())
+        (dict(zip(own, values[: len(own)], strict=True)), dict(zip(shared, values[len(own) :], strict=True)))
+        for values in itertools.product(*own.values(), *shared.values())
     ]
 
 
