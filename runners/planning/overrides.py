@@ -55,7 +55,7 @@ def _seeds_from_text(text: str) -> tuple[int, ...]:
     if parts and all(map(_is_number, parts)):
         content = [int(part) for part in parts]
     elif colon and not _is_number(first):
-        raise SuiteError(f"seeds: '{text}' is neither comma-separated numbers nor a preset such as name:6")
+        raise SuiteError(f"seeds: '{text}' is neither numbers with commas nor a preset such as name:6")
     try:
         return chosen_seeds(content)
     except ValueError as error:

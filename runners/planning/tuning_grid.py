@@ -21,7 +21,7 @@ Setting = tuple[dict[str, Any], dict[str, Any]]
 
 
 def method_of(row: Row) -> type[Method]:
-    """The method class of a row.
+    """The class behind a row.
 
     Raises:
         SuiteError: there is none; the message gives the nearest names.
@@ -96,9 +96,9 @@ def _check_tuning(suite: Suite) -> None:
 
 
 def trial_rows(suite: Suite, row: Row, tuning: Tuning) -> list[Row]:
-    """The first `budget` settings of the shuffled search space of the row, or all if there are fewer."""
+    """The first `budget` settings of a shuffle of the row's search space; all of them where there are fewer."""
     settings = search_space(method_of(row), row, recipe_of(suite, row))
-    # Seeded by the method too: otherwise two grids of the same shape would be tried at the same points.
+    # Seeded by the method too: otherwise two grids of one shape would be searched at the same places.
     random.Random(f"{tuning.shuffle} {method_of(row).name}").shuffle(settings)
     return [
         dataclasses.replace(

@@ -70,5 +70,5 @@ def own_warnings(task: Task, seeds: Sequence[int], sizes: Sequence[int | None], 
     """
     findings = own_findings(task)
     refuse_errors(task, findings)
-    drawn = [finding for size in sizes for seed in seeds for finding in drawn_findings(task, size, seed, subset)]
-    return [finding for finding in (*findings, *drawn) if finding.severity == WARNING]
+    drawn = [one for size in sizes for seed in seeds for one in drawn_findings(task, size, seed, subset)]
+    return [one for one in (*findings, *drawn) if one.severity == WARNING]
