@@ -1,5 +1,5 @@
 # Sourced by runners/all.sh and tests/run.sh: makes the environment once and sets `root` and `python`.
-# The environment is .venv beside README.md, or the folder that AMIX_VENV names.
+# The environment is .venv in the project's folder, or the folder given by AMIX_VENV.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 environment=${AMIX_VENV:-$root/.venv}
 python=$environment/bin/python
@@ -25,20 +25,20 @@ base_python() {
     without_venv=$candidate
   done
   [ -z "$without_venv" ] || stop \
-    "$without_venv is new enough but cannot make environments: its modules venv and ensurepip are missing." \
+    "$without_venv is new enough but cannot create environments: its modules venv and ensurepip are missing." \
     "On Debian or Ubuntu: apt-get install python3-venv"
-  stop "Python 3.11 or newer is needed, and none of python3, python3.14 ... python3.11, python is." \
-    "Install one, or set AMIX_VENV to an environment that has one."
+  stop "Python 3.11 or newer is needed, but none of python3, python3.14 ... python3.11, python is." \
+    "Install it, or set AMIX_VENV to an environment that has it."
 }
 
 make_environment() {
   local base
   base=$(base_python) || exit 1
-  echo "Making $environment with $($base --version)"
-  "$base" -m venv "$environment" || stop "$environment could not be made: is the folder writable?"
+  echo "Creating $environment with $($base --version)"
+  "$base" -m venv "$environment" || stop "$environment could not be created: is the folder writable?"
 }
 
-# torch goes first and alone: a package that depends on it must find the pinned build, not choose one.
+# torch is installed first, on its own: packages that depend on it must find the pinned build instead of choosing one.
 install_requirements() {
   echo "Installing requirements.txt into $environment (once, a few minutes)"
   local torch
@@ -46,7 +46,7 @@ install_requirements() {
   "$python" -m pip install --quiet --quiet --disable-pip-version-check "$torch" &&
     "$python" -m pip install --quiet --quiet --disable-pip-version-check -r "$root/requirements.txt" &&
     cp "$root/requirements.txt" "$installed" ||
-    stop "Installing failed; pip says why above. The same command goes on from there."
+    stop "Installation failed; see pip's message above. The same command resumes from there."
 }
 
 new_enough "$python" || make_environment

@@ -1,1 +1,1 @@
-"""Measurements of time and memory, and of how hard the embedded tasks are."""
+"""Measurements of time, memory and accuracy of the project itself, and of the difficulty of the embedded tasks."""

@@ -1,4 +1,4 @@
-"""What the weight mixup's search costs: per iteration, per whole run, and against the published implementation."""
+"""The cost of the weight mixup's search: per iteration, per whole run, and against the published implementation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ RUN_LIMITS = {"central": 19.0, "forward": 15.0, "first_order": 11.0, AGWMFast.na
 MEMORY_LIMIT = 1.35
 FLATNESS_LIMIT = 1.1
 FORM = ("rank", "combination", "share", "parameterisation", "attention_start", "attention_limit")
-"""The settings that say what the attention is."""
+"""The settings that define the form of the attention."""
 TIMED = (
     *FORM, "modules", "attention", "attention_every", "attention_epochs", "estimator", "point", "preconditioner",
     "masks", "full_precision",
@@ -43,7 +43,18 @@ TIMED = (
 
 @dataclass(frozen=True)
 class Line:
-    """One measured quantity. limit: how large (how small, where least) it may be, None where nothing is promised."""
+    """One measured quantity.
+
+    Attributes:
+        group: what kind of quantity it is.
+        name: what was measured.
+        measured: its value.
+        unit: its unit.
+        limit: its bound; None without a promise.
+        least: whether the limit is a lower bound instead of an upper one.
+        passes: the same cost in forward and backward passes, relative to a plain run's.
+        seconds: its time.
+    """
 
     group: str
     name: str
@@ -73,7 +84,7 @@ class Line:
 
 
 class IterationTimes:
-    """Seconds per update of every kind of training step; each kind is measured once, beside the plain pass."""
+    """Seconds per update of every kind of training step; each kind is measured once, alternating with plain passes."""
 
     def __init__(self, workload: Workload, repeats: int) -> None:
         self.workload, self.repeats = workload, repeats
@@ -89,11 +100,11 @@ class IterationTimes:
         return self._once(kind, lambda: self.step(kind)).per(every)
 
     def vanilla(self) -> Measured:
-        """A step of plain finetuning, its update included."""
+        """A step of plain finetuning, including its update."""
         return self._once("vanilla", self._vanilla_step)
 
     def published(self) -> Measured:
-        """An iteration of the model of the published implementation."""
+        """An iteration of our model of the published implementation."""
         return self._once("published", lambda: PublishedSearch(self.workload.model(), self.fit, self.batch, self.batch))
 
     def _once(self, kind: Any, make: Callable[[], Step]) -> Measured:
@@ -108,7 +119,7 @@ class IterationTimes:
         return lambda: train_step(method, model, self.batch, fit)
 
     def step(self, kind: AGWMConfig) -> Step:
-        """attention_every iterations of a search of its own."""
+        """A step that makes attention_every iterations of a new search."""
         model, fit = self.workload.model(), self.workload.fit()
         mixup = kind.mixup(model, None)
         mixup.draw_attention(kind.attention_std)
@@ -127,8 +138,13 @@ def measure(
 ) -> Iterator[Line]:
     """All lines of the benchmark, as they are measured.
 
-    presets: whole runs of every row of the ablation. memory: peaks, in processes of their own. between: iterations,
-    of a tiny encoder, after which time is taken again, to show that it stays flat; 0: it is not.
+    Args:
+        workload: encoder and batch.
+        repeats: alternating measurements of each step.
+        presets: whether to measure whole runs of every row of the ablation.
+        memory: whether to measure peak memory, in separate processes.
+        between: iterations of a tiny encoder after which time is measured again, to show that it stays flat; 0 skips
+            this.
     """
     torch.set_num_threads(1)
     times = IterationTimes(workload, repeats)
@@ -141,10 +157,10 @@ def measure(
 
 
 def iteration_lines(times: IterationTimes) -> Iterator[Line]:
-    """An iteration against a plain pass, and the published implementation's against ours."""
+    """An iteration against a plain pass, and an iteration of the published implementation against ours."""
     ours = {name: times.search(AGWMConfig(**settings)) for name, settings in ESTIMATORS.items()}
-    for name, found in ours.items():
-        yield Line("iteration", name, found.ratio, "plain passes", ITERATION_LIMITS.get(name), seconds=found.seconds)
+    for name, time in ours.items():
+        yield Line("iteration", name, time.ratio, "plain passes", ITERATION_LIMITS.get(name), seconds=time.seconds)
     if torch.cuda.is_available():
         yield from _bfloat16_lines(times)
     published = times.published()
@@ -156,13 +172,13 @@ def iteration_lines(times: IterationTimes) -> Iterator[Line]:
 def _bfloat16_lines(times: IterationTimes) -> Iterator[Line]:
     """Iterations whose perturbed passes stay in bfloat16; the presets run them in full precision (SearchConfig)."""
     for name in ("central", "forward"):
-        found = times.search(AGWMConfig(**ESTIMATORS[name], full_precision=False))
-        words = f"{name}, all passes in bfloat16"
-        yield Line("iteration", words, found.ratio, "plain passes", seconds=found.seconds)
+        time = times.search(AGWMConfig(**ESTIMATORS[name], full_precision=False))
+        label = f"{name}, all passes in bfloat16"
+        yield Line("iteration", label, time.ratio, "plain passes", seconds=time.seconds)
 
 
 def run_lines(times: IterationTimes, rows: Sequence[Row]) -> Iterator[Line]:
-    """Whole runs at 300 examples with the published recipe, from iteration times, against a plain run of 3 epochs."""
+    """Whole runs on 300 examples with the published recipe, computed from iteration times, against a plain run."""
     recipe = Recipe(batch_size=times.workload.batch_size)
     plain = recipe.total_steps(N_TRAIN) * times.vanilla().ratio
     unit = times.vanilla().plain_seconds
@@ -195,7 +211,7 @@ def run_cost(method: Method, times: IterationTimes, recipe: Recipe) -> float:
     fixed = times.search(AGWMConfig(attention="fixed", **form)).ratio
     iterations = config.iterations(N_TRAIN, recipe.batch_size)
     cycles = config.attention_steps(iterations)
-    # The last cycle of a split may end before its attention_every iterations are over.
+    # The last cycle of a split may have fewer than attention_every iterations.
     left_out = cycles * config.attention_every - iterations
     split = cycles * config.attention_every * times.search(config).ratio - left_out * fixed
     held_out = N_TRAIN - config.lower_count(N_TRAIN)
@@ -204,7 +220,7 @@ def run_cost(method: Method, times: IterationTimes, recipe: Recipe) -> float:
 
 
 def _named_rows() -> list[Row]:
-    """The whole runs with a limit."""
+    """The rows whose whole runs have a limit."""
     return (
         [Row(Vanilla.name, Vanilla.name)]
         + [Row(name, AGWM.name, settings) for name, settings in ESTIMATORS.items() if name in RUN_LIMITS]
@@ -213,13 +229,13 @@ def _named_rows() -> list[Row]:
 
 
 def _preset_rows() -> list[Row]:
-    """Every row of the ablation that the named ones do not hold already."""
+    """Every row of the ablation that is not among the named ones."""
     named = (Vanilla.name, AGWM.name, AGWMFast.name)
     return [row for row in find_suite(PRESETS_SUITE).methods if row.label not in named]
 
 
 def flatness_lines(times: IterationTimes, between: int) -> Iterator[Line]:
-    """Time of an iteration after so many others against the first ones of a search."""
+    """Time of an iteration after `between` others, against the first ones of a search."""
     for name, settings in ESTIMATORS.items():
         step = times.step(AGWMConfig(**settings))
         early = beside_plain(step, times.plain, times.repeats)
@@ -231,13 +247,13 @@ def flatness_lines(times: IterationTimes, between: int) -> Iterator[Line]:
 
 
 def memory_lines(workload: Workload) -> Iterator[Line]:
-    """Peaks of a search and of plain training of the same model, each in its own process."""
+    """Peak memory of a search and of plain training of the same model, each in its own process."""
     plain = measure_memory(workload, None)
     yield Line("peak memory", "vanilla", plain / 2**20, "MiB")
     for name, settings in ESTIMATORS.items():
-        found = measure_memory(workload, settings)
+        peak = measure_memory(workload, settings)
         limit = MEMORY_LIMIT if name in ITERATION_LIMITS else None
-        yield Line("peak memory", name, found / plain, "times vanilla", limit)
+        yield Line("peak memory", name, peak / plain, "times vanilla", limit)
     for name in ITERATION_LIMITS:
         several = measure_memory(workload, ESTIMATORS[name] | {"splits": AGWMConfig.splits})
         yield Line("peak memory", f"{name}, all splits", several / plain, "times vanilla", MEMORY_LIMIT)

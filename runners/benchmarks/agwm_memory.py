@@ -1,8 +1,8 @@
-"""Peak memory of plain training and of a search, each in a process of its own.
+"""Peak memory of plain training and of a search, each in its own process.
 
-A process is `python -m runners.benchmarks.agwm_memory SETTINGS`, SETTINGS being JSON: the workload, and the mixup's
-settings or null for plain training. It prints the bytes at the peak beyond what Python and its libraries took before
-the model.
+A process is `python -m runners.benchmarks.agwm_memory SETTINGS`, where SETTINGS is JSON: the workload, and the mixup's
+settings or null for plain training. It prints the peak in bytes, without what Python and its libraries took before the
+model.
 """
 
 import json
@@ -23,11 +23,11 @@ from runners.benchmarks.workload import Workload, sentences
 
 EPOCHS = 2
 HALVES = {"lower_share": 0.5, "finetune": False}
-"""With two batches of sentences, so that both levels see full batches."""
+"""Settings for a search on two batches of sentences, so that both levels have full batches."""
 
 
 def measure_memory(workload: Workload, settings: dict[str, Any] | None) -> int:
-    """Bytes at the peak of plain training (settings None) or of a search with these settings, in another process."""
+    """Peak bytes of plain training (settings None) or of a search with these settings, in another process."""
     content = json.dumps({"workload": asdict(workload), "settings": settings})
     command = [sys.executable, "-W", "ignore", "-m", "runners.benchmarks.agwm_memory", content]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -37,7 +37,7 @@ def measure_memory(workload: Workload, settings: dict[str, Any] | None) -> int:
 
 
 def peak_beyond_libraries(workload: Workload, settings: dict[str, Any] | None) -> int:
-    """The peak in this process: model, optimizer and passes, and the encoder that is kept for further runs."""
+    """Peak bytes in this process: model, optimizer and passes, and the encoder that is cached for further runs."""
     before = 0 if torch.cuda.is_available() else _resident()
     reset_peak_memory()
     fit = workload.fit()
@@ -52,7 +52,7 @@ def peak_beyond_libraries(workload: Workload, settings: dict[str, Any] | None) -
 
 
 def _resident() -> int:
-    """Bytes of this process in memory now (Linux; elsewhere 0, and the libraries count)."""
+    """Bytes of this process in memory now (Linux only; 0 elsewhere, so that the libraries are counted)."""
     status = Path("/proc/self/status")
     if not status.is_file():
         return 0

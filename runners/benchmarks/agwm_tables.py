@@ -1,4 +1,4 @@
-"""The benchmark of the weight mixup's search as files: one CSV of all lines, and the same as Markdown to read."""
+"""The benchmark of the weight mixup's search as files: all lines as CSV, and as Markdown tables."""
 
 import csv
 from collections.abc import Sequence
@@ -28,7 +28,11 @@ EXPLAINED = {
 
 
 def save(lines: Sequence[Line], workload: Workload, command: str, path: Path = TABLE) -> list[Path]:
-    """Write all lines with workload, command and versions, as CSV and beside it as Markdown; returns both files."""
+    """Write all lines with workload, command and versions, as CSV and, next to it, as Markdown.
+
+    Returns:
+        Both files.
+    """
     about = environment(command)
     packages = about.pop("packages")
     shared = {"encoder": workload.encoder, "length": workload.length, "batch_size": workload.batch_size}
@@ -48,7 +52,7 @@ def save(lines: Sequence[Line], workload: Workload, command: str, path: Path = T
 
 
 def tables(lines: Sequence[Line], about: dict[str, Any]) -> list[Table]:
-    """One table per group of lines, the limits beside the measurements."""
+    """One table per group of lines, with measurements and limits."""
     where = (
         f"Encoder {about['encoder']}, {about['length']} tokens, batch {about['batch_size']}, {about['device']} "
         f"({about['precision']}, {about['threads']} threads), torch {about['torch']}. Made by: {about['command']}"

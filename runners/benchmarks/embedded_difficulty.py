@@ -1,4 +1,4 @@
-"""Measure how hard the embedded tasks are and write the table into their README.md.
+"""Measure the difficulty of the embedded tasks and write the table into their README.md.
 
     python -m runners.benchmarks.embedded_difficulty
 
@@ -28,7 +28,7 @@ def finetuned(task: Task, encoder: str, seed: int) -> Record:
     """The record of plain finetuning on a subset of N_TRAIN rows.
 
     Raises:
-        RuntimeError: When the run fails.
+        RuntimeError: the run failed.
     """
     training = find_encoder(encoder).recipe.as_dict()
     record, _ = execute(RunSpec(task.name, N_TRAIN, seed, Vanilla.name, encoder, training=training), RunContext())

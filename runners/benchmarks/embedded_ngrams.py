@@ -1,4 +1,4 @@
-"""What n-grams alone reach on the embedded tasks: the bar that a pretrained encoder has to clear."""
+"""Scores of n-grams alone on the embedded tasks: the bar that a pretrained encoder has to clear."""
 
 import csv
 
@@ -15,7 +15,7 @@ FOLDER = EMBEDDED_FOLDER
 
 
 def read(task: Task, split: str) -> tuple[list[list[str]], numpy.ndarray]:
-    """Texts (one list for each text column) and labels [n] of a committed file."""
+    """Texts (one list per text column) and labels [n] of a committed file."""
     with (FOLDER / task.folder / f"{split}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     labels = [float(row[task.label]) if task.regression else int(row[task.label]) for row in rows]
@@ -23,10 +23,10 @@ def read(task: Task, split: str) -> tuple[list[list[str]], numpy.ndarray]:
 
 
 def ngram_score(task: Task) -> float:
-    """The task's primary metric on validation for logistic regression (ridge for a score) on all train rows.
+    """The task's primary metric on validation data for logistic regression (ridge for regression) on all train rows.
 
-    Features are TF-IDF weights of word 1-grams and 2-grams; a pair has those of either sentence and their products,
-    which tell of words in common.
+    Features are TF-IDF weights of word 1-grams and 2-grams; a pair has those of both sentences and their products,
+    which are nonzero for words in common.
     """
     texts, labels = read(task, "train")
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+").fit(

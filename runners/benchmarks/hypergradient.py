@@ -1,4 +1,4 @@
-"""How far the estimators of the implicit term agree with the exact one on a pretrained encoder with dropout."""
+"""How well the estimators of the implicit term agree with the exact term, on a pretrained encoder with dropout."""
 
 import copy
 from collections.abc import Iterator
@@ -30,10 +30,15 @@ COMPARED: tuple[tuple[Estimator, str], ...] = (("central", "common"), ("forward"
 
 
 def agreement(encoder: str, task_name: str, draws: int, steps: int) -> Iterator[str]:
-    """One line per draw and estimator: cosine with the exact term, relative length of the difference to it.
+    """One line per draw and estimator: its cosine with the exact term, and the relative norm of their difference.
 
-    Every draw takes two batches of 8 and a seed of the masks; steps: updates of plain finetuning before the first.
-    All terms at the scale of the released code (xi = 1, Adam's preconditioner).
+    All terms have the scale of the released code (xi = 1, Adam's preconditioner).
+
+    Args:
+        encoder: alias, Hub id or folder.
+        task_name: task whose examples are used.
+        draws: number of draws, each with two batches of 8 and its own seed of the dropout masks.
+        steps: updates of plain finetuning before the first draw.
     """
     torch.set_num_threads(1)
     task, recipe = find_task(task_name), find_encoder(encoder).recipe.with_changes({"batch_size": BATCH})
@@ -54,16 +59,16 @@ def agreement(encoder: str, task_name: str, draws: int, steps: int) -> Iterator[
 def _compared(
     model: nn.Module, pretrained: dict[str, Tensor], fit: Fit, lower: Batch, upper: Batch, draw: int
 ) -> Iterator[str]:
-    taken = partial(_hypergradient, model, pretrained, fit, lower, upper, draw)
+    hypergradient = partial(_hypergradient, model, pretrained, fit, lower, upper, draw)
     for point in POINTS:
-        exact = taken(HypergradientOptions("exact", point, xi=1.0))
+        exact = hypergradient(HypergradientOptions("exact", point, xi=1.0))
         for estimator, masks in COMPARED:
             if (estimator == "forward") != (point == "before"):
                 continue
             options = HypergradientOptions(estimator, point, xi=1.0, masks=masks)  # type: ignore[arg-type]
-            found, wanted = _flat(taken(options).implicit), _flat(exact.implicit)
-            cosine = float(functional.cosine_similarity(found, wanted, dim=0))
-            distance = float((found - wanted).norm() / wanted.norm())
+            estimate, wanted = _flat(hypergradient(options).implicit), _flat(exact.implicit)
+            cosine = float(functional.cosine_similarity(estimate, wanted, dim=0))
+            distance = float((estimate - wanted).norm() / wanted.norm())
             yield f"draw {draw}: {estimator}, {masks} masks: cosine {cosine:.4f}, relative difference {distance:.4g}"
         if point == "after":
             length = float(wanted.norm() / _flat(exact.direct).norm())

@@ -1,7 +1,7 @@
-"""What the training loop costs beyond the passes and updates that any loop must do.
+"""The overhead of the training loop over the passes and updates that any loop must do.
 
-`python -m runners.benchmarks.loop ENCODER TASK SIZE REPEATS` measures and prints both times; it is started in a process
-of its own, with the environment of a sweep's workers, because that is where runs take place.
+`python -m runners.benchmarks.loop ENCODER TASK SIZE REPEATS` measures and prints both times. It is started in its own
+process with the environment of a sweep's workers, because that is where runs are done.
 """
 
 import os
@@ -26,7 +26,7 @@ SEED = 0
 
 
 def overhead(encoder: str, task_name: str, size: int, repeats: int) -> tuple[float, float]:
-    """Seconds of plain finetuning in our loop and of its bare passes and updates, as in a sweep's worker."""
+    """Seconds of plain finetuning in our loop, and of its bare passes and updates, as in a sweep's worker."""
     command = [
         sys.executable,
         "-W",
@@ -47,9 +47,9 @@ def overhead(encoder: str, task_name: str, size: int, repeats: int) -> tuple[flo
 
 
 def measured_here(encoder: str, task_name: str, size: int, repeats: int) -> tuple[float, float]:
-    """The same in this process, the fastest of `repeats` each.
+    """The same measured in this process: the fastest of `repeats` measurements each.
 
-    The two alternate, so that a machine that slows down slows both.
+    The two alternate, so that a slowdown of the machine affects both.
     """
     torch.set_num_threads(1)
     task, recipe = find_task(task_name), find_encoder(encoder).recipe
@@ -58,7 +58,7 @@ def measured_here(encoder: str, task_name: str, size: int, repeats: int) -> tupl
     def fit() -> Fit:
         return Fit(task, recipe, SEED, splits.train, splits.dev)
 
-    _bare_seconds(encoder, fit())  # The first passes of a process also pay for warming up.
+    _bare_seconds(encoder, fit())  # The first passes of a process include its warm-up.
     pairs = [(_our_seconds(encoder, fit()), _bare_seconds(encoder, fit())) for _ in range(repeats)]
     return min(ours for ours, _ in pairs), min(bare for _, bare in pairs)
 

@@ -1,4 +1,4 @@
-"""What an update costs by each method, relative to one of plain finetuning, measured in turns."""
+"""The time of an update of each method relative to one of plain finetuning, measured in turns."""
 
 import dataclasses
 import itertools
@@ -23,23 +23,23 @@ from runners.benchmarks.workload import Step, Workload, seconds
 
 TABLE = ROOT / "results" / "tables" / "bench-methods.csv"
 TOLERANCE = 1.2
-"""Time allowed relative to the passes, where LIMITS says nothing else."""
+"""Time allowed relative to the passes, for methods that are not in LIMITS."""
 LIMITS = Path(__file__).with_name("limits.yaml")
 WARM_UP = 2
 UPDATES_PER_RUN = 10
-"""Of plain finetuning, where a method is measured by whole runs."""
+"""Updates of plain finetuning per run, for methods that are measured by whole runs."""
 VERDICTS = {True: "kept", False: "missed", None: ""}
 
 
 @cache
 def limits() -> dict[str, float]:
-    """The limits in LIMITS, by method."""
+    """The limits in the file LIMITS, by method."""
     return {name: float(limit) for name, limit in read_yaml(LIMITS).items()}
 
 
 @dataclass(frozen=True)
 class Overhead:
-    """Seconds per update of a method and of plain finetuning beside it, both means; None without gradient steps."""
+    """Mean seconds per update of a method (None without gradient steps) and of plain finetuning, measured in turns."""
 
     method: type[Method]
     seconds: float | None
@@ -52,12 +52,12 @@ class Overhead:
 
     @property
     def limit(self) -> float:
-        """How large the ratio may be: what LIMITS says of the method, else its passes and a fifth."""
+        """The largest allowed ratio: the method's entry in LIMITS, or else its passes plus a fifth."""
         return limits().get(self.method.name, TOLERANCE * self.method.info.passes)
 
     @property
     def holds(self) -> bool | None:
-        """Whether the limit is kept; None where nothing was measured."""
+        """Whether the limit is kept; None if nothing was measured."""
         return None if self.ratio is None else self.ratio <= self.limit
 
     def text(self) -> str:
@@ -69,9 +69,9 @@ class Overhead:
 
 
 def measure(methods: Iterable[type[Method]], workload: Workload, repeats: int) -> Iterator[Overhead]:
-    """The overhead of each method, each update timed beside one of plain finetuning.
+    """The overhead of each method, its updates timed in turns with those of plain finetuning.
 
-    A method that changes the run as a whole is timed by whole short runs, per update of all its stages.
+    A method that changes the run as a whole is timed in whole short runs, per update of all its stages.
     """
     torch.set_num_threads(1)
     for method in methods:
@@ -84,18 +84,18 @@ def measure(methods: Iterable[type[Method]], workload: Workload, repeats: int) -
 
 
 def _by_updates(method: type[Method], workload: Workload, repeats: int) -> Overhead:
-    ours, plain = (_updates(one, workload, WARM_UP + repeats) for one in (method, Method))
-    for _ in range(WARM_UP):  # The first updates also pay for optimizer states and for warming up.
+    ours, plain = (_updates(cls, workload, WARM_UP + repeats) for cls in (method, Method))
+    for _ in range(WARM_UP):  # The first updates also create optimizer states and warm up.
         plain()
         ours()
-    # Means and not medians: some methods do their work at every other update.
+    # Means, not medians: some methods do extra work only at some updates.
     pairs = [(seconds(plain), seconds(ours)) for _ in range(repeats)]
-    plain_seconds, taken = (sum(column) / repeats for column in zip(*pairs, strict=True))
-    return Overhead(method, taken, plain_seconds)
+    plain_seconds, our_seconds = (sum(column) / repeats for column in zip(*pairs, strict=True))
+    return Overhead(method, our_seconds, plain_seconds)
 
 
 def _updates(method_class: type[Method], workload: Workload, count: int) -> Step:
-    """A finetuning of `count` updates; each call does the next one."""
+    """A finetuning run of `count` updates; each call does the next one."""
     method, fit = method_class(), _fit(workload, count)
     model = method.prepare(workload.model(), fit)
     start(method, model, fit)
@@ -106,25 +106,25 @@ def _updates(method_class: type[Method], workload: Workload, count: int) -> Step
 def _by_runs(method: type[Method], workload: Workload, repeats: int) -> Overhead:
     _run(Method, workload)
     pairs = [(_run(Method, workload), _run(method, workload)) for _ in range(repeats)]
-    plain_seconds, taken = (sum(column) / repeats for column in zip(*pairs, strict=True))
-    return Overhead(method, taken, plain_seconds)
+    plain_seconds, our_seconds = (sum(column) / repeats for column in zip(*pairs, strict=True))
+    return Overhead(method, our_seconds, plain_seconds)
 
 
 def _run(method_class: type[Method], workload: Workload) -> float:
     """Seconds per update of a whole short run."""
     method, fit = method_class(), _fit(workload, UPDATES_PER_RUN)
     model = method.prepare(workload.model(), fit)
-    taken = seconds(lambda: finetune(method, model, fit))
-    return taken / fit.cost.optimizer_steps
+    run_seconds = seconds(lambda: finetune(method, model, fit))
+    return run_seconds / fit.cost.optimizer_steps
 
 
 def _fit(workload: Workload, updates: int) -> Fit:
-    """All of the recipe's schedule is passed through, so that what happens at some updates only is seen too."""
+    """A fit whose whole schedule has `updates` steps, so that work done only at some updates is measured too."""
     fit = workload.fit()
     return dataclasses.replace(fit, recipe=dataclasses.replace(fit.recipe, steps=updates))
 
 
-def overhead_table(found: Iterable[Overhead], workload: Workload, command: str) -> Table:
+def overhead_table(overheads: Iterable[Overhead], workload: Workload, command: str) -> Table:
     """One row per method with its passes, the measured ratio, the limit and whether it is kept."""
     about = environment(command)
     rows = tuple(
@@ -137,7 +137,7 @@ def overhead_table(found: Iterable[Overhead], workload: Workload, command: str) 
             Cell(None if one.seconds is None else 1000 * one.seconds),
             Cell(None if one.seconds is None else 1000 * one.plain_seconds),
         )
-        for one in found
+        for one in overheads
     )
     return Table(
         name="bench-methods",
@@ -164,7 +164,7 @@ def overhead_table(found: Iterable[Overhead], workload: Workload, command: str) 
 
 
 def save(table: Table, path: Path = TABLE) -> list[Path]:
-    """Write the table as CSV, and beside it as Markdown to read; returns both files."""
+    """Write the table as CSV and, next to it, as Markdown; returns both files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writers: dict[Path, Callable[[Table], str]] = {path: csv_text, path.with_suffix(".md"): markdown}
     for file, text in writers.items():

@@ -1,8 +1,8 @@
-"""Whether `compare` keeps what it promises: on many draws of rows from one file, tried on the rows that were not drawn.
+"""Whether `compare` keeps its promises: many draws of rows from one file, each checked on the rows not drawn.
 
-Of every draw: the interval of the chosen row's score against the score of its model on the other rows; log-loss there
-before and after the temperature; and the score that the learning curve promises for twice as many rows against that of
-a model trained on so many.
+For every draw: the interval of the chosen row's score against the score of its model on the other rows; the log-loss
+there before and after the temperature; and the score that the learning curve predicts for twice as many rows against
+that of a model trained on them.
 """
 
 import csv
@@ -28,12 +28,12 @@ from runners.own_data.folds import LABEL, TEXTS, whole_unit, write_task
 from runners.own_data.request import CompareError, Request
 
 MOST_TESTED = 2000
-"""Of the rows that were not drawn."""
+"""Most rows to test on, of those that were not drawn."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One draw: what was promised and what came. Scores are of the task's first metric; low and high are 95 % ends."""
+    """One draw: predicted and measured scores of the task's first metric; low and high are ends of 95 % intervals."""
 
     file: str
     rows: int
@@ -53,20 +53,27 @@ class Kept:
 
     @property
     def score_kept(self) -> bool:
-        """Whether the score on other rows lies in the interval."""
+        """Whether the score on other rows is in the interval."""
         return self.low <= self.score_elsewhere <= self.high
 
     @property
     def curve_kept(self) -> bool:
-        """Whether the score with twice the rows lies in the interval of the learning curve."""
+        """Whether the score with twice the rows is in the interval of the learning curve."""
         return self.promised_low <= self.score_doubled <= self.promised_high
 
 
-def study(request: Request, rows: int, draws: int, shown: Shown, told: Callable[[Kept], None]) -> list[Kept]:
-    """Do all draws; each has a folder of its own under the request's, and what was done is not done again.
+def study(request: Request, rows: int, draws: int, shown: Shown, report: Callable[[Kept], None]) -> list[Kept]:
+    """Do all draws; each has its own folder under the request's, and finished work is not repeated.
+
+    Args:
+        request: the comparison; its source has many rows.
+        rows: rows per draw.
+        draws: number of draws.
+        shown: what is shown of each comparison.
+        report: is called with each finished draw.
 
     Raises:
-        CompareError: If the file has too few rows, or a draw would lack a class.
+        CompareError: the file has too few rows, or a draw would lack a class.
     """
     task = request.task()
     table = load_rows(task, task.train)
@@ -75,21 +82,21 @@ def study(request: Request, rows: int, draws: int, shown: Shown, told: Callable[
     orders = [array_generator(draw, "study").permutation(len(table)) for draw in range(draws)]
     for order in orders:
         _refuse_lost_classes(task, table["label"].to_numpy()[order[:rows]])
-    found = []
+    results = []
     for draw, order in enumerate(orders):
-        found.append(_one(request, task, table.iloc[order], rows, draw, shown))
-        told(found[-1])
-    return found
+        results.append(_one_draw(request, task, table.iloc[order], rows, draw, shown))
+        report(results[-1])
+    return results
 
 
 def _refuse_lost_classes(task: Task, drawn: numpy.ndarray) -> None:
-    """A draw without some class makes a model of fewer classes, whose numbers are not those of the file's."""
+    """Refuse a draw that lacks a class: its model would number the classes differently than the file."""
     lost = [name for number, name in enumerate(task.labels or ()) if number not in drawn]
     if lost:
         raise CompareError(f"a draw of {len(drawn)} rows has none of {quoted(lost)}; take more --rows")
 
 
-def _one(request: Request, task: Task, table: pandas.DataFrame, rows: int, draw: int, shown: Shown) -> Kept:
+def _one_draw(request: Request, task: Task, table: pandas.DataFrame, rows: int, draw: int, shown: Shown) -> Kept:
     out = request.out / f"draw-{draw + 1}"
     rest = table.iloc[2 * rows :][:MOST_TESTED]
     drawn = dataclasses.replace(
@@ -105,11 +112,11 @@ def _one(request: Request, task: Task, table: pandas.DataFrame, rows: int, draw:
     before, after = nan, nan
     if not task.regression:
         before, after = log_loss(logits, labels), log_loss(logits, labels, saved.description.temperature)
-    engine = Engine(drawn, rows_of(drawn.methods), shown.told)
+    engine = Engine(drawn, rows_of(drawn.methods), shown.progress)
     unit = whole_unit(task, table.iloc[: 2 * rows], out / "doubled")
     doubled = dataclasses.replace(engine, request=dataclasses.replace(drawn, out=out / "doubled"))
     train_final(doubled, chosen.label, unit, task, compared.predictions, out / "doubled" / MODEL, shown.say)
-    promise = compared.curves.score_at(chosen.label, 2 * rows) if compared.curves else None
+    predicted = compared.curves.score_at(chosen.label, 2 * rows) if compared.curves else None
     return Kept(
         file=Path(request.source).name,
         rows=rows,
@@ -122,9 +129,9 @@ def _one(request: Request, task: Task, table: pandas.DataFrame, rows: int, draw:
         loss_without_temperature=before,
         loss_with_temperature=after,
         doubled_rows=2 * rows,
-        promised=promise.mean if promise else nan,
-        promised_low=promise.low if promise else nan,
-        promised_high=promise.high if promise else nan,
+        promised=predicted.mean if predicted else nan,
+        promised_low=predicted.low if predicted else nan,
+        promised_high=predicted.high if predicted else nan,
         score_doubled=_score_of(load_saved(out / "doubled" / MODEL), task, rest),
     )
 
@@ -143,13 +150,13 @@ def _score(saved: SavedModel, task: Task, logits: numpy.ndarray, labels: numpy.n
     return float("nan") if value is None else value
 
 
-def write(found: list[Kept], path: Path) -> None:
-    """One line per draw."""
+def write(results: list[Kept], path: Path) -> None:
+    """Write a CSV file with one line per draw."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([one.name for one in dataclasses.fields(Kept)])
-        for one in found:
+        writer.writerow([column.name for column in dataclasses.fields(Kept)])
+        for result in results:
             writer.writerow(
-                [f"{value:.4f}" if isinstance(value, float) else value for value in dataclasses.astuple(one)]
+                [f"{value:.4f}" if isinstance(value, float) else value for value in dataclasses.astuple(result)]
             )

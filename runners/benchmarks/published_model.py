@@ -1,9 +1,9 @@
-"""A model of the published implementation's work, for timing: same passes, products and updates, nothing else.
+"""A model of the published implementation for timing: the same passes, products and updates, nothing else.
 
 Sai-Ashish/Attention_guided_weight_mixup_BLO at 7aa6a27 with betty 0.2.0. Every linear has two branches (blo.py:28-43),
-automatic differentiation goes through both products, and an iteration makes 5 forward and 6 backward passes. Where the
-original is slower for no reason of its own (an optimizer that loops over tensors, debugging output), we are not, so
-that the speed-up over it is a lower bound.
+automatic differentiation goes through both products, and an iteration makes 5 forward and 6 backward passes. Avoidable
+costs of the original (an optimizer that loops over tensors, debugging output) are left out, so that the measured
+speed-up over it is a lower bound.
 """
 
 import torch
@@ -38,7 +38,7 @@ class TwoBranchLinear(nn.Module):
 
 
 class PublishedSearch:
-    """The published search over a model whose linears it replaces; call it for one iteration."""
+    """The published search over a model, whose linears it replaces; a call makes one iteration."""
 
     def __init__(self, model: nn.Module, fit: Fit, lower_batch: Batch, upper_batch: Batch) -> None:
         self.model, self.fit, self.lower_batch, self.upper_batch = model, fit, lower_batch, upper_batch
@@ -53,13 +53,13 @@ class PublishedSearch:
         self.forward_passes = self.backward_passes = 0
 
     def __call__(self) -> None:
-        """Lower step, hypergradient and attention step, lower step on the same batch."""
+        """Make a lower step, a hypergradient and attention step, and a lower step on the same batch."""
         self.lower_step()
         self.attention_step()
         self.lower_step()
 
     def loss(self, batch: Batch) -> Tensor:
-        """The loss, the attention clamped before it as there (run_glue_mlo.py:694, 746)."""
+        """The loss, with the attention clamped first, as in the original (run_glue_mlo.py:694, 746)."""
         self.forward_passes += 1
         self.clamp()
         return self.fit.task_loss(self.fit.logits(self.model, batch), batch)
@@ -72,7 +72,7 @@ class PublishedSearch:
         )
 
     def lower_step(self) -> None:
-        """Gradient, clipping, update of the task weights."""
+        """Compute the gradient, clip it, and update the task weights."""
         for parameter, gradient in zip(
             self.lower, self.gradients(self.loss(self.lower_batch), self.lower), strict=True
         ):
@@ -82,7 +82,7 @@ class PublishedSearch:
         self.lower_optimizer.zero_grad()
 
     def attention_step(self) -> None:
-        """Two gradients of the upper loss, two perturbed passes (darts.py:38-73), one update of the attention."""
+        """Take two gradients of the upper loss and two perturbed passes (darts.py:38-73), and update the attention."""
         upper = self.loss(self.upper_batch)
         direct = self.gradients(upper, self.attention, retain_graph=True)
         vector = self.gradients(upper, self.lower)
@@ -105,6 +105,6 @@ class PublishedSearch:
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Bring the attention into [0, 1]."""
+        """Clamp the attention to [0, 1]."""
         torch._foreach_clamp_min_(self.attention, 0.0)
         torch._foreach_clamp_max_(self.attention, 1.0)

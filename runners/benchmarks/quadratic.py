@@ -17,17 +17,17 @@ KINDS = {"truncated": "gradient through one lower step", "total": "hypergradient
 
 
 def options(estimator: Estimator, radius: float = 0.01) -> HypergradientOptions:
-    """The derivative of one step of gradient descent, taken where the step was made."""
+    """Options for the derivative of one step of gradient descent, taken where the step starts."""
     return HypergradientOptions(estimator, "before", "identity", None, radius)
 
 
 def curve(estimator: Estimator, iterations: int, seed: int = 0) -> pd.DataFrame:
-    """One search from its start: norms in closed form before every iteration.
+    """One search from its start, with the norms in closed form before every iteration.
 
     Args:
-        estimator: Of the implicit term.
-        iterations: Of one lower and one upper step each.
-        seed: Of the problem.
+        estimator: estimator of the implicit term.
+        iterations: number of iterations of one lower and one upper step each.
+        seed: seed of the random problem.
 
     Returns:
         Columns estimator, iteration, truncated (norm of the gradient through one lower step at the point of the
@@ -43,11 +43,11 @@ def curve(estimator: Estimator, iterations: int, seed: int = 0) -> pd.DataFrame:
 
 
 def drawing(curves: pd.DataFrame) -> Drawing:
-    """Both norms against the iteration, one line for each estimator."""
+    """Both norms against the iteration, one line per estimator."""
     figure, panels = grid(len(KINDS), 2.2, across=2)
     for axes, (column, title) in zip(panels, KINDS.items(), strict=True):
         for number, (estimator, rows) in enumerate(curves.groupby("estimator", sort=False)):
-            # Three of the lines lie on each other: dashes of different lengths show them all.
+            # Three of the lines coincide: dashes of different lengths show them all.
             dashes = (0, (6 - 2 * number, 2 * number)) if number < 3 else "solid"
             axes.plot(rows["iteration"], rows[column], color=COLOURS[number], linestyle=dashes, label=str(estimator))
         axes.set_yscale("log" if column == "truncated" else "linear")
@@ -68,12 +68,12 @@ def drawing(curves: pd.DataFrame) -> Drawing:
 
 
 def measure(iterations: int, seed: int, folder: Path) -> list[Path]:
-    """Search with every estimator.
+    """Search with every estimator and write the curve.
 
     Args:
-        iterations: Of each search.
-        seed: Of the random problem.
-        folder: Where the curve is written.
+        iterations: iterations of each search.
+        seed: seed of the random problem.
+        folder: folder for the files.
 
     Returns:
         The files written, PNG and CSV.

@@ -1,15 +1,15 @@
-"""A bi-level problem of which every derivative is known in closed form, posed to the estimators of the hypergradient.
+"""A bi-level problem with every derivative in closed form, for checking the estimators of the hypergradient.
 
     upper  f(x, y) = 1/2 z'Fz + q'z          z = (x, y), x the effective weights of one linear, y a further parameter
     lower  g(x, y) = 1/2 z'Gz + p'z + kappa/4 sum z^4
 
 This is the quadratic problem of benchopt's benchmark_bilevel (github.com/benchopt/benchmark_bilevel, the simulated
-data set); kappa, 0 there, gives the central difference a third derivative to be wrong about. The effective weights are
-those of a convex mixup of rank 1, x = s o W + (1 - s) o W0 with s = a1 a2. Two choices of what the lower level trains:
+data set); kappa, 0 there, adds a third derivative, for which the central difference is not exact. The effective weights
+are those of a convex mixup of rank 1, x = s o W + (1 - s) o W0 with s = a1 a2. The lower level trains one of two sets:
 
-    coupled   y alone; W is 1 and W0 is 0, so that x is the attention s itself: benchopt's problem, with the solution
+    coupled   y only; W is 1 and W0 is 0, so that x is the attention s itself: benchopt's problem, with the solution
               y*(x) = -G_yy^-1 (G_yx x + p_y) and the hypergradient f_x - G_xy G_yy^-1 f_y
-    mixed     W and y: what the weight mixup does
+    mixed     W and y, as in the weight mixup
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ Trained = Literal["coupled", "mixed"]
 
 
 class Point(nn.Module):
-    """The point (x, y) that both losses are taken at; x is the weight of a linear without a bias."""
+    """The point (x, y) at which both losses are taken; x is the weight of a linear without a bias."""
 
     def __init__(self, x: Tensor, y: Tensor) -> None:
         super().__init__()
@@ -36,16 +36,21 @@ class Point(nn.Module):
             self.linear.weight.copy_(x)
 
     def forward(self) -> Tensor:
-        """Z, [entries of x and of y]."""
+        """z = (x, y), [n + m]."""
         return torch.cat([self.linear.weight.flatten(), self.y])
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Both losses, W0, and where a search starts.
+    """Both losses, W0, and the starting point of a search.
 
-    F, G: symmetric, [n + m, n + m] for n entries of x and m of y; q, p: [n + m]; W, W0, s: [n]; y: [m]. eta: learning
-    rate of the lower step. velocity: the momentum times the momentum buffer of W and y before the step, [n + m].
+    Attributes:
+        F, G: symmetric, [n + m, n + m] for n entries of x and m of y.
+        q, p: [n + m].
+        W, W0, s: [n].
+        y: [m].
+        eta: learning rate of the lower step.
+        velocity: the momentum times the momentum buffer of W and y before the step, [n + m].
     """
 
     F: Tensor
@@ -70,24 +75,24 @@ class Problem:
         return 0.5 * z @ self.G @ z + self.p @ z + self.kappa / 4 * (z**4).sum()
 
     def upper_gradient(self, z: Tensor) -> Tensor:
-        """The derivative of f by z."""
+        """The derivative of f with respect to z, [n + m]."""
         return self.F @ z + self.q
 
     def lower_gradient(self, z: Tensor) -> Tensor:
-        """The derivative of g by z."""
+        """The derivative of g with respect to z, [n + m]."""
         return self.G @ z + self.p + self.kappa * z**3
 
     def lower_curvature(self, z: Tensor) -> Tensor:
-        """The second derivative of g by z, [n + m, n + m]."""
+        """The second derivative of g with respect to z, [n + m, n + m]."""
         return self.G + 3 * self.kappa * torch.diag(z**2)
 
     def z(self, W: Tensor | None = None, y: Tensor | None = None) -> Tensor:
-        """(x, y) from the task weights and y, those of the start where none are given."""
+        """(x, y) for task weights W and y, [n + m]; both default to the starting point."""
         W, y = self.W if W is None else W, self.y if y is None else y
         return torch.cat([self.s * W + (1 - self.s) * self.W0, y])
 
     def stepped(self) -> tuple[Tensor, Tensor]:
-        """W and y after one step of gradient descent, with momentum where there is a velocity."""
+        """W and y after one step of gradient descent, with momentum if there is a velocity."""
         n = len(self.s)
         slope = self.lower_gradient(self.z())
         step = torch.cat([self.s * slope[:n], slope[n:]])
@@ -97,9 +102,10 @@ class Problem:
         return self.W - self.eta * moves_W * step[:n], self.y - self.eta * step[n:]
 
     def truncated(self, at_start: bool = True) -> Tensor:
-        """d f(x(s, W'), y') / ds after one lower step W', y', the derivative of the step included; [n].
+        """d f(x(s, W'), y') / ds after one lower step to W', y', including the derivative of the step; [n].
 
-        at_start False: the mixed derivative of g is taken at (W', y') instead of at (W, y).
+        Args:
+            at_start: whether the mixed derivative of g is taken at (W, y) instead of (W', y').
         """
         n = len(self.s)
         W, y = self.stepped()
@@ -113,12 +119,12 @@ class Problem:
         return (W - self.W0) * above[:n] - through_x - self.lower_gradient(z)[:n] * v_W
 
     def solution(self) -> Tensor:
-        """y*(x) of the coupled problem with kappa 0, [m]."""
+        """y*(x) of the coupled problem for kappa = 0, [m]."""
         n = len(self.s)
         return -torch.linalg.solve(self.G[n:, n:], self.G[n:, :n] @ self.s + self.p[n:])
 
     def total(self) -> Tensor:
-        """The hypergradient of the coupled problem with kappa 0 at y*(x), [n]."""
+        """The hypergradient of the coupled problem at y*(x) for kappa = 0, [n]."""
         n = len(self.s)
         above = self.upper_gradient(torch.cat([self.s, self.solution()]))
         return above[:n] - self.G[:n, n:] @ torch.linalg.solve(self.G[n:, n:], above[n:])
@@ -134,8 +140,8 @@ def draw(
     """A random problem in float64.
 
     The lower loss is strictly convex. In the coupled problem the truncated hypergradient is zero at an x drawn from
-    [0.3, 0.7] (with y = y*(x)), which the search can reach without meeting the bounds 0 and 1 of the attention. eta is
-    eta_share times the inverse of the largest curvature of g (without kappa).
+    [0.3, 0.7] (with y = y*(x)), which the search can reach without touching the bounds 0 and 1 of the attention. eta is
+    eta_share divided by the largest curvature of g (without kappa).
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -163,7 +169,13 @@ def draw(
 class Search:
     """The problem behind the interface of the weight mixup: a model, a mixup and the bi-level step over them.
 
-    Only a2 is moved by the upper level (a1 stays 1), so that s is a2. momentum: of the lower step.
+    The upper level moves a2 only (a1 stays 1), so that s is a2.
+
+    Args:
+        problem: the problem and its starting point.
+        options: the estimator of the hypergradient.
+        upper_rate: learning rate of the upper step.
+        momentum: momentum of the lower step.
     """
 
     def __init__(
@@ -185,13 +197,13 @@ class Search:
         self.step = BilevelStep(self.mixup, self.lower, torch.optim.SGD([self.s], lr=upper_rate), options)
 
     def iterate(self) -> Tensor:
-        """One iteration; returns the estimate of d f / d s, [n]."""
+        """Make one iteration; returns the estimate of d f / d s, [n]."""
         problem = self.problem
-        found = self.step(lambda: problem.lower(self.model()), lambda: problem.upper(self.model()))
-        return found.total()[1].flatten()
+        hypergradient = self.step(lambda: problem.lower(self.model()), lambda: problem.upper(self.model()))
+        return hypergradient.total()[1].flatten()
 
     def here(self) -> Problem:
-        """The problem at the point that the search has come to."""
+        """The problem at the current point of the search."""
         return replace(
             self.problem,
             W=self.task.detach().flatten().clone(),

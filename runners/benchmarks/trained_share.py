@@ -1,4 +1,4 @@
-"""Which share of an encoder's weights a method trains."""
+"""The share of an encoder's weights that a method trains."""
 
 import copy
 from functools import cache
@@ -18,7 +18,7 @@ LENGTH = 8
 
 
 def _any_task() -> Task:
-    """A classification task; only the shape of the head depends on it."""
+    """Any classification task: only the shape of the head depends on it."""
     return next(task for task in TASKS.values() if not task.regression)
 
 
@@ -28,9 +28,9 @@ def _model(encoder: str) -> nn.Module:
 
 
 def trainable_share(method: type[Method], encoder: str, size: int) -> float:
-    """Trained parameters after the method has prepared the model for `size` examples, relative to the plain model's.
+    """Parameters trained after the method has prepared the model for `size` examples, relative to the plain model's.
 
-    Above 1 where a method adds more than it freezes.
+    The share is above 1 if a method adds more parameters than it freezes.
     """
     model = copy.deepcopy(_model(encoder))
     total = sum(parameter.numel() for parameter in model.parameters())
@@ -41,7 +41,7 @@ def trainable_share(method: type[Method], encoder: str, size: int) -> float:
 
 @cache
 def _examples(size: int) -> Encoded:
-    """Sentences of one word: what a method prepares may depend on how many there are."""
+    """`size` dummy sentences, as a method's preparation may depend on their number."""
     ids = torch.ones(size, LENGTH, dtype=torch.int64)
     lengths = torch.full((size,), LENGTH)
     return Encoded({"input_ids": ids, "attention_mask": torch.ones_like(ids)}, lengths, torch.arange(size) % 2)

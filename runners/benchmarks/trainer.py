@@ -1,4 +1,4 @@
-"""What a sweep costs beside the same runs by a script with transformers.Trainer, measured in turns."""
+"""The cost of a sweep compared with the same runs by a transformers.Trainer script, measured in turns."""
 
 import json
 import os
@@ -35,7 +35,7 @@ SCRIPTS = {"Trainer, padded to the batch's longest": "dynamic", "Trainer, padded
 
 @dataclass(frozen=True)
 class Workload:
-    """The runs of every contestant: plain finetuning on each task with each seed, by the encoder's recipe."""
+    """The runs of every contestant: plain finetuning on each task with each seed, with the encoder's recipe."""
 
     encoder: str
     tasks: tuple[str, ...]
@@ -52,7 +52,7 @@ class Workload:
 
 @dataclass
 class Taken:
-    """What a contestant took in each turn: CPU seconds of all its processes, seconds on the clock; its scores."""
+    """A contestant's CPU seconds (of all its processes) and wall-clock seconds in each turn, and its scores."""
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
@@ -60,14 +60,14 @@ class Taken:
 
 
 def measure(workload: Workload, turns: int) -> Iterator[tuple[str, Taken]]:
-    """Let every contestant do the runs, in turns, each in processes of one thread.
+    """Let the contestants do the runs in turns, each in processes of one thread.
 
     Args:
-        workload: The runs.
-        turns: How often each does them.
+        workload: the runs.
+        turns: how often each contestant does them.
 
     Yields:
-        After each contestant's turn its name, and what it has taken so far.
+        After each contestant's turn, its name and its measurements so far.
     """
     with tempfile.TemporaryDirectory() as folder:
         contestants: dict[str, Callable[[Path], dict[str, float]]] = {OURS: lambda place: _sweep(workload, place)}
@@ -86,13 +86,13 @@ def measure(workload: Workload, turns: int) -> Iterator[tuple[str, Taken]]:
 
 
 def _cpu_seconds() -> float:
-    """CPU seconds of all processes that have been started and have ended."""
+    """CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _sweep(workload: Workload, place: Path) -> dict[str, float]:
-    """Mean score for each task by a sweep of ours, as a user starts one."""
+    """Mean score on each task of our sweep, started as a user starts one."""
     suite = {
         "name": "bench-trainer",
         "title": "Runs to be timed",
@@ -113,7 +113,7 @@ def _sweep(workload: Workload, place: Path) -> dict[str, float]:
 
 
 def _scripts(workload: Workload, padding: str, place: Path) -> dict[str, float]:
-    """Mean score for each task by the script, the runs dealt out to as many processes as a sweep has workers."""
+    """Mean score on each task of the script, the runs divided among as many processes as a sweep has workers."""
     hands = [workload.runs[number :: workload.workers] for number in range(workload.workers)]
     started = []
     for number, hand in enumerate(filter(None, hands)):
@@ -121,18 +121,18 @@ def _scripts(workload: Workload, padding: str, place: Path) -> dict[str, float]:
         job.write_text(json.dumps(_job(workload, padding, hand)), encoding="utf-8")
         started.append(_started([str(SCRIPT), str(job), str(place / f"predictions-{number}.json")]))
     _wait(started)
-    found: dict[str, list[float]] = {task: [] for task in workload.tasks}
+    scores: dict[str, list[float]] = {task: [] for task in workload.tasks}
     for number, hand in enumerate(filter(None, hands)):
         predictions = json.loads((place / f"predictions-{number}.json").read_text(encoding="utf-8"))
         for (name, _), one in zip(hand, predictions, strict=True):
             task = find_task(name)
             labels = load_rows(task, task.test, workload.glue)["label"].to_numpy()
-            found[name].append(100 * score(task.metrics, labels, numpy.array(one))[task.metrics[0]])
-    return {task: statistics.fmean(scores) for task, scores in found.items()}
+            scores[name].append(100 * score(task.metrics, labels, numpy.array(one))[task.metrics[0]])
+    return {task: statistics.fmean(values) for task, values in scores.items()}
 
 
 def _job(workload: Workload, padding: str, hand: list[tuple[str, int]]) -> dict[str, Any]:
-    """What the script reads: encoder, recipe, and the texts of the same subsets that a sweep draws."""
+    """The script's input: encoder, recipe, and the texts of the same subsets that a sweep draws."""
     encoder = find_encoder(workload.encoder)
     tasks = {task: find_task(task) for task, _ in hand}
     return {
@@ -173,8 +173,8 @@ def _wait(started: list["subprocess.Popen[str]"]) -> None:
     for process in started:
         error = process.communicate()[1]
         if process.returncode:
-            said = " ".join(error.split()[-40:]) or f"exit code {process.returncode}"
-            raise RuntimeError(f"{process.args!r} failed: {said}")
+            reason = " ".join(error.split()[-40:]) or f"exit code {process.returncode}"
+            raise RuntimeError(f"{process.args!r} failed: {reason}")
 
 
 def _ratio(theirs: list[float], ours: list[float]) -> float:
@@ -182,7 +182,7 @@ def _ratio(theirs: list[float], ours: list[float]) -> float:
 
 
 def trainer_table(taken: dict[str, Taken], workload: Workload, command: str) -> Table:
-    """One row for each contestant: CPU and clock seconds (medians of the turns), both relative to ours, scores."""
+    """One row per contestant: CPU and clock seconds (medians of the turns), both relative to ours, and scores."""
     ours = taken[OURS]
     rows = tuple(
         (

@@ -1,7 +1,7 @@
-"""The finetuning script that one would write with transformers.Trainer, as the yardstick of a sweep.
+"""The finetuning script that one would write with transformers.Trainer, as the yardstick for a sweep.
 
 `python runners/benchmarks/trainer_script.py JOB.json OUT.json` does the job's runs one after the other. It imports
-nothing of this project, so that it costs what a script of one's own costs.
+nothing from this project, so that it costs as much as a user's own script.
 """
 
 import json
@@ -24,7 +24,7 @@ EVALUATION_BATCH = 64
 
 
 def encoded(split: dict[str, Any], tokenizer: Any, job: dict[str, Any]) -> Any:
-    """The rows of a split as Trainer takes them, padded to the full length where the job says so."""
+    """The rows of a split in Trainer's format, padded to the full length if the job asks for it."""
     padding = "max_length" if job["padding"] == "fixed" else False
     rows = tokenizer(*split["texts"], truncation=True, max_length=job["recipe"]["max_length"], padding=padding)
     return [
@@ -34,7 +34,7 @@ def encoded(split: dict[str, Any], tokenizer: Any, job: dict[str, Any]) -> Any:
 
 
 def arguments(job: dict[str, Any], seed: int, steps: int, folder: str) -> TrainingArguments:
-    """The project's recipe in Trainer's words: AdamW, linear warm-up and decay, dev scores after every epoch."""
+    """The project's recipe as TrainingArguments: AdamW, linear warm-up and decay, dev scores after every epoch."""
     recipe = job["recipe"]
     return TrainingArguments(
         output_dir=folder,
@@ -56,7 +56,7 @@ def arguments(job: dict[str, Any], seed: int, steps: int, folder: str) -> Traini
 
 
 def finetune(job: dict[str, Any], run: dict[str, Any], tokenizer: Any) -> list[float]:
-    """One run from the pretrained weights to its predictions on the test set: class ids, or numbers."""
+    """Do one run from the pretrained weights; returns its predictions on the test set, class ids or numbers."""
     set_seed(run["seed"])
     model = AutoModelForSequenceClassification.from_pretrained(
         job["encoder"], num_labels=run["outputs"], **job["layers"]
@@ -74,8 +74,8 @@ def finetune(job: dict[str, Any], run: dict[str, Any], tokenizer: Any) -> list[f
         )
         trainer.train()
         outputs: Any = trainer.predict(test).predictions
-    found: list[float] = (outputs[:, 0] if run["outputs"] == 1 else outputs.argmax(axis=1)).tolist()
-    return found
+    predictions: list[float] = (outputs[:, 0] if run["outputs"] == 1 else outputs.argmax(axis=1)).tolist()
+    return predictions
 
 
 def main(job_file: Path, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Encoders and batches for timing: pretrained weights or only a shape with random ones, sentences of one length."""
+"""Encoders and batches for timing: pretrained weights, or a shape with random ones; sentences of one length."""
 
 import statistics
 import time
@@ -28,13 +28,13 @@ SHAPES: dict[str, dict[str, Any]] = {
         "intermediate_size": 64,
     },
 }  # fmt: skip
-"""BERTs with random weights: time does not depend on the weights' values."""
+"""Shapes of BERTs with random weights: time does not depend on the values of weights."""
 Step = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What every measurement of one bench shares: encoder (alias, Hub id, folder or shape), tokens, batch size."""
+    """What all measurements of a benchmark share: encoder (alias, Hub id, folder or shape), tokens, batch size."""
 
     encoder: str = "minilm-l6"
     length: int = 64
@@ -50,20 +50,20 @@ class Workload:
         return model.to(device).train()
 
     def fit(self) -> Fit:
-        """A finetuning of many steps without warm-up on random sentences, all of the same length."""
+        """A finetuning run of many steps without warm-up, on random sentences of the same length."""
         recipe = Recipe(steps=1000, batch_size=self.batch_size, warmup_ratio=0.0, max_length=self.length)
         data = sentences(4 * self.batch_size, self.length)
         task = find_task(TASK)
-        kept = {} if self.encoder in SHAPES else pretrained_weights(self.encoder, task)
-        return Fit(task, recipe, SEED, data, data.select([]), pretrained=kept)
+        pretrained = {} if self.encoder in SHAPES else pretrained_weights(self.encoder, task)
+        return Fit(task, recipe, SEED, data, data.select([]), pretrained=pretrained)
 
 
 QUICK = Workload("tiny-shape", 8, 4)
-"""To see that a bench works; its numbers say nothing."""
+"""For trying a benchmark out; its numbers mean nothing."""
 
 
 def sentences(n: int, length: int) -> Encoded:
-    """Random tokens, no padding, alternating labels."""
+    """`n` random sentences without padding, with alternating labels."""
     ids = torch.randint(5, 1000, (n, length), generator=torch.Generator().manual_seed(SEED))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     return Encoded(inputs, torch.full((n,), length), torch.arange(n) % 2)
@@ -80,7 +80,7 @@ def plain_pass(model: nn.Module, fit: Fit, batch: Batch) -> Step:
 
 
 def seconds(step: Step) -> float:
-    """Processor time of a step on the CPU, which other processes hardly disturb; on a GPU the time until it is done."""
+    """Seconds of a step: on the CPU processor time, which other processes hardly affect; on a GPU elapsed time."""
     if not torch.cuda.is_available():
         started = time.process_time()
         step()
@@ -94,20 +94,20 @@ def seconds(step: Step) -> float:
 
 @dataclass(frozen=True)
 class Measured:
-    """Median seconds of a step and of the plain pass beside it, and the median of their ratio."""
+    """Median seconds of a step and of the plain passes timed in turns with it, and the median of their ratio."""
 
     seconds: float
     plain_seconds: float
     ratio: float
 
     def per(self, count: int) -> "Measured":
-        """The same for one of count equal parts of the step."""
+        """The same for one of `count` equal parts of the step."""
         return Measured(self.seconds / count, self.plain_seconds, self.ratio / count)
 
 
 def beside_plain(step: Step, plain: Step, repeats: int) -> Measured:
-    """Time a step and the plain pass in turns, so that a machine that slows down slows both."""
-    for _ in range(2):  # The first calls also pay for optimizer states and for warming up.
+    """Time a step and the plain pass in turns, so that a slowdown of the machine affects both."""
+    for _ in range(2):  # The first calls also create optimizer states and warm up.
         plain()
         step()
     pairs = [(seconds(plain), seconds(step)) for _ in range(repeats)]

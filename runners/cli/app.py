@@ -1,7 +1,7 @@
-"""The command line, python -m runners: its commands, and how it ends.
+"""The command line, python -m runners: its commands, and how it reports errors.
 
-Modules that import torch are imported inside the commands that need them: tables, figures and pages are made without
-it.
+Modules that import torch are imported inside the commands that need them, so that tables, figures and pages can be made
+without it.
 """
 
 import sys
@@ -49,36 +49,38 @@ app.add_typer(cluster_commands.app, name="cluster")
 
 
 def main() -> None:
-    """Run the command line; an error that the project foresees is one sentence, not a traceback."""
+    """Run the command line; an expected error is reported in one sentence, without a traceback."""
     interrupts.listen()
     try:
         app()
     except SystemExit:
-        if not interrupts.came():
+        if not interrupts.received():
             raise
-        # Said below what the command line library says, which is one word.
-        said = f"Stopped. Files are written whole or not at all; the same command goes on:\n  {typed_command()}"
-        SafeConsole(stderr=True).print(said, highlight=False, soft_wrap=True, markup=False)
+        # Comes after the command line library's own message, which is a single word.
+        message = (
+            f"Stopped. Files are written whole or not at all; to continue, repeat the command:\n  {typed_command()}"
+        )
+        SafeConsole(stderr=True).print(message, highlight=False, soft_wrap=True, markup=False)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if not _foreseen(error):
+        if not _is_expected(error):
             raise
-        said = f"[red]error:[/red] {escape(_in_one_line(error))}"
-        SafeConsole(stderr=True).print(said, highlight=False, soft_wrap=True)
+        message = f"[red]error:[/red] {escape(_in_one_line(error))}"
+        SafeConsole(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(2)
 
 
-def _foreseen(error: Exception) -> bool:
-    return _own(error) or isinstance(error, OSError | UnicodeError)
+def _is_expected(error: Exception) -> bool:
+    return _is_ours(error) or isinstance(error, OSError | UnicodeError)
 
 
-def _own(error: Exception) -> bool:
+def _is_ours(error: Exception) -> bool:
     return isinstance(error, ValueError | RuntimeError) and type(error).__module__.split(".")[0] in PROJECT
 
 
 def _in_one_line(error: Exception) -> str:
-    """What went wrong; of an error of the system its words and the file."""
+    """What went wrong; for an error of the operating system, its message and the file."""
     if isinstance(error, OSError) and error.strerror:
-        said = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-        return f"{said} (what is written already stays; the same command goes on once this is mended)"
-    return str(error) if _own(error) else " ".join(str(error).split()) or type(error).__name__
+        message = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        return f"{message} (what has been written is kept; fix this and repeat the command to continue)"
+    return str(error) if _is_ours(error) else " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Measurements of the suite itself."""
+"""The commands that measure the project itself."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from results.loading.layout import Layout
 from runners.cli.options import GlueOption, OutOption, console, recorded_command
 
-app = typer.Typer(help="Measure the suite itself.", no_args_is_help=True)
+app = typer.Typer(help="Measure the project itself: overhead, memory, accuracy.", no_args_is_help=True)
 TASK = "mini-cola"
 
 
@@ -16,9 +16,9 @@ TASK = "mini-cola"
 def loop(
     encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
     size: Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples.")] = 100,
-    repeats: Annotated[int, typer.Option(min=1, help="Alternating measurements; the fastest of each counts.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Alternating measurements; the fastest of each is used.")] = 3,
 ) -> None:
-    """Compare a plain run's training time with the bare passes and updates on the same batches (target: 1.10)."""
+    """Compare a plain run's training time with bare passes and updates on the same batches (target: 1.10)."""
     from runners.benchmarks.loop import overhead
 
     ours, bare = overhead(encoder, TASK, size, repeats)
@@ -32,20 +32,23 @@ def agwm(
     ] = "minilm-l6",
     length: Annotated[int, typer.Option(min=2, help="Tokens of every sentence.")] = 64,
     batch: Annotated[int, typer.Option(min=2, help="Sentences in a batch.")] = 16,
-    repeats: Annotated[int, typer.Option(min=1, help="Measurements in turns with a plain pass; medians count.")] = 10,
-    presets: Annotated[bool, typer.Option(help="Also whole runs of all rows of the ablation.")] = True,
-    memory: Annotated[bool, typer.Option(help="Also peak memory, in processes of their own.")] = True,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Measurements, alternating with plain passes; medians are used.")
+    ] = 10,
+    presets: Annotated[bool, typer.Option(help="Also measure whole runs of all rows of the ablation.")] = True,
+    memory: Annotated[bool, typer.Option(help="Also measure peak memory, each in its own process.")] = True,
     between: Annotated[
-        int, typer.Option(min=0, help="Time again after so many iterations (of a tiny encoder); 0: do not.")
+        int, typer.Option(min=0, help="Time again after this many iterations (of a tiny encoder); 0: skip.")
     ] = 500,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Try everything once on a tiny encoder; written only where --out says.")
+        bool,
+        typer.Option("--quick", help="Try everything once on a tiny encoder; give --out, as its numbers mean nothing."),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="CSV file instead of results/tables/bench-agwm.csv; Markdown beside it.")
+        Path | None, typer.Option(help="CSV file instead of results/tables/bench-agwm.csv; Markdown next to it.")
     ] = None,
 ) -> None:
-    """Cost of the weight mixup's search: iterations, whole runs, memory, against plain passes and published code."""
+    """Measure the weight mixup's search against plain passes and published code: iterations, whole runs, memory."""
     from runners.benchmarks.agwm import Line, measure
     from runners.benchmarks.agwm_tables import TABLE, save
     from runners.benchmarks.workload import QUICK, Workload
@@ -60,22 +63,22 @@ def agwm(
 
 
 @app.command("methods")
-def methods_verb(
+def methods_command(
     encoder: Annotated[
         str, typer.Option("--encoder", "-e", help="Alias, Hub id, folder, bert-base-shape or bert-large-shape.")
     ] = "minilm-l6",
     length: Annotated[int, typer.Option(min=2, help="Tokens of every sentence.")] = 64,
     batch: Annotated[int, typer.Option(min=2, help="Sentences in a batch.")] = 16,
-    repeats: Annotated[int, typer.Option(min=1, help="Updates measured, in turns with plain ones; means count.")] = 20,
-    methods: Annotated[str, typer.Option(help="Only these, with commas; written only where --out says.")] = "",
+    repeats: Annotated[int, typer.Option(min=1, help="Updates, alternating with plain ones; means are used.")] = 20,
+    methods: Annotated[str, typer.Option(help="Only these methods, comma-separated; saved only with --out.")] = "",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Try everything once on a tiny encoder; written only where --out says.")
+        bool, typer.Option("--quick", help="Try everything once on a tiny encoder; saved only with --out.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="CSV file instead of results/tables/bench-methods.csv; Markdown beside it.")
+        Path | None, typer.Option(help="CSV file instead of results/tables/bench-methods.csv; Markdown next to it.")
     ] = None,
 ) -> None:
-    """Time of an update by each method, relative to plain finetuning, in turns with it (limit: 1.2 x passes)."""
+    """Time an update of each method relative to plain finetuning, alternating with it (limit: 1.2 x passes)."""
     from amix.training.registry import built_in_methods, find_method
     from runners.benchmarks.methods import TABLE, measure, overhead_table, save
     from runners.benchmarks.workload import QUICK, Workload
@@ -96,10 +99,10 @@ def methods_verb(
 def hypergradient(
     encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
     task: Annotated[str, typer.Option("--task", "-t", help="Task whose examples are used.")] = "mini-cola",
-    draws: Annotated[int, typer.Option(min=1, help="Batch pairs and draws of masks.")] = 3,
-    steps: Annotated[int, typer.Option(min=0, help="Plain updates of the task weights before.")] = 8,
+    draws: Annotated[int, typer.Option(min=1, help="Number of batch pairs, and of draws of masks.")] = 3,
+    steps: Annotated[int, typer.Option(min=0, help="Plain updates of the task weights beforehand.")] = 8,
 ) -> None:
-    """Cosine of the finite differences with the exact implicit term, under common and independent dropout masks."""
+    """Compare finite differences with the exact implicit term (cosine), under common and independent dropout masks."""
     from runners.benchmarks.hypergradient import agreement
 
     for line in agreement(encoder, task, draws, steps):
@@ -108,11 +111,11 @@ def hypergradient(
 
 @app.command()
 def quadratic(
-    iterations: Annotated[int, typer.Option(min=2, help="Of each search.")] = 600,
-    seed: Annotated[int, typer.Option(help="Of the random problem.")] = 0,
+    iterations: Annotated[int, typer.Option(min=2, help="Iterations of each search.")] = 600,
+    seed: Annotated[int, typer.Option(help="Seed of the random problem.")] = 0,
     out: OutOption = None,
 ) -> None:
-    """Search a quadratic bi-level problem with every estimator; the curve of the norms as PNG and CSV."""
+    """Search a quadratic bi-level problem with every estimator; writes the curve of the norms as PNG and CSV."""
     from runners.benchmarks.quadratic import measure
 
     for path in measure(iterations, seed, Layout(out).figures("bench")):
@@ -122,17 +125,17 @@ def quadratic(
 @app.command()
 def trainer(
     encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
-    tasks: Annotated[str, typer.Option(help="Tasks, with commas.")] = "sst2,stsb",
+    tasks: Annotated[str, typer.Option(help="Tasks, comma-separated.")] = "sst2,stsb",
     size: Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples.")] = 100,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each task.")] = 6,
-    workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes of one thread each.")] = 2,
-    turns: Annotated[int, typer.Option(min=1, help="How often each does all runs; medians count.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per task.")] = 6,
+    workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Worker processes, one thread each.")] = 2,
+    turns: Annotated[int, typer.Option(min=1, help="How often each side does all runs; medians are used.")] = 3,
     glue: GlueOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="CSV file instead of results/tables/bench-trainer.csv; Markdown beside it.")
+        Path | None, typer.Option(help="CSV file instead of results/tables/bench-trainer.csv; Markdown next to it.")
     ] = None,
 ) -> None:
-    """Time and CPU seconds of a sweep against the same runs by a script with transformers.Trainer, in turns."""
+    """Compare a sweep's wall time and CPU seconds with those of a transformers.Trainer script doing the same runs."""
     from runners.benchmarks.methods import save
     from runners.benchmarks.trainer import TABLE, Workload, measure, trainer_table
 

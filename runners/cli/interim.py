@@ -1,4 +1,4 @@
-"""The main table of the seeds that are complete, while a sweep goes on and when it is stopped."""
+"""The main table of the complete seeds, printed while a sweep runs and when it is stopped."""
 
 import contextlib
 from dataclasses import replace
@@ -7,13 +7,13 @@ from results.loading.layout import Layout
 from runners.cli.options import console
 
 MOST_RUNS = 2000
-"""Reading the records of more runs would hold a sweep up."""
+"""Reading the records of more runs than this would hold up a sweep."""
 
 
 def show_complete_seeds(suite: str, layout: Layout) -> None:
-    """Print the table, unless no seed is complete or every one is; of a suite that chooses settings none.
+    """Print the table if some but not all seeds are complete; never for a suite that tunes.
 
-    Whatever cannot be read or shown on the way must not end a sweep: what comes after it says so.
+    A record that cannot be read or shown must not end a sweep; it is reported afterwards.
     """
     with contextlib.suppress(Exception):
         _show(suite, layout)

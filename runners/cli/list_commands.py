@@ -15,16 +15,16 @@ app = typer.Typer()
 def methods(
     encoder: EncoderOption = DEFAULT_ENCODER,
     size: Annotated[
-        int, typer.Option("--size", "-n", min=1, help="Training examples; costs depend on them.")
+        int, typer.Option("--size", "-n", min=1, help="Training examples, on which costs depend.")
     ] = PUBLISHED_SIZE,
     external: Annotated[
-        list[str] | None, typer.Option("--methods", help="A method of your own too, as path/to/file.py:ClassName.")
+        list[str] | None, typer.Option("--methods", help="Also a method of your own, as path/to/file.py:ClassName.")
     ] = None,
     out: OutOption = None,
 ) -> None:
     """List every method: paper, year, family, passes, trained share, and agreement with the official code.
 
-    With --out the table is also written to a file there.
+    With --out, the table is also written to a file there.
     """
     from amix.training.registry import built_in_methods, load_external
     from results.tabulating.collect import write_tables

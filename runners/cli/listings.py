@@ -1,4 +1,4 @@
-"""What the suite knows, as tables for the terminal: methods, tasks, encoders, suites, and a plan before it runs."""
+"""Tables for the terminal: methods, tasks, encoders, suites, and a plan before it runs."""
 
 from collections.abc import Iterable
 
@@ -29,7 +29,7 @@ def _table(title: str, headers: Iterable[str], numbers: Iterable[str] = ()) -> T
 
 
 def methods_table(methods: Iterable[type[Method]], encoder: str, size: int) -> results.tabulating.table.Table:
-    """Methods with their papers, costs on so many examples, the share of the encoder that they train, and parity."""
+    """Methods with their papers, costs on `size` examples, the share of the encoder that they train, and parity."""
     recipe = find_encoder(encoder).recipe
     entries = [
         Entry(
@@ -49,7 +49,7 @@ def methods_table(methods: Iterable[type[Method]], encoder: str, size: int) -> r
 
 
 def published_methods_table() -> results.tabulating.table.Table:
-    """The table of the project's own methods as it is committed."""
+    """The table of the project's own methods as committed."""
     return methods_table(built_in_methods().values(), DEFAULT_ENCODER, PUBLISHED_SIZE)
 
 
@@ -97,12 +97,12 @@ def suites_table() -> Table:
 
 
 def plan_table(plan: SuitePlan, work: Todo) -> Table:
-    """The plan by rows of the suite: how many runs there are, how many are left, and what they will take."""
+    """The plan by rows of the suite: how many runs there are, how many are left, and how long they will take."""
     suite = plan.suite
     tasks = ", ".join(task.name for task in suite.tasks)
     sizes = ", ".join(size_name(size) for size in suite.sizes)
     title = f"Suite {suite.name} on {suite.encoder}: {tasks}; N={sizes}; {len(suite.seeds)} seeds"
-    numbers = ("runs", "left", "time per run", "time in all")
+    numbers = ("runs", "left", "time per run", "total time")
     table = _table(title, ("row", *numbers), numbers)
     for row in suite.methods:
         left = [run for run in work.runs if run.label == row.label]

@@ -13,10 +13,10 @@ OnnxOption = Annotated[
 
 
 def check_onnx(wanted: bool) -> None:
-    """Say what is missing before anything is trained.
+    """Check before anything is trained that the packages for ONNX are installed.
 
     Raises:
-        OnnxError: with the command that installs it.
+        OnnxError: a package is missing; the message gives the command that installs it.
     """
     if wanted:
         from amix.models.onnx_export import check_packages
@@ -25,7 +25,7 @@ def check_onnx(wanted: bool) -> None:
 
 
 def write_onnx(folder: Path) -> None:
-    """Write a saved model as ONNX and say where."""
+    """Write a saved model as ONNX and print where."""
     from amix.models.onnx_export import save_onnx
     from amix.models.saved_model import load_saved
 

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the terminal they print to."""
+"""Options that several commands share, and the terminal they print to."""
 
 import os
 import shlex
@@ -12,60 +12,66 @@ from amix.specs.out_of_domain import VARIABLE
 from runners.cli.safe_console import SafeConsole
 
 console = SafeConsole(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
-"""Square brackets in a label, a path or a message are no markup."""
+"""Without markup: labels, paths and messages may hold square brackets."""
 DEFAULT_ENCODER = "minilm-l6"
 PUBLISHED_SIZE = 300
-"""Training examples for which the committed table of methods states costs."""
+"""Training examples for which the committed table of methods gives costs."""
 
-SuiteOption = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite of the project, or a suite's file.")]
+SuiteOption = Annotated[
+    str, typer.Option("--suite", "-s", help="Name of one of the project's suites, or a suite file.")
+]
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder for records, tables and figures instead of the project's own.")
 ]
 GlueOption = Annotated[
     Path | None,
-    typer.Option("--glue", envvar="AMIX_GLUE", help="Folder with real GLUE, <task>/<split>*.parquet; else the Hub."),
+    typer.Option(
+        "--glue", envvar="AMIX_GLUE", help="Folder with real GLUE, <task>/<split>*.parquet; default: the Hub."
+    ),
 ]
 OutOfDomainOption = Annotated[
     Path | None,
     typer.Option(
         "--out-of-domain",
         envvar=VARIABLE,
-        help="Folder with out-of-domain sets, <set>/<split>*.parquet, if a suite asks.",
+        help="Folder with out-of-domain sets, <set>/<split>*.parquet, for suites that use them.",
     ),
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", "-w", min=0, help="Worker processes; 0 is none (default: one per GPU, else per core)."),
+    typer.Option("--workers", "-w", min=0, help="Worker processes; 0: none (default: one per GPU, or else per core)."),
 ]
 ClusterOption = Annotated[
     str,
-    typer.Option("--cluster", help="A cluster's file (.yaml), or tls://host:port of a scheduler; else here."),
+    typer.Option("--cluster", help="A cluster file (.yaml), or tls://host:port of a scheduler; default: this machine."),
 ]
 MethodsOption = Annotated[
     str,
     typer.Option(
         "--methods",
-        help="Only these rows beside the reference: labels, method names or path/to/file.py:ClassName, with commas. "
-        "A leading + adds them to the suite's rows.",
+        help="Only these rows besides the reference: labels, method names or path/to/file.py:ClassName, "
+        "comma-separated. A leading + adds them to the suite's rows.",
     ),
 ]
-SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds with commas, or a preset such as agwm or agwm:6.")]
-DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long; run nothing.")]
+SeedsOption = Annotated[str, typer.Option("--seeds", help="Comma-separated seeds, or a preset such as agwm or agwm:6.")]
+DryOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would run and how long it would take; run nothing.")
+]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again (they count as finished).")]
 SelectionOption = Annotated[
-    str | None, typer.Option("--selection", help="last or best_dev; default: the rule that the suite fixed.")
+    str | None, typer.Option("--selection", help="last or best_dev; default: the rule that the suite sets.")
 ]
 
 
 def typed_command() -> str:
-    """What the user typed, to go on with."""
+    """The command as the user typed it, for continuing."""
     return _command(sys.argv[1:])
 
 
 def recorded_command() -> str:
-    """What the user typed, for records, tables and pages: folders relative to here, others by name alone.
+    """The command for records, tables and pages: paths relative to the current folder, others by name alone.
 
-    A record is published: it says what was run, and not where its author keeps things.
+    Records are published: they say what was run, not where its author keeps files.
     """
     return _command([_shortened(argument) for argument in sys.argv[1:]])
 

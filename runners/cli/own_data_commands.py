@@ -1,4 +1,4 @@
-"""The verbs for people with texts of their own: compare ways to train on one file, and predict with the model."""
+"""The commands for people with texts of their own: compare methods on one file, and predict with the model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,36 +27,43 @@ def compare(
     data: Annotated[str, typer.Option("--data", help="The same file, for bash runners/all.sh --data FILE.")] = "",
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", help="Column of the text; twice for pairs. Default: the only other one."),
+        typer.Option("--text", help="Column of the text; give it twice for pairs. Default: the only other column."),
     ] = None,
     label: Annotated[str, typer.Option("--label", help="Column of the label; numbers make a regression.")] = "",
     test: Annotated[str, typer.Option("--test", help="A test file; without one, cross-validation.")] = "",
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files that are not UTF-8.")] = "",
     encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = DEFAULT_ENCODER,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.1, help="About how long it may take; chooses rows and folds.")
+        float | None,
+        typer.Option("--minutes", min=0.1, help="About how long it may take; rows and folds are chosen to fit."),
     ] = None,
     methods: Annotated[
-        str, typer.Option("--methods", help="Rows to compare, with commas; a leading + adds them to the usual ones.")
+        str,
+        typer.Option("--methods", help="Rows to compare, comma-separated; a leading + adds them to the default ones."),
     ] = "",
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="What is scored, such as macro_f1; the first one counts.")
+        list[str] | None,
+        typer.Option("--metric", help="A metric such as macro_f1; may be repeated, the first one decides."),
     ] = None,
-    positive: Annotated[str, typer.Option("--positive", help="The class that f1 is of.")] = "",
-    numbers: Annotated[bool, typer.Option("--numbers", help="The label is a number, however few its values.")] = False,
+    positive: Annotated[str, typer.Option("--positive", help="The class for which f1 is computed.")] = "",
+    numbers: Annotated[
+        bool, typer.Option("--numbers", help="Treat the label as a number, however few values it has.")
+    ] = False,
     folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of the cross-validation.")] = 5,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, max=20, help="How often it is repeated.")] = 2,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, max=20, help="How often the cross-validation is repeated.")
+    ] = 2,
     max_length: Annotated[
-        int | None, typer.Option("--max-length", min=3, help="Tokens that are kept of a text (default: the encoder's).")
+        int | None, typer.Option("--max-length", min=3, help="Tokens kept of each text (default: the encoder's).")
     ] = None,
-    row: Annotated[str, typer.Option("--row", help="Train the model with this row instead of the one found.")] = "",
+    row: Annotated[str, typer.Option("--row", help="Train the model with this row instead of the best one.")] = "",
     workers: WorkersOption = None,
     onnx: OnnxOption = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for model, page and lists.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the model, the page and the lists.")] = None,
 ) -> None:
-    """Find which way of training works best on your texts, whether that is more than chance, and train the model.
+    """Find out which method works best on your texts, whether that is more than chance, and train the model.
 
-    One file with a text and a label column is enough. Can be stopped at any time; the same command goes on.
+    One file with a text and a label column is enough. Can be stopped at any time; the same command resumes.
     """
     from runners.cli.progress import SweepProgress
     from runners.own_data.compare import Shown, compare
@@ -77,50 +84,52 @@ def compare(
     shown = Shown(
         say=lambda words: console.print(words, soft_wrap=True),
         findings=_show_findings,
-        told=lambda work, count: SweepProgress(work, count, console),
+        progress=lambda work, count: SweepProgress(work, count, console),
     )
     try:
-        found = compare(request, shown)
+        compared = compare(request, shown)
         if onnx:
-            write_onnx(found.files["model"])
-        _show(found)
+            write_onnx(compared.files["model"])
+        _show(compared)
     except EveryRunFails as error:
-        console.print(f"Stopped: every run so far failed, and for one cause: {error}", soft_wrap=True)
-        console.print("When the cause is gone, the same command goes on.")
+        console.print(f"Stopped: every run so far failed for the same reason: {error}", soft_wrap=True)
+        console.print("Remove the cause and repeat the command to continue.")
         raise typer.Exit(RUNS_FAILED) from error
 
 
 def _show_findings(findings: "Sequence[Finding]") -> None:
-    """What the check found, but for notes, of which the page has all."""
-    notes = [one for one in findings if one.about == "rows"]
-    show([*notes, *(one for one in findings if one.severity != "note")])
+    """Print what the check found, without most notes, which are all on the page."""
+    about_rows = [finding for finding in findings if finding.about == "rows"]
+    show([*about_rows, *(finding for finding in findings if finding.severity != "note")])
 
 
-def _show(found: "Compared") -> None:
-    """The table, where everything lies, and the answer last."""
+def _show(compared: "Compared") -> None:
+    """Print the table, where the files are, and last the answer."""
     from results.tabulating.render.terminal import brief
 
-    console.print(brief(found.table, console))
-    for name, path in found.files.items():
+    console.print(brief(compared.table, console))
+    for name, path in compared.files.items():
         console.print(f"{name + ':':<13}{path}", soft_wrap=True)
-    console.print(f"{'predict:':<13}python -m runners predict {found.files['model']} new.csv --out predictions.csv")
+    console.print(f"{'predict:':<13}python -m runners predict {compared.files['model']} new.csv --out predictions.csv")
     console.print()
-    for sentence in found.sentences:
+    for sentence in compared.sentences:
         console.print(sentence, soft_wrap=not console.is_terminal)
 
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(help="Folder of a model, as `compare` or `export` wrote it.")],
-    source: Annotated[str, typer.Argument(help="File of rows with the text columns that the model was trained on.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a model written by `compare` or `export`.")],
+    source: Annotated[
+        str, typer.Argument(help="File of rows with the same text columns that the model was trained on.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="File for the predictions: .csv, .tsv or .jsonl.")],
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of a text file that is not UTF-8.")] = "",
     every_class: Annotated[bool, typer.Option("--all-classes", help="Write every class's probability too.")] = False,
 ) -> None:
-    """Label every row of a file: the columns of the file, the predicted label, and its calibrated probability.
+    """Label every row of a file; writes its columns, the predicted label, and its calibrated probability.
 
-    Rows stream through, so that a file of any length needs the same memory. Numbers of a JSON file come back as texts,
-    as they were written.
+    Rows are streamed, so that a file of any length needs the same memory. Numbers in a JSON file are written back as
+    texts, exactly as they stood.
     """
     from amix.models.saved_model import load_saved
     from runners.own_data.predicting import predict_file
@@ -130,8 +139,9 @@ def predict(
         done = predict_file(
             model, source, out, encoding, every_class, lambda rows: status.update(f"{rows:,} rows predicted")
         )
-    said = ", ".join(f"{label} {count:,}" for label, count in sorted(done.counts.items(), key=lambda one: -one[1])[:8])
-    console.print(f"{done.rows:,} rows{': ' + said if said else ''}", soft_wrap=True)
+    most_frequent = sorted(done.counts.items(), key=lambda item: -item[1])[:8]
+    labels = ", ".join(f"{label} {count:,}" for label, count in most_frequent)
+    console.print(f"{done.rows:,} rows{': ' + labels if labels else ''}", soft_wrap=True)
     for note in done.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
     if done.empty:
@@ -143,15 +153,15 @@ def predict(
 @bench_commands.app.command("own-data")
 def own_data(
     source: Annotated[str, typer.Argument(metavar="FILE", help="File of many labelled rows.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the draws, and of kept.csv.")],
-    rows: Annotated[int, typer.Option("--rows", min=30, help="Rows that are drawn.")] = 200,
-    draws: Annotated[int, typer.Option("--draws", min=1, help="How often.")] = 10,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the draws and for kept.csv.")],
+    rows: Annotated[int, typer.Option("--rows", min=30, help="Rows in each draw.")] = 200,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Number of draws.")] = 10,
     methods: Annotated[str, typer.Option("--methods", help="Rows to compare.")] = "",
     encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = DEFAULT_ENCODER,
-    max_length: Annotated[int | None, typer.Option("--max-length", min=3, help="Tokens that are kept.")] = None,
+    max_length: Annotated[int | None, typer.Option("--max-length", min=3, help="Tokens kept of each text.")] = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Whether compare's intervals, temperature and learning curves keep their promise on rows that were not drawn."""
+    """Check compare's intervals, temperature and learning curves against rows that were not drawn."""
     from runners.benchmarks.own_data import study, write
     from runners.cli.progress import SweepProgress
     from runners.own_data.compare import Shown
@@ -164,21 +174,23 @@ def own_data(
     quiet = Shown(
         say=lambda words: None,
         findings=lambda findings: None,
-        told=lambda work, count: SweepProgress(work, count, console),
+        progress=lambda work, count: SweepProgress(work, count, console),
     )
-    found = study(
+    results = study(
         request, rows, draws, quiet,
-        lambda one: console.print(
-            f"draw {one.draw}: {one.chosen} {100 * one.score:.1f} ({100 * one.low:.1f} to {100 * one.high:.1f}), "
-            f"elsewhere {100 * one.score_elsewhere:.1f}; with {one.doubled_rows} rows {100 * one.promised:.1f} "
-            f"({100 * one.promised_low:.1f} to {100 * one.promised_high:.1f}), found {100 * one.score_doubled:.1f}"
+        lambda draw: console.print(
+            f"draw {draw.draw}: {draw.chosen} {100 * draw.score:.1f} ({100 * draw.low:.1f} to {100 * draw.high:.1f}), "
+            f"on other rows {100 * draw.score_elsewhere:.1f}; predicted for {draw.doubled_rows} rows "
+            f"{100 * draw.promised:.1f} ({100 * draw.promised_low:.1f} to {100 * draw.promised_high:.1f}), "
+            f"measured {100 * draw.score_doubled:.1f}"
         ),
     )  # fmt: skip
-    write(found, out / "kept.csv")
-    better = sum(one.loss_with_temperature < one.loss_without_temperature for one in found)
+    write(results, out / "kept.csv")
+    better = sum(draw.loss_with_temperature < draw.loss_without_temperature for draw in results)
     console.print(
-        f"of {len(found)} draws the interval held the score elsewhere in {sum(one.score_kept for one in found)}, the "
-        f"learning curve's in {sum(one.curve_kept for one in found)}, and the temperature lowered log-loss in "
-        f"{better}: {out / 'kept.csv'}",
+        f"of {len(results)} draws, the interval held the score on other rows in "
+        f"{sum(draw.score_kept for draw in results)}, the learning curve's interval in "
+        f"{sum(draw.curve_kept for draw in results)}, and the temperature lowered log-loss in {better}: "
+        f"{out / 'kept.csv'}",
         soft_wrap=True,
     )

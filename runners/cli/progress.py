@@ -1,4 +1,4 @@
-"""What a sweep shows while it works: one bar with an honest remaining time, and the runs under way."""
+"""What a sweep shows while it works: one bar with an estimate of the remaining time, and the runs in progress."""
 
 import time
 from collections import Counter
@@ -17,9 +17,9 @@ from runners.sweeping.todo import Todo
 
 
 class Remaining:
-    """The time left of a sweep: each run weighs what is expected of it, and the pace is the one seen so far.
+    """Remaining time of a sweep: each run is weighted by its expected seconds, and the pace is the one seen so far.
 
-    The first run of each worker carries its start, the imports and the loading of the encoder, and does not count.
+    The first run of each worker includes its start-up (imports, loading the encoder) and does not count.
     """
 
     def __init__(self, work: Todo, workers: int) -> None:
@@ -29,17 +29,17 @@ class Remaining:
         self.ended, self.finished = 0, 0.0
         self.began = time.monotonic()
         self.warm: tuple[float, float] | None = None
-        """When every worker had done a run, and what was finished then."""
+        """The time when every worker had done a run, and the expected seconds finished by then."""
 
     def count(self, run: Job) -> None:
-        """A run has ended."""
+        """Count a run that has ended."""
         self.ended += 1
         self.finished += self.expected[run.spec.key]
         if self.ended == self.workers:
             self.warm = time.monotonic(), self.finished
 
     def seconds(self) -> float:
-        """Seconds to go; the expectation itself until the workers have shown how fast they are."""
+        """Seconds left; based on the expectation alone until the workers have shown how fast they are."""
         left, now = self.total - self.finished, time.monotonic()
         if self.warm is None or self.finished == self.warm[1]:
             at_work = 0.0 if self.ended else now - self.began
@@ -49,9 +49,10 @@ class Remaining:
 
 
 class SweepProgress:
-    """A listener that draws on a terminal, and prints a line per finished run where there is none.
+    """A listener that draws on a terminal, and prints a line per finished run if there is none.
 
-    on_seed is called on a terminal when all runs of a seed have ended and others go on. outcomes is added to, by key.
+    on_seed is called, on a terminal only, when all runs of a seed have ended and others are left. Outcomes are added to
+    `outcomes` by key.
     """
 
     def __init__(
@@ -88,11 +89,11 @@ class SweepProgress:
         self.live.stop()
 
     def started(self, run: Job) -> None:
-        """A run went to a worker."""
+        """A run was given to a worker."""
         self.current[run.spec.key] = (run, time.monotonic())
 
     def finished(self, run: Job, outcome: Outcome) -> None:
-        """A run left its record; one that went wrong is always told."""
+        """A run left its record; one that went wrong is always reported."""
         _, began = self.current.pop(run.spec.key, (run, time.monotonic()))
         self.remaining.count(run)
         self.outcomes[run.spec.key] = outcome
@@ -108,14 +109,14 @@ class SweepProgress:
             self.on_seed()
 
     def retried(self, run: Job) -> None:
-        """A run's worker died, and the run waits for another one."""
+        """A run's worker died; the run waits for another one."""
         self.current.pop(run.spec.key, None)
-        self.console.print(Text(f"the worker of {run.name} died; the run is tried once more", style="yellow"))
+        self.console.print(Text(f"the worker of {run.name} died; the run is tried again", style="yellow"))
 
     def given_back(self, run: Job) -> None:
-        """The job of a run's worker ended, which is not charged to the run."""
+        """The job of a run's worker ended, which does not count as an attempt of the run."""
         self.current.pop(run.spec.key, None)
-        self.console.print(Text(f"the job of {run.name} ended before it was done; the run waits for another one"))
+        self.console.print(Text(f"the job of {run.name} ended before the run did; the run waits for another job"))
 
     def _draw(self) -> Group:
         self.bar.update(self.task, completed=self.done, left=f"about {duration(self.remaining.seconds())} left")

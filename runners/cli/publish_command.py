@@ -1,4 +1,4 @@
-"""The command that fills the generated parts of the project's README files; no other one edits them."""
+"""The command that fills the generated parts of the project's README files; nothing else edits them."""
 
 import typer
 
@@ -9,7 +9,7 @@ app = typer.Typer()
 
 @app.command()
 def publish() -> None:
-    """Remake committed tables, figures and the generated parts of every README from the committed records."""
+    """Remake the committed tables, figures and generated parts of every README from the committed records."""
     from paper_figures.make import make_unless_made
     from results.loading.layout import ROOT, Layout
     from results.tabulating.collect import collect, write_tables

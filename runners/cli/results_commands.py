@@ -1,4 +1,4 @@
-"""The commands that make tables, figures, page and archive from records. They need no torch."""
+"""The commands that make tables, figures, the page and the archive from records, without torch."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +29,7 @@ def collect(suite: SuiteOption = "quick", out: OutOption = None, selection: Sele
 
 @app.command()
 def archive(suite: SuiteOption = "quick", out: OutOption = None) -> None:
-    """Put a suite's plan, records and predictions into one Parquet file, which is enough to remake everything."""
+    """Put a suite's plan, records and predictions into one Parquet file, from which everything can be remade."""
     from results.loading.frame import pack
 
     console.print(f"archive: {pack(_suite_name(suite), Layout(out))}", soft_wrap=True)
@@ -41,7 +41,7 @@ def figures(
     out: OutOption = None,
     run: Annotated[
         str,
-        typer.Option("--run", help="Only the search of one run, as label/task/seed; with /size after it if need be."),
+        typer.Option("--run", help="Only the search of one run, as label/task/seed or label/task/seed/size."),
     ] = "",
 ) -> None:
     """Draw a suite's figures from its records. Needs no torch."""
@@ -55,14 +55,14 @@ def figures(
 
 @app.command()
 def report(suite: SuiteOption = "quick", out: OutOption = None) -> None:
-    """Write a suite's page: tables, figures, environment and the command, in one HTML file. Needs no torch."""
+    """Write a suite's page: tables, figures, environment and command in one HTML file. Needs no torch."""
     from paper_figures.page.report import write
 
     console.print(str(write(_suite_name(suite), Layout(out))), soft_wrap=True)
 
 
 def make_everything(name: str, layout: Layout) -> None:
-    """Tables, figures and the page of a suite that has run; says where they are."""
+    """Make the tables, figures and page of a suite that has run, and print where they are."""
     from paper_figures.make import make_unless_made
     from paper_figures.page.report import write
     from results.loading.frame import load
@@ -77,7 +77,7 @@ def make_everything(name: str, layout: Layout) -> None:
 
 
 def _show_end(results: "Results", collected: "Collected") -> None:
-    """The main table of the largest size, then the answer in sentences; all other tables are files."""
+    """Print the main table of the largest size, then the answer in sentences; all other tables are in files."""
     from results.analysis.summary_text import answer
     from results.tabulating.render.terminal import brief
 
@@ -89,13 +89,13 @@ def _show_end(results: "Results", collected: "Collected") -> None:
         console.print(Text.assemble(("left out: ", "yellow"), str(problem)))
     if len(collected.problems) > MOST_PROBLEMS:
         more = len(collected.problems) - MOST_PROBLEMS
-        console.print(f"and {more} more records, which python -m runners collect names")
+        console.print(f"and {more} more records, which python -m runners collect lists")
     for sentence in answer(results, size):
         console.print(sentence, soft_wrap=not console.is_terminal)
 
 
 def _show_tables(collected: "Collected") -> None:
-    """The tables that answer the question; those for looking things up are on the page. Then what was left out."""
+    """Print the tables that answer the question (tables of details are on the page), then what was left out."""
     from results.tabulating.render.terminal import terminal
 
     for table in collected.tables:
@@ -106,7 +106,7 @@ def _show_tables(collected: "Collected") -> None:
 
 
 def _suite_name(suite: str) -> str:
-    """The name of a suite given as name or file."""
+    """The name of a suite that is given by name or as a file."""
     if not suite.endswith((".yaml", ".yml")):
         return suite
     from runners.planning.suite import find_suite

@@ -1,4 +1,4 @@
-"""The verbs for single runs (run, export) and for what there is to choose from (tasks, suites)."""
+"""The commands for single runs (run, export) and for what there is to choose from (tasks, suites)."""
 
 import dataclasses
 from pathlib import Path
@@ -29,20 +29,21 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-TaskOption = Annotated[str, typer.Option("--task", "-t", help="Name of a task, or the YAML file of your own.")]
+TaskOption = Annotated[str, typer.Option("--task", "-t", help="Name of a task, or the YAML file of your own task.")]
 MethodOption = Annotated[
-    str, typer.Option("--method", "-m", help="Name of a method, label of the suite, or path/to/file.py:ClassName.")
+    str, typer.Option("--method", "-m", help="Name of a method, label in the suite, or path/to/file.py:ClassName.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the subset, head, batches, dropout and method.")]
 SizeOption = Annotated[
-    int | None, typer.Option("--size", "-n", min=1, help="Training examples (default: the suite's first, else all).")
+    int | None,
+    typer.Option("--size", "-n", min=1, help="Training examples (default: the suite's first size, or else all)."),
 ]
 EncoderOption = Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")]
 FromSuiteOption = Annotated[
     str | None, typer.Option("--suite", "-s", help="Take encoder, training and the method's settings from this suite.")
 ]
 ConfigOption = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting of the method as name=value; may be repeated.")
+    list[str] | None, typer.Option("--set", help="A setting of the method, as name=value; may be repeated.")
 ]
 TrainingOption = Annotated[
     list[str] | None, typer.Option("--training", help="A training setting such as lr=1e-4; may be repeated.")
@@ -52,8 +53,8 @@ RuleOption = Annotated[
     str | None,
     typer.Option(
         "--selection",
-        help="best_dev scores the test split a second time, with the weights of the epoch best on dev (default: the "
-        "suite's rule, else last).",
+        help="best_dev scores the test split a second time, with the weights of the epoch that is best on dev "
+        "(default: the suite's rule, or else last).",
     ),
 ]
 StageWorkersOption = Annotated[
@@ -63,7 +64,7 @@ StageWorkersOption = Annotated[
         "-w",
         min=0,
         help="Worker processes for the independent stages of the run (splits of a search, members of an ensemble): "
-        "same scores, sooner, each with the memory of a run. 0: this process alone.",
+        "same scores in less time; each worker needs the memory of a run. 0: this process alone.",
     ),
 ]
 
@@ -87,12 +88,17 @@ def _one_run(
     return one_run(suite, encoder, task, method, seed, size, chosen, trained, selection)
 
 
-def _do(
+def _run_and_show(
     plan: "SuitePlan", out: Path | None, data: tuple[Path | None, Path | None], folder: Path | None, workers: int
 ) -> None:
-    """Do the plan's only run here, print its scores, and exit with 1 when it went wrong.
+    """Do the plan's only run here, print its scores, and exit with code 1 if it went wrong.
 
-    data: the folders of GLUE and of out-of-domain sets.
+    Args:
+        plan: a plan of one run.
+        out: folder for the record; None is the project's own.
+        data: the folders of GLUE and of out-of-domain sets.
+        folder: where to export the model to, if anywhere.
+        workers: worker processes for independent stages.
     """
     from amix.training.data_parallel import leave
     from runners.sweeping.carry_out import visible_gpus
@@ -101,7 +107,7 @@ def _do(
     from runners.sweeping.worker import Worker
 
     if processes() > 1 and workers:
-        raise typer.BadParameter("the processes of a launch do a run together; they need no workers beside them")
+        raise typer.BadParameter("the processes of a launcher do one run together; leave --workers out")
     (run,) = plan.runs
     store = Store(Layout(out).records / plan.suite.name)
     for place in filter(None, (store.folder, folder)):
@@ -124,21 +130,21 @@ def _show(run: "Job", store: Store, outcome: "Outcome") -> None:
     record = store.get(run.spec.key) or {}
     console.print(f"{run.name}: {outcome.status} {outcome.message}".rstrip())
     if record.get("status") != outcome.status:
-        console.print(f"the record of an earlier run stays as it is: {store.path(run.spec.key)}", soft_wrap=True)
+        console.print(f"the record of an earlier run is kept: {store.path(run.spec.key)}", soft_wrap=True)
         return
     for rule, scores in record["scores"].items():
         for split in ("dev", "test"):
-            found = scores.get(split, {}).items()
-            values = ", ".join(f"{metric} {score_words(metric, value)}" for metric, value in found)
+            of_split = scores.get(split, {}).items()
+            values = ", ".join(f"{metric} {score_words(metric, value)}" for metric, value in of_split)
             console.print(f"  {rule} {split}: {values}" if values else f"  {rule} {split}: -")
         for name, values in scores.get(OUT_OF_DOMAIN, {}).items():
-            said = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in values.items())
-            console.print(f"  {rule} {name}: {said}")
+            shown = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in values.items())
+            console.print(f"  {rule} {name}: {shown}")
     console.print(f"record: {store.path(run.spec.key)}", soft_wrap=True)
 
 
 def stages_of(run: "Job") -> int:
-    """How many stages of a run other processes can do."""
+    """Number of stages of a run that other processes can do."""
     from amix.training.multi_stage import MultiStageMethod
     from amix.training.registry import find_method
     from amix.training.settings import make_config
@@ -164,14 +170,16 @@ def run(
     out_of_domain: OutOfDomainOption = None,
     selection: RuleOption = None,
 ) -> None:
-    """Do one run and print its scores, whether or not it has a record already."""
+    """Do one run and print its scores, even if it already has a record."""
     plan = _one_run(suite, encoder, task, method, seed, size, settings, training, selection)
-    _do(plan, out, (glue, out_of_domain), None, workers)
+    _run_and_show(plan, out, (glue, out_of_domain), None, workers)
 
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder for weights, tokenizer and a README that shows how to load.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for weights, tokenizer and a README that shows how to load them.")
+    ],
     task: TaskOption,
     method: MethodOption,
     seed: SeedOption,
@@ -186,10 +194,10 @@ def export(
     out_of_domain: OutOfDomainOption = None,
     onnx: OnnxOption = False,
 ) -> None:
-    """Do one run again and save its model as a folder that transformers loads. The same run gives the same weights."""
+    """Repeat one run and save its model as a folder that transformers can load. The same run gives the same weights."""
     check_onnx(onnx)
     plan = _one_run(suite, encoder, task, method, seed, size, settings, training)
-    _do(plan, out, (glue, out_of_domain), folder, workers)
+    _run_and_show(plan, out, (glue, out_of_domain), folder, workers)
     if onnx:
         write_onnx(folder)
     console.print(f"model: {folder}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A console on which no text of a file can steer the terminal."""
+"""A console that does not let text from files control the terminal."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ from amix.specs.visible_text import visible
 
 
 class SafeConsole(Console):
-    """Writes out control characters of labels, titles and messages; its own colours and lines are as ever."""
+    """Escapes control characters in labels, titles and messages; rich's own colours and lines are unchanged."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Every text passes here, whatever it stands in, on its way to the terminal."""
+        """Escape the text of every segment; all text passes here on its way to the terminal."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))

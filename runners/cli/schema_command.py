@@ -1,4 +1,4 @@
-"""The verb that prints the JSON schema of a file, so that an editor completes it and marks mistakes."""
+"""The command that prints the JSON schema of a file, so that editors can complete it and mark mistakes."""
 
 import json
 from enum import Enum
@@ -20,9 +20,11 @@ class Kind(Enum):
 
 @app.command()
 def schema(
-    kind: Annotated[Kind, typer.Argument(help="suite, task, tuned (what tune has chosen) or cluster.")] = Kind.SUITE,
+    kind: Annotated[
+        Kind, typer.Argument(help="suite, task, tuned (settings that tune chose) or cluster.")
+    ] = Kind.SUITE,
 ) -> None:
-    """Print the JSON schema of a suite's file, a task's, a cluster's or one of tuned settings, for editors of YAML."""
+    """Print the JSON schema of a suite, task, cluster or tuned-settings file, for YAML editors."""
     from amix.specs.spec_model import SpecModel
     from amix.specs.task_file import TaskFile
     from runners.planning.cluster_file import ClusterFile
@@ -36,7 +38,7 @@ def schema(
         Kind.CLUSTER: ClusterFile,
     }
     content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **models[kind].model_json_schema()}
-    if kind is Kind.SUITE:  # A file's own name stands in for it.
+    if kind is Kind.SUITE:  # It defaults to the file's name.
         content["required"] = [name for name in content["required"] if name != "name"]
-    # A value that fits two forms, such as {preset: agwm}, is no mistake.
+    # A value may match two forms, such as {preset: agwm}; oneOf would reject that.
     typer.echo(json.dumps(content, indent=1).replace('"oneOf"', '"anyOf"'))

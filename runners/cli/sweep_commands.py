@@ -23,14 +23,14 @@ app = typer.Typer()
 
 
 @app.command("plan")
-def plan_verb(
+def plan_command(
     suite: SuiteOption = "quick",
     methods: MethodsOption = "",
     seeds: SeedsOption = "",
     workers: WorkersOption = None,
     out: OutOption = None,
 ) -> None:
-    """Show what a suite asks for: runs, how many are left, expected time. Runs nothing."""
+    """Show a suite's plan: runs, how many are left, expected time. Runs nothing."""
     show_plan(plan_of(suite, methods, seeds).part, Layout(out), workers, retry_failed=False)
 
 
@@ -47,7 +47,7 @@ def sweep(
     out_of_domain: OutOfDomainOption = None,
     cluster: ClusterOption = "",
 ) -> None:
-    """Do a suite's runs that have no record yet. Can be stopped at any time; the same command goes on."""
+    """Do the runs of a suite that have no record yet. Can be stopped at any time; the same command resumes."""
     plan, layout = plan_of(suite, methods, seeds), Layout(out)
     place = place_of(workers, cluster)
     if dry_run:
@@ -57,7 +57,7 @@ def sweep(
 
 
 @app.command("all")
-def all_verb(
+def all_command(
     suite: SuiteOption = "quick",
     methods: MethodsOption = "",
     seeds: SeedsOption = "",
@@ -69,7 +69,7 @@ def all_verb(
     out_of_domain: OutOfDomainOption = None,
     cluster: ClusterOption = "",
 ) -> None:
-    """Sweep, then tables, figures and the page, then the table here: what bash runners/all.sh runs."""
+    """Sweep, write tables, figures and the page, and print the main table: what bash runners/all.sh runs."""
     plan, layout = plan_of(suite, methods, seeds), Layout(out)
     place = place_of(workers, cluster)
     if dry_run:
@@ -91,9 +91,9 @@ def tune(
     retry_failed: RetryOption = False,
     cluster: ClusterOption = "",
 ) -> None:
-    """Search every method's grid on dev data, the same number of settings each, and write the best ones to a file.
+    """Try the same number of settings from every method's grid on dev data, and write the best ones to a file.
 
-    Can be stopped at any time; the same command goes on. Suites use the file with `hyperparameters: tuned`.
+    Can be stopped at any time; the same command resumes. Suites use the file with `hyperparameters: tuned`.
     """
     from results.analysis.tuning import choices
     from results.loading.frame import load
@@ -102,7 +102,7 @@ def tune(
 
     plan, layout = plan_of(suite, methods, ""), Layout(out)
     if plan.suite.tuning is None:
-        raise SuiteError(f"suite {plan.suite.name} chooses no settings: it has no 'tuning: {{budget: ...}}'")
+        raise SuiteError(f"suite {plan.suite.name} does not tune: it has no 'tuning: {{budget: ...}}'")
     place = place_of(workers, cluster)
     if dry_run:
         show_plan(plan.part, layout, place.workers, retry_failed)
@@ -114,7 +114,7 @@ def tune(
         path = write(shown.suite, chosen, layout)
         console.print(f"settings: {path}", soft_wrap=True)
         if out is not None:
-            console.print(f"a suite takes them with 'hyperparameters: {path}'", soft_wrap=True)
+            console.print(f"a suite uses them with 'hyperparameters: {path}'", soft_wrap=True)
     else:
-        console.print("settings: none, because of every method some runs have no score")
+        console.print("settings: none, because every method has runs without a score")
     leave_if_runs_failed(shown, layout)

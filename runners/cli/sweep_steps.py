@@ -1,4 +1,4 @@
-"""What the commands of a sweep are made of: planning, showing what is left, doing it, and telling what failed."""
+"""The steps of the sweep commands: plan, show what is left, do it, and report what failed."""
 
 import contextlib
 import os
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sweep's runs take place: in worker processes here, or on a cluster."""
+    """Where a sweep's runs are done: in worker processes here, or on a cluster."""
 
     workers: int
-    """How many runs are under way at a time, as far as that is known; 0 for none but this process."""
+    """How many runs are in progress at a time, as far as that is known; 0 for this process alone."""
     cluster: "ClusterFile | None" = None
 
 
 def place_of(workers: int | None, cluster: str) -> Place:
-    """What the options --workers and --cluster say.
+    """The place that the options --workers and --cluster ask for.
 
     Raises:
-        ClusterError: they say two things, or the cluster's file is wrong.
+        ClusterError: both are given, or the cluster's file is wrong.
     """
     from runners.planning.cluster_file import ClusterError, read_cluster
     from runners.sweeping.carry_out import default_workers
@@ -50,7 +50,7 @@ def place_of(workers: int | None, cluster: str) -> Place:
     if not cluster:
         return Place(default_workers() if workers is None else workers)
     if workers is not None:
-        raise ClusterError(f"--workers {workers}: a cluster has its own number of workers; leave one of the two out")
+        raise ClusterError(f"--workers {workers}: a cluster sets its own number of workers; leave out one of the two")
     file = read_cluster(cluster)
     if file.kind == "local":
         return Place(file.options.get("workers") or default_workers(), file)
@@ -58,7 +58,7 @@ def place_of(workers: int | None, cluster: str) -> Place:
 
 
 def plan_of(suite: str, methods: str, seeds: str) -> "ChosenPlan":
-    """The plan of a suite's name or file, and the part of it that the command line asks for."""
+    """The plan of a suite given by name or file, and the part of it that the command line asks for."""
     from runners.planning.chosen import chosen_plan
     from runners.planning.suite import find_suite
 
@@ -66,7 +66,7 @@ def plan_of(suite: str, methods: str, seeds: str) -> "ChosenPlan":
 
 
 def show_plan(plan: "SuitePlan", layout: Layout, workers: int | None, retry_failed: bool) -> None:
-    """Print what a plan asks for, what of it is left, and how long that will take."""
+    """Print a plan's runs, how many are left, and how long they will take."""
     from runners.cli.listings import plan_table
     from runners.sweeping.carry_out import default_workers
     from runners.sweeping.state import SweepState
@@ -77,7 +77,7 @@ def show_plan(plan: "SuitePlan", layout: Layout, workers: int | None, retry_fail
     console.print(
         f"{len(plan.runs)} runs, {state.todo.done} done, {len(state.todo.runs)} to do: {_expected(state, count)}"
     )
-    _say_nothing_is_left(state, layout)
+    _report_nothing_left(state, layout)
 
 
 def do_sweep(
@@ -88,9 +88,10 @@ def do_sweep(
     retry_failed: bool,
     out_of_domain: Path | None = None,
 ) -> "SuitePlan":
-    """Do what is missing; returns the plan that tables show, which has the rows of earlier sweeps too.
+    """Do the missing runs; inputs are checked before anything is written.
 
-    Inputs are checked before anything is written.
+    Returns:
+        The plan that tables show, which also has the rows of earlier sweeps.
     """
     from amix.specs.store import Store, check_writable
     from runners.cli.progress import SweepProgress
@@ -102,7 +103,9 @@ def do_sweep(
     from runners.sweeping.worker import Worker
 
     if processes() > 1:
-        raise SuiteError("a sweep has its own workers, one per GPU: start it without a launcher, which is for 'run'")
+        raise SuiteError(
+            "a sweep has its own workers, one per GPU: start it without a launcher, which is only for 'run'"
+        )
     plan, command = chosen.part, recorded_command()
     name = plan.suite.name
     store = Store(layout.records / name)
@@ -112,27 +115,27 @@ def do_sweep(
     take_over(state.reusable, store)
     shown = chosen.with_recorded(state.recorded)
     shown.write(layout, command)
-    _say_what_is_done(state, place.workers)
-    _say_nothing_is_left(state, layout)
+    _report_what_is_done(state, place.workers)
+    _report_nothing_left(state, layout)
     outcomes: dict[str, Outcome] = {}
     worker = Worker.of(plan, store, command, glue, out_of_domain)
     given: set[str] = set()
-    for block in blocks(state, chosen.suite.seeds, layout, _tell):
+    for block in blocks(state, chosen.suite.seeds, layout, _report):
         given |= {run.spec.key for run in block.runs}
         progress = SweepProgress(block, place.workers, console, lambda: show_complete_seeds(name, layout), outcomes)
         _carry_out(state, block, worker, place, progress, layout)
-    if not layout.plan(name).exists():  # Somebody took the folder away; the records that came since lie in a new one.
+    if not layout.plan(name).exists():  # The folder was removed meanwhile; records written since then are in a new one.
         shown.write(layout, command)
     counts = state.statuses(outcomes)
     if spared := sum(run.spec.key not in given for run in state.todo.runs):
-        counts = counts - Counter(missing=spared) + Counter({"not needed, their comparisons being decided": spared})
-    said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    console.print(f"Suite {name}: {len(plan.runs)} runs: {said}")
+        counts = counts - Counter(missing=spared) + Counter({"not needed, as their comparisons are decided": spared})
+    summary = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    console.print(f"Suite {name}: {len(plan.runs)} runs: {summary}")
     return shown
 
 
-def _say_what_is_done(state: "SweepState", workers: int) -> None:
-    """What was taken over, how the encoder is trained, and what there is to do."""
+def _report_what_is_done(state: "SweepState", workers: int) -> None:
+    """Print what was taken over, how the encoder is trained, and what is left to do."""
     suite = state.plan.suite
     if state.reusable:
         console.print(f"Suite {suite.name}: {len(state.reusable)} runs are taken over from {', '.join(suite.reuse)}")
@@ -151,20 +154,20 @@ def _expected(state: "SweepState", workers: int) -> str:
     return f"{bound} {duration(state.todo.seconds(workers))} with {max(workers, 1)} workers"
 
 
-def _say_nothing_is_left(state: "SweepState", layout: Layout) -> None:
-    """Where finished runs lie and how to make them anew, for someone who expected them to run."""
+def _report_nothing_left(state: "SweepState", layout: Layout) -> None:
+    """Print where finished runs are and how to repeat them, for a user who expected them to run."""
     if not state.todo.runs:
         name = state.plan.suite.name
         archive = layout.archive(name)
         place = archive if archive.exists() else layout.records / name
-        words = f"Nothing is left to run: the records are in {place}. To make them anew: --out another/folder"
-        console.print(words, soft_wrap=True)
+        message = f"Nothing is left to run: the records are in {place}. To repeat the runs: --out another/folder"
+        console.print(message, soft_wrap=True)
 
 
 def _carry_out(
     state: "SweepState", block: "Todo", worker: "Worker", place: Place, progress: "SweepProgress", layout: Layout
 ) -> None:
-    """Do a block of runs, alone in their folder, until done, all fail for one cause, or somebody stops them."""
+    """Do a block of runs, with the folder locked, until all are done, all fail alike, or the user stops them."""
     from runners.sweeping.alone import alone_in
     from runners.sweeping.carry_out import carry_out
     from runners.sweeping.failures import UNFINISHED, EveryRunFails, StopWhenAllFail
@@ -178,34 +181,34 @@ def _carry_out(
             if place.cluster is None:
                 carry_out(runs, worker, worker.abandon, store, place.workers, listener)
             else:
-                from runners.sweeping.on_cluster import carry_out_on  # Takes half a second that others need not wait.
+                from runners.sweeping.on_cluster import carry_out_on  # Slow to import (half a second).
 
-                carry_out_on(place.cluster, runs, state.todo.expected, worker, listener, _tell)
+                carry_out_on(place.cluster, runs, state.todo.expected, worker, listener, _report)
     except EveryRunFails as error:
-        console.print(f"Stopped: every run so far failed, and for one cause: {error}", soft_wrap=True, markup=False)
-        console.print("Nothing would come of the others. When the cause is gone, the same command goes on.")
+        console.print(f"Stopped: every run so far failed for the same reason: {error}", soft_wrap=True, markup=False)
+        console.print("The others would fail too. Remove the cause and repeat the command to continue.")
         raise typer.Exit(RUNS_FAILED) from error
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
             show_complete_seeds(state.plan.suite.name, layout)
-        _say_how_to_go_on(state, store, progress)
+        _report_how_to_continue(state, store, progress)
         _leave_at_once()
 
 
-def _tell(words: str) -> None:
-    console.print(words, soft_wrap=True)
+def _report(message: str) -> None:
+    console.print(message, soft_wrap=True)
 
 
-def _say_how_to_go_on(state: "SweepState", store: "Store", progress: "SweepProgress") -> None:
-    # A run under way may have left its record without its worker having said so.
+def _report_how_to_continue(state: "SweepState", store: "Store", progress: "SweepProgress") -> None:
+    # A run in progress may have left its record without its worker having reported it.
     done = state.count_done(progress.outcomes) + sum(map(store.finished, progress.current))
-    with contextlib.suppress(OSError):  # The terminal may be gone, which is what a hangup tells.
-        console.print(f"\nStopped: {done} of {len(state.plan.runs)} runs are done. Go on with:")
+    with contextlib.suppress(OSError):  # After a hangup the terminal may be gone.
+        console.print(f"\nStopped: {done} of {len(state.plan.runs)} runs are done. Continue with:")
         console.print(f"  {typed_command()}", soft_wrap=True)
 
 
 def _leave_at_once() -> NoReturn:
-    """End without Python's tearing down of torch, which takes a second, and ten of them on a busy machine."""
+    """Exit without tearing down torch, which takes a second, or ten on a busy machine."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -213,16 +216,16 @@ def _leave_at_once() -> NoReturn:
 
 
 def leave_if_runs_failed(plan: "SuitePlan", layout: Layout) -> None:
-    """Say why runs failed and end with an exit code of its own, where any did."""
+    """If any runs failed, print why and exit with the code for it."""
     from runners.sweeping.failures import causes
 
-    found = causes(plan, layout)
-    if not found:
+    counts = causes(plan, layout)
+    if not counts:
         return
-    console.print(f"{found.total()} of {len(plan.runs)} runs failed or were stopped by an accident:")
-    for cause, count in found.most_common():
+    console.print(f"{counts.total()} of {len(plan.runs)} runs failed or were stopped by an accident:")
+    for cause, count in counts.most_common():
         console.print(f"  {count} x {cause}", soft_wrap=True, markup=False, highlight=False)
-    console.print("The same command does accidents again; failed runs count as finished, and are done again with:")
-    again = typed_command() if "--retry-failed" in sys.argv else f"{typed_command()} --retry-failed"
-    console.print(f"  {again}", soft_wrap=True, markup=False, highlight=False)
+    console.print("The same command repeats runs stopped by accidents; failed runs count as finished. To repeat them:")
+    command = typed_command() if "--retry-failed" in sys.argv else f"{typed_command()} --retry-failed"
+    console.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)
     raise typer.Exit(RUNS_FAILED)

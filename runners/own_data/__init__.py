@@ -1,1 +1,1 @@
-"""From one file of people's own texts to an answer, a model and predictions."""
+"""From one file of a user's own texts to an answer, a model and predictions."""

@@ -1,4 +1,4 @@
-"""The answer in plain words."""
+"""The answer of a comparison in plain words."""
 
 from collections.abc import Mapping
 
@@ -16,28 +16,36 @@ def points(value: float) -> str:
     return f"{100 * value:.1f}".replace("-", "−")
 
 
-def interval(found: Resampled) -> str:
-    """An interval of a score in points, in words."""
-    return f"95 % interval {points(found.low)} to {points(min(found.high, 1.0))}"
+def interval(score: Resampled) -> str:
+    """The interval of a score in points, in words."""
+    return f"95 % interval {points(score.low)} to {points(min(score.high, 1.0))}"
 
 
-def between(found: Resampled) -> str:
-    """An interval of a difference in points."""
-    return f"{signed(100 * found.low)} to {signed(100 * found.high)}"
+def between(difference: Resampled) -> str:
+    """The interval of a difference in points."""
+    return f"{signed(100 * difference.low)} to {signed(100 * difference.high)}"
 
 
 def answer(task: Task, found: Standings, curves: Curves | None, frozen: str, kinds: Mapping[str, str]) -> list[str]:
-    """Sentences: the best row, the one chosen and why, what it costs, and what more labels would do."""
-    said = [_best(task, found), _choice(found)]
+    """The answer in sentences: the best row, the chosen one and why, its cost, and the effect of more labels.
+
+    Args:
+        task: the task of the file.
+        found: the standings of the rows.
+        curves: learning curves, if there are any.
+        frozen: label of the row that leaves the encoder unchanged.
+        kinds: kind of method of each row.
+    """
+    sentences = [_best(task, found), _choice(found)]
     if not found.learnt:
-        said.append(
-            "No row is surely better than giving every text the same answer: there are too few rows, or the label does "
-            "not follow from the text. Do not rely on the model."
+        sentences.append(
+            "No row is significantly better than giving every text the same answer: there are too few rows, or the "
+            "label does not follow from the text. Do not rely on the model."
         )
     if curves is not None:
         finetuned = finetuned_row(found, kinds)
-        said += [_more_labels(found, curves), curves.overtakes(finetuned, frozen) if finetuned else ""]
-    return [sentence for sentence in said if sentence]
+        sentences += [_more_labels(found, curves), curves.overtakes(finetuned, frozen) if finetuned else ""]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _best(task: Task, found: Standings) -> str:
@@ -52,49 +60,50 @@ def _best(task: Task, found: Standings) -> str:
 def _choice(found: Standings) -> str:
     best, chosen = found.best, found.chosen
     if found.asked:
-        return f"{chosen.label} is trained, as you asked{_beside_best(found)}."
+        return f"{chosen.label} is trained, as you asked{_compared_with_best(found)}."
     if chosen is not best:
         assert chosen.difference is not None
         times = f"{best.seconds / chosen.seconds:.2g} times the time" if chosen.seconds > 0 else "more time"
         return (
-            f"{chosen.label} is as good and cheaper, with {points(chosen.score.mean)} ({interval(chosen.score)}): "
-            f"{best.label} is {_apart(chosen.difference)} above it, {_chance(chosen, found)}, and takes {times} "
-            f"({duration(best.seconds)} against {duration(chosen.seconds)} a training). So {chosen.label} is chosen."
+            f"{chosen.label} is about as good and cheaper, with {points(chosen.score.mean)} "
+            f"({interval(chosen.score)}): {best.label} is {_apart(chosen.difference)} above it, "
+            f"{_chance(chosen, found)}, and takes {times} ({duration(best.seconds)} against "
+            f"{duration(chosen.seconds)} per training). So {chosen.label} is chosen."
         )
     cheaper = [row for row in found.rows if row.seconds < best.seconds and row.is_model]
     if not cheaper:
-        return f"No row is cheaper, so {best.label} is chosen ({duration(best.seconds)} a training)."
+        return f"No row is cheaper, so {best.label} is chosen ({duration(best.seconds)} per training)."
     nearest = max(cheaper, key=lambda row: row.score.mean)
     assert nearest.difference is not None
     return (
         f"The best of the cheaper rows, {nearest.label}, is {_apart(nearest.difference)} below it, "
-        f"{_chance(nearest, found)}. So {best.label} is chosen ({duration(best.seconds)} a training)."
+        f"{_chance(nearest, found)}. So {best.label} is chosen ({duration(best.seconds)} per training)."
     )
 
 
-def _beside_best(found: Standings) -> str:
-    """How the row that was asked for stands to the best one."""
+def _compared_with_best(found: Standings) -> str:
+    """How the row that was asked for compares with the best one."""
     best, chosen = found.best, found.chosen
     if chosen.difference is None:
-        return f" ({duration(chosen.seconds)} a training); no row scores higher"
+        return f" ({duration(chosen.seconds)} per training); no row scores higher"
     return (
         f": {best.label} is {_apart(chosen.difference)} above it, {_chance(chosen, found)} "
-        f"({duration(best.seconds)} against {duration(chosen.seconds)} a training)"
+        f"({duration(best.seconds)} against {duration(chosen.seconds)} per training)"
     )
 
 
-def _apart(found: Resampled) -> str:
-    """How far the best row is above another one, of whose difference from the best this is the test."""
-    return f"{points(-found.mean)} points ({signed(-100 * found.high)} to {signed(-100 * found.low)})"
+def _apart(difference: Resampled) -> str:
+    """How far the best row is above another row, from that row's (negative) difference from the best."""
+    return f"{points(-difference.mean)} points ({signed(-100 * difference.high)} to {signed(-100 * difference.low)})"
 
 
 def _chance(row: Standing, found: Standings) -> str:
     if row.p is None:
         return "which cannot be tested"
-    compared = sum(one.difference is not None for one in found.rows)
+    compared = sum(other.difference is not None for other in found.rows)
     corrected = f" after Holm over {compared} comparisons" if compared > 1 else ""
-    more = "which is more than chance" if row.p <= ALPHA else "which chance alone can give"
-    return f"{more} ({p_text(row.p)}{corrected}, {found.words})"
+    verdict = "which is more than chance" if row.p <= ALPHA else "which may be chance"
+    return f"{verdict} ({p_text(row.p)}{corrected}, {found.words})"
 
 
 def _more_labels(found: Standings, curves: Curves) -> str:
@@ -107,10 +116,10 @@ def _more_labels(found: Standings, curves: Curves) -> str:
         return ""
     return (
         f"{MORE} more labels: {', '.join(parts)}, by a power law through {listed(curves.sizes)} training rows, which "
-        "cannot see where a curve levels off."
+        "cannot show where a curve levels off."
     )
 
 
 def finetuned_row(found: Standings, kinds: Mapping[str, str]) -> str:
-    """The best row that changes the encoder; "" where there is none."""
+    """The best row that trains the encoder; "" if there is none."""
     return next((row.label for row in found.trained if kinds.get(row.label) != "classical"), "")

@@ -1,20 +1,20 @@
-"""Which rows and how many repeats fit into the minutes that somebody has."""
+"""Which rows and how many repeats fit into the user's time budget."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 CURVE_ROWS = 2
-"""Rows whose learning curve is drawn, at a quarter and half of the rows."""
+"""Rows of the comparison whose learning curve is drawn, at a quarter and half of the training rows."""
 CURVE_SHARE = 0.25 + 0.5
 WHOLE_SHARE = 1.25
-"""Work of the model of all rows, relative to that of a fold of five."""
+"""Work of training the model on all rows, relative to training on one fold of five."""
 STARTUP = 15.0
-"""Seconds of imports, reading, tables and page."""
+"""Seconds for imports, reading, tables and the page."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What will be done: rows, repeats, and the seconds expected; left_out says what was dropped, in words."""
+    """What will be done: rows, repeats, and the expected seconds; left_out says in words what was dropped."""
 
     labels: tuple[str, ...]
     repeats: int
@@ -23,10 +23,10 @@ class Choice:
 
 
 def expected_seconds(per_unit: Mapping[str, float], labels: tuple[str, ...], units: int, workers: int) -> float:
-    """Seconds of a comparison with its learning curves and its model.
+    """Expected seconds of a comparison with its learning curves and its model.
 
     Args:
-        per_unit: seconds of one run of each row.
+        per_unit: seconds of one run, by row.
         labels: rows of the comparison.
         units: folds times repeats.
         workers: processes that share the runs.
@@ -37,17 +37,17 @@ def expected_seconds(per_unit: Mapping[str, float], labels: tuple[str, ...], uni
 
 
 def choose(per_unit: Mapping[str, float], folds: int, repeats: int, workers: int, minutes: float | None) -> Choice:
-    """The most that fits: all rows with all repeats, else with one; else without the rows that cost most.
+    """The most that fits: all rows with all repeats, or with one repeat, or without the most expensive rows.
 
     Args:
-        per_unit: seconds of one run of each row.
-        folds: of the cross-validation.
-        repeats: the most of them.
+        per_unit: seconds of one run, by row.
+        folds: folds of the cross-validation.
+        repeats: repeats that were asked for, at most.
         workers: processes that share the runs.
-        minutes: None for no limit.
+        minutes: the time budget; None for no limit.
 
     Returns:
-        The choice; where even the cheapest row does not fit, that row with one repeat.
+        The choice; if even the cheapest row does not fit, that row with one repeat.
     """
     kept = tuple(per_unit)
     while True:
@@ -62,9 +62,9 @@ def choose(per_unit: Mapping[str, float], folds: int, repeats: int, workers: int
 def _left_out(
     per_unit: Mapping[str, float], kept: tuple[str, ...], folds: int, repeats: int, count: int
 ) -> tuple[str, ...]:
-    said = [
+    dropped = [
         f"{label} (about {per_unit[label]:.0f} s for each of {folds} folds)" for label in per_unit if label not in kept
     ]
     if count < repeats:
-        said.append(f"{repeats - count} of {repeats} repeats of the folds")
-    return tuple(said)
+        dropped.append(f"{repeats - count} of {repeats} repeats of the folds")
+    return tuple(dropped)

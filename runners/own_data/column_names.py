@@ -1,14 +1,14 @@
-"""Names for added columns that write over none of a table's own."""
+"""Names for added columns that do not clash with a table's own."""
 
 from collections.abc import Iterable, Sequence
 
 
 def free_names(names: Iterable[str], taken: Sequence[str]) -> list[str]:
-    """The names, with a number behind each that is taken already or comes a second time."""
-    found: list[str] = []
+    """The names, with a number appended to each that is already taken or occurs a second time."""
+    unique: list[str] = []
     for name in names:
         number, free = 2, name
-        while free in (*taken, *found):
+        while free in (*taken, *unique):
             free, number = f"{name}_{number}", number + 1
-        found.append(free)
-    return found
+        unique.append(free)
+    return unique

@@ -1,4 +1,4 @@
-"""From one file to an answer, a model, and what to look at: the steps of `compare` in their order."""
+"""From one file to an answer, a model, and rows to check: the steps of `compare` in order."""
 
 import dataclasses
 import json
@@ -27,7 +27,16 @@ from results.tabulating.table import Table
 from runners.own_data.answer import answer, finetuned_row
 from runners.own_data.budget import Choice, choose, expected_seconds
 from runners.own_data.curves import Curves, curves_of, sizes_of
-from runners.own_data.engine import MAJORITY, MEAN, Engine, Outcome, Told, default_rows, rows_of, seconds_per_example
+from runners.own_data.engine import (
+    MAJORITY,
+    MEAN,
+    Engine,
+    Outcome,
+    ShowProgress,
+    default_rows,
+    rows_of,
+    seconds_per_example,
+)
 from runners.own_data.final_model import train_final, write_card
 from runners.own_data.folds import Unit, cross_validation, units_on_test_file, whole_unit
 from runners.own_data.out_of_fold import OutOfFold, out_of_fold
@@ -38,22 +47,22 @@ from runners.planning.plan import SuitePlan
 
 PROVEN_ON = 200
 TIMED_ON = 16
-"""Texts of middle length: runs put texts of one length together."""
+"""Number of texts of medium length to time; runs batch texts of similar length."""
 MODEL, PAGE = "model", "report.html"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a comparison shows while it works: a sentence, the findings of the check, the progress of runs."""
+    """How a comparison shows sentences, the findings of the data check, and the progress of runs."""
 
     say: Callable[[str], None]
     findings: Callable[[Sequence[Finding]], None]
-    told: Told
+    progress: ShowProgress
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What came out: the table, the sentences, and where everything lies."""
+    """The result: the table, the answer in sentences, what they are based on, and the files."""
 
     table: Table
     sentences: tuple[str, ...]
@@ -65,7 +74,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Data:
-    """The file, read and looked at."""
+    """The file, read and checked."""
 
     task: Task
     rows: pandas.DataFrame
@@ -74,35 +83,35 @@ class Data:
 
     @property
     def texts(self) -> list[tuple[str, ...]]:
-        """The texts, a tuple of one or two for each row."""
+        """The texts, a tuple of one or two per row."""
         return list(self.rows[list(self.task.text)].itertuples(index=False, name=None))
 
 
 def compare(request: Request, shown: Shown) -> Compared:
-    """Answer the request; what was done before is not done again.
+    """Answer the request; work that an earlier call finished is not repeated.
 
     Raises:
         CompareError, DataError, TaskError, EncoderError, SuiteError: one line that says what to change.
-        EveryRunFails: If one cause fails every run.
+        EveryRunFails: every run fails for the same reason.
     """
     task = request.task()
     check_writable(request.out)
     data = _read(request, task, shown)
     rate = _prove(request, data)
-    engine = Engine(request, rows_of(request.methods), shown.told)
+    engine = Engine(request, rows_of(request.methods), shown.progress)
     if request.row:
         one_of(request.row, tuple(row.label for row in engine.rows), "--row")
     units = _units(request, data)
     choice = _choose(request, engine, units, rate, shown)
     if request.row and request.row not in choice.labels:
-        raise CompareError(f"--row: '{request.row}' is left out; give more --minutes, or another row")
+        raise CompareError(f"--row: '{request.row}' does not fit into the time; give more --minutes, or another row")
     units = [unit for unit in units if unit.repeat < choice.repeats]
     plan = engine.plan(units, choice.labels)
     left = engine.work(plan, rate).expected
     if left:
         spent = sum(seconds for key, seconds in engine.seconds(plan, rate).items() if key not in left)
         shown.say(
-            f"{len(left)} of {len(plan.runs)} trainings to do, then learning curves and the model: "
+            f"{len(left)} of {len(plan.runs)} training runs to do, then learning curves and the model: "
             f"about {duration(max(0.0, choice.seconds - spent / max(1, engine.workers)))} with "
             f"{max(1, engine.workers)} worker{'s' * (engine.workers > 1)}"
         )
@@ -135,7 +144,7 @@ def _read(request: Request, task: Task, shown: Shown) -> Data:
 
 
 def _prove(request: Request, data: Data) -> float:
-    """Seconds per example and pass, of an encoder that does its work on these texts."""
+    """Check that the encoder works on these texts; returns its seconds per example and pass."""
     length = request.max_length or find_encoder(request.encoder).recipe.max_length
     prove_encoder(request.encoder, data.task, length, data.texts[:PROVEN_ON])
     by_length = sorted(data.texts, key=lambda text: sum(map(len, text)))
@@ -150,7 +159,7 @@ def _units(request: Request, data: Data) -> list[Unit]:
 
 
 def _choose(request: Request, engine: Engine, units: Sequence[Unit], rate: float, shown: Shown) -> Choice:
-    """Rows and repeats; what a first call chose counts for the calls that go on with it."""
+    """Choose rows and repeats; the choice of a first call also holds for the calls that resume it."""
     plan = engine.plan(units[:1], [row.label for row in engine.rows])
     labels = tuple(dict.fromkeys(run.label for run in plan.runs))
     missing = [row.label for row in engine.rows if row.label not in labels]
@@ -171,11 +180,11 @@ def _choose(request: Request, engine: Engine, units: Sequence[Unit], rate: float
         "asked": asked, "labels": choice.labels, "chosen_repeats": choice.repeats, "left_out": choice.left_out
     }).encode())  # fmt: skip
     if missing:
-        shown.say(f"not defined for numbers as labels, left out: {', '.join(missing)}")
+        shown.say(f"left out, as they are not defined for numbers as labels: {', '.join(missing)}")
     if choice.left_out:
         shown.say(f"left out to fit {request.minutes:g} minutes: {'; '.join(choice.left_out)}")
     if request.minutes is not None and choice.seconds > 60 * request.minutes:
-        shown.say(f"even so it takes about {duration(choice.seconds)}")
+        shown.say(f"even so it will take about {duration(choice.seconds)}")
     return choice
 
 
@@ -184,15 +193,15 @@ Outcomes = Mapping[str, Sequence[Outcome]]
 
 
 def _outcomes(engine: Engine, plan: SuitePlan, units: Sequence[Unit]) -> dict[str, list[Outcome]]:
-    found: dict[str, list[Outcome]] = {}
+    by_row: dict[str, list[Outcome]] = {}
     for run in plan.runs:
-        found.setdefault(run.label, []).append(engine.outcome(run))
-    assert all(len(outcomes) == len(units) for outcomes in found.values())
-    return found
+        by_row.setdefault(run.label, []).append(engine.outcome(run))
+    assert all(len(outcomes) == len(units) for outcomes in by_row.values())
+    return by_row
 
 
 def values_of(outcomes: Sequence[Outcome], metric: str) -> NDArray[numpy.float64]:
-    """Scores (units,), nan where undefined."""
+    """Scores (units,) by this metric, nan where undefined."""
     return numpy.array([numpy.nan if (value := one.scores.get(metric)) is None else value for one in outcomes], float)
 
 
@@ -215,7 +224,7 @@ def _standings(data: Data, units: Sequence[Unit], outcomes: Outcomes, row: str) 
 
 
 def _on_test_file(data: Data, everything: Outcomes) -> OnTestFile:
-    """The comparer of predictions on one test file; a failed run predicts as the majority class does."""
+    """The comparer of predictions on one test file; a failed run counts as predicting the majority class."""
     assert data.test is not None
     labels = data.test["label"].to_numpy()
     train = data.rows["label"].to_numpy()
@@ -234,7 +243,7 @@ def _curves(
     engine: Engine, data: Data, units: Sequence[Unit], outcomes: Outcomes, found: Standings, more: Sequence[str],
     rate: float,
 ) -> Curves | None:  # fmt: skip
-    """Curves of the two best rows, the frozen encoder and the best finetuning; None for too few rows."""
+    """Curves of the two best rows, the frozen encoder and the best finetuned row; None if there are too few rows."""
     sizes = sizes_of([unit.train_rows for unit in units])
     best = [row.label for row in found.trained[:2]]
     labels = [label for label in dict.fromkeys((*best, *more)) if label in outcomes]
@@ -257,7 +266,7 @@ def _curves(
 def _out_of_fold(
     engine: Engine, request: Request, data: Data, units: Sequence[Unit], outcomes: Outcomes, label: str, rate: float
 ) -> OutOfFold:
-    """Predictions for all labelled rows; where a test file was used, folds are trained for them now."""
+    """Predictions for all labelled rows; if a test file was used, folds are trained for them now."""
     if data.test is None:
         return out_of_fold(data.task, data.rows, units, outcomes[label])
     folds = cross_validation(data.task, data.rows, request.folds, 1, _folder(request))
@@ -273,9 +282,9 @@ def _write(
     out, task = request.out, data.task
     repeats = max(unit.repeat for unit in units) + 1
     how = (
-        f"Mean over {len(units) // repeats} folds x {repeats} of models trained on about {units[0].train_rows} rows."
+        f"Mean over {len(units) // repeats} folds x {repeats} repeats, each trained on some {units[0].train_rows} rows."
         if data.test is None
-        else f"Mean over {len(units)} trainings on {len(data.rows)} rows, tested on {len(data.test)} rows."
+        else f"Mean over {len(units)} training runs on {len(data.rows)} rows, tested on {len(data.test)} rows."
     )
     others = {
         label: {name: float(numpy.nanmean(values_of(one, name))) for name in task.metrics[1:]}
@@ -299,10 +308,10 @@ def _write(
     if curves is not None:
         write_atomically(out / "learning-curves.csv", curve_figure(task, curves)[1].to_csv(index=False).encode())
     predict = f"python -m runners predict {out / MODEL} new.csv --out predictions.csv"
-    said = [f"{one.severity}: {one.said}" for one in data.findings if one.severity == NOTE]
-    warned = [f"{one.severity}: {one.said}" for one in data.findings if one.severity == WARNING]
+    lines = {kind: [f"{kind}: {one.said}" for one in data.findings if one.severity == kind] for kind in (NOTE, WARNING)}
     write_page(
-        files["page"], task, sentences, warned, said, table, curves, predictions, (request.command, predict), settings
-    )
+        files["page"], task, sentences, lines[WARNING], lines[NOTE], table, curves, predictions,
+        (request.command, predict), settings,
+    )  # fmt: skip
     write_card(files[MODEL], task, found.chosen.label, request.encoder, sentences, data.findings, predictions, settings)
     return Compared(table, tuple(sentences), found, curves, predictions, files)

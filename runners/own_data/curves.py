@@ -1,4 +1,4 @@
-"""Would more labels help, and from how many on does finetuning pay? From runs on parts of the training rows."""
+"""Learning curves from runs on parts of the training rows: would more labels help, and when does finetuning pay?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from results.stats.cross_validation import Resampled
 from results.stats.learning_curve import Curve, crossing
 
 PARTS = (4, 2)
-"""Training rows divided by these, and undivided."""
+"""Training sizes are all rows divided by these, and all rows."""
 FEWEST = 8
-"""Training rows below which no part is trained."""
+"""Smallest part of the training rows that is trained on."""
 MORE = 100
-"""Labels that somebody may think of adding."""
+"""Number of additional labels whose effect is reported."""
 FAR = 4
-"""A crossing further off than so many times the rows is none that a fit can know of."""
+"""A crossing at more than this many times the rows is beyond what the fits can predict."""
 
 
 def sizes_of(train_rows: Sequence[int]) -> tuple[int, ...]:
-    """Training sizes below the whole, the same for every unit."""
+    """Training sizes below all rows, the same for every unit."""
     smallest = min(train_rows)
     return tuple(size for part in PARTS if (size := smallest // part) >= FEWEST)
 
@@ -32,8 +32,8 @@ class Curves:
     Attributes:
         sizes: training rows, ascending.
         scores: mean score at each size, by row.
-        curves: what can be fitted, by row; nothing where a score is undefined.
-        rows: labelled rows that there are.
+        curves: fitted curves by row, for rows whose scores are all defined.
+        rows: number of labelled rows.
     """
 
     sizes: tuple[int, ...]
@@ -42,30 +42,30 @@ class Curves:
     rows: int
 
     def gain(self, label: str) -> Resampled | None:
-        """By how much MORE labels raise the score of this row, all rows being trained on."""
+        """How much MORE additional labels raise the score of this row when it is trained on all rows."""
         return self.curves[label].gain(self.rows, MORE) if label in self.curves else None
 
     def score_at(self, label: str, rows: int) -> Resampled | None:
-        """The score that the fit promises with so many rows."""
+        """The score that the fit predicts for this many rows; None without a fit."""
         if label not in self.curves:
             return None
-        found = self.curves[label].error_at(rows)
-        return Resampled(1 - found.mean, found.standard_error, 1 - found.high, 1 - found.low, found.p, found.n)
+        error = self.curves[label].error_at(rows)
+        return Resampled(1 - error.mean, error.standard_error, 1 - error.high, 1 - error.low, error.p, error.n)
 
     def overtakes(self, finetuned: str, frozen: str) -> str:
-        """From how many rows on a finetuned row is ahead of the frozen encoder, in words; "" where that is unknown."""
+        """At how many rows a finetuned row overtakes the frozen encoder, in words; "" if that is unknown."""
         if finetuned not in self.scores or frozen not in self.scores:
             return ""
         ahead = self.scores[finetuned] > self.scores[frozen]
         tuned, fixed = f"finetuning ({finetuned})", f"the frozen encoder ({frozen})"
         if ahead.all():
-            return f"At {self.sizes[0]} to {self.sizes[-1]} training rows {tuned} is ahead of {fixed} throughout."
+            return f"From {self.sizes[0]} to {self.sizes[-1]} training rows, {tuned} is ahead of {fixed} throughout."
         if ahead[-1]:
             first = len(ahead) - int(numpy.argmin(ahead[::-1]))
-            return f"Between {self.sizes[first - 1]} and {self.sizes[first]} training rows {tuned} overtakes {fixed}."
+            return f"Between {self.sizes[first - 1]} and {self.sizes[first]} training rows, {tuned} overtakes {fixed}."
         at = self._crossing(finetuned, frozen)
-        later = f"; by the fits it would overtake at about {_rounded(at)}" if at else ""
-        return f"Up to {self.sizes[-1]} training rows {tuned} stays behind {fixed}{later}."
+        later = f"; by the fits it would overtake it at about {_rounded(at)}" if at else ""
+        return f"Up to {self.sizes[-1]} training rows, {tuned} stays behind {fixed}{later}."
 
     def _crossing(self, finetuned: str, frozen: str) -> float | None:
         if finetuned not in self.curves or frozen not in self.curves:
@@ -77,7 +77,7 @@ class Curves:
 
 
 def _rounded(rows: float) -> int:
-    """To two digits, which is more than is known."""
+    """Round to two digits, which is more precision than the fit has."""
     digits = max(0, len(str(int(rows))) - 2)
     return int(round(rows, -digits))
 
@@ -85,9 +85,15 @@ def _rounded(rows: float) -> int:
 def curves_of(
     sizes: tuple[int, ...], scores: Mapping[str, NDArray[numpy.float64]], rows: int, test_share: float
 ) -> Curves:
-    """Curves from scores (units, sizes) of every row.
+    """Curves from the scores (units, sizes) of every row.
 
-    Units without a score at some size are left out of the fit; so is a row with fewer than three units left.
+    Units without a score at some size are left out; a row with fewer than three remaining units gets no fit.
+
+    Args:
+        sizes: training rows, ascending.
+        scores: scores between 0 and 1, by row.
+        rows: number of labelled rows.
+        test_share: test rows relative to training rows of a unit.
     """
     means, curves = {}, {}
     for label, values in scores.items():

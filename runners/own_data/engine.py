@@ -1,4 +1,4 @@
-"""Runs on the units: planned, timed, carried out and read back, by the machinery that suites use."""
+"""Runs on the units: planned, timed, carried out and read back, with the machinery of suites."""
 
 import dataclasses
 import time
@@ -33,23 +33,23 @@ from runners.sweeping.worker import Worker
 SUITE = "compare"
 ROWS_FILE = Path(__file__).with_name("rows.yaml")
 MAJORITY, MEAN = "majority class", "mean of the labels"
-"""What is called the row that gives every text the same answer."""
+"""Labels of the row that gives every text the same answer."""
 PASSES_TIMED = 3
 OVERHEAD = 1.0
-"""Seconds of a run beside its passes: data, the model's loading, the record."""
-Told = Callable[[Todo, int], AbstractContextManager[Listener]]
-"""Makes what shows a sweep's progress."""
+"""Seconds of a run besides its passes: reading data, loading the model, writing the record."""
+ShowProgress = Callable[[Todo, int], AbstractContextManager[Listener]]
+"""Makes the listener that shows the progress of this work with this many workers."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run left.
+    """The outcome of one run.
 
     Attributes:
-        scores: by metric; those of the majority class where the run failed or diverged, None where undefined.
-        logits: (test rows, outputs); None where there is no model.
-        predictions: (test rows,) class ids or numbers.
-        seconds: of the run.
+        scores: by metric; the majority class's if the run failed or diverged, None where undefined.
+        logits: (test rows, outputs); None if there is no model.
+        predictions: (test rows,) class ids or numbers; None if there is no model.
+        seconds: total time of the run.
         status: ok, failed or diverged.
         majority: scores of the majority class on the same rows.
     """
@@ -63,13 +63,13 @@ class Outcome:
 
 
 def default_rows() -> tuple[tuple[Row, ...], str]:
-    """The rows of ROWS_FILE, and the one that leaves the encoder as it is."""
+    """The rows of ROWS_FILE, and the label of the row that leaves the encoder unchanged."""
     content = yaml.safe_load(ROWS_FILE.read_text(encoding="utf-8"))
     return method_rows(content["methods"]), str(content["frozen"])
 
 
 def rows_of(methods: str) -> tuple[Row, ...]:
-    """The rows asked for; those of the file where none is named or the text begins with a plus."""
+    """The rows that --methods asks for: the default ones if it is empty, in addition to them if it begins with +."""
     given = [name.strip() for name in methods.removeprefix("+").split(",") if name.strip()]
     added = method_rows(given) if given else ()
     if given and not methods.startswith("+"):
@@ -83,29 +83,29 @@ class Engine:
 
     request: Request
     rows: tuple[Row, ...]
-    told: Told
+    show_progress: ShowProgress
 
     @property
     def layout(self) -> Layout:
-        """Where plans and records lie."""
+        """Where plans and records are."""
         return Layout(self.request.out / "work")
 
     @property
     def store(self) -> Store:
-        """The records."""
+        """The store of the records."""
         return Store(self.layout.records / SUITE)
 
     @property
     def workers(self) -> int:
-        """How many processes work."""
+        """Number of worker processes."""
         return default_workers() if self.request.workers is None else self.request.workers
 
     def plan(self, units: Sequence[Unit], labels: Sequence[str], sizes: Sequence[int | None] = (None,)) -> SuitePlan:
         """The runs of these rows on these units, at these training sizes (None: all rows of the unit).
 
         Raises:
-            SuiteError: For an unknown method.
-            CompareError: If none of the rows is defined for this kind of label.
+            SuiteError: a method is unknown.
+            CompareError: none of the rows is defined for this kind of label.
         """
         rows = tuple(row for row in self.rows if row.label in labels)
         plans = [self._timed(unit, make_plan(self._suite(unit, rows, sizes)), rows) for unit in units]
@@ -123,7 +123,7 @@ class Engine:
         return SuitePlan(whole, runs, first.methods)
 
     def _timed(self, unit: Unit, plan: SuitePlan, rows: tuple[Row, ...]) -> SuitePlan:
-        """The plan, the work of runs on all of a unit's rows being that on so many, which a plan cannot know."""
+        """The plan with the true work of runs on all rows of a unit, whose number a plan does not know."""
         twin = make_plan(self._suite(unit, rows, (unit.train_rows,)))
         work = {run.label: run.work for run in twin.runs}
         runs = tuple(
@@ -141,11 +141,11 @@ class Engine:
         )  # fmt: skip
 
     def kinds(self, plan: SuitePlan) -> dict[str, str]:
-        """The family of every row."""
+        """The kind of method of every row."""
         return {row.label: row.kind for row in plan.run_plan.methods}
 
     def work(self, plan: SuitePlan, rate: float) -> Todo:
-        """What is left to do; rate: seconds per example and pass, which counts until a row has been timed."""
+        """The runs left to do; rate, in seconds per example and pass, is used until a row has been timed."""
         known = finished_runs(plan, stored_records(SUITE, self.layout)[0])
         left = todo(plan, known)
         timed = {run.label for run in plan.runs if run.spec.key in known}
@@ -156,33 +156,35 @@ class Engine:
         return dataclasses.replace(left, expected=expected)
 
     def seconds(self, plan: SuitePlan, rate: float) -> dict[str, float]:
-        """Seconds of every run by key: measured where it is finished, else expected."""
+        """Seconds of every run by key: measured if it is finished, otherwise expected."""
         known = finished_runs(plan, stored_records(SUITE, self.layout)[0])
         measured = {key: run.seconds for key, run in known.items() if run.seconds is not None}
         expected = {run.spec.key: run.work * rate + OVERHEAD for run in plan.runs}
         return expected | self.work(plan, rate).expected | measured
 
     def do(self, plan: SuitePlan, rate: float) -> None:
-        """Do what has no record yet.
+        """Do the runs that have no record yet.
 
         Raises:
-            CompareError: If a run could not be done, with the cause.
-            EveryRunFails: If one cause fails every run.
+            CompareError: a run could not be done; the message gives the cause.
+            EveryRunFails: every run fails for the same reason.
         """
         left = self.work(plan, rate)
         plan.write(self.layout, self.request.command)
         if left.runs:
             worker = Worker.of(plan, self.store, self.request.command, None)
-            with alone_in(self.store.folder), self.told(left, self.workers) as progress:
+            with alone_in(self.store.folder), self.show_progress(left, self.workers) as progress:
                 stop = StopWhenAllFail(progress, len({run.label for run in left.runs}), left.done > 0)
                 carry_out(left.runs, worker, worker.abandon, self.store, self.workers, stop)
         undone = [run for run in plan.runs if not self.store.finished(run.spec.key)]
         if undone:
             cause = next(iter(causes(plan, self.layout)), "no record was written")
-            raise CompareError(f"{len(undone)} of {len(plan.runs)} runs could not be done ({cause}); the same command")
+            raise CompareError(
+                f"{len(undone)} of {len(plan.runs)} runs could not be done ({cause}); repeat the command"
+            )
 
     def outcome(self, run: Job) -> Outcome:
-        """What a finished run left."""
+        """The outcome of a finished run."""
         record = self.store.get(run.spec.key)
         assert record is not None
         assert record["status"] in FINISHED
@@ -199,7 +201,7 @@ class Engine:
         """Do the plan's only run here, save its model in a folder, and return its record.
 
         Raises:
-            CompareError: If it fails.
+            CompareError: the run failed.
         """
         (run,) = plan.runs
         plan.write(self.layout, self.request.command)
@@ -216,9 +218,9 @@ def seconds_per_example(encoder: str, task: Task, texts: Sequence[tuple[str, ...
 
     Args:
         encoder: alias, Hub id or folder.
-        task: for which it classifies.
+        task: the task, which determines the head.
         texts: about a batch.
-        max_length: tokens that are kept.
+        max_length: tokens kept of each text.
     """
     import torch
 
@@ -235,6 +237,6 @@ def seconds_per_example(encoder: str, task: Task, texts: Sequence[tuple[str, ...
             started = time.perf_counter()
             model(**tokens).logits.square().sum().backward()
             spent.append((time.perf_counter() - started) / len(texts))
-        return min(spent)  # The first one warms up, and others may have been interrupted.
+        return min(spent)  # The first pass warms up, and others may have been interrupted.
     finally:
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""What every row is trained and tested on: folds of the file, or the file and a test file with several seeds."""
+"""The data that every row is trained and tested on: folds of the file, or the file and a test file, with seeds."""
 
 import json
 import warnings
@@ -22,23 +22,23 @@ from runners.own_data.request import CompareError
 Positions = NDArray[numpy.int64]
 FIRST_SEED = 1
 TEST_SEEDS = 6
-"""Trainings where a test file is given."""
+"""Seeds to train with if a test file is given."""
 STRATA = 5
-"""Parts into which numbers are divided, so that every fold has small and large ones."""
+"""Quantile groups of numeric labels, so that every fold has small and large ones."""
 TEXTS, LABEL = ("text", "pair"), "label"
-"""Names of the columns of what is written for the runs."""
+"""Column names in the files written for the runs."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One training and test set, and the seed of what is random in a run on it.
+    """One training and test set, and the seed of a run on it.
 
     Attributes:
-        task: read from its own file.
+        task: the task, read from its file.
         file: that file.
-        seed: of head, batches and dropout; every unit has its own.
-        test: positions of the test rows in the data file; None where the test rows are another file's.
-        train_rows: how many rows train.
+        seed: seed of head, batches and dropout; every unit has its own.
+        test: positions of the test rows in the data file; None if the test rows are in another file.
+        train_rows: number of training rows.
         repeat: number of the repeat, from 0.
     """
 
@@ -53,11 +53,14 @@ class Unit:
 def fold_positions(rows: pandas.DataFrame, task: Task, folds: int, repeats: int) -> Iterator[tuple[int, Positions]]:
     """The test positions of every fold of every repeat, stratified by class or by the size of the number.
 
-    Rows of one text (but for case, blanks and punctuation) are in one fold, so that none is tested on what was trained
-    on.
+    Rows with the same text (ignoring case, blanks and punctuation) are in the same fold, so that no model is tested on
+    a text that it was trained on.
+
+    Yields:
+        The number of the repeat, and the positions of the fold's test rows.
 
     Raises:
-        CompareError: For more folds than there are different texts or rows of the largest class.
+        CompareError: there are more folds than different texts or rows of the largest class.
     """
     texts = list(rows[list(task.text)].itertuples(index=False, name=None))
     groups = pandas.factorize(pandas.Series([" | ".join(normalised(text)) for text in texts]))[0]
@@ -68,18 +71,18 @@ def fold_positions(rows: pandas.DataFrame, task: Task, folds: int, repeats: int)
         part = "class" if task.labels is not None else f"of {STRATA} parts by size"
         raise CompareError(
             f"--folds {folds} is too many for {distinct} different texts and {largest} rows of the largest {part}; "
-            "take fewer folds or add rows"
+            "use fewer folds or add rows"
         )
     for repeat in range(repeats):
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=repeat)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Of rare classes, of which the check has told.
+            warnings.simplefilter("ignore", UserWarning)  # About rare classes, which the data check reports.
             for _, test in splitter.split(numpy.zeros(len(rows)), strata, groups):
                 yield repeat, numpy.asarray(test, dtype=numpy.int64)
 
 
 def cross_validation(task: Task, rows: pandas.DataFrame, folds: int, repeats: int, folder: Path) -> list[Unit]:
-    """Write every fold's train and test rows, with a description, and return them."""
+    """Write the train and test rows and the task file of every fold, and return the folds as units."""
     units = []
     for number, (repeat, test) in enumerate(fold_positions(rows, task, folds, repeats)):
         train = numpy.setdiff1d(numpy.arange(len(rows)), test)
@@ -90,21 +93,21 @@ def cross_validation(task: Task, rows: pandas.DataFrame, folds: int, repeats: in
 
 
 def units_on_test_file(task: Task, rows: pandas.DataFrame, test: pandas.DataFrame, folder: Path) -> list[Unit]:
-    """The whole file and a test file, with several seeds."""
+    """The whole file and a test file, once per seed."""
     file = write_task(task, "whole", {"train": rows, "test": test}, folder)
     whole = read_task_file(file)
     return [Unit(whole, file, FIRST_SEED + seed, None, len(rows)) for seed in range(TEST_SEEDS)]
 
 
 def whole_unit(task: Task, rows: pandas.DataFrame, folder: Path) -> Unit:
-    """All rows, for the model at the end; its test rows are a few of them, which nobody scores."""
+    """All rows, for the final model; its test rows are a few of them and are never scored."""
     few = numpy.unique(rows["label"].to_numpy(), return_index=True)[1][:2]
     file = write_task(task, "all", {"train": rows, "test": rows.iloc[few]}, folder)
     return Unit(read_task_file(file), file, FIRST_SEED, None, len(rows))
 
 
 def write_task(task: Task, name: str, splits: dict[str, pandas.DataFrame], folder: Path) -> Path:
-    """Rows as JSON Lines, exact and with class names, beside a task file."""
+    """Write rows as JSON Lines, exact and with class names, and a task file next to them; returns the task file."""
     columns = TEXTS[: len(task.text)]
     for split, rows in splits.items():
         lines = [_line(task, row, columns) for row in rows.to_dict("records")]

@@ -1,4 +1,4 @@
-"""Predictions for every row by models that were not trained on it, and the rows that they say something about."""
+"""Predictions for every row by models that were not trained on it, and the doubtful and uncertain rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class OutOfFold:
     """Predictions of all rows, each by the models of the folds that held it out (one per repeat).
 
     Attributes:
-        table: the row's place, its texts, given and predicted label, and of classes the calibrated probability of both
-            (means over the repeats).
-        temperature: what divides logits before they become probabilities, fitted on these predictions; 1 for numbers.
-        loss_before: log-loss without it; nan for numbers.
-        loss_after: with it, on the same predictions, which is a little too low.
+        table: place of the row in the file, its texts, given and predicted label, and for classes the calibrated
+            probability of both (means over the repeats).
+        temperature: divides logits before they become probabilities, fitted on these predictions; 1 for numbers.
+        loss_before: log-loss without the temperature; nan for numbers.
+        loss_after: log-loss with it, slightly too low because it is on the same predictions.
     """
 
     table: pandas.DataFrame
@@ -37,9 +37,9 @@ class OutOfFold:
     loss_after: float
 
     def doubtful(self) -> pandas.DataFrame:
-        """The rows whose given label the models doubt most: they predict another one, and the given one is improbable.
+        """The rows with the most doubtful labels: another label is predicted, and the given one is least probable.
 
-        Of numbers those furthest from their prediction. Northcutt et al. 2021 find label errors in the same way, by
+        For numbers, the rows furthest from their prediction. Northcutt et al. (2021) also find label errors by the
         out-of-fold probability of the given label.
         """
         if OF_GIVEN in self.table:
@@ -49,35 +49,35 @@ class OutOfFold:
         return self.table.loc[distance.sort_values(ascending=False, kind="stable").index].head(LISTED)
 
     def uncertain(self) -> pandas.DataFrame:
-        """The rows of classes whose predicted label is least probable; none of numbers."""
+        """The rows whose predicted class is least probable; empty for numbers."""
         if PROBABILITY not in self.table:
             return self.table.head(0)
         return self.table.sort_values(PROBABILITY, kind="stable").head(LISTED)
 
 
 def out_of_fold(task: Task, rows: pandas.DataFrame, units: Sequence[Unit], outcomes: Sequence[Outcome]) -> OutOfFold:
-    """Put the predictions of one row's runs on all folds together.
+    """Combine the predictions of one row's runs on all folds.
 
     Args:
-        task: whose labels these are.
-        rows: of the file, in its order.
+        task: the task.
+        rows: rows of the file, in order.
         units: folds that cover every row, once per repeat.
-        outcomes: of the runs on them; a run without a model predicts nothing, and its rows then lack a prediction.
+        outcomes: outcomes of the runs on them; test rows of runs without a model may be left without a prediction.
 
     Raises:
-        CompareError: If no run left a model.
+        CompareError: no run left a model.
     """
     pairs = [(unit.test, one) for unit, one in zip(units, outcomes, strict=True) if one.logits is not None]
     if not pairs:
-        raise CompareError("all trainings on the folds failed or diverged; name another row with --row")
+        raise CompareError("all training runs on the folds failed or diverged; choose another row with --row")
     places = numpy.concatenate([test for test, _ in pairs if test is not None])
     labels = rows["label"].to_numpy()
     shown = free_names(task.text, (PLACE, GIVEN, PREDICTED, PROBABILITY, OF_GIVEN))
     texts = {name: rows[column].to_numpy() for name, column in zip(shown, task.text, strict=True)}
     table = pandas.DataFrame({PLACE: rows[PLACE].to_numpy()} | texts)
     if task.labels is None:
-        found = numpy.concatenate([numpy.asarray(one.predictions, dtype=float) for _, one in pairs])
-        predicted = _means(found[:, None], places, len(rows))[:, 0]
+        numbers = numpy.concatenate([numpy.asarray(one.predictions, dtype=float) for _, one in pairs])
+        predicted = _means(numbers[:, None], places, len(rows))[:, 0]
         table[GIVEN], table[PREDICTED] = labels, predicted
         return OutOfFold(table, 1.0, float("nan"), float("nan"))
     logits = numpy.concatenate([one.logits for _, one in pairs if one.logits is not None]).astype(float)
@@ -95,7 +95,7 @@ def out_of_fold(task: Task, rows: pandas.DataFrame, units: Sequence[Unit], outco
 
 
 def _means(values: NDArray[numpy.float64], places: NDArray[numpy.int64], count: int) -> NDArray[numpy.float64]:
-    """Mean of the values (predictions, k) of each row (count, k); nan where a row has none."""
+    """Means (count, k) over the predictions (predictions, k) for each row; nan for a row without one."""
     sums, counts = numpy.zeros((count, values.shape[1])), numpy.zeros((count, 1))
     numpy.add.at(sums, places, values)
     numpy.add.at(counts, places, 1.0)

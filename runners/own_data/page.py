@@ -24,17 +24,17 @@ from runners.own_data.standings import Standings
 
 HERE = Path(__file__).parent
 BEYOND = 1.6
-"""The fitted curve is drawn to so many times the rows."""
+"""The fitted curve is drawn up to this many times the number of rows."""
 
 
 def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, float]], how: str) -> Table:
     """Every row: score, interval, difference from the best row with its test, further metrics, seconds, failed runs.
 
     Args:
-        task: names the metrics.
+        task: the task, which names the metrics.
         found: the standings.
         others: mean of every further metric, by row.
-        how: how the scores came about, in words.
+        how: how the scores were obtained, in words.
     """
     best = found.best.label
     metric = metric_words(task.metrics[0], task.labels[task.positive_class] if task.labels else "")
@@ -49,7 +49,7 @@ def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, 
         Column("p", "Holm", P_VALUE),
         *(Column(metric_words(name), "" if name in OWN_UNIT else "× 100", ".3g" if name in OWN_UNIT else ".1f")
           for name in task.metrics[1:]),
-        Column("Time", "s a training"),
+        Column("Time", "s per training"),
         Column("Failed", "runs", ".0f"),
     )  # fmt: skip
     scores = rank_column(
@@ -67,10 +67,10 @@ def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, 
                 Cell(row.seconds or None), Cell(float(row.failed)),
             )
         )  # fmt: skip
-    chosen = "is trained, as asked" if found.asked else "is chosen: the cheapest row that is as good as the best"
+    chosen = "is trained, as asked" if found.asked else "is chosen: the cheapest row that is about as good as the best"
     return Table(
         name="scores",
-        title=f"{task.title}: {len(found.rows) - 1} ways to train",
+        title=f"{task.title}: {len(found.rows) - 1} ways to train compared",
         caption=f"{how} ← {chosen}. Test: {found.words}.",
         columns=columns,
         rows=tuple(rows),
@@ -84,7 +84,7 @@ def _scaled(metric: str, value: float | None) -> float | None:
 
 
 def curve_figure(task: Task, curves: Curves) -> tuple[str, pandas.DataFrame]:
-    """The curves as SVG, and the numbers in them."""
+    """The curves as SVG, and the numbers in the figure."""
     numbers = curve_numbers(curves)
     with style():
         figure = Figure(figsize=(5.2, 3.2), layout="constrained")
@@ -129,20 +129,20 @@ def write_page(
     path: Path, task: Task, sentences: Sequence[str], warnings: Sequence[str], notes: Sequence[str], table: Table,
     curves: Curves | None, predictions: OutOfFold, commands: Sequence[str], settings: str,
 ) -> None:  # fmt: skip
-    """One HTML file that names no address, escapes every text and runs no script."""
+    """Write the page as one HTML file that loads nothing, escapes every text and runs no script."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    doubtful = "Models that were not trained on these rows find another label more probable: look at them first."
-    uncertain = "The models are least sure of these rows."
+    doubtful = "Models that were not trained on these rows find another label more probable: check these rows first."
+    uncertain = "The models are least certain about these rows."
     if task.labels is None:
-        doubtful = "The given number is furthest from the one predicted without this row."
+        doubtful = "The given number is furthest from the one predicted by models that were not trained on the row."
     text = environment.get_template("page.html.j2").render(
-        title=f"{task.title}: which way of training works best?",
+        title=f"{task.title}: which method works best?",
         sentences=list(sentences), warnings=list(warnings), notes=list(notes), table=Markup(html_table(table)),
         figure=Markup(curve_figure(task, curves)[0]) if curves else "",
-        figure_caption="Mean score over the same folds, and the power law through it.",
-        lists=[("Labels to look at again", doubtful, *_cells(predictions.doubtful())),
+        figure_caption="Mean score over the same folds, and the fitted power law.",
+        lists=[("Labels to check", doubtful, *_cells(predictions.doubtful())),
                ("Uncertain rows", uncertain, *_cells(predictions.uncertain()))],
         text_columns=list(range(1, 1 + len(task.text))), commands=list(commands), settings=settings,
     )  # fmt: skip

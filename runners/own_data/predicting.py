@@ -1,4 +1,4 @@
-"""Labels for a whole table of texts, row by row and in constant memory."""
+"""Labels for a table of texts of any length, in constant memory."""
 
 import csv
 import json
@@ -20,25 +20,33 @@ from amix.specs.store import check_writable
 from runners.own_data.column_names import free_names
 
 CHUNK = 1024
-"""Rows that are predicted together."""
+"""Rows predicted at a time."""
 PROBABILITY = "probability"
 PREDICTED = "predicted_{}"
 DIGITS = 6
-"""Of a probability."""
+"""Decimal places of a probability."""
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
 MOST_PLACES = 5
 
 
 class Listener(Protocol):
-    """Is told how many rows are done."""
+    """Callback with the number of rows done so far."""
 
     def __call__(self, rows: int) -> None: ...  # noqa: D102
 
 
 @dataclass
 class Predicted:
-    """What became of a table: rows labelled, how many of each class, where texts were empty, and how it was read."""
+    """The summary of a prediction.
+
+    Attributes:
+        rows: rows read.
+        counts: rows per predicted class.
+        empty: rows without a text.
+        places: the first of these in the file.
+        notes: how the file was read.
+    """
 
     rows: int = 0
     counts: dict[str, int] = field(default_factory=dict)
@@ -49,23 +57,23 @@ class Predicted:
 
 def predict_file(
     model: SavedModel, source: str | Path, out: Path, encoding: str = "", every_class: bool = False,
-    told: Listener = lambda rows: None,
+    report: Listener = lambda rows: None,
 ) -> Predicted:  # fmt: skip
-    """Write a table's rows, in their order and with their columns, and what the model says of each.
+    """Write a table's rows, in order and with their columns, and the model's prediction for each.
 
-    Added are the predicted label and its calibrated probability; of a number the prediction alone. A row whose text is
-    empty gets none. The file appears when it is whole.
+    Added are the predicted label and its calibrated probability; for numbers, the prediction alone. A row without a
+    text gets no prediction. The file appears only when it is complete.
 
     Args:
         model: the model.
         source: a table as amix.data.table_files reads it, with the text columns that the model was trained on.
         out: a .csv, .tsv or .jsonl file.
-        encoding: of a text file that is neither UTF-8 nor begins with a mark.
-        every_class: also write the probability of every class.
-        told: is told how many rows are done.
+        encoding: encoding of a text file that is not UTF-8 and has no byte order mark.
+        every_class: whether to write the probability of every class too.
+        report: is called with the number of rows done.
 
     Returns:
-        Counts.
+        The summary.
 
     Raises:
         DataError: one line with the file, the place in it and what to do.
@@ -75,7 +83,7 @@ def predict_file(
     if kind not in (*DELIMITERS, *LINES):
         raise DataError(f"{out}: predictions are written as {', '.join((*DELIMITERS, *LINES))}")
     if out.is_dir() or (Path(source).exists() and out.exists() and out.samefile(source)):
-        raise DataError(f"{out}: is {'a folder' if out.is_dir() else 'the file that is read'}; name another file")
+        raise DataError(f"{out} is {'a folder' if out.is_dir() else 'the input file'}; choose another file")
     table = _table(source, description, encoding)
     check_writable(out.parent)
     added = _added(description, every_class)
@@ -87,10 +95,10 @@ def predict_file(
         writer = _Rows(file, kind, [*columns, *names])
         rows = iter(table.records())
         while chunk := list(islice(rows, CHUNK)):
-            found = _predict(model, source, table, chunk, every_class, done)
-            for (_, values), more in zip(chunk, found, strict=True):
+            predictions = _predict(model, source, table, chunk, every_class, done)
+            for (_, values), more in zip(chunk, predictions, strict=True):
                 writer.write([*(values[place] for place in kept), *more])
-            told(done.rows)
+            report(done.rows)
     return done
 
 
@@ -116,7 +124,7 @@ def _predict(
     model: SavedModel, source: str | Path, table: TableFile, chunk: list[tuple[int, Sequence[Any]]], every_class: bool,
     done: Predicted,
 ) -> list[list[Any]]:  # fmt: skip
-    """What is added to each of these rows."""
+    """The values to add to each of these rows."""
     places = [table.columns.index(name) for name in model.description.text]
     texts = [
         tuple(
@@ -127,35 +135,35 @@ def _predict(
     ]
     full = [number for number, text in enumerate(texts) if all(part.strip() for part in text)]
     width = len(_added(model.description, every_class))
-    found: list[list[Any]] = [[None] * width for _ in chunk]
+    added: list[list[Any]] = [[None] * width for _ in chunk]
     if full:
         outputs = model.logits([texts[number] for number in full])
-        for number, one in zip(full, _said(model, outputs, every_class), strict=True):
-            found[number] = one
+        for number, values in zip(full, _predictions(model, outputs, every_class), strict=True):
+            added[number] = values
             if model.description.labels is not None:
-                done.counts[one[0]] = done.counts.get(one[0], 0) + 1
+                done.counts[values[0]] = done.counts.get(values[0], 0) + 1
     done.rows += len(chunk)
     done.empty += len(chunk) - len(full)
     missing = [f"{table.unit} {row}" for number, (row, _) in enumerate(chunk) if number not in set(full)]
     done.places += missing[: MOST_PLACES - len(done.places)]
-    return found
+    return added
 
 
-def _said(model: SavedModel, outputs: numpy.ndarray, every_class: bool) -> Iterator[list[Any]]:
+def _predictions(model: SavedModel, outputs: numpy.ndarray, every_class: bool) -> Iterator[list[Any]]:
     labels = model.description.labels
     if labels is None:
         for number in model.numbers(outputs):
             yield [float(number)]
         return
-    # The class of the largest output, as the run itself predicts; probabilities may be equal where outputs are not.
+    # By the largest output, as in the run itself: rounded probabilities may be equal where outputs differ.
     chosen, shares = outputs.argmax(axis=1), model.probabilities(outputs)
-    for one, row in zip(chosen, shares, strict=True):
+    for label, row in zip(chosen, shares, strict=True):
         more = [round(float(share), DIGITS) for share in row] if every_class else []
-        yield [labels[one], round(float(row[one]), DIGITS), *more]
+        yield [labels[label], round(float(row[label]), DIGITS), *more]
 
 
 class _Rows:
-    """A file of rows of one kind."""
+    """Writes rows to an open file of one kind."""
 
     def __init__(self, file: IO[str], kind: str, columns: list[str]) -> None:
         self.file, self.columns = file, columns
@@ -164,7 +172,7 @@ class _Rows:
             self.csv.writerow(columns)
 
     def write(self, values: list[Any]) -> None:
-        """One row."""
+        """Write one row."""
         if self.csv:
             self.csv.writerow(["" if value is None else value for value in values])
         else:
@@ -174,7 +182,7 @@ class _Rows:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[IO[str]]:
-    """A file that takes its name when everything is written."""
+    """An open file that gets its name only when everything is written."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:

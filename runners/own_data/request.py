@@ -1,4 +1,4 @@
-"""What somebody asks of `compare`, checked: the task that one file describes, and how much may be done about it."""
+"""A checked request to `compare`: the task that one file describes, and the options of the comparison."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +13,12 @@ from amix.specs.task_file import TaskFile
 from amix.specs.tasks import Task, TaskError
 
 USUAL_FOR_CLASSES, USUAL_FOR_NUMBERS = ("accuracy", "macro_f1"), ("spearman", "pearson", "mae")
-"""What is scored where nobody says anything else; the first one counts."""
+"""The default metrics; the first one decides."""
 FEWEST_ROWS = 30
 
 
 class CompareError(ValueError):
-    """Something about a comparison that its owner has to change."""
+    """Something about a comparison that the user has to change."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,23 @@ class Request:
 
     Attributes:
         source: the file of rows.
-        out: folder of everything that is made.
+        out: folder for all output.
         encoder: alias, Hub id or folder.
-        text: one text column or two; where empty, the only one beside the label.
+        text: one text column or two; if empty, the only column besides the label.
         label: the label column.
-        test: a test file, empty for cross-validation.
-        encoding: of text files that are not UTF-8.
-        methods: rows to compare, empty for the default ones.
-        metrics: the first one counts; empty for the usual ones.
-        positive: the class that f1 is of.
-        numbers: the label is a number even where it has few values.
-        minutes: about how long it may take; None for as long as it takes.
-        folds: of the cross-validation.
-        repeats: of the cross-validation.
-        max_length: tokens that are kept of a text; None for the encoder's recipe.
-        workers: processes; None for one per GPU or core.
-        row: the row to train the model with; empty for the one that the comparison finds.
-        command: what was typed.
+        test: a test file; empty for cross-validation.
+        encoding: encoding of text files that are not UTF-8.
+        methods: rows to compare; empty for the default ones.
+        metrics: metrics, of which the first decides; empty for the default ones.
+        positive: the class for which f1 is computed.
+        numbers: whether the label is a number even if it has few values.
+        minutes: about how long it may take; None for no limit.
+        folds: folds of the cross-validation.
+        repeats: repeats of the cross-validation.
+        max_length: tokens kept of each text; None for the encoder's recipe.
+        workers: worker processes; None for one per GPU or core.
+        row: the row to train the model with; empty for the one that the comparison chooses.
+        command: the command as typed.
     """
 
     source: str
@@ -69,9 +69,9 @@ class Request:
         """The task of the file.
 
         Raises:
-            DataError: If the file cannot be used.
-            TaskError: If the metrics do not fit its labels.
-            CompareError: If there is too little to compare on.
+            DataError: the file cannot be used.
+            TaskError: the metrics do not fit its labels.
+            CompareError: there are too few rows.
         """
         task = task_of_file(self.source, self.text, self.label, self.encoding, self.test)
         if self.numbers:
@@ -79,14 +79,14 @@ class Request:
         task = replace(task, metrics=self._metrics(task), positive=self.positive)
         rows = len(load_rows(task, task.train))
         if rows < FEWEST_ROWS:
-            raise CompareError(f"{self.source} has {rows} rows; a comparison needs {FEWEST_ROWS} or more")
+            raise CompareError(f"{self.source} has {rows} rows; a comparison needs at least {FEWEST_ROWS}")
         if self.folds < 2 or self.folds > rows // 2:
             raise CompareError(f"--folds is 2 to {rows // 2} for {rows} rows, not {self.folds}")
         return task
 
     def _metrics(self, task: Task) -> tuple[str, ...]:
         usual = USUAL_FOR_NUMBERS if task.labels is None else USUAL_FOR_CLASSES
-        # The runs read their task in another folder, from which a module of one's own would not be found.
+        # The runs read their task in another folder, from which a user's own module would not be found.
         asked = (found_from_anywhere(metric, Path(task.folder)) for metric in self.metrics)
         chosen = list(dict.fromkeys((*asked, *usual)))
         fields = {
@@ -96,12 +96,16 @@ class Request:
         try:
             return tuple(TaskFile.model_validate(fields).metrics)
         except ValidationError as error:
-            said = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-            raise TaskError(f"--metric, --positive: {said}") from error
+            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise TaskError(f"--metric, --positive: {message}") from error
 
 
 def one_of(name: str, known: tuple[str, ...], what: str) -> str:
-    """The name; CompareError with the known ones where it is none of them."""
+    """The name itself.
+
+    Raises:
+        CompareError: the name is not known; the message lists the known ones.
+    """
     if name not in known:
         raise CompareError(f"{what}: '{name}' is none of {', '.join(known)}")
     return name

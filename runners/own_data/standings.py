@@ -1,4 +1,4 @@
-"""How the rows stand: scores with intervals, differences with tests, and which row is chosen."""
+"""The standings of the rows: scores with intervals, differences with tests, and the chosen row."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from runners.own_data.request import CompareError
 
 ALPHA = 0.05
 MARGIN = 0.01
-"""Scores that differ by no more than a point are as good as equal, where the test finds no difference."""
+"""Scores that differ by at most a point are as good as equal if the test finds no difference."""
 DRAWS = 400
 Values = NDArray[Any]
 
 
 class Comparer(Protocol):
-    """What is known of the scores of the rows, by a test that fits how they came about."""
+    """The scores of the rows, compared by a test that suits the way they were obtained."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -30,25 +30,25 @@ class Comparer(Protocol):
 
     @property
     def words(self) -> str:
-        """The test, for readers."""
+        """The name of the test, for readers."""
 
     def score(self, label: str) -> Resampled:
         """Mean score with its interval."""
 
     def difference(self, label: str, other: str) -> Resampled:
-        """Mean of label minus other, interval and p."""
+        """Mean of label minus other, with interval and p."""
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Scores over the folds of cross-validation, (folds,) for every row; test_share is n_test / n_train."""
+    """Scores over the folds of cross-validation, (folds,) per row; test_share is n_test / n_train."""
 
     scores: Mapping[str, NDArray[numpy.float64]]
     test_share: float
 
     @property
     def words(self) -> str:
-        """The test, for readers."""
+        """The name of the test, for readers."""
         return "corrected resampled t-test over the folds"
 
     @property
@@ -61,7 +61,7 @@ class Folds:
         return self._over(self.scores[label])
 
     def difference(self, label: str, other: str) -> Resampled:
-        """Over the folds in which both have a score."""
+        """Mean difference over the folds in which both have a score, with interval and p."""
         return self._over(self.scores[label] - self.scores[other])
 
     def _over(self, values: NDArray[numpy.float64]) -> Resampled:
@@ -97,23 +97,23 @@ class OnTestFile:
 
     @property
     def words(self) -> str:
-        """The test, for readers."""
+        """The name of the test, for readers."""
         return "two-way bootstrap over seeds and test rows"
 
     @staticmethod
     def _mean(task: Task, labels: Values, predictions: Values, logits: Values) -> float:
         metric = task.metrics[0]
-        found = [
+        scores = [
             task_scores(task, labels, one, outputs)[metric] for one, outputs in zip(predictions, logits, strict=True)
         ]
-        return float(numpy.mean([numpy.nan if value is None else value for value in found]))
+        return float(numpy.mean([numpy.nan if value is None else value for value in scores]))
 
     def score(self, label: str) -> Resampled:
         """Mean over the seeds, with an interval for other seeds and other test rows."""
         return self._resampled(self.observed[label], numpy.array(self.drawn[label]))
 
     def difference(self, label: str, other: str) -> Resampled:
-        """The same of a difference, the same seeds and rows drawn for both."""
+        """The same for a difference, with the same seeds and rows drawn for both."""
         drawn = numpy.array(self.drawn[label]) - numpy.array(self.drawn[other])
         return self._resampled(self.observed[label] - self.observed[other], drawn)
 
@@ -127,9 +127,16 @@ class OnTestFile:
 
 @dataclass(frozen=True)
 class Standing:
-    """One row: its score, its difference from the best row, the corrected p of that, and median seconds of a training.
+    """One row of the comparison.
 
-    difference and p are None for the best row itself; is_model: whether any of its trainings left a model.
+    Attributes:
+        label: name of the row.
+        score: mean score with its interval.
+        difference: difference from the best row; None for the best row itself.
+        p: corrected p of the difference; None for the best row or if it cannot be tested.
+        seconds: median seconds of a training run.
+        failed: failed and diverged runs.
+        is_model: whether any of its runs left a model.
     """
 
     label: str
@@ -142,13 +149,13 @@ class Standing:
 
     @property
     def as_good(self) -> bool:
-        """Whether it is no worse than the best row, by the test and by MARGIN."""
+        """Whether it is no worse than the best row, according to the test and to MARGIN."""
         return self.difference is None or (self.difference.mean >= -MARGIN and (self.p is None or self.p > ALPHA))
 
 
 @dataclass(frozen=True)
 class Standings:
-    """All rows in order of cost, the best one, and the one chosen: the one asked for, else the cheapest as good."""
+    """All rows in order of cost, the best one, and the chosen one: as asked for, or the cheapest that is as good."""
 
     rows: tuple[Standing, ...]
     best: Standing
@@ -169,7 +176,7 @@ class Standings:
 
     @property
     def learnt(self) -> bool:
-        """Whether the best row is surely better than the majority class."""
+        """Whether the best row is significantly better than the majority class."""
         floor = self.majority
         return floor.difference is not None and floor.difference.mean < 0 and floor.p is not None and floor.p <= ALPHA
 
@@ -178,31 +185,33 @@ def standings(
     comparer: Comparer, seconds: Mapping[str, float], failed: Mapping[str, int], majority: str,
     without_model: Collection[str] = (), asked: str = "",
 ) -> Standings:  # fmt: skip
-    """Compare every row with the best one, Holm-corrected, and choose.
+    """Compare every row with the best one, with Holm's correction, and choose a row.
 
     Args:
         comparer: the scores.
-        seconds: median seconds of a training of each row, by which the cheaper of two is known.
-        failed: failed and diverged runs of each row.
-        majority: label of the majority class, whose cost is nothing.
-        without_model: rows of which every training failed or diverged.
-        asked: the row to choose; empty for the one found.
+        seconds: median seconds of a training run by row, which order the rows by cost.
+        failed: failed and diverged runs by row.
+        majority: label of the majority class, which costs nothing.
+        without_model: rows whose runs all failed or diverged.
+        asked: the row to choose; empty for an automatic choice.
 
     Returns:
-        The standings; what is no model is never the best row or the chosen one.
+        The standings; a row without a model is never the best or the chosen one.
 
     Raises:
-        CompareError: If no row left a model with a score, or not the one asked for.
+        CompareError: no row, or not the one asked for, left a model with a score.
     """
     scores = {label: comparer.score(label) for label in comparer.labels}
-    # Of rows that cost the same the better one comes first, so that no other is called cheaper.
+    # Among rows of equal cost the better one comes first, so that no other is called cheaper.
     labels = sorted(scores, key=lambda label: (seconds.get(label, 0.0), -numpy.nan_to_num(scores[label].mean)))
     models = [label for label in labels if label not in (majority, *without_model)]
     if not models or (asked and asked not in models):
-        raise CompareError(f"{asked or 'every row'}: all trainings failed or diverged; name other rows with --methods")
+        raise CompareError(
+            f"{asked or 'every row'}: all training runs failed or diverged; choose other rows with --methods"
+        )
     models = [label for label in models if numpy.isfinite(scores[label].mean)]
     if not models or (asked and asked not in models):
-        raise CompareError(f"{asked or 'every row'}: the score is undefined; name another first metric with --metric")
+        raise CompareError(f"{asked or 'every row'}: the score is undefined; choose another first metric with --metric")
     best = max(models, key=lambda label: scores[label].mean)
     others = [label for label in labels if label != best]
     differences = {label: comparer.difference(label, best) for label in others}

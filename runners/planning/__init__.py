@@ -1,1 +1,1 @@
-"""From a suite file to the runs it asks for. Imports no torch before a method is looked up."""
+"""From a suite file to the runs that it asks for. torch is not imported before a method is looked up."""

@@ -12,28 +12,28 @@ from runners.planning.tuning_grid import expanded
 
 @dataclass(frozen=True)
 class ChosenPlan:
-    """One plan of all rows and seeds, those of the command line among them, and the part of it that is to be run."""
+    """One plan of all rows and seeds, including those of the command line, and the part of it that is to be run."""
 
     suite: Suite
-    """The suite as its file says, with one row for every setting to try where it chooses settings."""
+    """The suite as its file describes it, with one row for every setting to try if it tunes."""
     whole: SuitePlan
     part: SuitePlan
 
     def with_recorded(self, recorded: Container[str]) -> SuitePlan:
-        """The part with those rows and seeds of the whole suite that have records: what tables should show.
+        """The plan that tables should show: the part, plus all rows and seeds of the whole suite that have records.
 
-        So that a sweep of some rows or seeds (--methods, --seeds) adds to the tables and takes nothing from them. Of a
-        suite with several looks everything: its comparisons are corrected as they were declared, run or not.
+        A sweep of some rows or seeds (--methods, --seeds) thus adds to the tables and removes nothing from them. A
+        suite with several looks is always shown whole, because its comparisons are corrected as declared, run or not.
         """
         if self.suite.protocol.looks:
             return self.whole
-        there = [run for run in self.whole.runs if run.spec.key in recorded]
+        with_record = [run for run in self.whole.runs if run.spec.key in recorded]
         rows, part = self.whole.suite.methods, self.part.suite
-        labels = {run.label for run in there} | {row.label for row in part.methods}
-        if self.suite.tuning:  # A method whose search has begun has all its settings there: the rest is missing.
+        labels = {run.label for run in with_record} | {row.label for row in part.methods}
+        if self.suite.tuning:  # Once the tuning of a method has begun, all its settings are shown; the rest is missing.
             begun = {row.method for row in rows if row.label in labels}
             labels |= {row.label for row in rows if row.method in begun}
-        numbers = {run.spec.seed for run in there} | set(part.seeds)
+        numbers = {run.spec.seed for run in with_record} | set(part.seeds)
         shown = dataclasses.replace(
             self.whole.suite,
             methods=tuple(row for row in rows if row.label in labels),
@@ -44,10 +44,10 @@ class ChosenPlan:
 
 
 def chosen_plan(suite: Suite, methods: str = "", seeds: str = "") -> ChosenPlan:
-    """The suite planned once, and what --methods and --seeds choose of it (see with_choices).
+    """The plan of a suite, and the part of it that --methods and --seeds choose (see with_choices).
 
     Raises:
-        SuiteError: as make_plan and with_choices do.
+        SuiteError: see make_plan and with_choices.
     """
     if not methods and not seeds:
         plan = make_plan(suite)

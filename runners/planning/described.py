@@ -1,4 +1,4 @@
-"""What tables and figures need to know of a suite, as the plan that is written beside its records."""
+"""The plan that is written next to a suite's records: what tables and figures need to know about the suite."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,10 +24,10 @@ SHARED_SEEDS_NOTE = (
 
 
 def described(suite: Suite, methods: Sequence[type[Method]], runs: Sequence[Job]) -> RunPlan:
-    """The plan of these runs; methods are the classes behind the suite's rows.
+    """The plan of these runs; methods are the classes of the suite's rows.
 
     Raises:
-        SuiteError: a method from outside the project that says of itself what tables cannot hold.
+        SuiteError: the info of a method from outside the project does not fit into tables.
     """
     seeds = set(suite.seeds)
     by_task = next((size for size in suite.sizes if isinstance(size, dict)), None)
@@ -49,21 +49,24 @@ def described(suite: Suite, methods: Sequence[type[Method]], runs: Sequence[Job]
 
 
 def _note(suite: Suite) -> str:
-    """What the numbers must not be taken for; embedded tasks say it of themselves."""
+    """What readers must know about the numbers; for embedded tasks the note is added automatically."""
     embedded = any(task.origin == "embedded" for task in suite.tasks)
     shared = SHARED_SEEDS_NOTE if _share_seeds(suite) else ""
     return "; ".join(part for part in (EMBEDDED_NOTE if embedded else "", shared, suite.note) if part)
 
 
 def _share_seeds(suite: Suite) -> bool:
-    """Whether two runs of one row have the same seed of some source, so that their scores depend on each other."""
+    """Whether two runs of a row share the seed of some source, so that their scores depend on each other."""
     seeds = [Seeds.of(seed, suite.seed_sources.get(seed)) for seed in suite.seeds]
-    return any(len({getattr(one, source) for one in seeds}) < len(seeds) for source in SOURCES)
+    return any(len({getattr(of_run, source) for of_run in seeds}) < len(seeds) for source in SOURCES)
 
 
 def _task(task: Task, suite: Suite, n_train: int | None) -> PlannedTask:
-    seen = dict(find_encoder(suite.encoder).seen).get(task.name)
-    notes = [suite.footnotes.get(task.name), f"seen by the encoder in its own training: {seen}" if seen else None]
+    seen_in_training = dict(find_encoder(suite.encoder).seen).get(task.name)
+    notes = [
+        suite.footnotes.get(task.name),
+        f"seen by the encoder in its own training: {seen_in_training}" if seen_in_training else None,
+    ]
     return PlannedTask(
         **_positive(task),
         name=task.name,
@@ -77,19 +80,19 @@ def _task(task: Task, suite: Suite, n_train: int | None) -> PlannedTask:
 
 
 def _positive(task: Task) -> dict[str, Any]:
-    """The class that F1 is of, where readers cannot know it."""
+    """The class for which F1 is computed, if readers cannot know it."""
     if task.origin != "files" or "f1" not in task.metrics or task.labels is None:
         return {}
     return {"positive": task.labels[task.positive_class], "positive_class": task.positive_class}
 
 
 def _set(name: str, suite: Suite) -> PlannedSet:
-    found = find_set(name)
+    data_set = find_set(name)
     return PlannedSet(
-        name=found.name,
-        title=found.data.title,
-        metric=found.data.metrics[0],
-        tasks=tuple(task.name for task in suite.tasks if task.name in found.tasks),
+        name=data_set.name,
+        title=data_set.data.title,
+        metric=data_set.data.metrics[0],
+        tasks=tuple(task.name for task in suite.tasks if task.name in data_set.tasks),
     )
 
 
@@ -105,7 +108,7 @@ def _row(row: Row, method: type[Method], seeds: set[int]) -> PlannedRow:
             exploratory=row.exploratory,
             exploratory_seeds=tuple(seed for seed in row.exploratory_seeds if seed in seeds),
         )
-    except ValidationError as error:  # A method from outside the project can say anything of itself.
+    except ValidationError as error:  # The info of a method from outside the project can be anything.
         raise SuiteError(f"methods: {row.label}: the class {method.__name__} says {problem(error)}") from error
 
 

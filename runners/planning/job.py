@@ -1,4 +1,4 @@
-"""One run as a sweep does it."""
+"""One run as a unit of work of a sweep."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,12 @@ from amix.specs.run_spec import RunSpec
 
 @dataclass(frozen=True)
 class Job:
-    """One run to do, the row it belongs to, and its work, to which its seconds are proportional.
+    """One run to do.
 
-    work counts training examples x passes.
+    Attributes:
+        label: of its row.
+        spec: what the run is.
+        work: training examples x passes, to which its time is proportional.
     """
 
     label: str
@@ -18,6 +21,6 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The run in a few words for people."""
+        """A short name of the run for messages."""
         size = "full" if self.spec.n_train is None else str(self.spec.n_train)
         return f"{self.label} {self.spec.task} N={size} seed {self.spec.seed}"

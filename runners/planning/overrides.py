@@ -1,4 +1,4 @@
-"""A suite with other rows or seeds, as the command line gives them."""
+"""A suite with the rows and seeds that the command line gives."""
 
 import dataclasses
 
@@ -11,12 +11,16 @@ LONGEST_SEED = 18
 
 
 def with_choices(suite: Suite, methods: str = "", seeds: str = "") -> Suite:
-    """The suite with other rows or seeds, as the command line gives them.
+    """The suite with the rows and seeds that the command line gives.
 
-    methods: labels of the suite, names of the registry or path/to/file.py:ClassName, separated by commas; the
-    reference is kept. A leading + adds to the suite's rows. seeds: numbers separated by commas, or preset[:first].
+    Args:
+        suite: the suite.
+        methods: comma-separated labels of the suite, registered names or path/to/file.py:ClassName; the reference is
+            kept. A leading + adds to the suite's rows.
+        seeds: comma-separated numbers, or preset[:first].
+
     Raises:
-        SuiteError: An unknown row, with the nearest names.
+        SuiteError: a row or seed is unknown; the message gives the nearest names.
     """
     if methods:
         suite = dataclasses.replace(suite, methods=_chosen_rows(suite, methods))
@@ -59,5 +63,5 @@ def _seeds_from_text(text: str) -> tuple[int, ...]:
 
 
 def _is_number(text: str) -> bool:
-    """Whether a text is a seed: some digits, and no more than any published list has."""
+    """Whether a text is a seed: digits only, few enough to fit into 64 bits."""
     return text.isascii() and text.isdigit() and len(text) <= LONGEST_SEED

@@ -1,4 +1,4 @@
-"""From a suite to the runs it asks for, and to the plan that is written beside their records."""
+"""From a suite to the runs that it asks for, and to the plan that is written next to their records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,20 +24,20 @@ from runners.planning.tuned_settings import with_tuned
 from runners.planning.tuning_grid import EXTERNAL, check_seeds, expanded, method_of, recipe_of
 
 EXAMPLES_OF_A_FULL_SPLIT, EXAMPLES_OF_A_TEST_SPLIT = 10_000, 600
-"""Stand in for the sizes of splits, which are not known before data is read; estimates only."""
+"""Assumed sizes of splits, which are not known before data is read; used for time estimates only."""
 EVALUATIONS, FORWARD_SHARE = {"last": 1, "best_dev": 2}, 1 / 3
-"""A test split is scored with the last weights and, where the protocol asks, the best-dev ones; forward passes only."""
+"""The test split is scored with the last weights and, if the protocol asks, the best-dev ones; forward passes only."""
 
 
 @dataclass(frozen=True)
 class SuitePlan:
-    """What a suite asks for: its runs, and the plan that says of them what tables and figures need."""
+    """What a suite asks for: its runs, and what tables and figures need to know about them."""
 
     suite: Suite
     runs: tuple[Job, ...]
     """In the order task, size, seed, row."""
     methods: tuple[type[Method], ...]
-    """The classes behind the suite's rows, in their order."""
+    """The classes of the suite's rows, in the same order."""
 
     @property
     def external(self) -> tuple[str, ...]:
@@ -46,11 +46,11 @@ class SuitePlan:
 
     @cached_property
     def run_plan(self) -> RunPlan:
-        """The plan as tables and figures know it."""
+        """The plan as tables and figures read it."""
         return described(self.suite, self.methods, self.runs)
 
     def write(self, layout: Layout, command: str) -> None:
-        """Write plan.json beside the suite's records, with the command that asked for it."""
+        """Write plan.json next to the suite's records, with the command that asked for it."""
         content = self.run_plan.model_copy(update={"command": command}).as_json(indent=1)
         write_atomically(layout.plan(self.suite.name), content.encode())
 
@@ -73,18 +73,19 @@ class SuitePlan:
 
 
 def examples_of(task: Task, size: Size) -> int | None:
-    """Training examples of a task at one of a suite's sizes; None is the whole train split."""
+    """Training examples of a task at one of a suite's sizes; None for the whole train split."""
     return size[task.name] if isinstance(size, Mapping) else size
 
 
 def make_plan(suite: Suite) -> SuitePlan:
-    """All runs that the suite asks for, a row's seeds among the suite's.
+    """All runs that the suite asks for.
 
-    A method that is not defined for regression has none on such a task.
+    A row that states its own seeds runs with those only; a method that is not defined for regression has no runs on
+    such a task.
 
     Raises:
-        SuiteError: an unknown method, setting or training option, two rows that are the same run, seeds that are both
-            tuned on and reported, and tuned settings that nobody has sought yet.
+        SuiteError: an unknown method, setting or training option, two rows with the same runs, seeds that are used
+            both for tuning and for reported scores, or missing tuned settings.
     """
     check_seeds(suite)
     suite = expanded(suite)
@@ -144,7 +145,7 @@ def _job(
     )
     if recipe.class_weights and task.regression:
         raise SuiteError(
-            f"suite {suite.name}, training: class_weights needs classes, and the label of task {task.name} is a number"
+            f"suite {suite.name}, training: class_weights needs classes, but the label of task {task.name} is a number"
         )
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
     passes = method(method.Config(**settings)).relative_passes(examples, recipe)

@@ -1,4 +1,4 @@
-"""What `seeds:` can say in a suite: a list, a published list, or a list for each source of randomness."""
+"""The forms of `seeds:` in a suite: a list, a published list, or a list for each source of randomness."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ CROSSED = "crossed"
 
 @dataclass(frozen=True)
 class SeedDesign:
-    """The seeds of a suite, and for those that stand for several the seed of each source of randomness."""
+    """The seeds of a suite and, for those that stand for several, the seed of each source of randomness."""
 
     seeds: tuple[int, ...]
     sources: Mapping[int, dict[str, int]] = field(default_factory=dict)
@@ -28,17 +28,21 @@ class PresetSeeds(SpecModel):
     preset: str = Field(json_schema_extra={"enum": list(PRESETS)})
     """Name of the list."""
     first: int | None = None
-    """How many of it; all where nothing is said."""
+    """How many seeds of the list; default: all."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds themselves; ValueError where the list does not have them."""
+        """The seeds themselves.
+
+        Raises:
+            ValueError: the list does not exist or is shorter.
+        """
         if self.preset not in PRESETS:
             raise ValueError(f"unknown preset of seeds '{self.preset}'; {nearest(self.preset, PRESETS)}")
         seeds = PRESETS[self.preset]
         first = len(seeds) if self.first is None else self.first
         if not 1 <= first <= len(seeds):
-            raise ValueError(f"first must lie between 1 and {len(seeds)}, the size of preset '{self.preset}': {first}")
+            raise ValueError(f"first must be between 1 and {len(seeds)}, the size of preset '{self.preset}': {first}")
         return seeds[:first]
 
 
@@ -47,7 +51,7 @@ DesignEntry: TypeAlias = Union[SeedEntry, Mapping[str, SeedEntry], "CrossedSeeds
 
 
 def _kind(content: Any) -> str:
-    """How these seeds are given, where sources do not matter."""
+    """The form in which a list of seeds is given."""
     if isinstance(content, Mapping):
         return "(first of a preset)"
     return "(preset)" if isinstance(content, str) else "(list)"
@@ -83,7 +87,7 @@ class CrossedSeeds(SpecModel):
     """Every combination of the seeds of several sources."""
 
     crossed: dict[str, SeedList]
-    """Seeds by source of randomness, or `rest` for all that are not named."""
+    """Seeds by source of randomness; `rest` stands for all sources that are not named."""
 
 
 Seeds = Annotated[
@@ -93,19 +97,27 @@ Seeds = Annotated[
     Discriminator(_design_kind),
     AfterValidator(_possible_design),
 ]
-"""What stands under `seeds:` in a suite's file."""
+"""The field `seeds:` of a suite file."""
 _SEED_LIST: TypeAdapter[SeedEntry] = TypeAdapter(SeedList, config={"strict": True})
 
 
 def seeds_of(entry: SeedEntry) -> tuple[int, ...]:
-    """The seeds that a list in any of its forms stands for; ValueError for a preset that nobody knows or is shorter."""
+    """The seeds of a list in any of its forms.
+
+    Raises:
+        ValueError: a preset does not exist or is shorter.
+    """
     if isinstance(entry, tuple):
         return entry
     return (PresetSeeds(preset=entry) if isinstance(entry, str) else entry).seeds
 
 
 def design_of(entry: DesignEntry) -> SeedDesign:
-    """The seeds of a suite, and those of each source of randomness; ValueError for a design that cannot be meant."""
+    """The seeds of a suite, and those of each source of randomness.
+
+    Raises:
+        ValueError: the design is not possible.
+    """
     if isinstance(entry, Mapping):
         lists, crossed = entry, False
     elif isinstance(entry, CrossedSeeds):
@@ -117,7 +129,11 @@ def design_of(entry: DesignEntry) -> SeedDesign:
 
 
 def chosen_seeds(content: Any) -> tuple[int, ...]:
-    """Seeds from a list, a preset's name, or {preset: name, first: k}; ValueError says what is wrong with them."""
+    """Seeds from a list, a preset's name, or {preset: name, first: k}.
+
+    Raises:
+        ValueError: what is wrong with them, in one line.
+    """
     try:
         return seeds_of(_SEED_LIST.validate_python(content))
     except ValidationError as error:

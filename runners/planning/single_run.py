@@ -1,4 +1,4 @@
-"""One run asked for by its parts."""
+"""The plan of a single run, given by task, method, seed and settings."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,11 +15,15 @@ from runners.planning.suite import Row, Suite, SuiteError, find_suite
 from runners.planning.tuning_grid import expanded
 
 SUITE = "single"
-"""Where the records of runs lie that belong to no suite."""
+"""Name under which the records of runs without a suite are stored."""
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
-    """Settings from texts such as lr=1e-4; values are read as YAML."""
+    """Settings from texts such as lr=1e-4; values are parsed as YAML.
+
+    Raises:
+        SuiteError: a text that is not name=value.
+    """
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -28,7 +32,7 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
         try:
             settings[name.strip()] = yaml_value(value)
         except YamlError as error:
-            raise SuiteError(f"'{pair}': what stands after = {error}") from error
+            raise SuiteError(f"'{pair}': the value after = {error}") from error
     return settings
 
 
@@ -43,34 +47,45 @@ def one_run(
     training: dict[str, Any],
     selection: str | None = None,
 ) -> SuitePlan:
-    """A plan of one run: a suite's run when a suite is named, else one put together here.
+    """The plan of one run: a suite's run if a suite is named, otherwise one composed here.
 
-    selection: the rule by which the test split is scored, `last` or `best_dev`; None is the suite's, else `last`.
+    Args:
+        suite: name or file of a suite, or None.
+        encoder: alias, Hub id or folder; ignored if a suite is named.
+        task: name of a task, or the YAML file of one.
+        method: name of a method, label in the suite, or path/to/file.py:ClassName.
+        seed: of all sources of randomness.
+        size: training examples; None for the suite's first size, or else all.
+        settings: settings of the method.
+        training: changes to the recipe.
+        selection: the rule by which the test split is scored, `last` or `best_dev`; None for the suite's, or else
+            `last`.
+
     Raises:
-        SuiteError, TaskError, MethodError: For an unknown name, with the nearest ones.
+        SuiteError, TaskError, MethodError: a name is unknown; the message gives the nearest ones.
     """
     if selection is not None and selection not in SELECTIONS:
         raise SuiteError(f"selection: unknown '{selection}'; {nearest(selection, SELECTIONS)}")
     if suite is None:
-        own = {find_task(task).name: task} if task.endswith((".yaml", ".yml")) else {}
+        own_tasks = {find_task(task).name: task} if task.endswith((".yaml", ".yml")) else {}
         row = Row(method.rpartition(":")[2], method, settings)
         chosen = Suite(
             SUITE, encoder, (find_task(task),), (size,), (seed,), (row,),
             _protocol(row.label, "test", selection or SELECTIONS[0]), training=training,
-            task_files={name: str(Path(file).resolve()) for name, file in own.items()},
+            task_files={name: str(Path(file).resolve()) for name, file in own_tasks.items()},
         )  # fmt: skip
         return make_plan(chosen)
     chosen = with_choices(expanded(find_suite(suite)), f"+{method}")
-    tasks = {one.name: one for one in chosen.tasks}
-    if task not in tasks:
-        raise SuiteError(f"suite {suite} has no task '{task}'; {nearest(task, tasks)}")
+    by_name = {suite_task.name: suite_task for suite_task in chosen.tasks}
+    if task not in by_name:
+        raise SuiteError(f"suite {suite} has no task '{task}'; {nearest(task, by_name)}")
     row = next(row for row in chosen.methods if method in (row.label, row.method))
     row = dataclasses.replace(row, config=row.config | settings)
     sizes = (size,) if size is not None else chosen.sizes[:1]
     return make_plan(
         dataclasses.replace(
             chosen,
-            tasks=(tasks[task],),
+            tasks=(by_name[task],),
             sizes=sizes,
             seeds=(seed,),
             methods=(row,),
@@ -82,5 +97,5 @@ def one_run(
 
 
 def _protocol(label: str, split: str, selection: str) -> Protocol:
-    """That of a single run: it is compared with nothing but itself."""
+    """The protocol of a single run, which is its own reference."""
     return Protocol.model_validate({"reference": label, "split": split, "selection": selection})

@@ -1,4 +1,4 @@
-"""A suite: which tasks, sizes, seeds and methods are compared on which encoder, and by which protocol."""
+"""A suite: which tasks, sizes, seeds and methods are compared, on which encoder and by which protocol."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,26 +17,31 @@ from amix.specs.tasks import TASKS, Task, TaskError, find_task
 from amix.specs.yaml_files import YamlError, read_yaml
 from runners.planning.suite_file import PAPER, TUNED, RowEntry, SuiteFile, check_added, suite_file
 
-Said = TypeVar("Said")
+Value = TypeVar("Value")
 FOLDER = Path(__file__).parent.parent / "suites"
 EVERY_METHOD = "all"
-"""Stands under `methods:` for one row per method of the project."""
+"""Under `methods:`, stands for one row per method of the project."""
 _ROWS: TypeAdapter[dict[str, RowEntry]] = TypeAdapter(SuiteFile.__annotations__["methods"], config={"strict": True})
 
 
 class SuiteError(ValueError):
-    """A suite that does not exist or is described wrongly; the message names the file, the field and what to do."""
+    """A suite that does not exist or is described wrongly; the message gives the file, the field and the remedy."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the tables: a label, the method behind it, and the settings that differ from the method's defaults.
+    """One row of the tables: a label, its method, and the settings that differ from the method's defaults.
 
-    method is a name of the registry, or path/to/file.py:ClassName for a method from outside the project. training
-    holds what this row alone changes in the recipe. seeds: those of the suite that this row runs with, empty for all of
-    them. trial: the row is one of the settings that a tuning tries. exploratory: the row was added after scores had
-    been looked at; exploratory_seeds: these seeds of the row were. grid: values for a tuning to try, of settings and of
-    the recipe, in place of the method's own.
+    Attributes:
+        label: name of the row.
+        method: a registered name, or path/to/file.py:ClassName for a method from outside the project.
+        config: settings that differ from the method's defaults.
+        training: what this row alone changes in the recipe.
+        seeds: the suite's seeds that this row runs with; empty for all of them.
+        trial: the row is one of the settings that a tuning tries.
+        exploratory: the row was added after scores had been seen.
+        exploratory_seeds: seeds of the row that were added after scores had been seen.
+        grid: values for a tuning to try, for settings and the recipe, instead of the method's own grid.
     """
 
     label: str
@@ -54,13 +59,17 @@ class Row:
 class Suite:
     """A comparison as its author wrote it down.
 
-    sizes count training examples, None is the whole train split; instead, one mapping gives each task its own.
-    training holds what differs from the encoder's recipe; hyperparameters: `paper`, `tuned` or a file of tuned ones;
-    tuning: the suite chooses settings and reports nothing; out_of_domain names further sets that finished models
-    are scored on; footnotes say per task what a reader must know; reuse names suites whose finished runs count here
-    where they are the same runs; task_files are the YAML files of one's own tasks; seed_sources gives the seeds of the
-    sources of randomness (amix.specs.seed_sources) of those seeds that stand for several; exploratory_seeds were added
-    to the suite after scores had been looked at.
+    Attributes:
+        sizes: numbers of training examples, None for the whole train split; or one mapping with a number per task.
+        training: what differs from the encoder's recipe.
+        out_of_domain: additional sets that finished models are scored on.
+        hyperparameters: `paper`, `tuned` or a file of tuned settings.
+        tuning: if given, the suite chooses settings and reports nothing.
+        footnotes: what a reader must know about a task, by task.
+        reuse: suites whose finished runs count here if they are the same runs.
+        task_files: YAML files of the user's own tasks, by name.
+        seed_sources: seeds of the sources of randomness (amix.specs.seed_sources), for seeds that stand for several.
+        exploratory_seeds: seeds that were added to the suite after scores had been seen.
     """
 
     name: str
@@ -85,7 +94,7 @@ class Suite:
 
     @property
     def used_seeds(self) -> frozenset[int]:
-        """Every seed that some source of randomness of some run has."""
+        """Every seed that any source of randomness has in any run."""
         return frozenset(used for seed in self.seeds for used in (self.seed_sources.get(seed) or {"": seed}).values())
 
 
@@ -98,7 +107,7 @@ def find_suite(name: str) -> Suite:
     """The suite of this name, or the one in this file.
 
     Raises:
-        SuiteError: there is neither; the message gives the nearest names.
+        SuiteError: it does not exist; the message gives the nearest names.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
@@ -112,7 +121,7 @@ def read_suite(path: Path) -> Suite:
     """A suite from its file (see SuiteFile).
 
     Raises:
-        SuiteError: one line with the file, the field, what stands there and the nearest known names.
+        SuiteError: one line with the file, the field, its value and the nearest known names.
     """
     try:
         content = read_yaml(path)
@@ -128,14 +137,16 @@ def read_suite(path: Path) -> Suite:
 
 
 def _suite(file: SuiteFile, path: Path) -> Suite:
-    """The suite that a file describes, its tasks, rows and encoder found."""
+    """The suite that a file describes, with its tasks, rows and encoder resolved."""
     tasks = tuple(find_task(name, path.parent) for name in file.tasks)
     names = [task.name for task in tasks]
-    _repeated("tasks", tuple(names))
+    _refuse_repeated("tasks", tuple(names))
     design = file.design
     seeds = design.seeds
     rows = _rows(file.methods, file.protocol.reference, seeds)
-    own = [(task, path.parent / name) for task, name in zip(tasks, file.tasks, strict=True) if task.origin == "files"]
+    own_files = [
+        (task, path.parent / name) for task, name in zip(tasks, file.tasks, strict=True) if task.origin == "files"
+    ]
     source = file.hyperparameters
     return Suite(
         name=file.name,
@@ -154,7 +165,7 @@ def _suite(file: SuiteFile, path: Path) -> Suite:
         tuning=file.tuning,
         footnotes=_of_tasks(file.footnotes, names, "footnotes"),
         reuse=file.reuse,
-        task_files={task.name: str(file.resolve()) for task, file in own},
+        task_files={task.name: str(file.resolve()) for task, file in own_files},
         seed_sources=design.sources,
         exploratory_seeds=file.exploratory_seeds,
     )
@@ -164,16 +175,16 @@ def method_rows(content: Any, first: str = "", seeds: tuple[int, ...] = ()) -> t
     """The rows that `methods:` describes: names, or labels with settings such as {high p: {method: name, p: 0.9}}.
 
     Args:
-        content: as it stands in the file.
+        content: the field as read from the file.
         first: the method that `all` puts first.
-        seeds: the suite's; a row that says `seeds: 3` runs with the first three of them.
+        seeds: the suite's seeds; a row with `seeds: 3` runs with the first three of them.
 
     Returns:
-        The rows. `all` stands for every method of the project; a row given beside it takes the place of the row of
-        the same label.
+        The rows. `all` stands for every method of the project; a row given in addition replaces the row of the same
+        label.
 
     Raises:
-        SuiteError: a row that cannot be.
+        SuiteError: a row is not valid.
     """
     try:
         return _rows(_ROWS.validate_python(content), first, seeds)
@@ -183,17 +194,19 @@ def method_rows(content: Any, first: str = "", seeds: tuple[int, ...] = ()) -> t
 
 def _rows(entries: Mapping[str, RowEntry], first: str, seeds: tuple[int, ...]) -> tuple[Row, ...]:
     given = [_row(label, entry, seeds) for label, entry in entries.items() if label != EVERY_METHOD]
-    _repeated("methods", tuple(row.label for row in given))
+    _refuse_repeated("methods", tuple(row.label for row in given))
     if EVERY_METHOD not in entries:
         return tuple(given)
     if entries[EVERY_METHOD].model_fields_set or entries[EVERY_METHOD].settings:
-        raise SuiteError(f"methods: {EVERY_METHOD}: stands for every method with its own settings, and takes none")
+        raise SuiteError(
+            f"methods: {EVERY_METHOD}: stands for every method with its own settings and takes none itself"
+        )
     return tuple(({row.label: row for row in _every_method(first)} | {row.label: row for row in given}).values())
 
 
 def _every_method(first: str) -> list[Row]:
     from amix.training.registry import (
-        built_in_methods,  # Imports torch, which a suite that names its methods need not wait for.
+        built_in_methods,  # Imports torch, which a suite that names its methods does not need.
     )
 
     return [Row(name, name) for name in sorted(built_in_methods(), key=lambda name: name != first)]
@@ -204,13 +217,13 @@ def _row(label: str, entry: RowEntry, seeds: tuple[int, ...]) -> Row:
     if not min(1, len(seeds)) <= count <= len(seeds):
         raise SuiteError(f"methods: {label}: seeds counts the first of the suite's {len(seeds)} seeds, not {count}")
     method = entry.method or label
-    outside = ".py:" in method
+    external = ".py:" in method
     try:
         check_added(entry.exploratory_seeds, seeds[:count], "exploratory_seeds")
     except ValueError as error:
         raise SuiteError(f"methods: {label}: {error}") from error
     return Row(
-        label=method.rpartition(":")[2] if outside and label == method else label,
+        label=method.rpartition(":")[2] if external and label == method else label,
         method=method,
         config=entry.settings,
         training=entry.training,
@@ -222,12 +235,12 @@ def _row(label: str, entry: RowEntry, seeds: tuple[int, ...]) -> Row:
 
 
 def _protocol(protocol: Protocol, rows: tuple[Row, ...]) -> Protocol:
-    """The protocol, the first row being the reference where none is named."""
+    """The protocol; the reference defaults to the first row."""
     labels = [row.label for row in rows]
     protocol = protocol.model_copy(update={"reference": protocol.reference or labels[0]})
     for role, label in (("reference", protocol.reference), ("focus", protocol.focus)):
         if label is not None and label not in labels:
-            raise SuiteError(f"protocol: {role} '{label}' is no row of this suite; {nearest(label, labels)}")
+            raise SuiteError(f"protocol: {role} '{label}' is not a row of this suite; {nearest(label, labels)}")
     if protocol.reference in [row.label for row in rows if row.exploratory]:
         raise SuiteError(f"protocol: the reference '{protocol.reference}' is exploratory; name a row that was planned")
     return protocol
@@ -252,15 +265,15 @@ def _sizes(sizes: Sequence[Size | Literal["full"]], tasks: list[str]) -> tuple[S
     return tuple(None if isinstance(size, str) else size for size in sizes)
 
 
-def _of_tasks(by_task: dict[str, Said], tasks: list[str], where: str) -> dict[str, Said]:
-    """What is said of tasks; SuiteError for one that the suite has not."""
+def _of_tasks(by_task: dict[str, Value], tasks: list[str], where: str) -> dict[str, Value]:
+    """The mapping by task; SuiteError for a task that the suite does not have."""
     for name in by_task:
         if name not in tasks:
             raise SuiteError(f"{where}: unknown field '{name}'; {nearest(name, tasks)}")
     return by_task
 
 
-def _repeated(where: str, names: tuple[str, ...]) -> None:
+def _refuse_repeated(where: str, names: tuple[str, ...]) -> None:
     try:
         refuse_repeated(names)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A suite's file as its author writes it: every field, its type and what it is for. The JSON schema is made of this."""
+"""A suite file as its author writes it: every field, its type and its purpose. The JSON schema is derived from this."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,14 +32,18 @@ PAPER, TUNED = "paper", "tuned"
 
 
 def printable(text: str) -> str:
-    """The text; ValueError where it holds characters that move a terminal's cursor instead of being seen."""
+    """The text itself.
+
+    Raises:
+        ValueError: it holds control characters, which would act on a terminal instead of being shown.
+    """
     if not text.replace("\n", "").replace("\t", "").isprintable():
         raise ValueError(f"a text without control characters is needed, found {shown(text)}")
     return text
 
 
-def _nothing(content: Any) -> Any:
-    """A field with nothing behind it is one that says nothing."""
+def _empty_if_none(content: Any) -> Any:
+    """Treat a field without a value as empty."""
     return {} if content is None else content
 
 
@@ -50,13 +54,13 @@ def _size_kind(size: Any) -> str:
 
 
 def _changes(changes: dict[str, Any]) -> dict[str, Any]:
-    """What differs from a recipe; ValueError for what no recipe can have."""
+    """Changes to a recipe; ValueError for a change that no recipe allows."""
     Recipe().with_changes(changes)
     return changes
 
 
 class _RecipeSchema:
-    """Says in the JSON schema which settings a recipe has."""
+    """Adds the settings of a recipe to the JSON schema."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         properties = TypeAdapter(Recipe).json_schema()["properties"]
@@ -64,7 +68,7 @@ class _RecipeSchema:
 
 
 class _RowsSchema:
-    """Says in the JSON schema that rows are a mapping, a list or one name."""
+    """Adds to the JSON schema that rows are a mapping, a list or a single name."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         by_label = handler(schema)
@@ -79,7 +83,7 @@ def _encoder_kind(content: Any) -> str:
 
 
 Text = Annotated[str, AfterValidator(printable)]
-RecipeChanges = Annotated[dict[str, Any], BeforeValidator(_nothing), AfterValidator(_changes), _RecipeSchema()]
+RecipeChanges = Annotated[dict[str, Any], BeforeValidator(_empty_if_none), AfterValidator(_changes), _RecipeSchema()]
 AddedSeeds = Annotated[OneOrMore[int], AfterValidator(refuse_repeated)]
 SizeEntry = Annotated[
     Annotated[Count, Tag("(count)")]
@@ -94,22 +98,22 @@ EncoderField = Annotated[
 
 
 class RowEntry(SpecModel):
-    """A row of the tables: which method, and the settings that differ from its defaults, by their names."""
+    """A row of the tables: its method, and by name the settings that differ from the method's defaults."""
 
     model_config = ConfigDict(extra="allow")
 
     method: Annotated[str, Field(min_length=1)] | None = None
-    """Name of a method, or path/to/file.py:ClassName; the row's label where nothing is said."""
+    """Name of a method, or path/to/file.py:ClassName; default: the row's label."""
     seeds: int | None = None
-    """The row runs with so many of the suite's seeds, the first ones; with all where nothing is said."""
+    """The row runs with this many of the suite's seeds, the first ones; default: all."""
     training: RecipeChanges = {}
     """What this row alone changes in the recipe."""
     exploratory: bool = False
-    """The row was added after scores had been looked at."""
+    """The row was added after scores had been seen."""
     exploratory_seeds: AddedSeeds = Field(default=(), validate_default=False)
-    """Those of its seeds that were added after scores had been looked at."""
-    grid: Annotated[dict[str, OneOrMore[Any]], BeforeValidator(_nothing)] = {}
-    """Values that a tuning tries, of settings and of the recipe, in place of the method's own."""
+    """Seeds of the row that were added after scores had been seen."""
+    grid: Annotated[dict[str, OneOrMore[Any]], BeforeValidator(_empty_if_none)] = {}
+    """Values for a tuning to try, for settings and the recipe, instead of the method's own grid."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -118,7 +122,7 @@ class RowEntry(SpecModel):
 
 
 def _rows(content: Any) -> Any:
-    """Rows by label from any of the ways to write them: a list, a mapping, one name."""
+    """Rows by label, from any of the ways to write them: a list, a mapping, a single name."""
     if isinstance(content, Mapping):
         items = list(content.items())
     else:
@@ -127,36 +131,36 @@ def _rows(content: Any) -> Any:
             items += item.items() if isinstance(item, Mapping) else [(item, None)]
     for label, _ in items:
         if not isinstance(label, str) or not label.strip():
-            raise ValueError(f"labels are texts (a number, yes or no needs quotes), found {shown(label)}")
+            raise ValueError(f"labels are texts (numbers, yes and no need quotes), found {shown(label)}")
         if not label.isprintable():
-            raise ValueError(f"labels are texts in one line without control characters, found {shown(label)}")
+            raise ValueError(f"labels are texts on one line without control characters, found {shown(label)}")
     refuse_repeated(tuple(label for label, _ in items))
-    return {label: _nothing(settings) for label, settings in items}
+    return {label: _empty_if_none(settings) for label, settings in items}
 
 
 class SuiteFile(SpecModel):
     """A comparison: which methods, on which tasks and sizes, with which seeds, by which protocol."""
 
     name: Annotated[str, AfterValidator(safe_name)]
-    """Names the folders of its records, tables and figures; the file's name where nothing is said."""
+    """Name of the folders of its records, tables and figures; default: the file's name."""
     title: Text = ""
-    """Head of its tables and its page."""
+    """Title of its tables and its page."""
     note: Text = ""
-    """What readers must know before they believe a number."""
+    """What readers must know before they trust a number."""
     encoder: Annotated[EncoderField, Field(examples=list(ENCODERS))]
-    """Alias of an encoder, Hub id or folder; or the description of one."""
+    """Alias of an encoder, Hub id or folder; or the description of an encoder."""
     tasks: Annotated[OneOrMore[str], AfterValidator(refuse_repeated), Field(examples=list(TASKS))]
-    """Names of tasks, and YAML files that describe one's own."""
+    """Names of tasks, and YAML files that describe your own."""
     sizes: Annotated[OneOrMore[SizeEntry], AfterValidator(refuse_repeated)] = (None,)
     """Numbers of training examples, or `full`; or one mapping with a number for each task."""
     seeds: Seeds
     """A list, a preset, or a list for each source of randomness."""
     exploratory_seeds: AddedSeeds = Field(default=(), validate_default=False)
-    """Those of the seeds that were added after scores had been looked at."""
+    """Seeds that were added after scores had been seen."""
     methods: Annotated[dict[str, RowEntry], Field(min_length=1), BeforeValidator(_rows), _RowsSchema()]
     """The rows: names of methods, or labels with settings. `all` stands for one row per method of the project."""
-    protocol: Annotated[Protocol, BeforeValidator(_nothing)] = Protocol()
-    """Decisions made before looking; the reference is the first row where nothing is said."""
+    protocol: Annotated[Protocol, BeforeValidator(_empty_if_none)] = Protocol()
+    """Decisions made before any score is seen; the reference defaults to the first row."""
     training: RecipeChanges = {}
     """What differs from the encoder's recipe."""
     subset: Literal["uniform", "stratified"] = "uniform"
@@ -165,23 +169,23 @@ class SuiteFile(SpecModel):
         Annotated[OneOrMore[str], AfterValidator(refuse_repeated)] | None,
         BeforeValidator(lambda names: None if names == [] else names),
     ] = None
-    """Further sets that finished models are scored on."""
+    """Additional sets that finished models are scored on."""
     hyperparameters: str = PAPER
-    """`paper`, `tuned`, or a file of tuned settings beside this one."""
-    # An empty field must not turn a suite that chooses into one that reports.
-    tuning: Annotated[Tuning | None, BeforeValidator(_nothing)] = None
-    """The suite chooses settings and reports nothing."""
-    footnotes: Annotated[dict[str, Text], BeforeValidator(_nothing)] = {}
-    """What a reader must know of a task."""
+    """`paper`, `tuned`, or a file of tuned settings, relative to this one."""
+    # An empty field must not turn a suite that tunes into one that reports.
+    tuning: Annotated[Tuning | None, BeforeValidator(_empty_if_none)] = None
+    """If given, the suite chooses settings and reports nothing."""
+    footnotes: Annotated[dict[str, Text], BeforeValidator(_empty_if_none)] = {}
+    """What a reader must know about a task, by task."""
     reuse: Annotated[OneOrMore[str], AfterValidator(refuse_repeated)] = Field(default=(), validate_default=False)
-    """Suites whose finished runs count here where they are the same runs."""
+    """Suites whose finished runs count here if they are the same runs."""
 
     @field_validator("sizes")
     @classmethod
     def _one_mapping(cls, sizes: tuple[Any, ...]) -> tuple[Any, ...]:
         mixed = [size for size in sizes if isinstance(size, dict)]
         if mixed and len(sizes) > 1:
-            raise ValueError(f"a whole number is needed where several sizes stand, found {shown(mixed[0])}")
+            raise ValueError(f"with several sizes each must be a whole number, found {shown(mixed[0])}")
         return sizes
 
     @field_validator("hyperparameters")
@@ -192,7 +196,7 @@ class SuiteFile(SpecModel):
         return source
 
     @model_validator(mode="after")
-    def _seeds_that_are_there(self) -> Self:
+    def _declared_seeds_exist(self) -> Self:
         seeds = self.design.seeds
         check_added(self.exploratory_seeds, seeds, "exploratory_seeds")
         try:
@@ -208,12 +212,20 @@ class SuiteFile(SpecModel):
 
 
 def check_added(added: tuple[int, ...], seeds: tuple[int, ...], where: str) -> None:
-    """Refuse seeds added after looking that are none of the seeds that are run."""
+    """Refuse exploratory seeds that are not among the seeds that are run.
+
+    Raises:
+        ValueError: the first of them, and the seeds that there are.
+    """
     unknown = [seed for seed in added if seed not in seeds]
     if unknown:
         raise ValueError(f"{where}: {unknown[0]} is none of the seeds; they are {', '.join(map(str, seeds))}")
 
 
 def suite_file(content: dict[str, Any], path: Path) -> SuiteFile:
-    """The file's content as a SuiteFile; pydantic's ValidationError where it is none."""
+    """The file's content as a SuiteFile.
+
+    Raises:
+        pydantic.ValidationError: the content does not describe a suite.
+    """
     return SuiteFile.model_validate({"name": path.stem, **content})

@@ -31,14 +31,14 @@ class Found(SpecModel):
     suite: str = ""
     """The tuning suite."""
     dev_score: float | None = None
-    """Mean over its tasks and seeds, in points."""
+    """Mean dev score over its tasks and seeds, in points."""
     tried: int | None = None
     """How many settings were tried."""
     budget: int | None = None
     shuffle: int = 0
     n_train: Size = None
     seeds: ItemsOf[int]
-    """Seeds that chose them, with which no score is reported."""
+    """Seeds that the settings were chosen with; no score is reported with them."""
     tasks: ItemsOf[str] = ()
     selection: str = ""
     recipe: RecipeChanges = {}
@@ -49,7 +49,7 @@ class TunedEntry(SpecModel):
     """The settings chosen for one method."""
 
     settings: dict[str, Any] = {}
-    """The method's own."""
+    """The method's own settings."""
     training: RecipeChanges = {}
     """What differs from the encoder's recipe."""
     found: Found
@@ -59,23 +59,23 @@ class TunedFile(SpecModel):
     """The tuned settings for one encoder, by method."""
 
     encoder: str = ""
-    """The encoder they hold for."""
+    """The encoder that they were tuned for."""
     methods: dict[str, TunedEntry] = Field(min_length=1)
 
 
 def file_of(encoder: str | Encoder, layout: Layout) -> Path:
-    """Where the tuned settings of an encoder lie: with the project, or in the output tree asked for."""
+    """The file of an encoder's tuned settings, in the project or in the output folder."""
     folder = layout.out / "hyperparameters" if layout.out else FOLDER
     return folder / f"{public_name(encoder).replace('/', '--')}.yaml"
 
 
 def with_tuned(suite: Suite) -> tuple[Row, ...]:
-    """The suite's rows with the tuned settings of their methods, where the suite asks for these.
+    """The suite's rows with the tuned settings of their methods, if the suite asks for these.
 
-    What a row sets itself stays as it is.
+    A row's own settings take precedence.
 
     Raises:
-        SuiteError: A method has no tuned settings, or a seed of the suite was used to find them.
+        SuiteError: a method has no tuned settings, or a seed of the suite was used for tuning.
     """
     if suite.hyperparameters == PAPER:
         return suite.methods
@@ -88,20 +88,21 @@ def _tuned(suite: Suite, row: Row, path: Path, entries: Mapping[str, TunedEntry]
     name = method_of(row).name
     if name not in entries:
         raise SuiteError(
-            f"suite {suite.name}, hyperparameters: {path} has no tuned settings of '{name}' for {suite.encoder}; find "
-            f"them with: python -m runners tune --suite FILE --methods +{row.method}, the file being a suite for "
-            f"{suite.encoder} with 'tuning: {{budget: ...}}' (tune-embedded.yaml shows one), or say hyperparameters: "
-            f"{PAPER}"
+            f"suite {suite.name}, hyperparameters: {path} has no tuned settings of '{name}' for {suite.encoder}; tune "
+            f"it with: python -m runners tune --suite FILE --methods +{row.method}, where FILE is a suite for "
+            f"{suite.encoder} with 'tuning: {{budget: ...}}' (see tune-embedded.yaml), or set hyperparameters: {PAPER}"
         )
     entry = entries[name]
     shared = sorted(suite.used_seeds & set(entry.found.seeds))
     if shared:
-        raise SuiteError(f"suite {suite.name}, seeds: {shared} chose the settings of '{name}' ({path})")
+        raise SuiteError(
+            f"suite {suite.name}, seeds: {shared} were used to tune '{name}' ({path}) and must not be reported"
+        )
     return dataclasses.replace(row, config=entry.settings | row.config, training=entry.training | row.training)
 
 
 def read(path: Path) -> dict[str, TunedEntry]:
-    """The entries of a file of tuned settings by method; none where there is no such file.
+    """The entries of a file of tuned settings, by method; empty if there is no such file.
 
     Raises:
         SuiteError: what is wrong with the file, in one line.
@@ -113,11 +114,15 @@ def read(path: Path) -> dict[str, TunedEntry]:
     except YamlError as error:
         raise SuiteError(str(error)) from error
     except ValidationError as error:
-        raise SuiteError(f"{path}: is no file of tuned settings: {problem(error)}") from error
+        raise SuiteError(f"{path} is not a file of tuned settings: {problem(error)}") from error
 
 
 def write(suite: Suite, choices: Mapping[str, Choice], layout: Layout) -> Path:
-    """Put the chosen settings of every method into the encoder's file; those of other methods stay."""
+    """Write the chosen settings of every method into the encoder's file; settings of other methods are kept.
+
+    Returns:
+        The file.
+    """
     assert suite.tuning is not None
     path = file_of(suite.encoder, layout)
     rows = {row.label: row for row in suite.methods}

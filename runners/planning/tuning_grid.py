@@ -1,4 +1,4 @@
-"""The settings that a tuning suite tries: the same number for every method, drawn from a grid in its class."""
+"""The settings that a tuning suite tries: the same number for every method, drawn from the grid in its class."""
 
 import dataclasses
 import itertools
@@ -15,16 +15,16 @@ from runners.planning.suite import Row, Suite, SuiteError
 
 EXTERNAL = ".py:"
 TUNING_SEEDS = frozenset(PRESETS["tuning"])
-"""The seeds that choose settings; none of them is ever reported."""
+"""The seeds for tuning; no score with any of them is ever reported."""
 Setting = tuple[dict[str, Any], dict[str, Any]]
-"""A method's settings, and what changes in the recipe."""
+"""A method's settings, and the changes to the recipe."""
 
 
 def method_of(row: Row) -> type[Method]:
     """The class behind a row.
 
     Raises:
-        SuiteError: There is none, with the nearest names.
+        SuiteError: there is none; the message gives the nearest names.
     """
     try:
         return load_external(row.method) if EXTERNAL in row.method else find_method(row.method)
@@ -36,7 +36,7 @@ def recipe_of(suite: Suite, row: Row) -> Recipe:
     """The recipe of a row: the encoder's, with the suite's changes and the row's own.
 
     Raises:
-        SuiteError: A change is no option of training, or out of its range.
+        SuiteError: a change is not an option of training, or out of its range.
     """
     try:
         return find_encoder(suite.encoder).recipe.with_changes({**suite.training, **row.training})
@@ -45,17 +45,17 @@ def recipe_of(suite: Suite, row: Row) -> Recipe:
 
 
 def check_seeds(suite: Suite) -> None:
-    """Keep seeds that choose settings apart from those that are reported.
+    """Keep the seeds for tuning apart from those that are reported.
 
     Raises:
-        SuiteError: A suite that chooses settings has other seeds, or one that reports scores has these.
+        SuiteError: a tuning suite has other seeds, or a suite that reports scores has these.
     """
     known = ", ".join(map(str, sorted(TUNING_SEEDS)))
     if suite.tuning and not TUNING_SEEDS.issuperset(suite.used_seeds):
         others = sorted(suite.used_seeds - TUNING_SEEDS)
         raise SuiteError(
-            f"suite {suite.name}, seeds: tuning takes those of the preset 'tuning' ({known}) and no others, so that no "
-            f"reported run shares one: {others}"
+            f"suite {suite.name}, seeds: tuning takes only those of the preset 'tuning' ({known}), so that no reported "
+            f"run shares one, not {others}"
         )
     if suite.tuning or suite.protocol.split != "test":
         return
@@ -67,10 +67,10 @@ def check_seeds(suite: Suite) -> None:
 
 
 def expanded(suite: Suite) -> Suite:
-    """A tuning suite with one row for every setting to try in place of its methods; any other suite as it is.
+    """A tuning suite with one row for every setting to try instead of its methods; any other suite unchanged.
 
     Raises:
-        SuiteError: Where the suite is none that may choose settings.
+        SuiteError: the suite may not tune.
     """
     if suite.tuning is None or all(row.trial for row in suite.methods):
         return suite
@@ -86,13 +86,13 @@ def expanded(suite: Suite) -> Suite:
 
 def _check_tuning(suite: Suite) -> None:
     if suite.protocol.split != "dev":
-        raise SuiteError(f"suite {suite.name}: settings are chosen on dev data; say protocol: {{split: dev}}")
+        raise SuiteError(f"suite {suite.name}: settings are chosen on dev data; set protocol: {{split: dev}}")
     if len(suite.sizes) != 1:
         raise SuiteError(f"suite {suite.name}, sizes: settings are chosen at one size")
     names = [method_of(row).name for row in suite.methods if not row.trial]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise SuiteError(f"suite {suite.name}: one search per method; {', '.join(repeated)} stands there twice")
+        raise SuiteError(f"suite {suite.name}: each method is tuned once, but {', '.join(repeated)} is listed twice")
 
 
 def trial_rows(suite: Suite, row: Row, tuning: Tuning) -> list[Row]:
@@ -113,10 +113,11 @@ def trial_rows(suite: Suite, row: Row, tuning: Tuning) -> list[Row]:
 
 
 def search_space(method: type[Method], row: Row, recipe: Recipe) -> list[Setting]:
-    """Every combination of the method's grid with the factors on the recipe; what the row itself sets stays.
+    """Every combination of the method's grid with the factors on the recipe; the row's own settings are kept.
 
-    A method that has a setting of its own for the learning rate or the epochs (`lr`, or `lr_factor`) searches that one,
-    and one without gradient steps has no recipe. A row's own grid takes the place of both, in absolute values.
+    A method that has its own setting for the learning rate or the epochs (`lr`, or `lr_factor`) tries that one instead
+    of the recipe's, and a method without gradient steps has no recipe. A row's own grid, in absolute values, replaces
+    both.
     """
     fields = {field.name for field in dataclasses.fields(method.Config)}
     own = {name: values for name, values in method.info.grid.items() if name not in row.config}
@@ -133,11 +134,11 @@ def search_space(method: type[Method], row: Row, recipe: Recipe) -> list[Setting
 
 
 def _scaled(recipe: Recipe, name: str, factors: tuple[float, ...]) -> tuple[str, tuple[float, ...]]:
-    """The recipe's setting times the factors; epochs are the steps of a recipe that counts in these."""
+    """The recipe's setting times the factors; for a recipe that counts in steps, epochs are its steps."""
     name = "steps" if name == "epochs" and recipe.steps is not None else name
     value = getattr(recipe, name)
     scaled = (factor * value for factor in factors)
-    return name, tuple(max(1, round(one)) if isinstance(value, int) else one for one in scaled)
+    return name, tuple(max(1, round(number)) if isinstance(value, int) else number for number in scaled)
 
 
 def _label(row: Row, settings: dict[str, Any], training: dict[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""Carries a plan out: what is left to do, in this process or in workers, and what is reused."""
+"""Carries out a plan: works out what is left to do or can be reused, and does the rest here or in workers."""

@@ -1,4 +1,4 @@
-"""One sweep at a time in a folder of records: a second one would do the same runs over again."""
+"""One sweep at a time in a folder of records: a second one would only repeat the same runs."""
 
 import os
 from collections.abc import Iterator
@@ -7,22 +7,22 @@ from pathlib import Path
 
 
 class AnotherSweep(RuntimeError):
-    """Another sweep is at work in the same folder."""
+    """Another sweep is running in the same folder."""
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder while a sweep is at work in it.
+    """Lock the folder while a sweep is running in it.
 
-    The folder itself is locked: nothing is left behind, and the lock of a process that was killed is gone with it.
-    Where the system or the file system knows no such lock, nothing is held; a doubled sweep ends with the same records.
+    The lock is on the folder itself: it leaves no file behind and vanishes when its process is killed. Without support
+    by the operating system or the file system there is no lock; two sweeps at once still end with the same records.
 
     Raises:
-        AnotherSweep: If another process holds it.
+        AnotherSweep: another process holds the lock.
     """
     try:
         import fcntl
-    except ImportError:  # Not a Unix.
+    except ImportError:  # Not on Unix.
         yield
         return
     held = os.open(folder, os.O_RDONLY)
@@ -31,7 +31,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise AnotherSweep(
-                f"another sweep is at work in {folder}: wait for it, stop it, or choose another folder with --out"
+                f"another sweep is running in {folder}: wait for it, stop it, or choose another folder with --out"
             ) from error
         except OSError:
             pass

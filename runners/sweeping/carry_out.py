@@ -1,7 +1,7 @@
-"""Carries runs out: in this process, or in worker processes whose death costs their own run at most.
+"""Carries out runs: in this process, or in worker processes whose death costs at most their own run.
 
-What counts is the record on disk, nothing else: it is written by the process that ran, and the work to do is always
-the plan minus the records. That is why a resumed, repeated or doubled sweep ends with the same records.
+Only the record on disk counts: it is written by the process that did the run, and the work to do is always the plan
+minus the records. A resumed, repeated or concurrent sweep therefore ends with the same records.
 """
 
 import os
@@ -14,7 +14,7 @@ from runners.sweeping.jobs import Abandon, Listener, Perform
 
 
 def visible_gpus() -> list[str]:
-    """Ids of the GPUs that this process may use, found without importing torch."""
+    """Ids of the GPUs that this process may use, determined without importing torch."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [gpu for gpu in given.split(",") if gpu.strip() not in ("", "-1")]
@@ -26,7 +26,7 @@ def visible_gpus() -> list[str]:
 
 
 def default_workers() -> int:
-    """One worker per GPU, or per core that this process may use where there is no GPU."""
+    """One worker per GPU or, without a GPU, per core that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return len(visible_gpus()) or cores
 
@@ -34,14 +34,14 @@ def default_workers() -> int:
 def carry_out(
     runs: Sequence[Job], perform: Perform, abandon: Abandon, store: Store, workers: int, listener: Listener
 ) -> None:
-    """Do all runs, started in the order given; workers 0 means one after the other in this process.
+    """Do all runs, started in the order given; with 0 workers, one after the other in this process.
 
     Raises:
-        pool.WorkersLost: No worker stays alive.
-        KeyboardInterrupt: Passed through after the workers are gone; every finished run has its record then.
+        pool.WorkersLost: no worker stays alive.
+        KeyboardInterrupt: passed on after the workers are gone; every finished run has its record by then.
     """
     if workers > 0 and runs:
-        # distributed takes half a second that other verbs need not wait.
+        # Importing distributed takes half a second, which other commands need not wait for.
         from runners.sweeping.dispatch import Sweep
         from runners.sweeping.local_pool import LocalPool, workers_of
 

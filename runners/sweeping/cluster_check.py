@@ -1,4 +1,4 @@
-"""Tries a cluster before a sweep does: starts one worker and has it say what it is."""
+"""Tries out a cluster before a sweep does: starts one worker and has it survey itself."""
 
 import time
 from dataclasses import dataclass
@@ -23,28 +23,28 @@ class Checked:
 
     place: str
     seconds: float
-    """From asking for it to its being there."""
+    """From the request to its arrival."""
     survey: Survey | None
-    """What it said; None where it could not."""
+    """Its survey of itself; None if that failed."""
     wrong: list[str]
-    """What does not fit the driver, one line each with its remedy."""
+    """Mismatches with the driver, one line each with its remedy."""
 
 
 def checked(file: ClusterFile, needs: Needs) -> list[Checked]:
-    """One worker of this cluster; of a scheduler that runs already, every worker that it has.
+    """Check one worker of this cluster or, for a scheduler that is already running, every worker that it has.
 
     Raises:
         ClusterError: the cluster cannot be opened.
-        WorkersLost: no worker came.
+        WorkersLost: no worker arrived.
     """
-    asked, driver = time.monotonic(), survey()
+    requested, driver = time.monotonic(), survey()
     with opened(file) as (client, queue):
-        if queue is not None and (said := queue.keep(1)):
-            raise WorkersLost(f"the batch system takes no job: {said}")
+        if queue is not None and (refusal := queue.keep(1)):
+            raise WorkersLost(f"the batch system accepts no job: {refusal}")
         places = _workers(client, LONGEST_ABSENCE if queue is None else QUEUED)
-        seconds = time.monotonic() - asked
+        seconds = time.monotonic() - requested
         chosen = places if file.kind == "address" else places[:1]
-        return [_looked_at(client, place, needs, driver, seconds) for place in chosen]
+        return [_check(client, place, needs, driver, seconds) for place in chosen]
 
 
 def _workers(client: Client, patience: float) -> list[str]:
@@ -55,13 +55,15 @@ def _workers(client: Client, patience: float) -> list[str]:
         if places := sorted(client.sync(scheduler.identity, n_workers=-1)["workers"]):
             return places
         time.sleep(POLL_SECONDS)
-    raise WorkersLost(f"no worker came in {patience:.0f} s: are any started for this scheduler, with its certificates?")
+    raise WorkersLost(
+        f"no worker arrived in {patience:.0f} s: were any started for this scheduler, with its certificates?"
+    )
 
 
-def _looked_at(client: Client, place: str, needs: Needs, driver: Survey, seconds: float) -> Checked:
-    look = client.submit(survey, needs, workers=[place], allow_other_workers=False, pure=False)
-    error = look.exception()
+def _check(client: Client, place: str, needs: Needs, driver: Survey, seconds: float) -> Checked:
+    future = client.submit(survey, needs, workers=[place], allow_other_workers=False, pure=False)
+    error = future.exception()
     if error is not None:
         return Checked(place, seconds, None, [without_project(error)])
-    found = look.result()
-    return Checked(place, seconds, found, mismatches(found, driver, needs.shared))
+    worker = future.result()
+    return Checked(place, seconds, worker, mismatches(worker, driver, needs.shared))

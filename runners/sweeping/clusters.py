@@ -1,4 +1,4 @@
-"""Opens the cluster that a file describes, as a pool that a sweep can use."""
+"""Opens the cluster that a file describes, as a pool for a sweep."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ from runners.sweeping.remote_pool import RemotePool
 from runners.sweeping.survey import Needs, survey
 
 CONNECT_SECONDS = 20.0
-# Which jobs have ended is decided by the pool, not beside it by the cluster.
+# The pool alone decides which jobs have ended; dask's cluster must not decide it as well.
 PATIENT = {"distributed.deploy.lost-worker-timeout": "1 day"}
 QUEUED = float("inf")
 """Jobs may wait in a queue for days."""
@@ -28,7 +28,7 @@ def pool_of(file: ClusterFile, needs: Needs, tell: Callable[[str], None]) -> Ite
     """The pool of this cluster; jobs that it started are cancelled at the end.
 
     Raises:
-        ClusterError: it cannot be opened; one line with what to do.
+        ClusterError: the cluster cannot be opened; one line with what to do.
     """
     with opened(file) as (client, queue):
         patience = LONGEST_ABSENCE if queue is None else QUEUED
@@ -37,15 +37,15 @@ def pool_of(file: ClusterFile, needs: Needs, tell: Callable[[str], None]) -> Ite
 
 @contextlib.contextmanager
 def opened(file: ClusterFile) -> Iterator[tuple[Client, JobQueue | None]]:
-    """A client of this cluster, and what asks for jobs where there are any.
+    """A client of this cluster, and the queue of its jobs if it has jobs.
 
     Raises:
-        ClusterError: it cannot be opened; one line with what to do.
+        ClusterError: the cluster cannot be opened; one line with what to do.
     """
-    for name in ("distributed", "asyncio", "tornado"):  # Dead workers and refused jobs are told by us.
+    for name in ("distributed", "asyncio", "tornado"):  # We report dead workers and refused jobs ourselves.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with dask.config.set(SETTINGS | PATIENT), _opened(file, protection(file)) as found:
-        yield found
+    with dask.config.set(SETTINGS | PATIENT), _opened(file, protection(file)) as client_and_queue:
+        yield client_and_queue
 
 
 @contextlib.contextmanager
@@ -68,7 +68,7 @@ def _opened(file: ClusterFile, security: Security | None) -> Iterator[tuple[Clie
             finally:
                 _closed(client)
         finally:
-            with contextlib.suppress(AssertionError):  # What it says at the end of a job that was never submitted.
+            with contextlib.suppress(AssertionError):  # Raised for a job that was never submitted.
                 cluster.close()
 
 
@@ -78,7 +78,7 @@ def _connected(address: str, security: Security | None) -> Client:
     except (OSError, TypeError, ValueError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise ClusterError(
-            f"{address}: no scheduler answers there ({reason}): is it running, and are the certificates its own?"
+            f"{address}: no scheduler answers there ({reason}): is it running, and are the certificates the right ones?"
         ) from error
 
 

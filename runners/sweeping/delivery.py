@@ -1,4 +1,4 @@
-"""Records that travel: a worker that sees no folder of the driver's returns them, and the driver writes them."""
+"""Records that travel: a worker that does not see the driver's folder returns them, and the driver writes them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +20,11 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Deliverer:
-    """Does runs as a Worker does, and returns their records; travels to the worker processes."""
+    """Does runs like a Worker, but returns their records; is sent to the worker processes."""
 
     worker: Worker
     shared: bool
-    """The folder of records is the worker's too, which writes there as well: what is done outlives the driver."""
+    """The worker sees the folder of records and writes there as well, so that its work outlives the driver."""
 
     def __call__(self, run: Job) -> Delivery:
         """Do a run."""

@@ -1,4 +1,4 @@
-"""Hands runs to the workers of a pool, one at a time each, and settles how each of them ended."""
+"""Hands runs to the workers of a pool, one at a time each, and settles how each run ended."""
 
 import contextlib
 import time
@@ -17,20 +17,20 @@ from runners.sweeping.pool import Loss, Pool, WorkersLost
 
 POLL_SECONDS = 0.25
 LONGEST_DELIVERY = 120.0
-"""Seconds that the result of a finished run may take from its worker; one that dies then never sends it."""
+"""Seconds that the result of a finished run may take to arrive; a worker that dies meanwhile never sends it."""
 MOST_ATTEMPTS = 3
-"""A run whose worker died is tried again: the worker may have died of something else (memory, an administrator)."""
+"""A run whose worker died is tried again: the cause may have been another one (memory, an administrator)."""
 MOST_JOBS = 5
-"""So many jobs may end before a run is done; more would come to nothing, as no job is long enough."""
+"""Jobs that may end before a run is done; if none of these was long enough, more would not help."""
 DIED = f"its worker process died {MOST_ATTEMPTS} times, the last time without a Python error"
 OUTLIVED = (
-    f"{MOST_JOBS} jobs or machines ended before it was done: it needs longer ones (walltime), or some that nobody ends"
+    f"{MOST_JOBS} jobs or machines ended before it was done: it needs a longer walltime, or jobs that are not preempted"
 )
 
 
 @dataclass(frozen=True)
 class Flight:
-    """A run, where it is, how many times it has been tried, and how many jobs have ended under it."""
+    """A run, its worker, the number of its attempt, and how many jobs have ended before it was done."""
 
     run: Job
     place: str = ""
@@ -44,14 +44,14 @@ class Flight:
 
 
 def as_is(outcome: Any) -> Outcome:
-    """What a worker returns that writes records itself."""
+    """The result of a worker that writes records itself."""
     assert isinstance(outcome, Outcome)
     return outcome
 
 
 @dataclass
 class Sweep:
-    """Runs on a pool: each is bound to a worker that is free, so that none waits on a worker that may die."""
+    """Runs on a pool: each is bound to a worker that is free, so that none waits for a worker that may die."""
 
     pool: Pool
     perform: Perform
@@ -60,15 +60,15 @@ class Sweep:
     listener: Listener
     receive: Receive = as_is
     expected: Mapping[str, float] = field(default_factory=dict)
-    """Seconds expected of a run, by its key."""
+    """Expected seconds of a run, by its key."""
     waiting: list[Flight] = field(default_factory=list)
     in_flight: dict[Future, Flight] = field(default_factory=dict)
     lost: list[Flight] = field(default_factory=list)
-    """Runs whose workers are gone, until it is known why."""
+    """Runs whose workers are gone for a reason that is not known yet."""
     written_before: dict[str, int] = field(default_factory=dict)
 
     def carry_out(self, runs: list[Job]) -> None:
-        """Keep every living worker busy until all runs have their record, in the order given."""
+        """Keep every living worker busy until all runs have their record; runs start in the order given."""
         self.waiting = [Flight(run) for run in runs]
         # A failed run that is tried again has a record already; only a newer one says how it went this time.
         self.written_before = {run.spec.key: self._written(run) for run in runs}
@@ -112,7 +112,7 @@ class Sweep:
             self._settle(future, self.in_flight.pop(future))
 
     def _give_up_on_the_gone(self) -> None:
-        """A task that is bound to a worker waits for it for ever, also when that is gone for good."""
+        """Cancel runs on workers that are gone: a task that is bound to a worker would wait for it forever."""
         living = self.pool.living()
         for future in [future for future, flight in self.in_flight.items() if flight.place not in living]:
             self.lost.append(self.in_flight.pop(future))
@@ -121,20 +121,20 @@ class Sweep:
     def _settle(self, future: Future, flight: Flight) -> None:
         try:
             error = future.exception(timeout=LONGEST_DELIVERY)
-            delivered = None if error else future.result(timeout=LONGEST_DELIVERY)
+            result = None if error else future.result(timeout=LONGEST_DELIVERY)
         except TimeoutError:
             future.cancel()
             self.lost.append(flight)
             return
         if error is None:
-            self.listener.finished(flight.run, self.receive(delivered))
+            self.listener.finished(flight.run, self.receive(result))
         elif isinstance(error, KilledWorker | FutureCancelledError):
             self.lost.append(flight)
         else:
             self._charge(flight, f"{type(error).__name__}: {error}")
 
     def _judge(self) -> None:
-        """Find out why workers are gone, and whether that is an attempt of their runs."""
+        """Find out why workers are gone, and whether that counts as an attempt of their runs."""
         undecided = []
         for flight in self.lost:
             match self.pool.loss(flight.place):
@@ -165,7 +165,7 @@ class Sweep:
         self.waiting.insert(0, replace(flight, attempt=flight.attempt + 1))
 
     def _recorded(self, run: Job) -> bool:
-        """Whether the worker died between writing the record and reporting it; the record is what counts."""
+        """Whether the worker died after writing the record but before reporting it; only the record counts."""
         if self._written(run) == self.written_before[run.spec.key] or not self.store.finished(run.spec.key):
             return False
         record = self.store.get(run.spec.key)
@@ -174,6 +174,6 @@ class Sweep:
         return True
 
     def _written(self, run: Job) -> int:
-        """When the run's record was written, 0 where there is none."""
+        """When the run's record was written, in nanoseconds; 0 if there is none."""
         path = self.store.path(run.spec.key)
         return path.stat().st_mtime_ns if path.exists() else 0

@@ -1,4 +1,4 @@
-"""Runs that fail: why, grouped by cause, and a sweep that stops where one cause would fail every run."""
+"""Runs that fail: their causes, and stopping a sweep in which one cause would fail every run."""
 
 import json
 from collections import Counter, defaultdict
@@ -11,9 +11,9 @@ from runners.planning.plan import SuitePlan
 from runners.sweeping.jobs import Listener, Outcome
 
 UNFINISHED = ("failed", "oom", "cancelled", ACCIDENT)
-"""Statuses of runs that left no trained model, whoever was at fault; one that diverged is an outcome."""
+"""Statuses of runs that left no trained model, for whatever reason; divergence is an outcome of training."""
 STOPS_AT = 2
-"""Runs that fail alike before any is ok: the second says that it was no accident of the first."""
+"""Runs that fail alike before any is ok: the second shows that the first failure was no accident."""
 MOST_LETTERS = 400
 
 
@@ -22,35 +22,35 @@ class EveryRunFails(RuntimeError):
 
 
 class StopWhenAllFail:
-    """A listener between a sweep and the one that shows it: it stops a sweep of which nothing can come.
+    """A listener that passes events on to another one, and stops a sweep in which every run would fail.
 
-    A cause is a message. Where the sweep has several rows, two of them must have failed by it, because the settings of
-    one row can be at fault, and the others are then worth doing.
+    Failures with the same message have the same cause. If the sweep has several rows, two of them must have failed:
+    otherwise the settings of one row may be at fault, and the other rows are still worth doing.
     """
 
-    def __init__(self, told: Listener, rows: int, any_ok: bool) -> None:
-        self.told, self.rows, self.any_ok = told, rows, any_ok
+    def __init__(self, listener: Listener, rows: int, any_ok: bool) -> None:
+        self.listener, self.rows, self.any_ok = listener, rows, any_ok
         self.failed: dict[str, list[str]] = defaultdict(list)
 
     def started(self, run: Job) -> None:
-        """A run went to a worker."""
-        self.told.started(run)
+        """A run was given to a worker."""
+        self.listener.started(run)
 
     def retried(self, run: Job) -> None:
         """A run's worker died."""
-        self.told.retried(run)
+        self.listener.retried(run)
 
     def given_back(self, run: Job) -> None:
         """The job of a run's worker ended."""
-        self.told.given_back(run)
+        self.listener.given_back(run)
 
     def finished(self, run: Job, outcome: Outcome) -> None:
         """A run left its record.
 
         Raises:
-            EveryRunFails: if nothing was ok yet and this cause has failed enough runs.
+            EveryRunFails: no run was ok yet, and enough of them failed for the same reason.
         """
-        self.told.finished(run, outcome)
+        self.listener.finished(run, outcome)
         self.any_ok = self.any_ok or outcome.status not in UNFINISHED
         if self.any_ok:
             return
@@ -61,24 +61,24 @@ class StopWhenAllFail:
 
 
 def causes(plan: SuitePlan, layout: Layout) -> Counter[str]:
-    """Why the plan's runs failed, with how many did so, from their records; files count before the archive."""
+    """Why the plan's runs failed, and how many for each reason, from their records; files override the archive."""
     wanted = {run.spec.key for run in plan.runs}
     errors: dict[str, str] = {}
-    for one in reversed(stored_records(plan.suite.name, layout)[0]):
+    for stored in reversed(stored_records(plan.suite.name, layout)[0]):
         try:
-            record = json.loads(one.text)
-            if one.key in wanted and record["status"] in UNFINISHED:
+            record = json.loads(stored.text)
+            if stored.key in wanted and record["status"] in UNFINISHED:
                 error = record["error"]
-                errors[one.key] = one_line(f"{error['type']}: {error['message']}")
+                errors[stored.key] = one_line(f"{error['type']}: {error['message']}")
             else:
-                errors.pop(one.key, None)
+                errors.pop(stored.key, None)
         except (ValueError, KeyError, TypeError):
             continue
     return Counter(errors.values())
 
 
 def one_line(message: str) -> str:
-    """A message that may have come from anywhere, in one line that a terminal can take."""
+    """A message from any source as one line, shortened and safe for a terminal."""
     words = " ".join(message.split()) or "without a message"
-    kept = "".join(sign for sign in words if sign.isprintable())
-    return kept if len(kept) <= MOST_LETTERS else f"{kept[:MOST_LETTERS]} ..."
+    printable = "".join(sign for sign in words if sign.isprintable())
+    return printable if len(printable) <= MOST_LETTERS else f"{printable[:MOST_LETTERS]} ..."

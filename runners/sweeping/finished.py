@@ -1,4 +1,4 @@
-"""Which runs of a plan are done, as the records say."""
+"""Which runs of a plan are done, according to the records."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,33 +14,33 @@ from runners.planning.plan import SuitePlan
 
 @dataclass(frozen=True)
 class Finished:
-    """What a record says of its run: its status and its seconds, None where nothing was measured."""
+    """A finished run's status and seconds; None if no time was measured."""
 
     status: str
     seconds: float | None
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "Finished":
-        """What this record says."""
+        """Status and seconds from a record."""
         return cls(record["status"], (record.get("cost") or {}).get("total_seconds"))
 
 
 def finished_runs(plan: SuitePlan, stored: Iterable[Stored]) -> dict[str, Finished]:
     """The finished runs of a plan by key, among the records of its suite.
 
-    A record that the tables would leave out (damaged, edited, without the scores asked for) is none: its run is done
-    again. So is that of a run which was done before its suite asked for an out-of-domain set.
+    A record that the tables would leave out (damaged, edited, or without the scores asked for) does not count: its run
+    is repeated. So is a run that was done before its suite asked for an out-of-domain set.
     """
-    found: dict[str, Finished] = {}
-    for one in reversed(list(stored)):  # Files come first there and must win here.
+    finished: dict[str, Finished] = {}
+    for one in reversed(list(stored)):  # Files come before the archive and must override it.
         record, reason = parsed(one.text)
         if reason is None and usable(record, one.key, plan) and record["status"] in FINISHED:
-            found[one.key] = Finished.of(record)
-    return found
+            finished[one.key] = Finished.of(record)
+    return finished
 
 
 def usable(record: Any, key: str, plan: SuitePlan) -> bool:
-    """Whether the plan's tables can have this record, stored under this key, with every score that is asked for."""
+    """Whether this record, stored under this key, can be in the plan's tables and has every score asked for."""
     return complaint(record, plan.run_plan) is None and record["key"] == key and _has_sets(record, plan)
 
 
@@ -48,4 +48,4 @@ def _has_sets(record: dict[str, Any], plan: SuitePlan) -> bool:
     if record["status"] != "ok" or plan.suite.protocol.split == "dev":
         return True
     scored = record["scores"].get(plan.suite.protocol.selection, {}).get(OUT_OF_DOMAIN, {})
-    return all(one.name in scored for one in sets_for(record["spec"]["task"], plan.suite.out_of_domain))
+    return all(wanted.name in scored for wanted in sets_for(record["spec"]["task"], plan.suite.out_of_domain))

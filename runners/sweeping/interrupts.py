@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP that cannot get lost: noted when they come, and asked for where the sweep waits.
+"""Ctrl-C, SIGTERM and SIGHUP that cannot get lost: noted when they arrive, and checked for where the sweep waits.
 
-An exception that a signal handler raises is lost when it strikes in the middle of a library's clean-up; the note stays.
+An exception raised by a signal handler is lost if it strikes in the middle of a library's clean-up; the note remains.
 """
 
 import signal
@@ -10,9 +10,9 @@ _noted: list[int] = []
 
 
 def listen() -> None:
-    """Note the signals from now on, and raise KeyboardInterrupt as Python does for Ctrl-C.
+    """From now on note these signals, and raise KeyboardInterrupt as Python does for Ctrl-C.
 
-    The one that tells of a closed terminal stays ignored where someone asked for that, as nohup does.
+    SIGHUP, the signal of a closed terminal, stays ignored if it already is, as under nohup.
     """
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none.
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
@@ -26,12 +26,12 @@ def _note(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def came() -> bool:
-    """Whether one of the signals has come."""
+def received() -> bool:
+    """Whether one of the signals has arrived."""
     return bool(_noted)
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt when a signal came, also when its own exception went nowhere."""
+    """Raise KeyboardInterrupt if a signal has arrived, even if the exception of its handler was lost."""
     if _noted:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Jobs of a batch system that start workers: as many as runs are left for, replaced when they end."""
+"""Jobs of a batch system that start workers: as many as the remaining runs need, replaced when they end."""
 
 import math
 import os
@@ -15,17 +15,17 @@ from runners.sweeping.local_pool import WORKER_ENVIRONMENT
 from runners.sweeping.survey import ROOT
 
 CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
-# Runs are alone in their process: a worker that stops taking tasks or writes to disk when memory is short helps nobody.
+# Each run is alone in its process: it does not help if a worker that is short of memory pauses or writes to disk.
 MEMORY = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{name}": "False" for name in ("TARGET", "SPILL", "PAUSE", "TERMINATE")}
 RETRY_SECONDS = 60.0
-"""After the batch system has refused a job while others run, until it is asked again."""
+"""Wait before asking again after the batch system refused a job while others run."""
 
 
 def cluster_of(file: ClusterFile, security: Security | None) -> Any:
-    """dask-jobqueue's cluster of this file, with no jobs yet.
+    """The dask-jobqueue cluster that this file describes, with no jobs yet.
 
     Raises:
-        ClusterError: dask-jobqueue is missing or does not take the options; one line with what to do.
+        ClusterError: dask-jobqueue is missing or does not accept the options; one line with what to do.
     """
     try:
         import dask_jobqueue
@@ -42,7 +42,7 @@ def cluster_of(file: ClusterFile, security: Security | None) -> Any:
     defaults = {"processes": 1, "log_directory": str(folder), "shared_temp_directory": str(folder)}
     try:
         with warnings.catch_warnings():
-            # The address of the machine where it has several networks: interface: says which.
+            # On a machine with several networks dask warns about its choice of address; `interface:` sets it.
             warnings.simplefilter("ignore")
             return getattr(dask_jobqueue, CLASSES[file.kind])(
                 **{**defaults, **options}, security=security, silence_logs="CRITICAL"
@@ -52,14 +52,14 @@ def cluster_of(file: ClusterFile, security: Security | None) -> Any:
 
 
 def _environment() -> list[str]:
-    """Lines of a job's script that make its workers like the driver: the same project, the same environment."""
+    """Lines of a job script that give its workers the driver's project and environment variables."""
     variables = {**WORKER_ENVIRONMENT, **MEMORY}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     return [*lines, f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}"]
 
 
 def _own_folder() -> Path:
-    """Where jobs print and the certificate lies while a sweep runs: nobody else may look into it."""
+    """The folder for the output of jobs and, while a sweep runs, the certificate; only its owner can read it."""
     cached = os.environ.get("XDG_CACHE_HOME")
     folder = (Path(cached) if cached else Path.home() / ".cache") / "amix" / "jobs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,28 +68,28 @@ def _own_folder() -> Path:
 
 
 class JobQueue:
-    """Keeps as many jobs of a dask-jobqueue cluster in the queue as there is work for."""
+    """Keeps as many jobs of a dask-jobqueue cluster queued or running as there is work for."""
 
     def __init__(self, cluster: Any, file: ClusterFile) -> None:
         assert file.jobs is not None
         self.cluster, self.bounds, self.runs_per_job = cluster, file.jobs, file.runs_per_job
         self.ended: set[str] = set()
         """Names of workers that are gone for good."""
-        self.spoiled = 0
-        """Workers that were refused; their jobs are not replaced, since others would be like them."""
+        self.refused = 0
+        """Number of workers that were refused; their jobs are not replaced, as new ones would be refused too."""
         self.asked_again_at = 0.0
 
     def keep(self, left: int) -> str | None:
-        """Ask for jobs so that there are enough for the runs left, and forget those that have ended.
+        """Request enough jobs for the remaining runs, and forget those that have ended.
 
         Args:
-            left: runs that wait or are under way.
+            left: number of runs that wait or are in progress.
 
         Returns:
-            What the batch system said, where it refused a job.
+            The batch system's message if it refused a job, otherwise None.
         """
         if over := [name for name in self.cluster.worker_spec if self.ended.issuperset(self._workers_of(name))]:
-            self.ended.difference_update(*map(self._workers_of, over))  # The next job may have the name again.
+            self.ended.difference_update(*map(self._workers_of, over))  # The next job may reuse the name.
             self.cluster.sync(self.cluster.scale_down, over)
         needed = math.ceil(left / self.runs_per_job)
         wanted = min(self._allowed, max(self.bounds.minimum, needed))
@@ -101,34 +101,34 @@ class JobQueue:
             self.cluster.sync(_settled, self.cluster)
         except (RuntimeError, ValueError, OSError) as error:
             self.asked_again_at = time.monotonic() + RETRY_SECONDS
-            refused = [name for name in self.cluster.worker_spec if name not in before]
-            self.cluster.sync(self.cluster.scale_down, refused)
+            new = [name for name in self.cluster.worker_spec if name not in before]
+            self.cluster.sync(self.cluster.scale_down, new)
             return _reason(error)
         return None
 
     @property
     def exhausted(self) -> bool:
-        """Whether every job has ended and none may follow, as too many workers were refused."""
+        """Whether every job has ended and no more are allowed, because too many workers were refused."""
         return self._allowed <= 0 and not self.cluster.worker_spec
 
     @property
     def _allowed(self) -> int:
-        """How many jobs there may be at a time: a refused worker takes its job's place."""
-        return self.bounds.maximum - math.ceil(self.spoiled / self.runs_per_job)
+        """How many jobs there may be at a time; the jobs of refused workers are subtracted."""
+        return self.bounds.maximum - math.ceil(self.refused / self.runs_per_job)
 
     def _workers_of(self, job: str) -> list[str]:
         group = self.cluster.worker_spec[job].get("group")
         return [f"{job}{suffix}" for suffix in group] if group else [job]
 
     def spare(self, workers: int) -> bool:
-        """Whether so many workers are more than the jobs that stay in any case have."""
+        """Whether there are more workers than the minimum number of jobs has."""
         return workers > self.bounds.minimum * self.runs_per_job
 
 
 async def _settled(cluster: Any) -> None:
-    """Wait until every job is submitted; what the batch system said to one that it refused is raised.
+    """Wait until every job is submitted, and raise the batch system's error for one that it refused.
 
-    The cluster keeps that to its log: a job that it could not submit has no number, and is submitted once more here.
+    The cluster only logs that error: a job that it could not submit has no id, and is submitted once more here.
     """
     await cluster
     for job in list(cluster.workers.values()):
@@ -137,6 +137,6 @@ async def _settled(cluster: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What the command of the batch system printed, without the rest of dask-jobqueue's message."""
-    said = str(error).partition("stderr:")[2] or str(error)
-    return " ".join(said.split())
+    """The output of the batch system's command, without the rest of dask-jobqueue's message."""
+    message = str(error).partition("stderr:")[2] or str(error)
+    return " ".join(message.split())

@@ -1,4 +1,4 @@
-"""What passes between the driver of a sweep and what does its runs."""
+"""The types that the driver of a sweep and its workers exchange."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,32 +16,32 @@ class Outcome:
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "Outcome":
-        """What a record says of its run."""
+        """The outcome of the run that left this record."""
         return cls(record["status"], (record["error"] or {}).get("message", ""))
 
 
 class Listener(Protocol):
-    """Is told what happens; called in the driver only."""
+    """Callbacks for the events of a sweep, called in the driver process only."""
 
     def started(self, run: Job) -> None:
-        """A run went to a worker."""
+        """A run was given to a worker."""
 
     def finished(self, run: Job, outcome: Outcome) -> None:
         """A run left its record."""
 
     def retried(self, run: Job) -> None:
-        """A run's worker died, and the run waits for another one."""
+        """A run's worker died; the run waits for another one."""
 
     def given_back(self, run: Job) -> None:
-        """The job of a run's worker ended, which is not charged to the run; it waits for another one."""
+        """The job of a run's worker ended; the run waits for another one, and this does not count as an attempt."""
 
 
 Perform = Callable[[Job], Any]
-"""Does one run and never raises for a run that fails; must be picklable.
+"""Does one run, without raising for a run that fails; must be picklable.
 
-What it returns is an Outcome where it wrote the record itself, else what a Receive makes one of.
+Returns an Outcome if it wrote the record itself, otherwise something that a Receive turns into one.
 """
 Receive = Callable[[Any], Outcome]
-"""Makes an outcome of what came back from a worker, in the driver."""
+"""Turns what a worker returned into an outcome, in the driver."""
 Abandon = Callable[[Job, str], Outcome]
 """Writes the record of a run that cannot be finished, with the reason."""

@@ -17,8 +17,8 @@ from runners.sweeping.pool import Loss
 
 LONGEST_ABSENCE = 120.0
 """Seconds without any living worker after which a sweep gives up."""
-# A training step frees and takes large tensors again and again. Left to itself the allocator gives them back to the
-# kernel each time, and clearing fresh pages costs a tenth of a step; these variables of glibc make it keep them.
+# A training step keeps allocating and freeing large tensors. By default the allocator returns them to the kernel each
+# time, and clearing fresh pages costs a tenth of a step; these variables of glibc make it keep them.
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MALLOC_MMAP_MAX_": "0",
@@ -27,20 +27,20 @@ WORKER_ENVIRONMENT = {
 }
 SETTINGS = {
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
-    # Retrying is decided here, after a look at the record, so that no run is charged for another's death.
+    # We decide on retries ourselves, after checking the record, so that no run is charged for another run's death.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
 }
 
 
 class Pinned(WorkerPlugin):
-    """Set-up of a worker process: a GPU of its own where there are GPUs, and deaf to Ctrl-C, which is the driver's."""
+    """Setup of a worker process: its own GPU if there are any; it ignores Ctrl-C, which the driver handles."""
 
     def __init__(self, gpus: list[str]) -> None:
         self.gpus = gpus
 
     def setup(self, worker: Any) -> None:
-        """Called by distributed when a worker starts, also when it replaces a dead one of the same name."""
+        """Called by distributed when a worker starts, including one that replaces a dead worker of the same name."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus[int(worker.name) % len(self.gpus)]
@@ -48,8 +48,8 @@ class Pinned(WorkerPlugin):
 
 @contextlib.contextmanager
 def workers_of(count: int, gpus: list[str], security: Security | None = None) -> Iterator[tuple[LocalCluster, Client]]:
-    """A cluster of this many worker processes; they end with this process, however it ends (a pipe tells them)."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # Dead workers and closed pipes are told by us.
+    """A cluster of this many worker processes, which end with this process however it ends (they watch a pipe)."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # We report dead workers ourselves.
     with dask.config.set(SETTINGS):
         cluster = LocalCluster(
             n_workers=count,
@@ -70,7 +70,7 @@ def workers_of(count: int, gpus: list[str], security: Security | None = None) ->
 
 @contextlib.contextmanager
 def executor_of(count: int, gpus: list[str]) -> Iterator[Executor | None]:
-    """An executor over so many worker processes; None where there is none to have."""
+    """An executor over `count` worker processes; None if count is 0."""
     if count == 0:
         yield None
         return
@@ -79,9 +79,9 @@ def executor_of(count: int, gpus: list[str]) -> Iterator[Executor | None]:
 
 
 def _close(cluster: LocalCluster, client: Client) -> None:
-    """End the workers at once: those of a finished sweep are idle, and those of a stopped one must not go on."""
+    """Kill the workers at once: those of a finished sweep are idle, and those of a stopped one must not continue."""
     for nanny in cluster.workers.values():
-        nanny.close_gracefully()  # Otherwise it replaces the worker that is killed next.
+        nanny.close_gracefully()  # Otherwise it would replace the worker that is killed below.
     for child in multiprocessing.active_children():
         child.kill()
     with contextlib.suppress(TimeoutError, OSError):
@@ -110,9 +110,9 @@ class LocalPool:
         return place
 
     def takes(self, place: str, seconds: float) -> bool:
-        """Workers here grow as old as the sweep."""
+        """Always true: local workers have no lifetime."""
         return True
 
     def loss(self, place: str) -> Loss:
-        """A process that is gone here died by itself."""
+        """A local process that is gone has died by itself."""
         return Loss.OWN

@@ -1,4 +1,4 @@
-"""A sweep in blocks of seeds, one for each look that a suite declared: decided comparisons get no more seeds."""
+"""A sweep in blocks of seeds, one per look that a suite declared: decided comparisons get no more seeds."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,17 +11,16 @@ from runners.sweeping.todo import Todo
 
 
 def blocks(state: SweepState, declared: Sequence[int], layout: Layout, say: Callable[[str], None]) -> Iterator[Todo]:
-    """What to do next, until nothing is left or every comparison is decided.
+    """The blocks of runs to do, until nothing is left or every comparison is decided.
 
-    Everything is one block without looks, with seeds chosen by hand, or where there is nothing to be compared. Seeds
-    beyond the last look are the last block, for all rows. The records of a block must be written before the next one
-    is asked for.
+    Without looks, with seeds chosen by hand, or with nothing to compare, everything is one block. Seeds beyond the last
+    look are the last block, for all rows. The records of a block must be written before the next one is requested.
 
     Args:
-        state: of the sweep, as it stood at the beginning.
-        declared: the suite's seeds as its file says.
-        layout: where plan and records lie.
-        say: is told after each look what it decided.
+        state: the sweep as it stood at the beginning.
+        declared: the suite's seeds according to its file.
+        layout: where the plan and the records are.
+        say: is called after each look with each new decision, as a sentence.
     """
     suite = state.plan.suite
     looks, reference = suite.protocol.looks, suite.protocol.reference
@@ -29,15 +28,15 @@ def blocks(state: SweepState, declared: Sequence[int], layout: Layout, say: Call
     if not looks or tuple(suite.seeds) != tuple(declared) or everyone <= {reference}:
         yield state.todo
         return
-    rows, said = everyone, set[str]()
+    rows, reported = everyone, set[str]()
     for look in looks:
         yield state.todo.only(rows, frozenset(suite.seeds[:look]))
-        # What lies there of later seeds, from before, must not decide this look.
+        # Records of later seeds, from earlier sweeps, must not influence this look.
         results = of_seeds(load(suite.name, layout), suite.seeds[:look])
         for sentence in _sentences(results):
-            if sentence not in said:
+            if sentence not in reported:
                 say(sentence)
-                said.add(sentence)
+                reported.add(sentence)
         rows = next_rows(results) & everyone
         if rows <= {reference}:
             break

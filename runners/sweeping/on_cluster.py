@@ -1,4 +1,4 @@
-"""Carries runs out on a cluster: the driver hands them out, gets their records back and writes these."""
+"""Carries out runs on a cluster: the driver hands them out, receives their records and writes them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -23,17 +23,17 @@ def carry_out_on(
     """Do all runs on a cluster, in the order given; the driver writes the records.
 
     Args:
-        cluster: where.
+        cluster: the cluster.
         runs: the runs.
-        expected: seconds expected of each, by its key: workers with a lifetime leave before a run that is too long.
+        expected: expected seconds of each run by key; a worker whose lifetime is too short for a run leaves before it.
         worker: does a run.
-        listener: is told what happens to runs.
-        tell: is told in words what happens to workers.
+        listener: receives the events of runs.
+        tell: receives messages about workers.
 
     Raises:
         ClusterError: the cluster cannot be opened.
-        WorkersLost: no worker came, or the scheduler is gone.
-        WorkersRefused: no worker fits the driver.
+        WorkersLost: no worker arrived, or the scheduler is gone.
+        WorkersRefused: no worker matches the driver.
     """
     if not runs:
         return
@@ -44,7 +44,7 @@ def carry_out_on(
 
 
 def needs_of(worker: Worker, runs: Sequence[Job], shared: bool) -> Needs:
-    """What these runs need of a machine."""
+    """What these runs need on a machine."""
     first, sources = runs[0].spec, {run.spec.task: run.spec.task_source for run in runs}
     folder = str(worker.store.folder)
     return Needs(worker.context, first.encoder, tuple(sources), folder, shared, first.encoder_source, sources)

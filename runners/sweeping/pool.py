@@ -1,4 +1,4 @@
-"""What a sweep needs of worker processes, wherever they run."""
+"""What a sweep requires of worker processes, wherever they run."""
 
 from collections.abc import Collection
 from enum import Enum
@@ -15,24 +15,24 @@ class Loss(Enum):
     """Why a worker is gone."""
 
     OWN = "own"
-    """Its process died: of memory, of a fault, by somebody's hand. An attempt of its run."""
+    """Its process died (out of memory, crashed, killed), which counts as an attempt of its run."""
     JOB = "job"
-    """Its job or its machine ended: walltime, preemption, a lost network. Not charged to the run."""
+    """Its job or machine ended (walltime, preemption, lost network), which does not count as an attempt."""
 
 
 class Pool(Protocol):
-    """Worker processes that do one run at a time each; a place names a worker, and no later one."""
+    """Worker processes that do one run at a time each; a place identifies a worker and is never reused."""
 
     @property
     def client(self) -> Client:
-        """Through which runs are handed out."""
+        """The client through which runs are handed out."""
 
     @property
     def patience(self) -> float:
         """Seconds without any worker after which a sweep gives up."""
 
     def tend(self, waiting: int, busy: Collection[str]) -> None:
-        """Is called again and again with the number of runs that wait and the places of those under way."""
+        """Called repeatedly with the number of waiting runs and the places of those in progress."""
 
     def living(self) -> set[str]:
         """Places of the workers that may be given runs."""
@@ -41,7 +41,7 @@ class Pool(Protocol):
         """Where the worker of this place listens."""
 
     def takes(self, place: str, seconds: float) -> bool:
-        """Whether this worker can still do a run of this expected length; one that cannot is sent home."""
+        """Whether this worker can still do a run of this many expected seconds; if not, it is retired."""
 
     def loss(self, place: str) -> Loss | None:
-        """Why a worker that is not living any more is gone; None while that cannot be told yet."""
+        """Why a worker is gone that is no longer living; None as long as that is unknown."""

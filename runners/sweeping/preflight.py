@@ -1,4 +1,4 @@
-"""What is checked before anything trains, so that a missing file costs a second and not an evening."""
+"""Checks before anything trains, so that a missing file costs a second and not an evening."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,20 +16,20 @@ from runners.planning.job import Job
 from runners.planning.plan import SuitePlan, examples_of
 
 PROVEN_ON = 200
-"""Texts of a task on which it is seen that the encoder knows their words."""
+"""Texts of a task that the encoder is tried on."""
 
 
 def check_inputs(
     plan: SuitePlan, runs: tuple[Job, ...], glue: Path | None, out_of_domain: Path | None = None
 ) -> dict[str, list[Finding]]:
-    """Find the encoder, prove it on each task's texts and read every split and out-of-domain set that these runs need.
+    """Locate the encoder, try it on each task's texts, and read every split and out-of-domain set that the runs need.
 
     Returns:
-        Warnings about people's own data by task.
+        Warnings about people's own data, by task.
 
     Raises:
-        EncoderError: If the encoder is not there or does not do its work; the message says what to do.
-        DataError: If a file cannot be used, or nothing that is trained on it could mean anything.
+        EncoderError: the encoder is missing or does not work; the message says what to do.
+        DataError: a file cannot be used, or training on it would be meaningless.
     """
     warnings: dict[str, list[Finding]] = {}
     if not runs:
@@ -48,8 +48,8 @@ def check_inputs(
         load_rows(task, task.test, folder)
         if task.origin == "files":
             sizes = [examples_of(task, size) for size in plan.suite.sizes]
-            if found := own_warnings(task, plan.suite.seeds, sizes, plan.suite.subset):
-                warnings[task.name] = found
+            if own := own_warnings(task, plan.suite.seeds, sizes, plan.suite.subset):
+                warnings[task.name] = own
         for size in plan.suite.sizes:
             try:
                 subset_positions(
@@ -57,16 +57,16 @@ def check_inputs(
                 )
             except DataError as error:
                 raise DataError(f"task {task.name}: {error}") from error
-        for one in () if plan.suite.protocol.split == "dev" else sets_for(task.name, plan.suite.out_of_domain):
-            set_rows(one, glue_folder(glue), out_of_domain_folder(out_of_domain))
+        for data_set in () if plan.suite.protocol.split == "dev" else sets_for(task.name, plan.suite.out_of_domain):
+            set_rows(data_set, glue_folder(glue), out_of_domain_folder(out_of_domain))
     return warnings
 
 
 def own_warnings(task: Task, seeds: Sequence[int], sizes: Sequence[int | None], subset: str) -> list[Finding]:
-    """Warnings about the files of one's own task, and about the subsets that these seeds will draw.
+    """Warnings about the files of a user's own task, and about the subsets that these seeds will draw.
 
     Raises:
-        DataError: If nothing that is trained on these data could mean anything.
+        DataError: training on these data would be meaningless.
     """
     findings = own_findings(task)
     refuse_errors(task, findings)

@@ -1,4 +1,4 @@
-"""Certificates that encrypt what driver and workers say to each other, and keep everybody else out."""
+"""Certificates that encrypt the traffic between driver and workers, and keep everybody else out."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from runners.planning.cluster_file import ClusterError, ClusterFile
 
 
 def protection(cluster: ClusterFile) -> Security | None:
-    """The certificates of this cluster; None where its file says that traffic may be unprotected.
+    """The certificates of this cluster; None if its file allows unprotected traffic.
 
     Raises:
-        ClusterError: there are none and none can be made; one line with what to do.
+        ClusterError: there are none, and none can be made; one line with what to do.
     """
     if cluster.insecure:
         return None
@@ -30,7 +30,7 @@ def protection(cluster: ClusterFile) -> Security | None:
     except ImportError as error:
         raise ClusterError(
             "the package cryptography, which makes a certificate for this sweep, is not installed: "
-            "pip install cryptography, or give certificates of your own (tls:), or say 'insecure: true'"
+            "pip install cryptography, or give your own certificates (tls:), or set 'insecure: true'"
         ) from error
 
 
@@ -40,10 +40,12 @@ def _configured(address: str) -> Security:
     files = [dask.config.get(f"distributed.comm.tls.{name}", None) for name in names]
     if None in files:
         raise ClusterError(
-            f"{address}: no certificate to show there: use a cluster's file with 'tls: {{ca_file:, cert:, key:}}', "
+            f"{address}: there is no certificate for it: use a cluster file with 'tls: {{ca_file:, cert:, key:}}', "
             "or dask's configuration (distributed.comm.tls)"
         )
     for file in files:
         if not Path(file).is_file():
-            raise ClusterError(f"{address}: dask's configuration (distributed.comm.tls) names {file}, which is no file")
+            raise ClusterError(
+                f"{address}: dask's configuration (distributed.comm.tls) names {file}, which does not exist"
+            )
     return Security(require_encryption=True)

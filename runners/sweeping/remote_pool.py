@@ -1,4 +1,4 @@
-"""Workers that live elsewhere: each is looked at before its first run, and leaves between runs before its job ends."""
+"""Workers on other machines: each is surveyed before its first run, and leaves between runs before its job ends."""
 
 import time
 from collections.abc import Callable, Collection
@@ -13,41 +13,41 @@ from runners.sweeping.survey import Needs, Survey, mismatches, survey
 
 LOOK_SECONDS = 0.5
 QUIET = 4.0
-"""Seconds without a sign of life after which a worker did not die but was frozen or cut off.
+"""Seconds without a heartbeat after which a worker must have been frozen or cut off.
 
-One that dies is missed at once. Signs come twice a second, and more rarely from hundreds of workers.
+A worker that dies is missed at once. Heartbeats come twice a second, and less often from hundreds of workers.
 """
 WORKERS_PER_SECOND = 50
-"""So many more workers make signs of life rarer by a second."""
+"""This many more workers make the interval of heartbeats a second longer."""
 GRACE = 15.0
-"""Seconds in which a nanny replaces a worker that died; where none comes, its job or its machine is gone."""
+"""Seconds in which a nanny replaces a worker that died; if it does not, the job or the machine is gone."""
 
 
 class WorkersRefused(RuntimeError):
-    """No worker fits the driver."""
+    """No worker matches the driver."""
 
 
 @dataclass
-class Seen:
-    """A worker since it came."""
+class KnownWorker:
+    """What is known of a worker since it arrived."""
 
     address: str
     name: str
     nanny: str | None
     came: float
     sign: float = 0.0
-    """Its last sign of life by the scheduler's clock."""
+    """Its last heartbeat, by the scheduler's clock."""
     heard: float = 0.0
-    """When that sign was seen here."""
+    """When that heartbeat was seen here, by the local clock."""
     gone: float | None = None
     """When it was first missed."""
     survey: Survey | None = None
     runs: int = 0
-    """How many it was given."""
+    """Number of runs it was given."""
     leaving: bool = False
-    """It was sent home."""
+    """It was retired."""
     reported: bool = False
-    """The queue knows that it is gone."""
+    """The queue was told that it is gone."""
 
     def age(self) -> float:
         """Seconds since its job started."""
@@ -56,77 +56,77 @@ class Seen:
 
 @dataclass
 class RemotePool:
-    """The workers of a scheduler as a sweep sees them: those that were looked at and fit."""
+    """The workers of a scheduler as a sweep sees them: those that were surveyed and match the driver."""
 
     client: Client
     needs: Needs
     driver: Survey
     patience: float
     queue: JobQueue | None = None
-    """What starts workers; None where others do."""
+    """Starts workers; None if others start them."""
     lifetime: float | None = None
     """Age at which a worker takes no further run."""
     tell: Callable[[str], None] = print
-    workers: dict[str, Seen] = field(default_factory=dict)
-    """All that ever came, by place: address and own folder, since another process may come to the same address."""
+    workers: dict[str, KnownWorker] = field(default_factory=dict)
+    """All that ever arrived, by place: address and local folder, as a later process may have the same address."""
     looks: dict[str, Future] = field(default_factory=dict)
-    """Surveys under way, by place."""
+    """Surveys in progress, by place."""
     fit: set[str] = field(default_factory=set)
     refused: dict[str, list[str]] = field(default_factory=dict)
     looked: float = 0.0
-    told: str = ""
+    last_message: str = ""
 
     def tend(self, waiting: int, busy: Collection[str]) -> None:
-        """See who came and who is gone, look at the new ones, and keep the queue filled.
+        """Note arrivals and losses, survey new workers, and keep the queue filled.
 
         Raises:
             WorkersLost: the scheduler is gone.
-            WorkersRefused: no worker fits; why, in one line.
+            WorkersRefused: no worker matches the driver; why, in one line.
         """
         if time.monotonic() - self.looked < LOOK_SECONDS:
             return
-        self._see()
+        self._update()
         self._admit()
-        self._send_home_again()
+        self._retire_again()
         if self.queue is not None:
             self._report_ended(self.queue)
-            said = self.queue.keep(waiting + len(busy))
-            if said and not self.fit and not self.looks:
-                raise WorkersLost(f"the batch system takes no job: {said}")
+            refusal = self.queue.keep(waiting + len(busy))
+            if refusal and not self.fit and not self.looks:
+                raise WorkersLost(f"the batch system accepts no job: {refusal}")
             if self.queue.exhausted and not self.fit and not self.looks:
                 raise WorkersRefused(self._no_job_left())
-            self._tell_once(f"the batch system takes no further job for now: {said}" if said else "")
+            self._tell_once(f"the batch system accepts no further job for now: {refusal}" if refusal else "")
             if not waiting:
-                self._send_home(self.living() - set(busy))
+                self._retire_idle(self.living() - set(busy))
         self.looked = time.monotonic()
 
-    def _see(self) -> None:
+    def _update(self) -> None:
         now = time.monotonic()
-        there = self._identities()
-        for place, seen in there.items():
-            # A worker that closes is no more to be given anything, and will be gone.
-            if place not in self.workers and seen["status"] == "running":
-                self.workers[place] = Seen(seen["address"], str(seen["name"]), seen["nanny"], now)
+        identities = self._identities()
+        for place, identity in identities.items():
+            # A worker that is closing takes no more tasks and will soon be gone.
+            if place not in self.workers and identity["status"] == "running":
+                self.workers[place] = KnownWorker(identity["address"], str(identity["name"]), identity["nanny"], now)
                 self.looks[place] = self.client.submit(
-                    survey, self.needs, workers=[seen["address"]], allow_other_workers=False, pure=False
+                    survey, self.needs, workers=[identity["address"]], allow_other_workers=False, pure=False
                 )
         for place, worker in self.workers.items():
-            if place in there:
-                if there[place]["last_seen"] != worker.sign:
-                    worker.sign, worker.heard = there[place]["last_seen"], now
+            if place in identities:
+                if identities[place]["last_seen"] != worker.sign:
+                    worker.sign, worker.heard = identities[place]["last_seen"], now
             elif worker.gone is None:
                 worker.gone = now
                 self.fit.discard(place)
                 self.looks.pop(place, None)
 
     def _identities(self) -> dict[str, Any]:
-        """What the scheduler says of each worker, by place."""
+        """The scheduler's description of each worker, by place."""
         scheduler: Any = self.client.scheduler
         try:
-            found: dict[str, Any] = self.client.sync(scheduler.identity, n_workers=-1)["workers"]
+            workers: dict[str, Any] = self.client.sync(scheduler.identity, n_workers=-1)["workers"]
         except OSError as error:
-            raise WorkersLost(f"the scheduler does not answer any more: {error}; run the command again") from error
-        return {f"{address} {one['local_directory']}": {**one, "address": address} for address, one in found.items()}
+            raise WorkersLost(f"the scheduler no longer answers: {error}; run the command again") from error
+        return {f"{address} {one['local_directory']}": {**one, "address": address} for address, one in workers.items()}
 
     def _admit(self) -> None:
         for place in [place for place, look in self.looks.items() if look.done()]:
@@ -143,24 +143,24 @@ class RemotePool:
             else:
                 self.fit.add(place)
 
-    def _refuse(self, place: str, worker: Seen, wrong: list[str]) -> None:
+    def _refuse(self, place: str, worker: KnownWorker, wrong: list[str]) -> None:
         host = worker.survey.host if worker.survey else worker.address
         if wrong not in self.refused.values():
             for line in wrong:
                 self.tell(f"worker on {host} is refused: {line}")
         self.refused[place] = wrong
         if self.queue is not None:
-            self.queue.spoiled += 1
+            self.queue.refused += 1
             self._retire(place)
         if not self.fit and not self.looks:
             raise WorkersRefused(f"no worker can be used; the first, on {host}: {'; '.join(wrong)}")
 
     def _no_job_left(self) -> str:
         first = "; ".join(next(iter(self.refused.values())))
-        return f"every job has ended, and none follows, since workers were refused ({first}): mend that and run again"
+        return f"every job has ended and no more are started, as workers were refused ({first}): fix that and run again"
 
     def _report_ended(self, queue: JobQueue) -> None:
-        """Tell the queue, once of each, which workers are gone and were not replaced by a nanny."""
+        """Report to the queue, once each, the workers that are gone and were not replaced by a nanny."""
         now = time.monotonic()
         queue.ended -= {one.name for one in self.workers.values() if one.gone is None}
         for one in self.workers.values():
@@ -170,8 +170,8 @@ class RemotePool:
                 if not any(other.name == one.name and other.gone is None for other in self.workers.values()):
                     queue.ended.add(one.name)
 
-    def _send_home(self, idle: set[str]) -> None:
-        """Idle workers for which no run waits any more; their jobs end."""
+    def _retire_idle(self, idle: set[str]) -> None:
+        """Retire idle workers for which no run is waiting; their jobs end."""
         assert self.queue is not None
         for place in sorted(idle):
             if self.queue.spare(len(self.fit)):
@@ -182,18 +182,18 @@ class RemotePool:
         self.workers[place].leaving = True
         self.client.retire_workers([self.workers[place].address])
 
-    def _send_home_again(self) -> None:
-        """A scheduler keeps a worker that holds the only copy of something until it can be had elsewhere."""
+    def _retire_again(self) -> None:
+        """Repeat the request to leave: a scheduler keeps a worker as long as it holds the only copy of some data."""
         if staying := [one.address for one in self.workers.values() if one.leaving and one.gone is None]:
             self.client.retire_workers(staying)
 
-    def _tell_once(self, said: str) -> None:
-        if said and said != self.told:
-            self.tell(said)
-        self.told = said
+    def _tell_once(self, message: str) -> None:
+        if message and message != self.last_message:
+            self.tell(message)
+        self.last_message = message
 
     def living(self) -> set[str]:
-        """Places of the workers that were looked at and are there."""
+        """Places of the workers that match the driver and are not gone."""
         return set(self.fit)
 
     def address(self, place: str) -> str:
@@ -201,9 +201,9 @@ class RemotePool:
         return self.workers[place].address
 
     def takes(self, place: str, seconds: float) -> bool:
-        """Whether a run of this length ends before the worker's lifetime does; the first one is always taken.
+        """Whether a run of this many seconds fits into the worker's lifetime; the first run always does.
 
-        A worker that is too old for the next run is retired: it leaves between runs.
+        A worker that is too old for the next run is retired, so that it leaves between runs.
         """
         worker = self.workers[place]
         if self.lifetime is not None and worker.runs and worker.age() + seconds > self.lifetime:
@@ -213,12 +213,12 @@ class RemotePool:
         return True
 
     def loss(self, place: str) -> Loss | None:
-        """Its own death where its nanny has started another process since; else its job ended, after a grace.
+        """OWN if its nanny has since started another process; otherwise JOB, after a grace period.
 
-        A worker that was silent before it was missed has not died: it was frozen, or its network is gone.
+        A worker without heartbeats before it was missed has not died: it was frozen, or its network is down.
         """
         worker = self.workers[place]
-        if worker.gone is None:  # The scheduler has told of the loss before it was seen here.
+        if worker.gone is None:  # The scheduler reported the loss before it was noticed here.
             worker.gone = time.monotonic()
             self.fit.discard(place)
         quiet = QUIET + len(self.fit) / WORKERS_PER_SECOND
@@ -230,7 +230,7 @@ class RemotePool:
 
 
 def without_project(error: BaseException) -> str:
-    """Why a worker could not be looked at, mostly because it does not find the project."""
+    """Why a worker could not be surveyed; usually it does not find the project."""
     if isinstance(error, ImportError):
         return f"{error}: start it with the driver's environment, and PYTHONPATH set to the project's folder there"
-    return f"it cannot be looked at: {' '.join(f'{type(error).__name__}: {error}'.split())}"
+    return f"it cannot be surveyed: {' '.join(f'{type(error).__name__}: {error}'.split())}"

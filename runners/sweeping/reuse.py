@@ -1,4 +1,4 @@
-"""Runs that another suite has done: the same key is the same run, so its record counts here too."""
+"""Runs that another suite has done: a run with the same key is the same run, so its record counts here too."""
 
 import io
 from collections.abc import Container
@@ -21,42 +21,42 @@ from runners.sweeping.finished import Finished, usable
 
 @dataclass(frozen=True)
 class Reusable:
-    """A finished run of another suite: its record as it will stand in this one, and its predictions."""
+    """A finished run of another suite: its record as adapted to this suite, and its predictions."""
 
     record: dict[str, Any]
     predictions: bytes | Path | None
 
     @property
     def finished(self) -> Finished:
-        """What a sweep needs to know of it."""
+        """Its status and seconds."""
         return Finished.of(self.record)
 
 
 def reusable(plan: SuitePlan, layout: Layout, done: Container[str]) -> dict[str, Reusable]:
-    """The plan's runs, by key, that are not done here and that a suite named in its `reuse` has finished well.
+    """The plan's runs, by key, that are not done here but finished as ok in a suite that its `reuse` names.
 
     Raises:
-        SuiteError: a name that is neither a suite of the project nor one with records here.
+        SuiteError: a name in `reuse` is neither a suite of the project nor one with records here.
     """
-    found: dict[str, Reusable] = {}
+    runs: dict[str, Reusable] = {}
     labels = {run.spec.key: run.label for run in plan.runs if run.spec.key not in done}
     for name in plan.suite.reuse:
-        there = {*suite_names(), *layout.suites()}
-        if name not in there:
-            raise SuiteError(f"reuse: unknown suite '{name}'; {nearest(name, sorted(there))}")
-        for stored in reversed(stored_records(name, layout)[0]):  # Files come first there and must win here.
+        known = {*suite_names(), *layout.suites()}
+        if name not in known:
+            raise SuiteError(f"reuse: unknown suite '{name}'; {nearest(name, sorted(known))}")
+        for stored in reversed(stored_records(name, layout)[0]):  # Files come before the archive and must override it.
             if stored.key not in labels:
                 continue
             if stored.predictions is not None and arrays_complaint(stored.predictions, None):
-                continue  # Half of what the other suite's run left; done again, all of it is there.
+                continue  # The other suite's predictions are damaged; repeating the run restores them.
             record = _as_own(stored, plan.suite.name, labels[stored.key], name)
             if usable(record, stored.key, plan):
-                found[stored.key] = Reusable(record, stored.predictions)
-    return found
+                runs[stored.key] = Reusable(record, stored.predictions)
+    return runs
 
 
 def _as_own(stored: Stored, suite: str, label: str, source: str) -> dict[str, Any]:
-    """The record as this suite's own, saying where it comes from; empty unless it is whole and its run went well."""
+    """The record adapted to this suite, with its origin; empty if it is damaged or its run was not ok."""
     record, reason = parsed(stored.text)
     if reason is not None or not isinstance(record, dict):
         return {}
@@ -66,12 +66,12 @@ def _as_own(stored: Stored, suite: str, label: str, source: str) -> dict[str, An
     return own | {"digest": digest(own)}
 
 
-def take_over(found: dict[str, Reusable], store: Store) -> None:
-    """Write these records and their predictions among the store's own."""
-    for one in found.values():
-        content = one.predictions.read_bytes() if isinstance(one.predictions, Path) else one.predictions
+def take_over(runs: dict[str, Reusable], store: Store) -> None:
+    """Write the records and predictions of these runs into the store."""
+    for run in runs.values():
+        content = run.predictions.read_bytes() if isinstance(run.predictions, Path) else run.predictions
         arrays = {}
         if content is not None:
             with numpy.load(io.BytesIO(content), allow_pickle=False) as opened:
                 arrays = dict(opened)
-        store.put(one.record, arrays)
+        store.put(run.record, arrays)

@@ -1,4 +1,4 @@
-"""Where a sweep stands: read once from the records, before anything runs."""
+"""The state of a sweep, read once from the records before anything runs."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,20 +16,24 @@ from runners.sweeping.todo import Todo, todo
 
 @dataclass(frozen=True)
 class SweepState:
-    """A plan, what of it is done, what another suite has done, and what is left."""
+    """A plan with the runs that are done, those that another suite has done, and those that are left."""
 
     plan: SuitePlan
     done: dict[str, Finished]
     """The plan's finished runs among its own suite's records, by key."""
     reusable: dict[str, Reusable]
-    """Those that a suite named in `reuse` has finished, by key."""
+    """The runs that a suite named in `reuse` has finished, by key."""
     todo: Todo
     recorded: frozenset[str]
-    """Keys of everything that lies among the suite's records or can be taken over, usable or not."""
+    """Keys of all records of the suite, usable or not, and of those that can be taken over."""
 
     @classmethod
     def read(cls, plan: SuitePlan, layout: Layout, retry_failed: bool = False) -> "SweepState":
-        """The state as the records say; SuiteError for a suite in `reuse` that is none."""
+        """The state according to the records.
+
+        Raises:
+            SuiteError: a suite in `reuse` does not exist.
+        """
         stored = stored_records(plan.suite.name, layout)[0]
         done = finished_runs(plan, stored)
         elsewhere = reusable(plan, layout, done)
@@ -38,11 +42,11 @@ class SweepState:
         return cls(plan, done, elsewhere, todo(plan, finished, retry_failed), recorded)
 
     def count_done(self, outcomes: Mapping[str, Outcome]) -> int:
-        """How many of the plan's runs are finished after a sweep with these outcomes, by key."""
+        """Number of the plan's runs that are finished after a sweep with these outcomes (by key)."""
         return self.todo.done + sum(outcome.status in FINISHED for outcome in outcomes.values())
 
     def statuses(self, outcomes: Mapping[str, Outcome]) -> Counter[str]:
-        """How many of the plan's runs ended how, with these outcomes; `missing` counts those without a record."""
+        """Number of the plan's runs by status, given these outcomes; `missing` counts runs without a record."""
         before = self.done | {key: one.finished for key, one in self.reusable.items()}
         status = {key: run.status for key, run in before.items()} | {
             key: outcome.status for key, outcome in outcomes.items()

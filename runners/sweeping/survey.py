@@ -1,4 +1,4 @@
-"""What a worker is and has, told by itself, and what of it does not fit the driver."""
+"""A worker's survey of itself (code, versions, data), and its mismatches with the driver."""
 
 import hashlib
 import os
@@ -20,61 +20,61 @@ from amix.specs.tasks import find_task
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("amix", "baselines", "runners", "results")
-"""Folders whose code decides what a run's record says."""
+"""Folders whose code affects a run's record."""
 CODE = (".py", ".yaml")
 ENGINE = ("dask", "distributed")
 JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
-"""Where batch systems say which job a process belongs to."""
+"""Environment variables in which batch systems give a process the id of its job."""
 FOUND = "found"
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What runs need of the machine that they run on."""
+    """What runs need on the machine that does them."""
 
     context: RunContext
     encoder: str
-    """As the runs' specs name it."""
+    """Name in the runs' specs."""
     tasks: tuple[str, ...]
     records: str
     """The driver's folder of records."""
     shared: bool = False
     """Workers write to it too."""
     encoder_source: str = ""
-    """What the runs' keys hold of an encoder of one's own."""
+    """Hash of a user's own encoder that is part of the runs' keys."""
     task_sources: dict[str, str] = field(default_factory=dict)
-    """The same of each task of one's own."""
+    """The same for each task of the user's own."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A process as it sees itself: a worker, or the driver, to which workers are held."""
+    """A process's description of itself: a worker, or the driver that workers are compared with."""
 
     host: str
     commit: str | None
     sources: str
-    """sha256 over the project's code there."""
+    """sha256 of the project's code there."""
     python: str
     packages: dict[str, str]
     device: str
     threads: int
-    """Of a run."""
+    """Threads per run."""
     age: float
     """Seconds since its job, or its nanny, started."""
     job: str = ""
     encoder: str = FOUND
     """`found`, or why it cannot be used."""
     data: dict[str, str] = field(default_factory=dict)
-    """The same of each task."""
+    """The same for the data of each task."""
     plugins: str = FOUND
-    """The same of methods from outside the project."""
+    """The same for methods from outside the project."""
     records: str = FOUND
-    """`found` where the folder of records is there and can be written to."""
+    """The same for the folder of records, which must be writable."""
 
 
 @cache
 def sources_hash() -> str:
-    """sha256 over the names and contents of the project's code and of its embedded data."""
+    """sha256 of the names and contents of the project's code and embedded data."""
     digest = hashlib.sha256()
     for path in _sources():
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
@@ -88,33 +88,33 @@ def _sources() -> list[Path]:
 
 
 def survey(needs: Needs | None = None) -> Survey:
-    """This process; with needs also whether it has what they ask for."""
+    """Survey this process and, if needs are given, whether it can meet them."""
     from amix.runs.environment import environment
 
-    seen = environment("")
-    found: dict[str, Any] = {} if needs is None else _inputs(needs)
+    here = environment("")
+    inputs: dict[str, Any] = {} if needs is None else _inputs(needs)
     return Survey(
         host=socket.gethostname(),
-        commit=seen["git_commit"],
+        commit=here["git_commit"],
         sources=sources_hash(),
-        python=seen["python"],
-        packages=seen["packages"] | {name: metadata.version(name) for name in ENGINE},
-        device=seen["device"],
+        python=here["python"],
+        packages=here["packages"] | {name: metadata.version(name) for name in ENGINE},
+        device=here["device"],
         threads=1,
         age=_age(),
         job=next((os.environ[name] for name in JOB_VARIABLES if name in os.environ), ""),
-        **found,
+        **inputs,
     )
 
 
 def _age() -> float:
-    """Seconds since the process at the head of this worker started: its nanny where it has one."""
+    """Seconds since this worker's nanny, or the worker itself if it has none, was started."""
     import psutil
     from distributed import get_worker
 
     try:
         nanny = get_worker().nanny
-    except ValueError:  # The driver is no worker.
+    except ValueError:  # The driver is not a worker.
         nanny = None
     return time.time() - psutil.Process(os.getppid() if nanny else None).create_time()
 
@@ -125,7 +125,7 @@ def _inputs(needs: Needs) -> dict[str, Any]:
     def encoder() -> None:
         locate(find_encoder(context.encoder or needs.encoder))
         if source_hash(context.encoder or needs.encoder) != needs.encoder_source:
-            raise ValueError(f"{needs.encoder} has other contents than the driver's: copy that")
+            raise ValueError(f"{needs.encoder} differs from the driver's: copy the driver's")
 
     def plugins() -> None:
         for plugin in context.plugins:
@@ -146,7 +146,7 @@ def _inputs(needs: Needs) -> dict[str, Any]:
 
 
 def _read(name: str, needs: Needs) -> None:
-    """Read all that runs of a task read, and see that one's own data are the driver's."""
+    """Read everything that runs of a task read, and check that a user's own data are the same as the driver's."""
     from amix.data.rows import glue_folder, load_rows
     from amix.data.task_source import task_source
     from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
@@ -156,9 +156,9 @@ def _read(name: str, needs: Needs) -> None:
     for split in filter(None, (task.train, task.validation, task.test)):
         load_rows(task, split, glue_folder(context.glue) if task.origin == "glue" else None)
     if task_source(task) != needs.task_sources.get(name, ""):
-        raise ValueError(f"{context.task_files.get(name, name)} or its files have other contents than the driver's")
-    for one in () if context.dev_only else sets_for(name, context.out_of_domain):
-        set_rows(one, glue_folder(context.glue), out_of_domain_folder(context.out_of_domain_folder))
+        raise ValueError(f"{context.task_files.get(name, name)} or its files differ from the driver's")
+    for data_set in () if context.dev_only else sets_for(name, context.out_of_domain):
+        set_rows(data_set, glue_folder(context.glue), out_of_domain_folder(context.out_of_domain_folder))
 
 
 def _tried(look: Callable[[], object]) -> str:
@@ -170,34 +170,37 @@ def _tried(look: Callable[[], object]) -> str:
 
 
 def mismatches(worker: Survey, driver: Survey, shared: bool) -> list[str]:
-    """What of a worker does not fit the driver, one line each with its remedy; empty for one that may be given runs.
+    """The mismatches between a worker and the driver; empty if the worker may be given runs.
 
     Args:
-        worker: what the worker says of itself.
-        driver: what the driver says of itself.
-        shared: workers write records too, so that the driver's folder must be theirs as well.
+        worker: the worker's survey.
+        driver: the driver's survey.
+        shared: whether workers write records too, for which they must see the driver's folder.
+
+    Returns:
+        One line per mismatch, with its remedy.
     """
-    found = []
+    lines = []
     if worker.commit != driver.commit and None not in (worker.commit, driver.commit):
-        said = f"commit {_short(worker.commit)} there, {_short(driver.commit)} here"
-        found.append(f"{said}: check out the same one there, or share the folder")
+        commits = f"commit {_short(worker.commit)} there, {_short(driver.commit)} here"
+        lines.append(f"{commits}: check out the same one there, or share the folder")
     elif worker.sources != driver.sources:
-        found.append("the project's code there has other contents than here: bring both to one commit without changes")
+        lines.append("the project's code there differs from the code here: check out one commit in both places")
     if worker.python != driver.python:
-        found.append(f"Python {worker.python} there, {driver.python} here: start workers with that one")
+        lines.append(f"Python {worker.python} there, {driver.python} here: start workers with the latter")
     for name, version in driver.packages.items():
-        if (there := worker.packages.get(name, "none")) != version:
-            found.append(f"{name} {there} there, {version} here: pip install {name}=={version} there")
+        if (other := worker.packages.get(name, "none")) != version:
+            lines.append(f"{name} {other} there, {version} here: pip install {name}=={version} there")
     if worker.encoder != FOUND:
-        found.append(f"encoder: {worker.encoder} (there; or use a path that both see)")
-    for task, said in worker.data.items():
-        if said != FOUND:
-            found.append(f"data of {task}: {said} (there; put the driver's files at the same path)")
+        lines.append(f"encoder: {worker.encoder} (there; or use a path that both see)")
+    for task, state in worker.data.items():
+        if state != FOUND:
+            lines.append(f"data of {task}: {state} (there; put the driver's files at the same path)")
     if worker.plugins != FOUND:
-        found.append(f"methods of your own: {worker.plugins} (there; put the file at the same path)")
+        lines.append(f"methods of your own: {worker.plugins} (there; put the file at the same path)")
     if shared and worker.records != FOUND:
-        found.append(f"folder of records: {worker.records} (there); say 'store: driver', or choose a shared --out")
-    return found
+        lines.append(f"folder of records: {worker.records} (there); set 'store: driver', or choose a shared --out")
+    return lines
 
 
 def _short(commit: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What of a plan is still to be done, and how long that will take."""
+"""The runs of a plan that are still to be done, and how long they will take."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Set
@@ -11,40 +11,40 @@ from runners.sweeping.carry_out import visible_gpus
 from runners.sweeping.finished import Finished
 
 SECONDS_PER_WEIGHT = 1e-9
-"""One training example, forward and backward, per weight of the encoder's blocks on one core: the guess before any run.
+"""Seconds per training example (forward and backward) and weight of the encoder's blocks on one core.
 
-Ten milliseconds for a six-layer MiniLM, whose blocks hold 10.6 million.
+A guess until a run has been timed: ten milliseconds for a six-layer MiniLM, whose blocks have 10.6 million weights.
 """
 GPU_SHARE = 0.01
-"""What a GPU is taken to need of a core's time before its first run has been timed: a guess, not a measurement."""
+"""Time of a GPU relative to a core's, assumed until a run has been timed: a guess, not a measurement."""
 
 
 @dataclass(frozen=True)
 class Todo:
-    """The runs to do, seed by seed, with the seconds expected of each; done counts the plan's finished runs."""
+    """The runs to do, seed by seed, the expected seconds of each by key, and the number of finished runs (done)."""
 
     runs: tuple[Job, ...]
     expected: dict[str, float]
     done: int
 
     def only(self, labels: Set[str], seeds: Set[int]) -> "Todo":
-        """The part of these rows and seeds."""
+        """The part with these rows and seeds."""
         runs = tuple(run for run in self.runs if run.label in labels and run.spec.seed in seeds)
         return Todo(runs, {run.spec.key: self.expected[run.spec.key] for run in runs}, self.done)
 
     def seconds(self, workers: int) -> float:
-        """Expected wall time with so many workers (0 counts as one); no shorter than the longest run."""
+        """Expected wall time in seconds with this many workers (0 counts as one); at least that of the longest run."""
         longest = max(self.expected.values(), default=0.0)
         return max(longest, sum(self.expected.values()) / max(workers, 1))
 
 
 def todo(plan: SuitePlan, finished: Mapping[str, Finished], retry_failed: bool = False) -> Todo:
-    """The plan minus the finished runs; failed ones are finished too, unless they are to be tried again.
+    """The plan minus the finished runs; failed runs are finished too, unless they are to be retried.
 
-    Seed by seed, and within a seed row by row: whenever a sweep stops, all rows have the same seeds, one at most apart.
+    Runs are ordered by seed, and within a seed by row: whenever a sweep stops, rows differ by at most one seed.
     """
-    again = ("failed",) if retry_failed else ()
-    done = {key for key, run in finished.items() if run.status not in again}
+    retried = ("failed",) if retry_failed else ()
+    done = {key for key, run in finished.items() if run.status not in retried}
     rest = [run for run in plan.runs if run.spec.key not in done]
     device_share = GPU_SHARE if visible_gpus() else 1.0
     guess = device_share * SECONDS_PER_WEIGHT * find_encoder(plan.suite.encoder).block_weights
@@ -58,7 +58,7 @@ def todo(plan: SuitePlan, finished: Mapping[str, Finished], retry_failed: bool =
 def _expected_seconds(
     runs: Iterable[Job], finished: Mapping[str, Finished], rest: list[Job], guess: float
 ) -> dict[str, float]:
-    """Work times seconds per work, as measured in the row's own finished runs, else in all, else as guessed."""
+    """Work times seconds per unit of work, measured in the row's own finished runs, or else in all runs, or guessed."""
     rates: dict[str, list[float]] = {}
     for run in runs:
         seconds = finished[run.spec.key].seconds if run.spec.key in finished else None

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Worker:
-    """Does runs of one suite and puts their records into its store; travels to the worker processes."""
+    """Does runs of one suite and puts their records into its store; is sent to the worker processes."""
 
     store: Store
     context: RunContext
-    """That of all its runs, without their labels."""
+    """The context of all its runs, without their labels."""
 
     @classmethod
     def of(
         cls, plan: "SuitePlan", store: Store, command: str, glue: Path | None, out_of_domain: Path | None = None
     ) -> "Worker":
-        """For this plan; every path is made absolute, because processes may stand in another folder."""
+        """The worker for a plan; every path is made absolute, because processes may have another working directory."""
         suite = plan.suite
         context = RunContext(
             suite=suite.name,
@@ -54,7 +54,7 @@ class Worker:
         return Outcome.of(record)
 
     def done(self, run: Job) -> "tuple[Record, Arrays]":
-        """Do a run on one thread, so that its sums are the same wherever and beside whatever it runs."""
+        """Do a run on one thread, so that its sums do not depend on the machine or on other processes."""
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
 
@@ -80,7 +80,7 @@ class Worker:
 
 
 def _as_loaded(encoder: str | Encoder) -> str | Encoder | None:
-    """What a worker loads where the name in the run's spec does not tell: a suite's own encoder, or a whole path."""
+    """What a worker loads if the name in the spec is not enough: a suite's own encoder, or a folder's full path."""
     if isinstance(encoder, Encoder):
         return encoder
     return None if public_name(encoder) == encoder else str(Path(encoder).resolve())

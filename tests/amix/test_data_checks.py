@@ -247,7 +247,7 @@ def test_warnings_are_shown_before_a_run(tmp_path: Path, capsys: pytest.CaptureF
     task = task_in(tmp_path, rare, OTHER, ("no", "yes"))
     check_commands.show_warnings({"own": own_warnings(task, [1, 2], [12], "uniform")})
     message = capsys.readouterr().out
-    assert message.startswith("Task own, looked at as data:\nwarning: ")
+    assert message.startswith("Warnings about the data of task own:\nwarning: ")
     assert "the train subset of 12 rows has no example of 'yes'" in message
     own_warnings(task, [1, 2], [12], "stratified")
     with pytest.raises(DataError, match="train and the test file"):

@@ -1,4 +1,4 @@
-"""The benchmark of the mixup's search on a tiny encoder: what is counted, compared and written, not how fast it is."""
+"""The benchmark of the mixup's search on a tiny encoder: what it counts, compares and writes, not how fast it is."""
 
 import csv
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_the_published_iteration_makes_its_passes_and_moves_both_levels() -> Non
     batch = next(fit.batches(0))
     search = PublishedSearch(model, fit, batch, batch)
     before = [p.detach().clone() for p in (*search.lower, *search.attention)]
-    for _ in range(2):  # The attention starts at 1 and may only be pushed against it at first.
+    for _ in range(2):  # The attention starts at 1 and may at first only be pushed against this bound.
         search()
     assert (search.forward_passes, search.backward_passes) == (2 * FORWARD_PASSES, 2 * BACKWARD_PASSES)
     moved = [not torch.equal(p, old) for p, old in zip((*search.lower, *search.attention), before, strict=True)]
@@ -31,7 +31,7 @@ def test_the_published_iteration_makes_its_passes_and_moves_both_levels() -> Non
     assert any(moved[len(search.lower) :])
 
 
-def test_two_branches_compute_what_the_mixed_weight_computes() -> None:
+def test_two_branches_compute_the_same_as_the_mixed_weight() -> None:
     torch.manual_seed(0)
     linear = torch.nn.Linear(6, 5).double()
     layer = TwoBranchLinear(linear)
@@ -84,7 +84,7 @@ def test_a_whole_run_is_the_sum_of_its_updates() -> None:
     assert cost == 5 * 45 * 4.0 + 57 * 1.25
 
 
-def test_limits_are_printed_beside_what_was_measured() -> None:
+def test_limits_are_printed_with_the_measurements() -> None:
     most, least = Line("iteration", "a", 4.2, "passes", 4.0), Line("speed-up", "b", 4.2, "times", 4.0, least=True)
     assert most.text() == "iteration: a: 4.20 passes (limit: at most 4, MISSED)"
     assert least.text() == "speed-up: b: 4.20 times (limit: at least 4, kept)"
@@ -94,19 +94,19 @@ def test_limits_are_printed_beside_what_was_measured() -> None:
 def test_an_attention_step_every_few_updates_is_measured_over_all_of_them() -> None:
     times = IterationTimes(TINY, repeats=3)
     fast = AGWMConfig(estimator="forward", point="before", attention_every=3)
-    found = times.search(fast)
+    iteration = times.search(fast)
     (whole,) = times.known.values()
-    assert found.ratio == pytest.approx(whole.ratio / 3)
+    assert iteration.ratio == pytest.approx(whole.ratio / 3)
 
 
-def test_ratios_are_taken_between_neighbours() -> None:
+def test_ratios_are_taken_between_neighbouring_measurements() -> None:
     calls: list[str] = []
-    found = beside_plain(lambda: calls.append("step"), lambda: calls.append("plain"), repeats=3)
+    measured = beside_plain(lambda: calls.append("step"), lambda: calls.append("plain"), repeats=3)
     assert calls == ["plain", "step"] * 5
-    assert found.seconds >= 0
+    assert measured.seconds >= 0
 
 
-def test_memory_is_that_of_another_process() -> None:
+def test_memory_is_measured_in_another_process() -> None:
     plain = measure_memory(TINY, None)
     assert 0 < plain < 2**30
     assert measure_memory(TINY, ESTIMATORS["central"]) > 0

@@ -1,4 +1,4 @@
-"""The benchmark against transformers.Trainer on a tiny encoder: what is run and counted, not how fast it is."""
+"""The benchmark against transformers.Trainer on a tiny encoder: what it runs and counts, not how fast it is."""
 
 from pathlib import Path
 
@@ -23,14 +23,14 @@ def workload(tmp_path: Path) -> Workload:
 def test_every_contestant_does_all_runs_and_is_timed(workload: Workload) -> None:
     taken = dict(measure(workload, turns=1))
     assert set(taken) == {OURS, *SCRIPTS}
-    for one in taken.values():
-        assert len(one.cpu) == len(one.wall) == 1
-        assert one.cpu[0] > 0
-        assert set(one.scores) == set(TASKS)
-        assert all(-100 <= score <= 100 for score in one.scores.values())
+    for result in taken.values():
+        assert len(result.cpu) == len(result.wall) == 1
+        assert result.cpu[0] > 0
+        assert set(result.scores) == set(TASKS)
+        assert all(-100 <= score <= 100 for score in result.scores.values())
 
 
-def test_the_script_is_given_the_subsets_and_the_recipe_of_the_sweep(workload: Workload) -> None:
+def test_the_script_gets_the_same_subsets_and_recipe_as_the_sweep(workload: Workload) -> None:
     job = _job(workload, "dynamic", workload.runs)
     task = find_task("mini-cola")
     rows = load_rows(task, task.train)

@@ -1,4 +1,4 @@
-"""The engine on runs that train nothing: every run leaves a record, whatever happens to workers."""
+"""Carrying out runs that train nothing: every run leaves a record, whatever happens to workers."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def test_runs_in_this_process_in_the_order_given(tmp_path: Path) -> None:
     assert {path.read_text() for path in tmp_path.glob("*.1")} == {str(os.getpid())}
 
 
-def test_killed_worker_costs_its_own_run_only_and_that_is_retried(tmp_path: Path) -> None:
+def test_a_killed_worker_costs_only_its_own_run_which_is_retried(tmp_path: Path) -> None:
     performer, listening = FakePerformer(tmp_path, victim=0, hangs=1), Listening()
     others_done = []
 
@@ -41,7 +41,7 @@ def test_killed_worker_costs_its_own_run_only_and_that_is_retried(tmp_path: Path
     killer.start()
     carry_out(RUNS, performer, performer.abandon, performer.store, 2, listening)
     killer.join()
-    assert others_done == [True], "the run was to be killed in its middle"
+    assert others_done == [True], "the run should have been killed in the middle"
     assert statuses(performer) == ["ok"] * 6
     assert listening.retried_seeds == [0]
     assert [performer.attempts(seed) for seed in range(6)] == [2, 1, 1, 1, 1, 1]
@@ -49,7 +49,7 @@ def test_killed_worker_costs_its_own_run_only_and_that_is_retried(tmp_path: Path
     assert pids["0.1"] != pids["0.2"]
 
 
-def test_run_that_always_kills_its_worker_is_recorded_as_an_accident(tmp_path: Path) -> None:
+def test_a_run_that_always_kills_its_worker_is_recorded_as_an_accident(tmp_path: Path) -> None:
     performer, listening = FakePerformer(tmp_path, victim=2, kills_itself=9), Listening()
     carry_out(RUNS, performer, performer.abandon, performer.store, 2, listening)
     assert statuses(performer) == ["ok", "ok", "accident", "ok", "ok", "ok"]
@@ -57,7 +57,7 @@ def test_run_that_always_kills_its_worker_is_recorded_as_an_accident(tmp_path: P
     assert "died 3 times" in listening.finished_runs[2].message
 
 
-def test_a_failed_run_whose_worker_dies_when_tried_again_is_not_settled_by_its_old_record(tmp_path: Path) -> None:
+def test_a_retried_run_whose_worker_dies_is_not_settled_by_its_old_record(tmp_path: Path) -> None:
     performer, listening = FakePerformer(tmp_path, victim=0, kills_itself=1), Listening()
     performer.store.put(record(RUNS[0], "failed"))
     carry_out(RUNS[:2], performer, performer.abandon, performer.store, 2, listening)
@@ -74,17 +74,17 @@ def test_a_single_worker_that_dies_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "0.1").read_text() != (tmp_path / "0.2").read_text()
 
 
-def test_no_worker_process_is_left(tmp_path: Path) -> None:
+def test_no_worker_process_is_left_behind(tmp_path: Path) -> None:
     performer = FakePerformer(tmp_path)
     before = set(psutil.Process().children(recursive=True))
     carry_out(RUNS[:2], performer, performer.abandon, performer.store, 2, Listening())
     workers = [psutil.Process().pid] + [int(path.read_text()) for path in tmp_path.glob("?.?")]
     assert len(set(workers)) == 3
-    left = [one for one in set(psutil.Process().children(recursive=True)) - before if one.pid in workers]
+    left = [child for child in set(psutil.Process().children(recursive=True)) - before if child.pid in workers]
     assert wait_until(lambda: gone(left), 5)
 
 
-def test_gpus_are_those_that_the_user_left_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_visible_gpus_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert visible_gpus() == ["2", "5"]
     assert default_workers() == 2

@@ -1,4 +1,4 @@
-"""The command line: what its verbs print, and that a mistake ends in one sentence."""
+"""The command line: what its commands print, and that a mistake is reported in one sentence."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from runners.sweeping import interrupts
 from runners.sweeping.todo import Todo
 
 ROOT = Path(__file__).parents[2]
-VERBS = (
+COMMANDS = (
     "plan",
     "sweep",
     "all",
@@ -56,30 +56,30 @@ def call(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app.app, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(verb: str) -> None:
-    result = call(verb, "--help")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_text(command: str) -> None:
+    result = call(command, "--help")
     assert result.exit_code == 0
     assert len(result.output.split("Options")[0]) > 80, "there is a sentence above the options"
 
 
 @pytest.mark.parametrize(
-    ("verb", "names"),
+    ("command", "names"),
     [("tasks", list(TASKS)), ("encoders", list(ENCODERS)), ("suites", suite_names()), ("methods", list(methods()))],
 )
-def test_listings_name_everything(verb: str, names: list[str]) -> None:
-    options = ["--encoder", "minilm-l2"] if verb == "methods" else []
-    result = call(verb, *options)
+def test_listings_name_everything(command: str, names: list[str]) -> None:
+    options = ["--encoder", "minilm-l2"] if command == "methods" else []
+    result = call(command, *options)
     assert result.exit_code == 0, result.output
     for name in names:
         assert name in result.output
 
 
-def test_a_dry_run_says_what_would_run_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_shows_what_would_run_and_writes_nothing(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, "minilm-l3")
-    for verb in ("plan", "sweep", "all"):
-        options = [] if verb == "plan" else ["--dry-run"]
-        result = call(verb, "--suite", suite, "--out", tmp_path / "out", "--workers", "2", *options)
+    for command in ("plan", "sweep", "all"):
+        options = [] if command == "plan" else ["--dry-run"]
+        result = call(command, "--suite", suite, "--out", tmp_path / "out", "--workers", "2", *options)
         assert result.exit_code == 0, result.output
         assert "12 runs, 0 done, 12 to do: about" in result.output
         assert "with 2 workers" in result.output
@@ -88,10 +88,10 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not Layout().archive("tune-minilm").exists(), reason="no committed records of tune-minilm")
-def test_a_suite_whose_records_are_there_says_how_to_make_them_anew() -> None:
+def test_a_suite_with_all_records_says_how_to_repeat_its_runs() -> None:
     result = call("sweep", "--suite", "tune-minilm", "--dry-run")
     assert " 0 to do" in result.output
-    assert re.search(r"the records are in .*tune-minilm\.parquet\. To make them anew: --out", result.output)
+    assert re.search(r"the records are in .*tune-minilm\.parquet\. To repeat the runs: --out", result.output)
 
 
 def test_a_mistake_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,11 +106,11 @@ def test_a_mistake_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "Traceback" not in error
 
 
-def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "app", lambda: int("no number"))
     with pytest.raises(ValueError, match="invalid literal"):
         app.main()
-    assert app._foreseen(SuiteError("mistake"))
+    assert app._is_expected(SuiteError("mistake"))
 
 
 def test_missing_data_stops_a_sweep_before_anything_trains(tmp_path: Path) -> None:
@@ -128,35 +128,35 @@ def test_too_large_a_subset_stops_a_sweep_before_anything_trains(tmp_path: Path)
 
 
 def test_tables_figures_and_page_are_made_without_torch(tmp_path: Path) -> None:
-    """By the verbs themselves, from a small synthetic suite."""
+    """The commands themselves make them, from a small synthetic suite."""
     synthetic_records.write(synthetic_records.Suite(), tmp_path)
-    verbs = "; ".join(
-        f"app([{verb!r}, '--suite', 'toy', '--out', {str(tmp_path)!r}], standalone_mode=False)"
-        for verb in ("collect", "figures", "report")
+    calls = "; ".join(
+        f"app([{command!r}, '--suite', 'toy', '--out', {str(tmp_path)!r}], standalone_mode=False)"
+        for command in ("collect", "figures", "report")
     )
     heavy = "print([name for name in ('torch', 'transformers', 'distributed') if name in sys.modules])"
-    code = f"import sys; from runners.cli.app import app; {verbs}; {heavy}"
+    code = f"import sys; from runners.cli.app import app; {calls}; {heavy}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == "[]"
     assert (tmp_path / "report-toy.html").exists()
 
 
-def test_the_command_is_what_the_user_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_typed_command_is_the_one_the_user_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["x", "all", "--suite", "my suite.yaml"])
     assert typed_command() == "python -m runners all --suite 'my suite.yaml'"
     monkeypatch.setitem(os.environ, "AMIX_STARTED_BY", "all.sh")
     assert typed_command() == "bash runners/all.sh --suite 'my suite.yaml'"
 
 
-def test_a_recorded_command_keeps_folders_of_the_machine_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recorded_command_does_not_reveal_folders_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["x", "sweep", "--glue=/secret/glue", "--out", str(Path.cwd() / "out"), "/secret/own.yaml", "../mine/x"]
     monkeypatch.setattr(sys, "argv", arguments)
     assert recorded_command() == "python -m runners sweep --glue=glue --out out own.yaml x"
     assert typed_command() == shlex.join(["python", "-m", "runners", *arguments[1:]])
 
 
-def test_the_remaining_time_weighs_runs_by_what_is_expected_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_remaining_time_weighs_runs_by_their_expected_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("runners.cli.progress.time.monotonic", lambda: now[0])
     first, long, short = planned(1), planned(2), planned(3)
@@ -164,19 +164,19 @@ def test_the_remaining_time_weighs_runs_by_what_is_expected_of_them(monkeypatch:
     remaining = Remaining(Todo((first, long, short), expected, 0), workers=1)
     assert remaining.seconds() == 110
     now[0] = 30.0
-    assert remaining.seconds() == 80, "before anything ended the expectation counts"
+    assert remaining.seconds() == 80, "until a run has ended, the expectation counts"
     remaining.count(first)
-    assert remaining.seconds() == 100, "the first run also paid for the start of its worker"
+    assert remaining.seconds() == 100, "the first run includes the start of its worker"
     now[0] = 210.0
     remaining.count(long)
     assert remaining.seconds() == pytest.approx(20), "runs take twice as long as expected here"
 
 
-def test_durations_read_as_people_say_them() -> None:
+def test_durations_are_readable() -> None:
     assert [duration(seconds) for seconds in (12.3, 600, 11_100)] == ["12 s", "10 min", "3 h 05 min"]
 
 
-def test_one_run_and_its_model(tmp_path: Path) -> None:
+def test_export_does_one_run_and_saves_its_model(tmp_path: Path) -> None:
     part = ("--task", "mini-cola", "--method", "vanilla", "--seed", "1", "--size", "12", "--encoder", "minilm-l2")
     out = ("--training", "epochs=1", "--training", "lr=1e-4", "--out", tmp_path)
     result = call("export", tmp_path / "model", *part, *out)
@@ -187,7 +187,7 @@ def test_one_run_and_its_model(tmp_path: Path) -> None:
     assert '"lr": 0.0001' in record.read_text()
 
 
-def test_an_export_that_fails_leaves_the_good_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_export_keeps_the_good_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = ("--task", "mini-cola", "--method", "vanilla", "--seed", "1", "--size", "12", "--encoder", "minilm-l2")
     out = ("--training", "epochs=1", "--out", tmp_path)
     assert call("run", *part, *out).exit_code == 0
@@ -196,8 +196,8 @@ def test_an_export_that_fails_leaves_the_good_record(tmp_path: Path, monkeypatch
     (tmp_path / "file").write_text("")
     result = call("export", tmp_path / "file", *part, *out)
     assert isinstance(result.exception, OSError)
-    assert app._foreseen(result.exception)
-    assert path.read_bytes() == before, "the folder is looked at before anything trains"
+    assert app._is_expected(result.exception)
+    assert path.read_bytes() == before, "the folder is checked before anything trains"
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -210,12 +210,12 @@ def test_an_export_that_fails_leaves_the_good_record(tmp_path: Path, monkeypatch
     monkeypatch.setattr("amix.runs.execute.load_splits", full)
     result = call("export", tmp_path / "model", *part, *out)
     assert result.exit_code == 1
-    assert "the record of an earlier run stays as it is" in result.output
+    assert "the record of an earlier run is kept" in result.output
     assert json.loads(path.read_text())["status"] == "ok"
 
 
-def test_a_method_from_outside_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))  # No other test shall meet it.
+def test_a_method_from_outside_the_project_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))  # Other tests must not see it.
     file = tmp_path / "mine.py"
     file.write_text(
         "from amix.training.method import Method\nfrom amix.training.method_info import MethodInfo\n"
@@ -229,14 +229,14 @@ def test_a_method_from_outside_is_listed(tmp_path: Path, monkeypatch: pytest.Mon
     assert "nobody, 2026" in result.output
 
 
-def test_square_brackets_are_printed_as_they_stand(tmp_path: Path) -> None:
+def test_square_brackets_are_printed_unchanged(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, "minilm-l3", methods="vanilla, '[red] p': {method: mixout}")
     result = call("plan", "--suite", suite, "--out", tmp_path / "[bold]")
     assert result.exit_code == 0, result.output
     assert "[red] p" in result.output
 
 
-def test_ctrl_c_outside_a_sweep_says_how_to_go_on(
+def test_ctrl_c_outside_a_sweep_says_how_to_continue(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stopped = typer.Typer()
@@ -256,4 +256,4 @@ def test_ctrl_c_outside_a_sweep_says_how_to_go_on(
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert leaving.value.code == 130
-    assert "the same command goes on:\n  python -m runners\n" in capsys.readouterr().err
+    assert "to continue, repeat the command:\n  python -m runners\n" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A cluster's file: what is accepted, and the one line that says what is wrong."""
+"""Cluster files: what is accepted, and the one line that says what is wrong."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def cluster_of(folder: Path, text: str) -> ClusterFile:
     return read_cluster(str(path))
 
 
-def test_a_number_of_jobs_is_the_largest_and_the_walltime_gives_the_lifetime(tmp_path: Path) -> None:
+def test_a_single_number_of_jobs_is_the_maximum_and_the_walltime_gives_the_lifetime(tmp_path: Path) -> None:
     cluster = cluster_of(tmp_path, SLURM)
     assert cluster.jobs is not None
     assert (cluster.jobs.minimum, cluster.jobs.maximum, cluster.most_runs) == (0, 8, 8)
@@ -31,7 +31,7 @@ def test_a_number_of_jobs_is_the_largest_and_the_walltime_gives_the_lifetime(tmp
     assert cluster_of(tmp_path, SLURM + "lifetime: 90m").lifetime_seconds == 5400
 
 
-def test_runs_at_a_time_are_jobs_times_their_workers(tmp_path: Path) -> None:
+def test_runs_at_a_time_are_jobs_times_workers_per_job(tmp_path: Path) -> None:
     text = SLURM.replace("jobs: 8", "jobs: {minimum: 1, maximum: 3}").replace("cores: 1", "cores: 4, processes: 4")
     assert cluster_of(tmp_path, text).most_runs == 12
 
@@ -43,21 +43,21 @@ def test_runs_at_a_time_are_jobs_times_their_workers(tmp_path: Path) -> None:
         ("30:00", 1800, 108000), ("soon", None, None), ("90", None, None),
     ],
 )  # fmt: skip
-def test_times_as_batch_systems_write_them(text: str, seconds: float | None, lsf: float | None) -> None:
+def test_times_are_read_in_the_notations_of_batch_systems(text: str, seconds: float | None, lsf: float | None) -> None:
     assert seconds_of(text) == seconds
     assert seconds_of(text, minutes_first=True) == lsf
 
 
 WRONG = {
-    "no mapping": ("- slurm", "a cluster's file holds fields such as 'kind: slurm'"),
-    "nothing": ("", "a cluster's file holds fields"),
+    "no mapping": ("- slurm", "a cluster file holds fields such as 'kind: slurm'"),
+    "nothing": ("", "a cluster file holds fields"),
     "kind": (SLURM.replace("slurm", "slrum"), "kind: unknown 'slrum'; did you mean slurm?"),
     "no kind": ("jobs: 8", "missing kind"),
     "field": (SLURM + "job: 8", "unknown field 'job'; did you mean jobs"),
     "option": (SLURM.replace("queue", "quene"), "options: unknown field 'quene'; did you mean queue?"),
     "option of another kind": (SLURM.replace("queue: gpu", "ncpus: 1"), "options: unknown field 'ncpus'; "),
     "walltime as a number": (SLURM.replace('"04:00:00"', "12:00:00"), "options: walltime: a text is needed"),
-    "walltime in minutes": (SLURM.replace("04:00:00", "240"), "missing lifetime: the walltime '240' does not tell it"),
+    "walltime in minutes": (SLURM.replace("04:00:00", "240"), "it cannot be derived from the walltime '240'"),
     "no walltime": (SLURM.replace('walltime: "04:00:00", ', ""), "options: missing walltime"),
     "jobs as a text": (SLURM.replace("jobs: 8", "jobs: many"), "jobs: expected 'name: value' pairs, found 'many'"),
     "jobs none": (SLURM.replace("jobs: 8", "jobs: 0"), "jobs: maximum: at least 1 is needed, found 0"),
@@ -66,9 +66,9 @@ WRONG = {
     "jobs of an address": (ADDRESS + "jobs: 2", "jobs: kind address has none"),
     "no address": ("kind: address", "address: tls://host:port is needed, found ''"),
     "no port": ("kind: address\naddress: tls://node7", "address: tls://host:port is needed, found 'tls://node7'"),
-    "unprotected": (ADDRESS.replace("tls", "tcp"), "tcp://node7:8786 is unprotected, whoever reaches the port"),
+    "unprotected": (ADDRESS.replace("tls", "tcp"), "tcp://node7:8786 is unprotected, so anyone who can reach the port"),
     "protocol": (ADDRESS.replace("tls", "ssl"), "unknown protocol 'ssl'; known: tls, tcp"),
-    "address of another kind": (SLURM + "address: tls://a:1", "address: kind slurm starts a scheduler of its own"),
+    "address of another kind": (SLURM + "address: tls://a:1", "address: kind slurm starts its own scheduler"),
     "lifetime": (SLURM + "lifetime: soon", "lifetime: a time such as 3h, 90m or 03:30:00 is needed, found 'soon'"),
     "store": (SLURM + "store: both", "store: unknown 'both'; known: driver, shared"),
     "insecure as a text": (SLURM + "insecure: 'no'", "insecure: true or false is needed, found 'no'"),
@@ -80,30 +80,30 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_one_line_with_file_field_and_remedy(case: str, tmp_path: Path) -> None:
-    text, said = WRONG[case]
+def test_a_mistake_is_one_line_with_file_field_and_remedy(case: str, tmp_path: Path) -> None:
+    text, expected = WRONG[case]
     with pytest.raises(ClusterError) as caught:
         cluster_of(tmp_path, text)
     message = str(caught.value)
     assert message.startswith(str(tmp_path / "cluster.yaml"))
-    assert said in message
+    assert expected in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("nowhere.yaml", "nowhere.yaml: cannot be read (No such file or directory)"),
         ("slurm", "--cluster slurm: a .yaml file or an address tls://host:port is needed"),
         ("tcp://node7:8786", "is unprotected"),
     ],
 )
-def test_what_is_wrong_with_the_option(given: str, said: str) -> None:
-    with pytest.raises(ClusterError, match=said.replace("(", r"\(").replace(")", r"\)")):
+def test_a_wrong_option_says_what_is_wrong(given: str, message: str) -> None:
+    with pytest.raises(ClusterError, match=message.replace("(", r"\(").replace(")", r"\)")):
         read_cluster(given)
 
 
-def test_unprotected_traffic_is_possible_on_demand(tmp_path: Path) -> None:
+def test_unprotected_traffic_is_possible_on_request(tmp_path: Path) -> None:
     assert cluster_of(tmp_path, ADDRESS.replace("tls", "tcp") + "insecure: true").insecure
 
 

@@ -1,4 +1,4 @@
-"""From one file to an answer, a model and predictions: what `compare` and `predict` promise."""
+"""The promises of `compare` and `predict`: from one file to an answer, a model and predictions."""
 
 import json
 import os
@@ -38,9 +38,9 @@ def compared(folder: Path) -> Result:
                 "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
 
 
-def test_it_ends_with_the_answer_and_says_where_everything_lies(folder: Path, compared: Result) -> None:
+def test_it_ends_with_the_answer_and_says_where_the_files_are(folder: Path, compared: Result) -> None:
     assert compared.exit_code == 0, compared.output
-    assert "trainings to do" in compared.output
+    assert "training runs to do" in compared.output
     last = compared.output.strip().splitlines()[-4:]
     assert any(line.startswith("On your texts tfidf_logistic scores highest: accuracy") for line in last)
     assert any("100 more labels: about" in line for line in last)
@@ -49,7 +49,7 @@ def test_it_ends_with_the_answer_and_says_where_everything_lies(folder: Path, co
         assert (folder / "out" / name).is_file(), name
 
 
-def test_every_row_is_predicted_once_by_a_model_that_did_not_see_it(folder: Path, compared: Result) -> None:
+def test_every_row_is_predicted_once_by_a_model_not_trained_on_it(folder: Path, compared: Result) -> None:
     table = pandas.read_csv(folder / "out" / "out-of-fold.csv")
     rows = pandas.read_csv(folder / "data.csv")
     assert table["message"].tolist() == rows["message"].tolist()
@@ -71,14 +71,14 @@ def test_wrong_labels_are_among_the_doubtful_ones(folder: Path, compared: Result
     assert pandas.read_csv(folder / "out" / "uncertain-rows.csv")["probability"].is_monotonic_increasing
 
 
-def test_the_same_command_does_nothing_again(folder: Path, compared: Result) -> None:
+def test_the_same_command_repeats_nothing(folder: Path, compared: Result) -> None:
     weights, records = folder / "out" / "model", folder / "out" / "work" / "records" / "compare"
     before = {path: path.stat().st_mtime_ns for path in (*records.glob("*.npz"), *weights.glob("*.safetensors"))}
     assert before
     again = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", folder / "out",
                  "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
     assert again.exit_code == 0, again.output
-    assert "trainings to do" not in again.output
+    assert "training runs to do" not in again.output
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert again.output.strip().splitlines()[-1] == compared.output.strip().splitlines()[-1]
     card = (folder / "out" / "model" / "README.md").read_text()
@@ -86,7 +86,7 @@ def test_the_same_command_does_nothing_again(folder: Path, compared: Result) -> 
     assert not (folder / "out" / "model.new").exists()
 
 
-def test_the_card_says_what_a_user_must_know(folder: Path, compared: Result) -> None:
+def test_the_model_card_says_what_a_user_must_know(folder: Path, compared: Result) -> None:
     card = (folder / "out" / "model" / "README.md").read_text()
     for words in (
         "On your texts tfidf_logistic",
@@ -124,7 +124,7 @@ def test_predictions_keep_order_and_columns_and_are_calibrated(folder: Path, com
     shares = numpy.exp(logits / saved.description.temperature)
     shares /= shares.sum(axis=1, keepdims=True)
     numpy.testing.assert_allclose(rows[["probability_bad", "probability_good"]], shares, atol=2e-6)
-    assert rows["predicted_label"].tolist() == [["bad", "good"][one] for one in logits.argmax(axis=1)]
+    assert rows["predicted_label"].tolist() == [["bad", "good"][label] for label in logits.argmax(axis=1)]
     assert (rows["predicted_label"] == given["label"]).mean() > 0.7
 
 
@@ -138,7 +138,7 @@ def test_with_a_test_file_the_model_predicts_what_the_run_did(folder: Path) -> N
         path: json.loads(path.read_text()) for path in (out / "work" / "records" / "compare").glob("?" * 64 + ".json")
     }
     wanted = {"method": "vanilla", "task": "whole", "seed": 1, "n_train": None}
-    (path,) = [path for path, one in records.items() if wanted.items() <= one["spec"].items()]
+    (path,) = [path for path, record in records.items() if wanted.items() <= record["spec"].items()]
     with numpy.load(path.with_suffix(".npz")) as arrays:
         expected = arrays["test_logits"]
     texts = [(text,) for text in pandas.read_csv(folder / "new.csv")["message"]]
@@ -159,12 +159,12 @@ def test_a_numeric_label_makes_a_regression_on_its_own_scale(folder: Path) -> No
     call("predict", out / "model", folder / "new.csv", "--out", out / "p.jsonl")
     rows = [json.loads(line) for line in (out / "p.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == [f"a{number:03d}" for number in range(30)]
-    found = numpy.array([row["predicted_price"] for row in rows])
-    assert numpy.corrcoef(found, [float(row["price"]) for row in rows])[0, 1] > 0.8
-    assert 40_000 < found.min() < found.max() < 400_000
+    prices = numpy.array([row["predicted_price"] for row in rows])
+    assert numpy.corrcoef(prices, [float(row["price"]) for row in rows])[0, 1] > 0.8
+    assert 40_000 < prices.min() < prices.max() < 400_000
     saved = load_saved(out / "model")
     texts = [(text,) for text in pandas.read_csv(folder / "new.csv")["message"]]
-    assert found.tolist() == saved.numbers(saved.logits(texts)).tolist(), "no digit is cut"
+    assert prices.tolist() == saved.numbers(saved.logits(texts)).tolist(), "no digit is lost"
 
 
 def predicted(folder: Path, rows: list[dict[str, Any]], name: str = "odd.csv") -> Result:
@@ -172,23 +172,21 @@ def predicted(folder: Path, rows: list[dict[str, Any]], name: str = "odd.csv") -
     return call("predict", folder / "out" / "model", folder / name, "--out", folder / "odd-p.csv")
 
 
-def test_rows_without_text_get_no_prediction_and_are_told(folder: Path, compared: Result) -> None:
+def test_rows_without_text_get_no_prediction_and_are_reported(folder: Path, compared: Result) -> None:
     result = predicted(folder, [{"message": "the lovely thing"}, {"message": "  "}, {"message": "the awful thing"}])
     assert result.exit_code == 0, result.output
     assert "1 rows have no text and got no prediction (line 3)" in result.output
     assert pandas.read_csv(folder / "odd-p.csv")["predicted_label"].isna().tolist() == [False, True, False]
 
 
-def test_a_column_that_is_there_already_is_not_written_over(folder: Path, compared: Result) -> None:
+def test_an_existing_column_is_not_overwritten(folder: Path, compared: Result) -> None:
     assert predicted(folder, [{"message": "the lovely thing", "probability": 7}]).exit_code == 0
     assert list(pandas.read_csv(folder / "odd-p.csv").columns) == [
         "message", "probability", "predicted_label", "probability_2"
     ]  # fmt: skip
 
 
-
-
-def test_how_the_file_was_read_is_told(folder: Path, compared: Result) -> None:
+def test_it_is_reported_how_the_file_was_read(folder: Path, compared: Result) -> None:
     (folder / "quotes.tsv").write_text('id\tmessage\n1\t"lovely thing\n2\tthe awful 12" thing\n')
     result = call("predict", folder / "out" / "model", folder / "quotes.tsv", "--out", folder / "quotes-p.csv")
     assert result.exit_code == 0, result.output
@@ -196,32 +194,32 @@ def test_how_the_file_was_read_is_told(folder: Path, compared: Result) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("{model}", "{other}", "--out", "{out}.csv"), r"no column 'message'.*trained on the column 'message'"),
         (("{model}", "{data}", "--out", "{out}.xlsx"), r"written as \.csv, \.tsv, \.jsonl"),
-        (("{model}", "{data}", "--out", "{data}"), "is the file that is read"),
+        (("{model}", "{data}", "--out", "{data}"), "is the input file"),
         (("{model}", "missing.csv", "--out", "{out}.csv"), r"missing\.csv: cannot be read"),
         (("{tiny}", "{data}", "--out", "{out}.csv"), r"has no prediction\.json: give a folder that"),
         (("nowhere", "{data}", "--out", "{out}.csv"), "nowhere is not a folder"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_predicted_is_one_line(
-    folder: Path, compared: Result, arguments: tuple[str, ...], said: str
+def test_a_file_or_model_that_cannot_be_used_is_one_line(
+    folder: Path, compared: Result, arguments: tuple[str, ...], message: str
 ) -> None:
     (folder / "other.csv").write_text("massage,label\nhello there,good\n")
     names = {"model": folder / "out" / "model", "other": folder / "other.csv", "data": folder / "data.csv",
              "out": folder / "none", "tiny": folder / "tiny"}  # fmt: skip
     result = call("predict", *(argument.format(**names) for argument in arguments))
     assert result.exit_code != 0
-    with pytest.raises((DataError, ModelFolderError), match=said):
+    with pytest.raises((DataError, ModelFolderError), match=message):
         raise result.exception or AssertionError
     assert "\n" not in str(result.exception)
     assert not list(folder.glob("none*"))
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (lambda folder: (folder / "prediction.json").write_text("{"), "save the model again"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"cut"), "cannot be loaded"),
@@ -230,16 +228,16 @@ def test_what_cannot_be_predicted_is_one_line(
          "from outside this project"),
     ],
 )  # fmt: skip
-def test_a_damaged_model_is_one_line(folder: Path, compared: Result, tmp_path: Path, damage: Any, said: str) -> None:
+def test_a_damaged_model_is_one_line(folder: Path, compared: Result, tmp_path: Path, damage: Any, message: str) -> None:
     for path in (folder / "out" / "model").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     damage(tmp_path)
-    with pytest.raises(ModelFolderError, match=said):
+    with pytest.raises(ModelFolderError, match=message):
         load_saved(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "said"),
+    ("options", "error", "message"),
     [
         (("--methods", "vanila"), SuiteError, "did you mean vanilla"),
         (("--metric", "f2"), TaskError, "unknown metric 'f2'"),
@@ -250,71 +248,55 @@ def test_a_damaged_model_is_one_line(folder: Path, compared: Result, tmp_path: P
         (("--test", "missing.csv"), DataError, "cannot be read"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line_before_anything_trains(
-    folder: Path, tmp_path: Path, options: tuple[str, ...], error: type[Exception], said: str
+def test_a_comparison_that_cannot_be_done_is_one_line_before_anything_trains(
+    folder: Path, tmp_path: Path, options: tuple[str, ...], error: type[Exception], message: str
 ) -> None:
     result = call("compare", folder / "data.csv", "--text", "message", "--max-length", "24", "--encoder",
                   folder / "tiny", "--out", tmp_path / "out", *options)  # fmt: skip
     assert isinstance(result.exception, error), result.exception
-    assert said in str(result.exception)
+    assert message in str(result.exception)
     assert not list(tmp_path.glob("out/**/*.json"))
 
 
-def test_one_file_is_asked_for(folder: Path, tmp_path: Path) -> None:
+def test_exactly_one_file_of_enough_rows_is_needed(folder: Path, tmp_path: Path) -> None:
     assert "give one file of labelled rows" in call("compare").output
     (folder / "few.csv").write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10)))
-    assert "needs 30 or more" in str(call("compare", "--data", folder / "few.csv", "--out", tmp_path / "out").exception)
+    assert "needs at least 30" in str(
+        call("compare", "--data", folder / "few.csv", "--out", tmp_path / "out").exception
+    )
     assert not (tmp_path / "out").exists(), "a request that cannot be answered leaves no folder"
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-def test_what_is_done_counts_with_the_seconds_that_it_took(
+def test_finished_runs_count_with_their_measured_seconds(
     folder: Path, compared: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(folder / "out", tmp_path / "out")
     counted: dict[str, float] = {}
 
-    def seen(per_unit: dict[str, float], *rest: Any) -> Choice:
+    def spied(per_unit: dict[str, float], *rest: Any) -> Choice:
         counted.update(per_unit)
         return choose(per_unit, *rest)
 
-    monkeypatch.setattr("runners.own_data.compare.choose", seen)
+    monkeypatch.setattr("runners.own_data.compare.choose", spied)
     again = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", tmp_path / "out",
                  "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
     assert again.exit_code == 0, again.output
     files = (tmp_path / "out" / "work" / "records" / "compare").glob("?" * 64 + ".json")
     records = [json.loads(path.read_text()) for path in files]
     first = {
-        one["spec"]["method"]: one["cost"]["total_seconds"]
-        for one in records
-        if one["spec"]["task"] == "r1f1" and one["spec"]["n_train"] is None
+        record["spec"]["method"]: record["cost"]["total_seconds"]
+        for record in records
+        if record["spec"]["task"] == "r1f1" and record["spec"]["n_train"] is None
     }
     assert min(counted.values()) > 0
     assert sorted(counted.values()) == sorted(first.values())
 
 
-def test_a_row_that_is_asked_for_and_left_out_is_one_line(folder: Path, tmp_path: Path) -> None:
+def test_a_requested_row_that_does_not_fit_into_the_time_is_one_line(folder: Path, tmp_path: Path) -> None:
     result = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", tmp_path / "out",
                   "--methods", "tfidf_logistic,vanilla", "--minutes", "0.1", "--row", "vanilla")  # fmt: skip
     assert isinstance(result.exception, CompareError), result.output
-    assert "--row: 'vanilla' is left out; give more --minutes" in str(result.exception)
-
-
-
-
-
-
+    assert "--row: 'vanilla' does not fit into the time; give more --minutes" in str(result.exception)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +308,7 @@ def test_a_row_that_is_asked_for_and_left_out_is_one_line(folder: Path, tmp_path
         ((), "-P -m runners all"),
     ],
 )
-def test_all_sh_compares_where_data_is_given(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
+def test_all_sh_compares_if_data_is_given(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.write_text('#!/bin/sh\n[ "$1" = -c ] || echo "$@"\n')

@@ -1,4 +1,4 @@
-"""What a comparison is made of: folds, the choice of rows for the minutes, kept columns, and the study of it."""
+"""The parts of a comparison: folds, the choice of rows for a time budget, column names, and the study of promises."""
 
 import csv
 from contextlib import nullcontext
@@ -51,37 +51,37 @@ def test_folds_are_stratified_cover_every_row_and_keep_equal_texts_together(fold
     task = task_of_file(folder / "data.csv", ("message",))
     rows = load_rows(task, task.train)
     rows = pandas.concat([rows, rows.iloc[:6].assign(message=rows["message"].iloc[:6].str.upper())], ignore_index=True)
-    found = list(fold_positions(rows, task, 5, 2))
-    assert [repeat for repeat, _ in found] == [0] * 5 + [1] * 5
+    folds = list(fold_positions(rows, task, 5, 2))
+    assert [repeat for repeat, _ in folds] == [0] * 5 + [1] * 5
     for repeat in (0, 1):
-        tests = [test for number, test in found if number == repeat]
+        tests = [test for number, test in folds if number == repeat]
         assert sorted(numpy.concatenate(tests).tolist()) == list(range(len(rows)))
         for test in tests:
             assert all((row in test) == (row + 48 in test) for row in range(6))
             assert 0.25 < rows["label"].to_numpy()[test].mean() < 0.75
-    assert any(not numpy.array_equal(one, other) for (_, one), (_, other) in zip(found[:5], found[5:], strict=True))
+    assert any(not numpy.array_equal(one, other) for (_, one), (_, other) in zip(folds[:5], folds[5:], strict=True))
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "said"),
+    ("texts", "labels", "message"),
     [
         ([f"text {row}" for row in range(30)], list("abcdef") * 5, "6 is too many for 30 different texts and 5 rows"),
         ([f"text {row % 4}" for row in range(30)], ["a", "b"] * 15, "6 is too many for 4 different texts"),
         ([f"text {row}" for row in range(10)], [float(row) for row in range(10)], "2 rows of the largest of 5 parts"),
     ],
 )
-def test_folds_that_the_rows_do_not_allow_are_one_line(texts: list[str], labels: list[Any], said: str) -> None:
+def test_too_many_folds_for_the_rows_are_one_line(texts: list[str], labels: list[Any], message: str) -> None:
     numbers = isinstance(labels[0], float)
     task = replace(find_task("mini-cola"), labels=None if numbers else tuple(sorted(set(labels))))
     rows = pandas.DataFrame(
         {"sentence": texts, "label": labels if numbers else pandas.factorize(pandas.Series(labels))[0]}
     )
-    with pytest.raises(CompareError, match=said) as caught:
+    with pytest.raises(CompareError, match=message) as caught:
         list(fold_positions(rows, task, 6, 1))
     assert "\n" not in str(caught.value)
 
 
-def test_a_metric_beside_the_file_is_found_by_the_runs(folder: Path, tmp_path: Path) -> None:
+def test_a_metric_in_the_folder_of_the_file_is_found_by_the_runs(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes((folder / "data.csv").read_bytes())
     (tmp_path / "share.py").write_text(SHARE)
     request = Request(str(tmp_path / "data.csv"), tmp_path / "out", "", ("message",), metrics=("evaluate:share.py",))
@@ -92,7 +92,7 @@ def test_a_metric_beside_the_file_is_found_by_the_runs(folder: Path, tmp_path: P
     assert scores[task.metrics[0]] == 0.75, "the runs' scores have the name that the comparison looks for"
 
 
-def test_texts_in_columns_called_like_added_ones_stay(folder: Path) -> None:
+def test_text_columns_with_the_names_of_added_columns_are_kept(folder: Path) -> None:
     task = replace(find_task("mini-rte"), text=("given", "probability"))
     rows = pandas.DataFrame(
         {"given": ["a", "b"], "probability": ["c", "d"], "label": [0, 1], "place": ["line 2", "line 3"]}
@@ -104,7 +104,7 @@ def test_texts_in_columns_called_like_added_ones_stay(folder: Path) -> None:
 
 
 def plans(folder: Path, out: Path, minutes: float, **changed: Any) -> tuple[Request, Engine, list[Unit]]:
-    """A request of one row in one repeat or two, with what it is planned with."""
+    """A request, its engine, and its units: three folds, repeated twice."""
     request = replace(
         Request(str(folder / "data.csv"), out, str(folder / "tiny"), ("message",), methods="tfidf_logistic,vanilla",
                 minutes=minutes, folds=3, max_length=24, workers=0), **changed,
@@ -115,7 +115,7 @@ def plans(folder: Path, out: Path, minutes: float, **changed: Any) -> tuple[Requ
 
 
 @pytest.mark.parametrize("changed", [{"max_length": 16}, {"workers": 2}, {"encoder": "minilm-l6"}])
-def test_a_choice_is_kept_for_the_same_request_only(folder: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
+def test_a_choice_is_kept_only_for_the_same_request(folder: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
     shown = Shown(lambda words: None, lambda findings: None, lambda work, count: nullcontext(work))
     request, engine, units = plans(folder, tmp_path, 1.0)
     narrow = _choose(request, engine, units, 1e3, shown)
@@ -125,7 +125,7 @@ def test_a_choice_is_kept_for_the_same_request_only(folder: Path, tmp_path: Path
     assert len(_choose(*other, 1e-9, shown).labels) == 2
 
 
-def test_folds_hold_the_very_rows_of_the_file(folder: Path, tmp_path: Path) -> None:
+def test_folds_hold_exactly_the_rows_of_the_file(folder: Path, tmp_path: Path) -> None:
     odd = tmp_path / "odd.csv"
     texts = ['a "quoted" text', "two\nlines", "NA", "1e5", "; and ,", "ÄÖ €", "null", "#x"] * 5
     with odd.open("w", newline="", encoding="utf-8") as file:
@@ -143,7 +143,7 @@ def test_folds_hold_the_very_rows_of_the_file(folder: Path, tmp_path: Path) -> N
         assert unit.train_rows == len(train)
 
 
-def test_the_study_of_what_compare_promises(folder: Path, tmp_path: Path) -> None:
+def test_the_study_checks_the_promises_of_compare(folder: Path, tmp_path: Path) -> None:
     write_rows(tmp_path / "many.csv", 140, 5)
     frame = pandas.read_csv(tmp_path / "many.csv")[["message", "label"]]
     frame.to_csv(tmp_path / "many.csv", index=False)
@@ -166,19 +166,19 @@ def test_the_study_of_what_compare_promises(folder: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"), [(24, "has 48 rows; draws of 24 need more than 48"), (20, "20 rows has none of 'rare'")]
+    ("rows", "message"), [(24, "has 48 rows; draws of 24 need more than 48"), (20, "20 rows has none of 'rare'")]
 )
-def test_a_study_that_cannot_be_made_is_one_line(folder: Path, tmp_path: Path, rows: int, said: str) -> None:
+def test_a_study_that_cannot_be_done_is_one_line(folder: Path, tmp_path: Path, rows: int, message: str) -> None:
     frame = pandas.read_csv(folder / "data.csv")[["message", "label"]]
     if rows == 20:
         frame.loc[:0, "label"] = "rare"
     frame.to_csv(tmp_path / "data.csv", index=False)
     request = Request(str(tmp_path / "data.csv"), tmp_path / "study", str(folder / "tiny"), ("message",))
     shown = Shown(lambda words: None, lambda findings: None, lambda work, count: nullcontext(work))
-    with pytest.raises(CompareError, match=said):
-        study(request, rows, 10, shown, lambda one: None)
+    with pytest.raises(CompareError, match=message):
+        study(request, rows, 10, shown, lambda draw: None)
     assert not (tmp_path / "study").exists()
 
 
-def test_columns_that_are_added_get_a_name_each() -> None:
+def test_added_columns_get_unique_names() -> None:
     assert free_names(["probability", "probability_2"], ["text", "probability"]) == ["probability_2", "probability_2_2"]

@@ -1,4 +1,4 @@
-"""Failed runs: when a sweep stops because of them, what is said, and the exit code."""
+"""Failed runs: when they stop a sweep, what is printed, and the exit code."""
 
 from pathlib import Path
 
@@ -39,24 +39,24 @@ def tell(stopper: StopWhenAllFail, runs: list[Job], *outcomes: tuple[int, str, s
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Job]:
-    """Of two rows, one run each on two seeds."""
+    """The runs of two rows, each with two seeds."""
     suite = toy_suite.write_suite(tmp_path, "minilm-l2", tasks="mini-cola", methods="vanilla, mixout")
     return sorted(make_plan(find_suite(str(suite))).runs, key=lambda run: run.spec.seed)
 
 
-def test_the_second_row_that_fails_alike_stops_a_sweep(runs: list[Job]) -> None:
+def test_a_second_row_that_fails_alike_stops_a_sweep(runs: list[Job]) -> None:
     with pytest.raises(EveryRunFails, match="^no disk$"):
         tell(StopWhenAllFail(Listening(), 2, any_ok=False), runs, (0, "failed", "no disk"), (1, "failed", "no disk"))
     with pytest.raises(EveryRunFails):
         tell(StopWhenAllFail(Listening(), 1, any_ok=False), runs, (0, "failed", "no disk"), (2, "failed", "no disk"))
 
 
-def test_other_failures_do_not(runs: list[Job]) -> None:
+def test_other_failures_do_not_stop_a_sweep(runs: list[Job]) -> None:
     for any_ok, outcomes in (
         (True, [(0, "failed", "same"), (1, "failed", "same")]),
         (False, [(0, "failed", "one"), (1, "failed", "another")]),
         (False, [(0, "ok", ""), (1, "failed", "same"), (2, "failed", "same"), (3, "failed", "same")]),
-        (False, [(0, "failed", "same"), (2, "failed", "same")]),  # One row only: the others may do.
+        (False, [(0, "failed", "same"), (2, "failed", "same")]),  # Only one row failed: others may succeed.
         (False, [(0, "diverged", "same"), (1, "diverged", "same")]),
     ):
         tell(StopWhenAllFail(Listening(), 2, any_ok), runs, *outcomes)
@@ -78,21 +78,21 @@ def test_failed_runs_are_counted_by_cause_and_the_exit_code_says_so(tmp_path: Pa
     methods = f"vanilla, {tmp_path / 'broken.py'}:Breaking"
     suite = toy_suite.write_suite(tmp_path, encoder, tasks="mini-cola", methods=methods, epochs=1)
     out = tmp_path / "out"
-    code, said = sweep(suite, out)
+    code, output = sweep(suite, out)
     assert code == 3
-    assert "2 of 4 runs failed or were stopped by an accident:\n  2 x RuntimeError: no such thing\n" in said
-    assert "--retry-failed" in said
+    assert "2 of 4 runs failed or were stopped by an accident:\n  2 x RuntimeError: no such thing\n" in output
+    assert "--retry-failed" in output
     assert causes(make_plan(find_suite(str(suite))), Layout(out)) == {"RuntimeError: no such thing": 2}
-    code, said = sweep(suite, out)
-    assert (code, "2 of 4 runs failed" in said) == (3, True)
+    code, output = sweep(suite, out)
+    assert (code, "2 of 4 runs failed" in output) == (3, True)
 
 
-def test_a_cause_of_all_failures_stops_after_the_second(tmp_path: Path) -> None:
+def test_a_cause_that_fails_every_run_stops_the_sweep_after_the_second(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(PLUGIN)
     encoder = toy_suite.save_encoder(tmp_path / "encoder")
     methods = f"{tmp_path / 'broken.py'}:Breaking"
     suite = toy_suite.write_suite(tmp_path, encoder, methods=methods)
-    code, said = sweep(suite, tmp_path / "out")
+    code, output = sweep(suite, tmp_path / "out")
     assert code == 3
-    assert "for one cause: no such thing" in said
+    assert "for the same reason: no such thing" in output
     assert len(list((tmp_path / "out").rglob("*.json"))) == 3  # Two records and the plan, of four runs.

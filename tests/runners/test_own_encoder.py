@@ -1,4 +1,4 @@
-"""An encoder that a suite brings: how it is described, what of it enters keys, and that workers load it."""
+"""A suite's own encoder: how it is described, what enters the runs' keys, and that workers load it."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def suite_with(folder: Path, encoder: Any, **more: Any) -> Suite:
-    """A suite that says this under `encoder:`."""
+    """A suite with this under `encoder:`."""
     content = {"encoder": encoder, "tasks": ["mini-rte"], "sizes": [24], "seeds": [1], "methods": ["vanilla"]} | more
     path = folder / "own.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -54,33 +54,33 @@ def test_the_description_becomes_an_entry(folder: Path) -> None:
     assert "its card says so" in plan.run_plan.tasks["mini-rte"].footnote
 
 
-def test_its_name_and_a_hash_of_what_decides_the_weights_enter_the_key(folder: Path) -> None:
+def test_its_name_and_a_hash_of_what_determines_the_weights_enter_the_key(folder: Path) -> None:
     spec = make_plan(suite_with(folder, OWN)).runs[0].spec
     assert spec.encoder == "my-encoder"
     assert len(spec.encoder_source) == 64
     assert str(folder) not in str(spec.as_dict())
     first = keys(suite_with(folder, OWN))
-    said_elsewhere = OWN | {"source": str(folder / "encoder"), "seen": {}, "chosen_with": [], "block_weights": 2e4}
-    assert keys(suite_with(folder, said_elsewhere)) == first
+    irrelevant = OWN | {"source": str(folder / "encoder"), "seen": {}, "chosen_with": [], "block_weights": 2e4}
+    assert keys(suite_with(folder, irrelevant)) == first
     for change in ({"pooling": "cls"}, {"layers": 2}, {"recipe": {"lr": 1e-3}}, {"name": "another"}):
         assert keys(suite_with(folder, OWN | change)) != first
     (folder / "encoder" / "config.json").write_text((folder / "encoder" / "config.json").read_text() + " ")
     assert keys(suite_with(folder, OWN)) != first
 
 
-def test_a_hub_encoder_is_told_apart_by_its_revision(folder: Path) -> None:
+def test_a_hub_encoder_is_identified_by_its_revision(folder: Path) -> None:
     one, other = (suite_with(folder, HUB | {"revision": digit * 40}) for digit in "ab")
     assert keys(one) != keys(other)
     assert keys(suite_with(folder, HUB | {"sha256": "0" * 64})) == keys(suite_with(folder, HUB))
 
 
-def test_names_stay_what_they_were(folder: Path) -> None:
+def test_plain_names_are_not_changed(folder: Path) -> None:
     for alias in ("minilm-l6", "bert-base", "some/model"):
         assert suite_with(folder, alias).encoder == alias
         assert (public_name(alias), source_hash(alias)) == (alias, "")
 
 
-def test_a_folder_of_an_aliass_name_does_not_take_its_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_the_name_of_an_alias_does_not_replace_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "roberta-base").mkdir()
     monkeypatch.chdir(folder)
     assert (public_name("roberta-base"), source_hash("roberta-base")) == ("roberta-base", "")
@@ -120,7 +120,7 @@ def test_a_wrong_description_says_what_is_wrong(folder: Path, change: dict[str, 
     assert "\n" not in str(caught.value)
 
 
-def test_other_weights_than_its_hash_says_are_refused_before_anything_trains(folder: Path) -> None:
+def test_weights_with_another_hash_are_refused_before_anything_trains(folder: Path) -> None:
     plan = make_plan(suite_with(folder, OWN | {"sha256": "0" * 64}))
     with pytest.raises(EncoderError, match=r"expected 0{64}: correct sha256"):
         check_inputs(plan, plan.runs, None)
@@ -131,7 +131,7 @@ def test_seeds_that_chose_its_recipe_are_not_reported(folder: Path) -> None:
         make_plan(suite_with(folder, OWN, seeds=[7, 8]))
 
 
-def test_a_worker_loads_it_and_its_runs_are_done_once(folder: Path) -> None:
+def test_a_worker_loads_it_and_finished_runs_are_not_repeated(folder: Path) -> None:
     plan, layout = make_plan(suite_with(folder, OWN)), Layout(folder / "out")
     store = Store(layout.records / plan.suite.name)
     worker = Worker.of(plan, store, "", None)
@@ -143,7 +143,7 @@ def test_a_worker_loads_it_and_its_runs_are_done_once(folder: Path) -> None:
     assert not SweepState.read(plan, layout).todo.runs
 
 
-def test_it_is_found_where_it_is_said_to_lie(folder: Path) -> None:
+def test_it_is_found_in_the_folder_that_the_suite_gives(folder: Path) -> None:
     encoder = suite_with(folder, OWN).encoder
     assert isinstance(encoder, Encoder)
     assert locate(encoder) == str(folder / "encoder")

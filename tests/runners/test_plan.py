@@ -1,4 +1,4 @@
-"""Suite files, plans, and what of a plan is left to do."""
+"""Suite files, plans, and which runs of a plan are left to do."""
 
 import json
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_a_plan_pairs_every_row_with_every_task_and_seed(tmp_path: Path) -> None
     assert plan.runs[0].spec.training["lr"] == 5e-3, "5e-3 is a number although YAML 1.1 reads a text"
 
 
-def test_each_task_can_have_a_size_of_its_own(tmp_path: Path) -> None:
+def test_each_task_can_have_its_own_size(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, sizes="{mini-cola: 24, mini-stsb: 30}")
     assert {(run.spec.task, run.spec.n_train) for run in plan.runs} == {("mini-cola", 24), ("mini-stsb", 30)}
     read = read_plan(json.loads(plan.run_plan.as_json()), plan.suite.name)
@@ -92,12 +92,12 @@ def test_each_task_can_have_a_size_of_its_own(tmp_path: Path) -> None:
         ("{mini-cola: 24, mini-stsb: 30}, 40", "whole number"),
     ],
 )
-def test_sizes_by_task_that_do_not_fit_the_tasks(tmp_path: Path, sizes: str, message: str) -> None:
+def test_sizes_by_task_must_fit_the_tasks(tmp_path: Path, sizes: str, message: str) -> None:
     with pytest.raises(SuiteError, match=message):
         plan_of(tmp_path, sizes=sizes)
 
 
-def test_a_method_that_is_not_for_regression_has_no_run_on_such_a_task(tmp_path: Path) -> None:
+def test_a_method_not_defined_for_regression_has_no_run_on_such_a_task(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, methods="vanilla, scl")
     assert {run.spec.task for run in plan.runs if run.label == "vanilla"} == {"mini-cola", "mini-stsb"}
     assert {run.spec.task for run in plan.runs if run.label == "scl"} == {"mini-cola"}
@@ -137,7 +137,7 @@ def test_a_wrong_suite_file_says_what_is_wrong(tmp_path: Path, line: str, wrong:
     assert message in str(raised.value)
 
 
-def test_an_unknown_suite_names_the_nearest() -> None:
+def test_the_error_for_an_unknown_suite_names_the_nearest() -> None:
     with pytest.raises(SuiteError, match="did you mean quick"):
         find_suite("quik")
 
@@ -158,14 +158,14 @@ def test_seeds_that_chose_the_recipe_are_not_reported(tmp_path: Path) -> None:
     ("name", "value"),
     [("alpha", 5), ("alpha", "x"), ("alpha", ".nan"), ("margin", 0), ("margin", True), ("margin", ".inf")],
 )
-def test_a_protocol_of_impossible_numbers_is_refused(tmp_path: Path, name: str, value: object) -> None:
+def test_a_protocol_with_impossible_numbers_is_refused(tmp_path: Path, name: str, value: object) -> None:
     path = write_suite(tmp_path, "minilm-l3")
     path.write_text(path.read_text() + f"protocol: {{{name}: {str(value).lower()}}}\n")
     with pytest.raises(SuiteError, match=f"protocol: {name}: a .*number.* is needed, found"):
         read_suite(path)
 
 
-def test_a_word_where_a_list_belongs_is_one_word() -> None:
+def test_a_single_word_for_a_list_is_a_list_of_one() -> None:
     method = find_method("agwm")
     assert full_settings(method, {"modules": "query"})["modules"] == ("query",)
 
@@ -179,12 +179,14 @@ def test_rows_are_names_or_labels_with_settings() -> None:
     assert rows == method_rows({"vanilla": None, "high p": {"method": "mixout", "p": 0.9}})
 
 
-def test_a_row_runs_with_the_first_of_the_suites_seeds(tmp_path: Path) -> None:
+def test_a_row_can_run_with_only_the_first_seeds_of_the_suite(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, methods="vanilla, {mixout: {seeds: 1}}")
     seeds = {label: {run.spec.seed for run in plan.runs if run.label == label} for label in ("vanilla", "mixout")}
     assert seeds == {"vanilla": {1, 2}, "mixout": {1}}
     other = make_plan(with_choices(plan.suite, "", "2"))
-    assert {run.label for run in other.runs} == {"vanilla"}, "a seed of the command line adds none to a row"
+    assert {run.label for run in other.runs} == {"vanilla"}, (
+        "a seed from the command line does not add to the row's own"
+    )
     with pytest.raises(SuiteError, match="methods: mixout: seeds counts the first of the suite's 2 seeds, not 3"):
         plan_of(tmp_path, methods="vanilla, {mixout: {seeds: 3}}")
 
@@ -200,8 +202,10 @@ def test_the_command_line_picks_rows_and_keeps_the_reference(tmp_path: Path) -> 
         with_choices(suite, "nixout")
 
 
-def test_a_method_from_outside_is_planned_under_its_files_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))  # No other test shall meet it.
+def test_a_method_from_outside_the_project_is_planned_with_the_hash_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))  # Other tests must not see it.
     file = tmp_path / "mine.py"
     file.write_text(OWN_METHOD)
     suite = with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), f"{file}:Mine")
@@ -214,24 +218,24 @@ def test_a_method_from_outside_is_planned_under_its_files_hash(tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("info", "message"),
     [
         ("info = MethodInfo(paper=None, year=2026, kind='test')", "paper: a text is needed .*, found None"),
         ("info = MethodInfo(paper='nobody', year='2020', kind='test')", "year: a whole number is needed, found '2020'"),
     ],
 )
-def test_a_method_from_outside_that_describes_itself_wrongly_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str
+def test_a_method_from_outside_the_project_with_wrong_info_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, info: str, message: str
 ) -> None:
     monkeypatch.setattr(amix.training.registry, "_METHODS", dict(methods()))
     file = tmp_path / "mine.py"
-    file.write_text(f"{OWN_METHOD.rstrip()}\n    {said}\n")
+    file.write_text(f"{OWN_METHOD.rstrip()}\n    {info}\n")
     plan = make_plan(with_choices(read_suite(write_suite(tmp_path, "minilm-l3")), f"{file}:Mine"))
     with pytest.raises(SuiteError, match=f"methods: mine: the class Mine says {message}"):
         plan.write(Layout(tmp_path), "")
 
 
-def test_a_task_of_ones_own_is_found_beside_the_suite(tmp_path: Path) -> None:
+def test_a_users_own_task_is_found_relative_to_the_suite(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: [no, yes]}")
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("t,label\nsome text,yes\n")
@@ -253,7 +257,7 @@ def put(plan: SuitePlan, layout: Layout, place: int, status: str, seconds: float
     Store(layout.records / plan.suite.name).put(record)
 
 
-def test_what_is_left_is_the_plan_minus_the_finished_runs(tmp_path: Path) -> None:
+def test_the_runs_left_are_the_plan_minus_the_finished_runs(tmp_path: Path) -> None:
     plan, layout = plan_of(tmp_path), Layout(tmp_path)
     for place, status in enumerate(("ok", "diverged", "failed", "oom", "cancelled")):
         put(plan, layout, place, status, 1.0)
@@ -262,11 +266,11 @@ def test_what_is_left_is_the_plan_minus_the_finished_runs(tmp_path: Path) -> Non
     left = SweepState.read(plan, layout).todo
     assert left.done == 3
     assert {run.spec.key for run in left.runs} == {run.spec.key for run in plan.runs[3:]}
-    again = SweepState.read(plan, layout, retry_failed=True).todo
-    assert {run.spec.key for run in again.runs} == {run.spec.key for run in (plan.runs[2], *plan.runs[3:])}
+    retried = SweepState.read(plan, layout, retry_failed=True).todo
+    assert {run.spec.key for run in retried.runs} == {run.spec.key for run in (plan.runs[2], *plan.runs[3:])}
 
 
-def test_the_expected_time_follows_the_runs_that_finished(tmp_path: Path) -> None:
+def test_the_expected_time_follows_finished_runs(tmp_path: Path) -> None:
     plan, layout = plan_of(tmp_path, sizes="24, 48"), Layout(tmp_path)
     guessed = todo(plan, {})
     guess = SECONDS_PER_WEIGHT * find_encoder("minilm-l3").block_weights
@@ -286,13 +290,13 @@ def test_a_sweep_goes_seed_by_seed_and_within_a_seed_row_by_row(tmp_path: Path) 
     assert len(order) == len(plan.runs)
     assert order == sorted(order), "the suite's seeds are 1 and 2"
     last = max(range(len(plan.runs)), key=lambda place: plan.runs[place].spec.seed)
-    put(plan, layout, last, "ok", 1000.0)  # A row known to be slow moves nowhere.
+    put(plan, layout, last, "ok", 1000.0)  # A row known to be slow keeps its place.
     left = [(run.spec.seed, rows.index(run.label)) for run in SweepState.read(plan, layout).todo.runs]
     assert left == sorted(left)
     assert len(left) == len(order) - 1
 
 
-def test_a_plan_says_what_was_declared_and_added_and_nothing_where_nothing_was(tmp_path: Path) -> None:
+def test_a_plan_holds_what_was_declared_and_added_and_nothing_else(tmp_path: Path) -> None:
     plain = json.loads(plan_of(tmp_path).run_plan.as_json())
     assert {"tuning", "out_of_domain", "exploratory_seeds"}.isdisjoint(plain)
     assert list(plain["protocol"]) == ["reference", "focus", "alpha", "selection", "margin", "split"]
@@ -330,9 +334,9 @@ def test_records_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return stored_records(suite, layout)
 
     monkeypatch.setattr(state, "stored_records", counted)
-    found = SweepState.read(plan, layout)
+    state_read = SweepState.read(plan, layout)
     outcomes = {plan.runs[1].spec.key: Outcome("ok"), plan.runs[2].spec.key: Outcome("oom")}
-    assert found.count_done(outcomes) == 2
-    assert found.statuses(outcomes) == {"ok": 2, "oom": 1, "missing": len(plan.runs) - 3}
-    assert found.recorded == {plan.runs[0].spec.key, plan.runs[1].spec.key}
+    assert state_read.count_done(outcomes) == 2
+    assert state_read.statuses(outcomes) == {"ok": 2, "oom": 1, "missing": len(plan.runs) - 3}
+    assert state_read.recorded == {plan.runs[0].spec.key, plan.runs[1].spec.key}
     assert reads == ["tiny"]

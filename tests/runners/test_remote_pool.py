@@ -1,4 +1,4 @@
-"""What decides about workers elsewhere: who fits, who is too old for the next run, how many jobs are asked for."""
+"""Decisions about remote workers: which fit, which are too old for the next run, how many jobs are requested."""
 
 import time
 from dataclasses import replace
@@ -12,7 +12,7 @@ from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping import job_queue, protection
 from runners.sweeping.job_queue import JobQueue
 from runners.sweeping.pool import Loss
-from runners.sweeping.remote_pool import GRACE, QUIET, RemotePool, Seen, WorkersRefused
+from runners.sweeping.remote_pool import GRACE, QUIET, KnownWorker, RemotePool, WorkersRefused
 from runners.sweeping.survey import Needs, Survey, mismatches
 
 DRIVER = Survey(
@@ -22,8 +22,8 @@ DRIVER = Survey(
 WORKER = replace(DRIVER, host="node7", device="GPU", age=100.0, data={"rte": "found"})
 WRONG = {
     "commit": ({"commit": "b" * 40}, "commit bbbbbbbbbbbb there, aaaaaaaaaaaa here: check out the same one there"),
-    "code": ({"sources": "t"}, "the project's code there has other contents than here"),
-    "code without git": ({"sources": "t", "commit": None}, "the project's code there has other contents than here"),
+    "code": ({"sources": "t"}, "the project's code there differs from the code here"),
+    "code without git": ({"sources": "t", "commit": None}, "the project's code there differs from the code here"),
     "python": ({"python": "3.12.1"}, "Python 3.12.1 there, 3.11.7 here"),
     "package": ({"packages": {"torch": "2.12.0", "dask": "1"}}, "torch 2.12.0 there, 2.13.0 here: pip install torch=="),
     "no package": ({"packages": {"torch": "2.13.0"}}, "dask none there, 1 here"),
@@ -33,22 +33,22 @@ WRONG = {
 }
 
 
-def test_a_worker_like_the_driver_fits_whatever_its_device() -> None:
+def test_a_worker_like_the_driver_fits_on_any_device() -> None:
     assert mismatches(WORKER, DRIVER, shared=True) == []
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_does_not_fit_is_one_line_with_its_remedy(case: str) -> None:
-    changes, said = WRONG[case]
+def test_a_mismatch_is_one_line_with_its_remedy(case: str) -> None:
+    changes, expected = WRONG[case]
     (line,) = mismatches(replace(WORKER, **changes), DRIVER, shared=False)  # type: ignore[arg-type]
-    assert line.startswith(said)
+    assert line.startswith(expected)
     assert "\n" not in line
 
 
-def test_the_folder_of_records_counts_only_where_workers_write() -> None:
+def test_the_folder_of_records_matters_only_if_workers_write_to_it() -> None:
     away = replace(WORKER, records="there is no folder out")
     assert mismatches(away, DRIVER, shared=False) == []
-    assert mismatches(away, DRIVER, shared=True)[0].startswith("folder of records: there is no folder out (there); say")
+    assert mismatches(away, DRIVER, shared=True)[0].startswith("folder of records: there is no folder out (there); set")
 
 
 class FakeClient:
@@ -63,13 +63,13 @@ def pool_with(lifetime: float | None = None, **seen: Any) -> tuple[RemotePool, F
     client = FakeClient()
     pool = RemotePool(client, Needs(RunContext(), "e", (), ""), DRIVER, 1.0, lifetime=lifetime)  # type: ignore[arg-type]
     now = time.monotonic()
-    pool.workers["w"] = Seen("w", "name", "nanny", now, heard=now, survey=WORKER)
+    pool.workers["w"] = KnownWorker("w", "name", "nanny", now, heard=now, survey=WORKER)
     pool.workers["w"].__dict__.update(seen)
     pool.fit.add("w")
     return pool, client
 
 
-def test_a_worker_too_old_for_the_next_run_leaves_and_a_fresh_one_takes_any() -> None:
+def test_a_worker_too_old_for_the_next_run_leaves_and_a_fresh_one_takes_any_run() -> None:
     pool, client = pool_with(lifetime=1000.0)
     assert pool.takes("w", 5000.0), "a run longer than any lifetime would never start"
     assert pool.takes("w", 800.0)
@@ -80,21 +80,21 @@ def test_a_worker_too_old_for_the_next_run_leaves_and_a_fresh_one_takes_any() ->
     assert forever.takes("w", 1e9)
 
 
-def test_why_a_worker_is_gone() -> None:
+def test_a_lost_worker_died_itself_or_lost_its_job() -> None:
     now = time.monotonic()
     replaced, _ = pool_with(gone=now)
-    replaced.workers["v"] = Seen("v", "name", "nanny", now + 1)
+    replaced.workers["v"] = KnownWorker("v", "name", "nanny", now + 1)
     assert replaced.loss("w") is Loss.OWN
     assert pool_with(gone=now)[0].loss("w") is None, "a nanny may still start another"
     assert pool_with(gone=now - GRACE - 1, heard=now - GRACE - 1)[0].loss("w") is Loss.JOB
     assert pool_with(gone=now, nanny=None)[0].loss("w") is Loss.JOB
     silent, _ = pool_with(gone=now, heard=now - QUIET - 1)
-    silent.workers["v"] = Seen("v", "name", "nanny", now + 1)
-    assert silent.loss("w") is Loss.JOB, "one that was frozen and then ended by its nanny has not died by itself"
+    silent.workers["v"] = KnownWorker("v", "name", "nanny", now + 1)
+    assert silent.loss("w") is Loss.JOB, "a worker that was frozen and then killed by its nanny has not died by itself"
 
 
 class FakeWorkers(FakeClient):
-    """A scheduler's account of its workers, each of which fits at once."""
+    """A client whose scheduler lists its workers, each of which fits at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,24 +114,24 @@ class FakeWorkers(FakeClient):
         return SimpleNamespace(done=lambda: True, exception=lambda: None, result=lambda: WORKER)
 
 
-def looked_again(pool: RemotePool) -> set[str]:
+def living_after_another_look(pool: RemotePool) -> set[str]:
     pool.looked = 0.0
     pool.tend(1, set())
     return pool.living()
 
 
-@pytest.mark.parametrize("missed", [True, False], ids=["seen gone", "back before the next look"])
-def test_a_worker_that_comes_back_at_an_address_is_a_new_one(missed: bool) -> None:
+@pytest.mark.parametrize("missed", [True, False], ids=["noticed as gone", "back before the next look"])
+def test_a_worker_that_returns_at_the_same_address_is_a_new_one(missed: bool) -> None:
     client = FakeWorkers()
     pool = RemotePool(client, Needs(RunContext(), "e", (), ""), DRIVER, 1.0)  # type: ignore[arg-type]
     client.start("tls://n:1", "worker-a")
-    (first,) = looked_again(pool)
+    (first,) = living_after_another_look(pool)
     if missed:
         client.there.clear()
-        assert looked_again(pool) == set()
+        assert living_after_another_look(pool) == set()
         assert pool.loss(first) is None, "a nanny may still start another"
     client.start("tls://n:1", "worker-b")
-    (second,) = looked_again(pool)
+    (second,) = living_after_another_look(pool)
     assert first != second, "a run on the first must not be waited for on the second"
     assert pool.address(second) == "tls://n:1"
     assert client.looked_at == ["tls://n:1"] * 2
@@ -140,7 +140,7 @@ def test_a_worker_that_comes_back_at_an_address_is_a_new_one(missed: bool) -> No
 
 
 class FakeCluster:
-    """As much of a dask-jobqueue cluster as is asked for jobs."""
+    """The part of a dask-jobqueue cluster that a JobQueue uses."""
 
     def __init__(self, suffixes: tuple[str, ...] = ()) -> None:
         self.worker_spec: dict[str, dict[str, Any]] = {}
@@ -169,7 +169,7 @@ def queue_of(jobs: Any, processes: int = 1) -> tuple[JobQueue, FakeCluster]:
     return JobQueue(cluster, ClusterFile(kind="slurm", jobs=jobs, options=options)), cluster
 
 
-def test_no_more_jobs_are_asked_for_than_runs_are_left() -> None:
+def test_no_more_jobs_are_requested_than_the_remaining_runs_need() -> None:
     queue, cluster = queue_of(3, processes=4)
     for left, jobs in ((5, 2), (4, 2), (99, 3)):
         assert queue.keep(left) is None
@@ -179,7 +179,7 @@ def test_no_more_jobs_are_asked_for_than_runs_are_left() -> None:
     assert len(few[1].worker_spec) == 2
 
 
-def test_a_job_that_has_ended_is_replaced_when_all_its_workers_are_gone_and_there_is_work() -> None:
+def test_an_ended_job_is_replaced_when_all_its_workers_are_gone_and_there_is_work() -> None:
     queue, cluster = queue_of(2, processes=2)
     queue.keep(4)
     first = cluster.worker_spec["j0"]
@@ -190,7 +190,7 @@ def test_a_job_that_has_ended_is_replaced_when_all_its_workers_are_gone_and_ther
     queue.keep(4)
     assert cluster.worker_spec["j0"] is not first
     assert len(cluster.worker_spec) == 2
-    assert not queue.ended, "the job after it has the name again"
+    assert not queue.ended, "the next job reuses the name"
     queue.ended = {"j1-0", "j1-1"}
     queue.keep(2)
     assert list(cluster.worker_spec) == ["j0"]
@@ -198,35 +198,35 @@ def test_a_job_that_has_ended_is_replaced_when_all_its_workers_are_gone_and_ther
 
 def test_jobs_with_refused_workers_are_not_replaced() -> None:
     queue, cluster = queue_of(3)
-    queue.spoiled = 1
+    queue.refused = 1
     queue.keep(9)
     assert len(cluster.worker_spec) == 2
 
 
 def test_the_last_run_still_gets_a_job_after_a_refused_worker() -> None:
     queue, cluster = queue_of(3)
-    queue.spoiled = 1
+    queue.refused = 1
     queue.keep(1)
     assert len(cluster.worker_spec) == 1
 
 
-def test_a_sweep_whose_jobs_may_not_be_replaced_ends_in_words() -> None:
+def test_a_sweep_whose_jobs_may_not_be_replaced_ends_with_a_message() -> None:
     pool, _ = pool_with()
     pool.queue, cluster = queue_of(1, processes=2)
     pool.client = FakeWorkers()  # type: ignore[assignment]
     pool.queue.keep(2)
     pool.workers["w"].name = "j0-0"
-    pool.workers["refused"] = Seen("refused", "j0-1", "nanny", 0.0, survey=WORKER)
+    pool.workers["refused"] = KnownWorker("refused", "j0-1", "nanny", 0.0, survey=WORKER)
     pool._refuse("refused", pool.workers["refused"], ["torch 1 there, 2 here"])
     for worker in pool.workers.values():
         worker.gone = time.monotonic() - GRACE - 1
     pool.fit.clear()
-    with pytest.raises(WorkersRefused, match=r"every job has ended, and none follows.*torch 1 there, 2 here"):
+    with pytest.raises(WorkersRefused, match=r"every job has ended and no more are started.*torch 1 there, 2 here"):
         pool.tend(1, set())
     assert not cluster.worker_spec
 
 
-def test_what_the_batch_system_says_is_one_line_and_it_is_not_asked_again_at_once() -> None:
+def test_a_refusal_of_the_batch_system_is_one_line_and_it_is_not_asked_again_at_once() -> None:
     queue, cluster = queue_of(2)
     cluster.full = True
     assert queue.keep(9) == "sbatch: error: no room"
@@ -239,7 +239,7 @@ def test_what_the_batch_system_says_is_one_line_and_it_is_not_asked_again_at_onc
     assert len(cluster.worker_spec) == 2
 
 
-def test_what_is_not_installed_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "dask_jobqueue", None)
     file = ClusterFile(kind="slurm", jobs=1, options={"cores": 1, "memory": "1GB", "walltime": "1-00:00:00"})
     with pytest.raises(ClusterError, match="pip install dask-jobqueue==0.9.0"):

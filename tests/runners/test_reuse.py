@@ -1,4 +1,4 @@
-"""A suite that takes over another one's finished runs, with real (tiny) runs."""
+"""A suite that takes over another suite's finished runs, with real (tiny) runs."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def first(encoder: Path, tmp_path: Path) -> Path:
-    """A suite of two runs, done."""
+    """A suite with two runs, both finished."""
     suite = write_suite(tmp_path, encoder, tasks="mini-cola", methods="vanilla", epochs=1)
     sweep(suite, tmp_path)
     return suite
@@ -47,7 +47,7 @@ def second(first: Path, methods: str, name: str = "tiny") -> Path:
     return path
 
 
-def test_the_same_runs_are_taken_over_and_only_the_others_done(first: Path, tmp_path: Path) -> None:
+def test_runs_with_the_same_key_are_taken_over_and_only_the_others_are_done(first: Path, tmp_path: Path) -> None:
     suite = second(first, "{plain: {method: vanilla}, mixout: {seeds: 1}}")
     plan = make_plan(read_suite(suite))
     assert [(run.label, run.spec.seed) for run in plan.runs] == [("plain", 1), ("mixout", 1), ("plain", 2)]
@@ -65,20 +65,20 @@ def test_the_same_runs_are_taken_over_and_only_the_others_done(first: Path, tmp_
         assert {**after, "suite": "", "label": "", "taken_from": "", "digest": ""} == {
             **before, "suite": "", "label": "", "taken_from": "", "digest": "",
         }  # fmt: skip
-        kept, copied = (numpy.load(store.path(key).with_suffix(".npz")) for store in (old, new))
-        assert all(numpy.array_equal(kept[name], copied[name]) for name in kept)
+        original, copied = (numpy.load(store.path(key).with_suffix(".npz")) for store in (old, new))
+        assert all(numpy.array_equal(original[name], copied[name]) for name in original)
     own = {run.spec.key for run in plan.runs} - set(old.keys())
     assert [("taken_from" in (new.get(key) or {})) for key in own] == [False]
 
 
-def test_a_plan_counts_what_can_be_taken_over_from_an_archive(first: Path, tmp_path: Path) -> None:
+def test_runs_in_an_archive_can_be_taken_over(first: Path, tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     pack("tiny", layout)
     for path in (tmp_path / "records" / "tiny").iterdir():
         path.unlink()
     plan = make_plan(read_suite(second(first, "[vanilla, mixout]")))
     state = SweepState.read(plan, layout)
-    assert {one.record["label"] for one in state.reusable.values()} == {"vanilla"}
+    assert {run.record["label"] for run in state.reusable.values()} == {"vanilla"}
     assert state.done == {}
     assert state.todo.done == len(state.reusable) == 2
     assert state.statuses({}) == {"ok": 2, "missing": 2}
@@ -98,7 +98,7 @@ def test_an_edited_or_failed_record_is_not_taken_over(first: Path, tmp_path: Pat
     assert reusable(plan, Layout(tmp_path), {}) == {}
 
 
-def test_an_unknown_suite_is_named(first: Path, tmp_path: Path) -> None:
+def test_an_unknown_suite_is_named_in_the_error(first: Path, tmp_path: Path) -> None:
     plan = make_plan(read_suite(second(first, "[vanilla]", "tyni")))
     with pytest.raises(SuiteError, match="reuse: unknown suite 'tyni'; did you mean tiny"):
         reusable(plan, Layout(tmp_path), {})

@@ -1,4 +1,4 @@
-"""Mistakes in a suite's file: each is one line with the file, the field and what stands there, before anything runs."""
+"""Mistakes in a suite file: each is one line with the file, the field and its value, before anything runs."""
 
 import json
 import math
@@ -57,7 +57,7 @@ METHODS: list[tuple[Any, str]] = [
     ([], "methods: at least one is needed"),
     (None, "methods: labels are texts"),
     ({5: None}, "methods: labels are texts"),
-    (["van\x1b[31m"], "methods: labels are texts in one line"),
+    (["van\x1b[31m"], "methods: labels are texts on one line"),
     ({"vanilla": 5}, f"methods: vanilla: {PAIRS}"),
     ({"vanilla": {"seeds": True}}, f"methods: vanilla: seeds: {WHOLE}, found True"),
     ({"vanilla": {"method": 5}}, f"methods: vanilla: method: {TEXT}"),
@@ -145,7 +145,7 @@ def test_a_mistake_is_one_line_that_names_the_place(tmp_path: Path, field: str, 
         (b"a: !!python/name:os.system x\n", "line 1: is not valid YAML"),
     ],
 )
-def test_a_file_that_is_no_suite_says_so(tmp_path: Path, content: bytes, message: str) -> None:
+def test_the_error_for_a_file_that_is_not_a_suite_says_so(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "own.yaml"
     path.write_bytes(content)
     with pytest.raises(SuiteError) as raised:
@@ -155,7 +155,7 @@ def test_a_file_that_is_no_suite_says_so(tmp_path: Path, content: bytes, message
     assert "\n" not in str(raised.value)
 
 
-def test_a_folder_is_no_suite(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_suite(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").mkdir()
     with pytest.raises(SuiteError, match="own.yaml: cannot be read"):
         read_suite(tmp_path / "own.yaml")
@@ -164,7 +164,7 @@ def test_a_folder_is_no_suite(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("5", f"is no file of tuned settings: {PAIRS}"),
+        ("5", f"is not a file of tuned settings: {PAIRS}"),
         ("{methods: {}}", "methods: at least one is needed"),
         ("{methods: {lora: {settings: {rank: 8}}}}", "methods: lora: missing found"),
         ("{methods: {lora: {found: {}}}}", "methods: lora: found: missing seeds"),

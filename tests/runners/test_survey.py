@@ -1,4 +1,4 @@
-"""What a worker finds where it runs, held against the inputs that the driver's keys were made of."""
+"""What a worker finds on its machine, compared with the inputs behind the driver's run keys."""
 
 import shutil
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(saved: Path, tmp_path: Path) -> Path:
-    """An encoder, a task of one's own and a set out of its domain."""
+    """A folder with an encoder, a user's own task and an out-of-domain set."""
     shutil.copytree(saved, tmp_path / "encoder")
     for name in ("train.csv", "dev.csv", "test.csv"):
         (tmp_path / name).write_text(ROWS)
@@ -45,7 +45,7 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 
 
 def needs_in(folder: Path, encoder: object = "encoder") -> Needs:
-    """What a sweep's workers are asked for, planned from the files as they are."""
+    """The needs of a sweep, planned from the files as they are now."""
     content = {
         "encoder": str(folder / "encoder") if encoder == "encoder" else encoder, "tasks": ["own.yaml", "mini-rte"],
         "sizes": [8], "seeds": [1], "methods": ["vanilla"], "out_of_domain": ["hans"],
@@ -74,13 +74,13 @@ def removed(name: str) -> Callable[[Path], None]:
 
 
 CHANGES = {
-    "own train file": (edited("train.csv"), "data of own: ", "other contents than the driver's"),
-    "own dev file": (edited("dev.csv"), "data of own: ", "other contents than the driver's"),
-    "own test file": (edited("test.csv"), "data of own: ", "other contents than the driver's"),
+    "own train file": (edited("train.csv"), "data of own: ", "from the driver's"),
+    "own dev file": (edited("dev.csv"), "data of own: ", "from the driver's"),
+    "own test file": (edited("test.csv"), "data of own: ", "from the driver's"),
     "no test file": (removed("test.csv"), "data of own: ", "test.csv"),
     "no dev file": (removed("dev.csv"), "data of own: ", "dev.csv"),
     "set out of domain": (removed("sets/hans/validation.parquet"), "data of mini-rte: ", "hans"),
-    "encoder": (edited("encoder/config.json"), "encoder: encoder has", "other contents than the driver's"),
+    "encoder": (edited("encoder/config.json"), "encoder: encoder differs", "from the driver's"),
 }
 
 
@@ -93,25 +93,25 @@ def test_a_worker_with_the_drivers_inputs_fits(folder: Path, encoder: str) -> No
 
 
 @pytest.mark.parametrize("case", CHANGES)
-def test_an_input_that_is_not_the_drivers_is_one_line(folder: Path, case: str) -> None:
-    change, begins, says = CHANGES[case]
+def test_an_input_that_differs_from_the_drivers_is_one_line(folder: Path, case: str) -> None:
+    change, beginning, reason = CHANGES[case]
     needs = needs_in(folder)
     change(folder)
     (line,) = found_wrong(needs)
-    assert line.startswith(begins)
-    assert says in line
+    assert line.startswith(beginning)
+    assert reason in line
     assert "\n" not in line
 
 
 @pytest.mark.parametrize("change", ["edited", "absent"])
-def test_an_encoder_that_a_suite_brings_is_held_to_its_contents_too(folder: Path, change: str) -> None:
+def test_the_contents_of_a_suites_own_encoder_are_compared_too(folder: Path, change: str) -> None:
     needs = needs_in(folder, ENCODERS["entry"])
     if change == "edited":
         edited("encoder/config.json")(folder)
     else:
         shutil.rmtree(folder / "encoder")
     (line,) = found_wrong(needs)
-    assert line.startswith("encoder: mine has other contents than the driver's")
+    assert line.startswith("encoder: mine differs from the driver's")
 
 
 def test_sets_that_no_run_is_scored_on_are_not_needed(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whole sweeps as a user starts them, with real (tiny) runs: killed, stopped and gone on with."""
+"""Whole sweeps as a user starts them, with real (tiny) runs: killed, stopped and resumed."""
 
 import contextlib
 import json
@@ -42,11 +42,11 @@ pytestmark = pytest.mark.timeout(900)
 
 @contextlib.contextmanager
 def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """The command line in a session of its own, as a terminal would start it; nothing of it is left afterwards."""
+    """The command line in its own session, as a terminal would start it; all its processes are gone afterwards."""
     process = subprocess.Popen(
         [sys.executable, "-m", "runners", *map(str, arguments)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
         text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Background jobs start deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Background jobs ignore Ctrl-C by default.
     )  # fmt: skip
     try:
         yield process
@@ -57,7 +57,7 @@ def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def here(*arguments: str | Path) -> str:
-    """The command line in this process, which has torch loaded already."""
+    """The command line in this process, which has already loaded torch."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
@@ -90,8 +90,8 @@ def undisturbed(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def killed_and_gone_on(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The suite with two workers, killed in the middle as a whole (kill -9), and the same command once more."""
+def killed_and_resumed(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The suite with two workers, killed as a whole (kill -9) in the middle, and resumed by the same command."""
     out = tmp_path_factory.mktemp("killed")
     command = ("sweep", "--suite", suite, "--out", out, "--workers", "2")
     with started(*command) as process:
@@ -99,7 +99,7 @@ def killed_and_gone_on(suite: Path, tmp_path_factory: pytest.TempPathFactory) ->
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert 2 <= recorded(out) < RUNS, "the sweep was to be killed in its middle"
+    assert 2 <= recorded(out) < RUNS, "the sweep should have been killed in the middle"
     assert len(children) >= 2
     assert wait_until(lambda: gone(children), 10), "workers must not outlive their sweep"
     before = {key: records(out).path(key).read_bytes() for key in list(records(out).keys())}
@@ -110,30 +110,30 @@ def killed_and_gone_on(suite: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return out
 
 
-def test_kill_of_a_whole_sweep_leaves_no_trace_in_the_tables(undisturbed: Path, killed_and_gone_on: Path) -> None:
-    whole, resumed = (collect("tiny", Layout(out)) for out in (undisturbed, killed_and_gone_on))
+def test_killing_a_whole_sweep_leaves_no_trace_in_the_tables(undisturbed: Path, killed_and_resumed: Path) -> None:
+    whole, resumed = (collect("tiny", Layout(out)) for out in (undisturbed, killed_and_resumed))
     assert [path.name for path in whole.files] == [path.name for path in resumed.files]
     assert {path.suffix for path in whole.files} == set(RENDERED)
     assert len(whole.files) == len(RENDERED) * len(whole.tables)
     for one, two in zip(whole.tables, resumed.tables, strict=True):
         for suffix, rendered in RENDERED.items():
-            for table, out in ((one, undisturbed), (two, killed_and_gone_on)):
+            for table, out in ((one, undisturbed), (two, killed_and_resumed)):
                 assert (Layout(out).tables("tiny") / f"{table.name}{suffix}").read_text() == rendered(table)
             assert rendered(without_machine_columns(one)) == rendered(without_machine_columns(two))
 
 
-def test_scores_are_the_same_in_one_process_and_in_two_workers(undisturbed: Path, killed_and_gone_on: Path) -> None:
+def test_scores_are_the_same_in_one_process_and_in_two_workers(undisturbed: Path, killed_and_resumed: Path) -> None:
     keys = list(records(undisturbed).keys())
     assert len(keys) == RUNS
-    assert keys == list(records(killed_and_gone_on).keys())
+    assert keys == list(records(killed_and_resumed).keys())
     for key in keys:
-        one, two = records(undisturbed).get(key), records(killed_and_gone_on).get(key)
+        one, two = records(undisturbed).get(key), records(killed_and_resumed).get(key)
         assert one is not None
         assert two is not None
         assert one["status"] == "ok", one["error"]
         for block in ("spec", "data", "scores", "curve", "status"):
             assert json.dumps(one[block]) == json.dumps(two[block])
-        arrays = [numpy.load(records(out).path(key).with_suffix(".npz")) for out in (undisturbed, killed_and_gone_on)]
+        arrays = [numpy.load(records(out).path(key).with_suffix(".npz")) for out in (undisturbed, killed_and_resumed)]
         for name in arrays[0].files:
             assert arrays[0][name].tobytes() == arrays[1][name].tobytes()
     assert len({json.dumps(records(undisturbed).get(key)["scores"]) for key in keys}) > RUNS // 2
@@ -152,7 +152,7 @@ def test_scores_are_the_same_in_the_reverse_order_in_one_worker(suite: Path, und
         assert (one["scores"], one["curve"], one["data"]) == (other["scores"], other["curve"], other["data"])
 
 
-def test_a_run_alone_equals_the_run_in_the_sweep(suite: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_single_run_equals_the_run_in_the_sweep(suite: Path, undisturbed: Path, tmp_path: Path) -> None:
     here("run", "--suite", suite, "--task", "mini-stsb", "--method", "mixout", "--seed", "2", "--out", tmp_path)
     (key,) = records(tmp_path).keys()
     alone, swept = records(tmp_path).get(key), records(undisturbed).get(key)
@@ -162,7 +162,7 @@ def test_a_run_alone_equals_the_run_in_the_sweep(suite: Path, undisturbed: Path,
     assert alone["curve"] == swept["curve"]
 
 
-def test_called_again_nothing_runs(suite: Path, undisturbed: Path) -> None:
+def test_a_repeated_command_runs_nothing(suite: Path, undisturbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (undisturbed / "records" / "tiny").glob("*.npz")}
     output = here("all", "--suite", suite, "--out", undisturbed)
     assert "to do" not in output
@@ -170,11 +170,11 @@ def test_called_again_nothing_runs(suite: Path, undisturbed: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in (undisturbed / "records" / "tiny").glob("*.npz")}
 
 
-def test_ctrl_c_ends_a_sweep_within_five_seconds_and_says_how_to_go_on(encoder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_sweep_within_five_seconds_and_says_how_to_continue(encoder: Path, tmp_path: Path) -> None:
     long_and_short = write_suite(tmp_path, encoder, tasks="mini-cola", sizes="6, 480", methods="vanilla", epochs=60)
     command = ("sweep", "--suite", long_and_short, "--out", tmp_path, "--workers", "2", "--seeds", "1")
     with started(*command) as process:
-        # Both runs start together; when the short one has its record, the long one is in its middle.
+        # Both runs start together; when the short one has its record, the long one is still running.
         wait_until(lambda: recorded(tmp_path) == 1 or process.poll() is not None, START_SECONDS)
         children = psutil.Process(process.pid).children(recursive=True)
         interrupted = time.monotonic()
@@ -183,7 +183,7 @@ def test_ctrl_c_ends_a_sweep_within_five_seconds_and_says_how_to_go_on(encoder: 
         seconds = time.monotonic() - interrupted
     assert process.returncode == 130, output
     assert seconds < 5
-    assert "Stopped: 1 of 2 runs are done. Go on with:" in output
+    assert "Stopped: 1 of 2 runs are done. Continue with:" in output
     assert f"python -m runners sweep --suite {long_and_short}" in output
     assert "Traceback" not in output
     assert wait_until(lambda: gone(children), 5)

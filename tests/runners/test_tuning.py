@@ -1,4 +1,4 @@
-"""Tuning: the same budget for every method, on seeds that nobody reports, kept in one file per encoder."""
+"""Tuning: the same budget for every method, on seeds that are never reported, saved in one file per encoder."""
 
 import shutil
 from collections import Counter
@@ -36,7 +36,7 @@ TUNING = "tuning: {budget: 3}\nprotocol: {split: dev}\n"
 
 
 def tuning_suite(folder: Path, encoder: Path | str = "minilm-l3", **changes: str) -> Path:
-    """The tiny suite as one that chooses settings."""
+    """The tiny suite as a tuning suite."""
     path = write_suite(folder, encoder, **changes)  # type: ignore[arg-type]
     path.write_text(path.read_text().replace("seeds: [1, 2]\n", SEEDS) + TUNING)
     return path
@@ -62,23 +62,23 @@ def test_the_space_is_the_grid_times_the_factors_on_the_recipe() -> None:
     assert len(space("vanilla")) == 9
 
 
-def test_a_setting_of_the_methods_own_takes_the_place_of_the_recipes() -> None:
+def test_a_methods_own_setting_replaces_the_recipes() -> None:
     assert {tuple(training) for _, training in space("lora")} == {("epochs",)}, "lora has its own learning rate"
     assert {name for settings, _ in space("lora") for name in settings} == set(find_method("lora").info.grid)
 
 
-def test_what_a_row_sets_is_not_searched() -> None:
+def test_settings_given_in_a_row_are_not_tuned() -> None:
     found = space("mixout", config={"p": 0.2}, training={"lr": 1e-5})
     assert found == [({}, {"epochs": epochs}) for epochs in (2, 4, 6)]
 
 
-def test_epochs_are_steps_where_the_recipe_counts_in_these() -> None:
+def test_epochs_are_steps_if_the_recipe_counts_in_steps() -> None:
     assert {tuple(training.items()) for _, training in space("lora", Recipe(steps=10))} == {
         (("steps", steps),) for steps in (10, 20, 30)
     }
 
 
-def test_a_method_without_gradient_steps_has_no_recipe_to_search() -> None:
+def test_a_method_without_gradient_steps_has_no_recipe_to_tune() -> None:
     class ClosedForm(Method):
         info = MethodInfo(paper="none", year=2026, kind="test", trains_by_steps=False, grid={"strength": (1.0, 2.0)})
 
@@ -88,13 +88,13 @@ def test_a_method_without_gradient_steps_has_no_recipe_to_search() -> None:
     ]
 
 
-def test_a_grid_of_the_rows_own_takes_the_place_of_every_other() -> None:
+def test_a_rows_own_grid_replaces_every_other() -> None:
     row = Row("mixout", "mixout", grid={"p": (0.3, 0.7), "lr": (1e-5, 1e-4, 1e-3)})
     found = search_space(find_method("mixout"), row, Recipe())
     assert found == [({"p": p}, {"lr": lr}) for p in (0.3, 0.7) for lr in (1e-5, 1e-4, 1e-3)]
 
 
-def test_the_tuned_comparison_tries_equally_many_settings_of_each_of_its_methods() -> None:
+def test_the_tuned_comparison_tries_equally_many_settings_for_each_method() -> None:
     tuning, tuned = find_suite("tune-lowres-cpu"), find_suite("lowres-cpu-tuned")
     assert [row.method for row in tuning.methods] == [row.method for row in tuned.methods]
     assert (tuning.tasks, tuning.sizes, tuning.encoder) == (tuned.tasks, tuned.sizes, tuned.encoder)
@@ -131,7 +131,7 @@ def test_labels_and_keys_of_all_trials_differ(tmp_path: Path) -> None:
     assert plan.run_plan.tuning == Tuning(budget=3)
 
 
-def test_choosing_methods_chooses_their_searches(tmp_path: Path) -> None:
+def test_choosing_methods_chooses_their_trials(tmp_path: Path) -> None:
     suite = with_choices(read_suite(tuning_suite(tmp_path)), "mixout")
     assert {row.method for row in make_plan(suite).suite.methods} == {"vanilla", "mixout"}
 
@@ -139,7 +139,7 @@ def test_choosing_methods_chooses_their_searches(tmp_path: Path) -> None:
 # Seeds and refusals
 
 
-def test_seeds_of_the_tuning_are_never_reported() -> None:
+def test_tuning_seeds_are_never_reported() -> None:
     tuned_on = set(PRESETS["tuning"])
     for name in suite_names():
         suite = find_suite(name)
@@ -152,16 +152,16 @@ def test_seeds_of_the_tuning_are_never_reported() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (SEEDS, "seeds: [70001, 5]\n", r"tuning takes those of the preset 'tuning' .* no others.*: \[5\]"),
+        (SEEDS, "seeds: [70001, 5]\n", r"tuning takes only those of the preset 'tuning' .* not \[5\]"),
         (TUNING, "", r"\[70001\] are kept for tuning and must not be reported"),
-        ("protocol: {split: dev}", "", "settings are chosen on dev data; say protocol"),
+        ("protocol: {split: dev}", "", "settings are chosen on dev data; set protocol"),
         ("sizes: [24]", "sizes: [24, 48]", "settings are chosen at one size"),
-        ("topk_layers]", "topk_layers, other: {method: mixout, p: 0.2}]", "one search per method; mixout"),
+        ("topk_layers]", "topk_layers, other: {method: mixout, p: 0.2}]", "each method is tuned once, but mixout"),
         ("budget: 3", "budget: 0", "tuning: budget: at least 1 is needed, found 0"),
         ("budget: 3", "budgets: 3", "unknown field 'budgets'; did you mean budget"),
     ],
 )
-def test_a_suite_that_may_not_choose_settings_says_why(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_the_error_for_a_suite_that_may_not_tune_says_why(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(SuiteError, match=message):
         make_plan(read_suite(changed(tuning_suite(tmp_path), old, new)))
 
@@ -172,7 +172,7 @@ def test_seeds_given_on_the_command_line_are_refused_too(tmp_path: Path) -> None
 
 
 def test_only_tuning_suites_are_tuned(tmp_path: Path) -> None:
-    with pytest.raises(SuiteError, match="chooses no settings"):
+    with pytest.raises(SuiteError, match="does not tune"):
         call("tune", "--suite", write_suite(tmp_path, "minilm-l3"))
 
 
@@ -199,7 +199,7 @@ def test_tuned_settings_enter_the_runs(tmp_path: Path) -> None:
     assert (spec.training["lr"], spec.training["epochs"], spec.training["max_length"]) == (1e-4, 7, 32)
 
 
-def test_what_a_row_sets_itself_is_not_tuned(tmp_path: Path) -> None:
+def test_a_rows_own_settings_take_precedence_over_tuned_ones(tmp_path: Path) -> None:
     spec = tuned_plan(tmp_path, "mixout: {p: 0.8, training: {lr: 0.5}}").runs[0].spec
     assert (spec.method_config["p"], spec.training["lr"], spec.training["epochs"]) == (0.8, 0.5, 7)
 
@@ -211,9 +211,11 @@ def test_a_method_without_tuned_settings_is_an_error_that_says_what_to_do(tmp_pa
         tuned_plan(tmp_path, "mixout, vanilla")
 
 
-def test_seeds_that_chose_settings_are_not_reported_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_used_for_tuning_are_not_reported_with_the_tuned_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(ENTRY["found"], "seeds", [2, 3])  # type: ignore[arg-type]
-    with pytest.raises(SuiteError, match=r"\[2\] chose the settings of 'mixout'"):
+    with pytest.raises(SuiteError, match=r"\[2\] were used to tune 'mixout'"):
         tuned_plan(tmp_path)
 
 
@@ -228,11 +230,11 @@ def test_tuned_settings_of_the_project_are_found_by_encoder(tmp_path: Path, monk
     assert make_plan(read_suite(path)) == paper
 
 
-# What the records say
+# Choices from records
 
 
 def searched(folder: Path, missing: tuple[tuple[str, str, int], ...] = ()) -> Layout:
-    """Synthetic records of a search: three settings of one method, two of another."""
+    """Synthetic records of a tuning: three settings of one method, two of another."""
     labels = ("mixout a=1", "mixout a=2", "mixout a=3", "lora r=1", "lora r=2")
     gains = dict(zip(labels, (0.0, 9.0, 3.0, 5.0, -5.0), strict=True))
     records = Records(
@@ -245,7 +247,7 @@ def searched(folder: Path, missing: tuple[tuple[str, str, int], ...] = ()) -> La
 def test_the_setting_with_the_highest_dev_score_is_chosen(tmp_path: Path) -> None:
     results = load("found", searched(tmp_path))
     chosen = choices(results, "100")
-    assert {method: (one.label, one.tried) for method, one in chosen.items()} == {
+    assert {method: (choice.label, choice.tried) for method, choice in chosen.items()} == {
         "mixout": ("mixout a=2", 3),
         "lora": ("lora r=1", 2),
     }
@@ -253,17 +255,17 @@ def test_the_setting_with_the_highest_dev_score_is_chosen(tmp_path: Path) -> Non
     assert chosen["mixout"].score == pytest.approx(runs.groupby("task")["score"].mean().mean())
 
 
-def test_a_search_with_missing_runs_chooses_nothing(tmp_path: Path) -> None:
+def test_no_setting_is_chosen_for_a_method_with_missing_runs(tmp_path: Path) -> None:
     results = load("found", searched(tmp_path, missing=(("mixout a=3", "cola", 70002),)))
     assert set(choices(results, "100")) == {"lora"}
 
 
-def test_tables_and_figure_of_a_search(tmp_path: Path) -> None:
+def test_a_tuning_has_tables_and_a_figure(tmp_path: Path) -> None:
     from paper_figures.figures.expected_validation import expected_validation
 
     layout = searched(tmp_path, missing=(("lora r=1", "cola", 70001),))
-    table, every = collect("found", layout).tables
-    assert (table.name, every.name) == ("tuning-n100", "trials-n100")
+    table, all_trials = collect("found", layout).tables
+    assert (table.name, all_trials.name) == ("tuning-n100", "trials-n100")
     found = {str(row[0].value): row for row in table.rows}
     results = load("found", layout)
     scores = [trial.score for trial in trials(results, "100")["mixout"]]
@@ -279,11 +281,11 @@ def test_tables_and_figure_of_a_search(tmp_path: Path) -> None:
     assert "lora" not in set(drawing.data["method"][drawing.data["task"] == "average"])
 
 
-def test_budgets_shown_are_powers_of_two_and_the_budget() -> None:
+def test_the_budgets_shown_are_powers_of_two_and_the_budget() -> None:
     assert [shown_budgets(budget) for budget in (1, 4, 6, 9)] == [[1], [1, 2, 4], [1, 2, 4, 6], [1, 2, 4, 8, 9]]
 
 
-# The whole verb, with real tiny runs
+# The whole command, with real tiny runs
 
 
 def call(*arguments: str | Path) -> str:
@@ -292,7 +294,7 @@ def call(*arguments: str | Path) -> str:
     return result.output
 
 
-def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(
+def test_a_tuning_resumes_where_it_stopped_and_its_settings_can_be_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = save_encoder(tmp_path / "tiny-bert")
@@ -314,15 +316,17 @@ def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(
     store = Store(out / "records" / "tiny")
     keys = list(store.keys())
     records = {key: store.get(key) for key in keys}
-    assert all("test" not in record["scores"]["last"] for record in records.values() if record), "test stays unseen"
+    assert all("test" not in record["scores"]["last"] for record in records.values() if record), (
+        "test data stays unseen"
+    )
     for key in keys[::2]:
         store.path(key).unlink()
     file.unlink()
-    kept = {key: store.path(key).stat().st_mtime_ns for key in keys[1::2]}
+    modified = {key: store.path(key).stat().st_mtime_ns for key in keys[1::2]}
     assert "3 to do" in call(*tune, "--dry-run")
     call(*tune)
     assert file.read_text() == written
-    assert {key: store.path(key).stat().st_mtime_ns for key in keys[1::2]} == kept
+    assert {key: store.path(key).stat().st_mtime_ns for key in keys[1::2]} == modified
 
     assert "archive" in call("archive", "--suite", suite, "--out", out)
     shutil.rmtree(store.folder)
@@ -332,7 +336,7 @@ def test_a_search_goes_on_where_it_stopped_and_its_settings_can_be_used(
     with monkeypatch.context() as patched:
         patched.setattr("results.analysis.tuning.choices", lambda *_: {})
         assert "settings: none" in call(*tune)
-    assert not file.exists(), "a file of no settings cannot be read"
+    assert not file.exists(), "a file without settings could not be read"
     file.write_text(written)
 
     reported = write_suite(tmp_path, encoder, tasks="mini-cola", methods="vanilla, mixout", epochs=1)

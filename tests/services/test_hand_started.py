@@ -1,4 +1,4 @@
-"""Sweeps on a scheduler and workers that were started by hand, over TLS: frozen, killed, wrong and unwanted ones."""
+"""Sweeps over TLS on a scheduler and workers started by hand: frozen, killed, mismatched and uncertified ones."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HandStarted]:
 
 @pytest.fixture
 def workers(by_hand: HandStarted) -> Iterator[Callable[[int], None]]:
-    """Starts so many workers, which end with the test."""
+    """Starts a number of workers, which end with the test."""
 
     def start(count: int) -> None:
         for _ in range(count):
@@ -55,7 +55,7 @@ def call(*arguments: str | Path) -> Result:
 
 
 def sweep(by_hand: HandStarted, performer: FakePerformer, runs: int = len(RUNS)) -> Listening:
-    """Runs that train nothing, on the workers of the scheduler."""
+    """Carry out runs that train nothing, on the workers of the scheduler."""
     listening = Listening()
     needs = Needs(RunContext(), "minilm-l4", (), str(performer.folder))
     with pool_of(read_cluster(str(by_hand.cluster)), needs, print) as pool:
@@ -68,7 +68,7 @@ def statuses(performer: FakePerformer, runs: int = len(RUNS)) -> list[str]:
 
 
 def in_the_middle_of(performer: FakePerformer, attempt: str, act: Callable[[int], None]) -> threading.Thread:
-    """Does something to the process of an attempt while it is under way."""
+    """Do something to the process of an attempt while it is running."""
 
     def wait_and_act() -> None:
         started = performer.folder / attempt
@@ -81,12 +81,12 @@ def in_the_middle_of(performer: FakePerformer, attempt: str, act: Callable[[int]
 
 
 def kill_with_nanny(pid: int) -> None:
-    """What the end of a job does: nothing of it is left."""
+    """Kill a worker together with its nanny, as the end of a job does."""
     os.kill(psutil.Process(pid).ppid(), signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
 
 
-def test_tables_are_those_of_a_local_sweep_also_when_a_worker_was_frozen(
+def test_tables_equal_those_of_a_local_sweep_even_if_a_worker_was_frozen(
     by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
 ) -> None:
     suite = write_suite(tmp_path, save_encoder(tmp_path / "tiny-bert"), methods="vanilla, mixout, lora")
@@ -106,7 +106,7 @@ def test_tables_are_those_of_a_local_sweep_also_when_a_worker_was_frozen(
     far = call("sweep", "--suite", suite, "--out", tmp_path / "far", "--cluster", by_hand.cluster)
     freezer.join()
     assert far.exit_code == 0, far.output
-    assert frozen[0] < 12, "a worker was to be frozen before the sweep ended"
+    assert frozen[0] < 12, "a worker should have been frozen before the sweep ended"
     near = call("sweep", "--suite", suite, "--out", tmp_path / "near", "--workers", "0")
     assert near.exit_code == 0, near.output
     assert_same_tables("tiny", tmp_path / "near", tmp_path / "far")
@@ -134,11 +134,11 @@ def test_a_worker_with_other_code_is_refused(by_hand: HandStarted, tmp_path: Pat
         swept = call("sweep", "--suite", suite, "--out", tmp_path, "--cluster", by_hand.cluster)
     finally:
         by_hand.stop_workers()
-    assert "the project's code there has other contents than here" in str(swept.exception)
+    assert "the project's code there differs from the code here" in str(swept.exception)
     assert not list((tmp_path / "records" / "tiny").glob("?" * 64 + ".json"))
 
 
-def test_a_client_with_another_certificate_is_turned_away(by_hand: HandStarted, tmp_path: Path) -> None:
+def test_a_client_with_another_certificate_is_rejected(by_hand: HandStarted, tmp_path: Path) -> None:
     make_certificate(tmp_path)
     (tmp_path / "cluster.yaml").write_text(by_hand.cluster.read_text())
     refused = call("cluster", "check", tmp_path / "cluster.yaml", "--out", tmp_path)
@@ -147,16 +147,16 @@ def test_a_client_with_another_certificate_is_turned_away(by_hand: HandStarted, 
     assert "certificates" in str(refused.exception)
 
 
-def test_a_client_without_a_certificate_is_turned_away(by_hand: HandStarted, tmp_path: Path) -> None:
+def test_a_client_without_a_certificate_is_rejected(by_hand: HandStarted, tmp_path: Path) -> None:
     refused = call("cluster", "check", by_hand.address, "--out", tmp_path)
-    assert "no certificate to show there" in str(refused.exception)
+    assert "there is no certificate for it" in str(refused.exception)
     address = by_hand.address.replace("tls://", "tcp://")
     (tmp_path / "open.yaml").write_text(f"kind: address\naddress: {address}\ninsecure: true\n")
     refused = call("cluster", "check", tmp_path / "open.yaml", "--out", tmp_path)
     assert "no scheduler answers there" in str(refused.exception)
 
 
-def test_a_run_whose_process_dies_is_charged(
+def test_the_death_of_a_process_counts_as_an_attempt(
     by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
 ) -> None:
     workers(2)
@@ -167,7 +167,7 @@ def test_a_run_whose_process_dies_is_charged(
     assert [performer.attempts(seed) for seed in range(4)] == [2, 1, 1, 1]
 
 
-def test_a_worker_that_is_replaced_at_its_own_port_is_given_runs_again(by_hand: HandStarted, tmp_path: Path) -> None:
+def test_a_worker_that_is_replaced_at_the_same_port_gets_runs_again(by_hand: HandStarted, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -181,7 +181,7 @@ def test_a_worker_that_is_replaced_at_its_own_port_is_given_runs_again(by_hand: 
     assert (listening.retried_seeds, listening.given_back_seeds) == ([0], [])
 
 
-def test_a_run_whose_job_ends_is_given_back_and_not_charged(
+def test_the_end_of_a_job_does_not_count_as_an_attempt(
     by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
 ) -> None:
     workers(2)

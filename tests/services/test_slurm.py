@@ -1,4 +1,4 @@
-"""Sweeps on a real Slurm, where there is one: cancelled, requeued and expired jobs, and a driver that is killed."""
+"""Sweeps on a real Slurm, if there is one: cancelled, requeued and expired jobs, and a killed driver."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ OPTIONS = "cores: 1, memory: 900MB, interface: lo, job_name: amix-test"
 
 
 def no_slurm() -> str:
-    """Why there is no Slurm to test with; "" where there is one."""
+    """Why there is no Slurm to test with; "" if there is one."""
     if shutil.which("sbatch") is None:
         return "there is no sbatch on PATH"
     for package in ("dask_jobqueue", "cryptography"):
@@ -48,7 +48,7 @@ def cluster_file(folder: Path, walltime: str = "00:10:00", more: str = "") -> Pa
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What jobs print lies with the test."""
+    """Keep the output of jobs in the folder of the test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -82,10 +82,10 @@ def recorded(out: Path) -> int:
 
 
 def running_jobs() -> list[str]:
-    said = subprocess.run(
+    listed = subprocess.run(
         ["squeue", "-h", "-n", "amix-test", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True
     )
-    return said.stdout.split()
+    return listed.stdout.split()
 
 
 def jobs_used(folder: Path) -> int:
@@ -102,10 +102,10 @@ def test_cancelled_and_requeued_jobs_leave_no_trace_in_the_tables(suite: Path, n
         subprocess.run([*command, ended[-1][1]], check=True)
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    assert all(done < RUNS for done, _ in ended), "jobs were to be ended in mid-sweep"
+    assert all(done < RUNS for done, _ in ended), "jobs should have been ended in the middle of the sweep"
     assert recorded(tmp_path) == RUNS
     assert f"{RUNS} runs: {RUNS} ok" in output
-    assert "tried once more" not in output, "what the jobs did is not charged to runs"
+    assert "is tried again" not in output, "the end of a job does not count as an attempt of a run"
     assert_same_tables("tiny", near, tmp_path)
     assert wait_until(lambda: not running_jobs(), 60), "no job outlives its sweep"
 
@@ -114,12 +114,12 @@ def test_workers_leave_between_runs_before_their_lifetime_ends(suite: Path, near
     cluster = cluster_file(tmp_path, more="lifetime: 14s")
     output, _ = (process := start("sweep", "--suite", suite, "--out", tmp_path, "--cluster", cluster)).communicate()
     assert process.returncode == 0, output
-    assert jobs_used(tmp_path) > 2, "the sweep was to be longer than the lifetime of its first jobs"
-    assert "ended before it was done" not in output
+    assert jobs_used(tmp_path) > 2, "the sweep should have been longer than the lifetime of its first jobs"
+    assert "ended before the run did" not in output
     assert_same_tables("tiny", near, tmp_path)
 
 
-def test_a_killed_driver_is_gone_on_from_and_its_jobs_end(suite: Path, near: Path, tmp_path: Path) -> None:
+def test_the_sweep_of_a_killed_driver_can_be_resumed_and_its_jobs_end(suite: Path, near: Path, tmp_path: Path) -> None:
     command = ("sweep", "--suite", suite, "--out", tmp_path, "--cluster", cluster_file(tmp_path))
     process = start(*command)
     wait_until(lambda: recorded(tmp_path) >= 5 or process.poll() is not None, 300)
@@ -127,7 +127,7 @@ def test_a_killed_driver_is_gone_on_from_and_its_jobs_end(suite: Path, near: Pat
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = {path.name: path.read_bytes() for path in (tmp_path / "records" / "tiny").glob("*.json")}
-    assert 5 <= len(before) - 1 < RUNS  # plan.json lies there too
+    assert 5 <= len(before) - 1 < RUNS  # plan.json is there too.
     assert orphans
     output, _ = (process := start(*command)).communicate()
     assert process.returncode == 0, output
@@ -136,7 +136,7 @@ def test_a_killed_driver_is_gone_on_from_and_its_jobs_end(suite: Path, near: Pat
     assert wait_until(lambda: not orphans & set(running_jobs()), 120), "jobs end without their driver"
 
 
-def test_a_run_that_the_walltime_cuts_is_given_back_and_not_charged(
+def test_a_run_cut_off_by_the_walltime_does_not_count_as_an_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs, listening = [planned(seed) for seed in range(3)], Listening()
@@ -149,11 +149,11 @@ def test_a_run_that_the_walltime_cuts_is_given_back_and_not_charged(
     assert (listening.retried_seeds, listening.given_back_seeds) == ([], [0])
 
 
-def test_a_queue_that_does_not_exist_is_one_line(suite: Path, tmp_path: Path) -> None:
+def test_an_unknown_queue_is_reported_in_one_line(suite: Path, tmp_path: Path) -> None:
     path = cluster_file(tmp_path)
     path.write_text(path.read_text().replace("cores: 1", "cores: 1, queue: nowhere"))
     output, _ = (process := start("cluster", "check", path, "--out", tmp_path)).communicate()
     assert process.returncode == 2
-    said = " ".join(output.split())
-    assert "the batch system takes no job: sbatch: error: invalid partition specified: nowhere" in said
+    message = " ".join(output.split())
+    assert "the batch system accepts no job: sbatch: error: invalid partition specified: nowhere" in message
     assert "Traceback" not in output
