@@ -1,6 +1,6 @@
 """How often the test over cross-validation's folds errs, and how often a promised interval misses.
 
-    python -m results.analysis.cross_validation_simulations
+    python -m runners simulate cross-validation
 
 Two classes, N(+mu, I) and N(-mu, I); every learner is a ridge regression on features of its own, all of one strength,
 so that all are equally good in truth. Each is cross-validated on the same folds. Counted at a nominal 5 %: differences
@@ -8,7 +8,6 @@ found between the first two, and intervals of a score that miss the true accurac
 the first learner and of the one that looked best. In `failed runs` one training of ten answers always the same.
 """
 
-import argparse
 import csv
 import math
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from rich.console import Console
 from rich.progress import track
 from scipy import special
 
-from results.loading.layout import ROOT
 from results.stats.cross_validation import corrected_t
 from results.stats.inputs import Matrix, Vector
 from results.stats.paired import sign_flip, t_test
@@ -32,7 +30,8 @@ DESIGNS = ((5, 1), (5, 2), (5, 4))
 """Folds and repeats."""
 LEARNERS, FEATURES, DISTANCE, RIDGE = 6, 8, 0.35, 1.0
 OUTCOMES = ("corrected t", "paired t", "sign flip", "interval misses", "interval of the best misses")
-FILE = ROOT / "results" / "tables" / "cross-validation.csv"
+DATA_SETS = 2000
+"""Simulated data sets per setting in the committed file."""
 
 
 @dataclass(frozen=True)
@@ -138,16 +137,8 @@ def write_csv(rates: list[Rate], path: Path) -> None:
             writer.writerow((one.outcome, one.data, *design, f"{one.rate:.4f}", f"{one.standard_error:.4f}"))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Simulate and write the rates as CSV."""
-    parser = argparse.ArgumentParser(prog="python -m results.analysis.cross_validation_simulations")
-    parser.add_argument("--data-sets", type=int, default=2000, help="simulated data sets per setting")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
-    parser.add_argument("--out", type=Path, default=FILE, help="CSV to write")
-    chosen = parser.parse_args(arguments)
-    write_csv(simulate(chosen.data_sets, chosen.seed, show=True), chosen.out)
-    Console().print(f"rates: {chosen.out}", soft_wrap=True)
-
-
-if __name__ == "__main__":
-    main()
+def simulate_and_write(folder: Path, data_sets: int = DATA_SETS, seed: int = 0) -> list[Path]:
+    """Simulate with a progress bar and write the rates to cross-validation.csv in the folder."""
+    path = folder / "cross-validation.csv"
+    write_csv(simulate(data_sets, seed, show=True), path)
+    return [path]

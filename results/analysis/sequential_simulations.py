@@ -1,13 +1,12 @@
 """How often looking after 6, 8 and 10 seeds errs, what it finds, and how many seeds it takes, by simulation.
 
-    python -m results.analysis.sequential_simulations
+    python -m runners simulate sequential
 
 Several methods are compared with one reference, whose scores all differences share. Rules compared: the sequential
 test of this suite; the same sign flip after the last number of seeds only; and two that must not be used, that flip
 tested anew at every look, and the largest difference of all methods under flips common to them.
 """
 
-import argparse
 import csv
 import math
 from collections.abc import Iterator, Sequence
@@ -19,13 +18,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from results.loading.layout import ROOT
 from results.stats.multiplicity import holm
 from results.stats.sequential import Looks, joint_signs, sequential_p
 from results.stats.sequential_family import step_down
 from results.stats.simulations import GAP, SD
 
 ALPHA = 0.05
+DATA_SETS = 4000
+"""Simulated data sets per setting in the committed files."""
 LOOKS = Looks((6, 8, 10))
 METHODS = (2, 3, 5, 10)
 """Numbers of methods, the reference among them, where all are equal."""
@@ -229,19 +229,9 @@ def _markdown(outcomes: Sequence[Outcome]) -> Iterator[str]:
             numbers = [f"{value:.1f}" for value in (one.seeds_better, one.seeds, other.seeds)]
             yield f"| {data} | {tasks} | {methods} | {gain:g} | " + " | ".join((*powers, *numbers)) + " |"
     yield ""
-    yield "Made by: python -m results.analysis.sequential_simulations"
+    yield "Made by: python -m runners simulate sequential"
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Simulate and write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m results.analysis.sequential_simulations", description=__doc__)
-    parser.add_argument("--data-sets", type=int, default=4000, help="simulated data sets per setting")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "tables", help="folder to write to")
-    chosen = parser.parse_args(arguments)
-    for path in write(simulate(chosen.data_sets, chosen.seed, show=True), chosen.out):
-        print(path)
-
-
-if __name__ == "__main__":
-    main()
+def simulate_and_write(folder: Path, data_sets: int = DATA_SETS, seed: int = 0) -> list[Path]:
+    """Simulate with a progress bar and write sequential.csv and .md to the folder."""
+    return write(simulate(data_sets, seed, show=True), folder)

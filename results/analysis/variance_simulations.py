@@ -1,9 +1,5 @@
-"""How often the intervals of variance components hold the truth, by simulation.
+"""How often the intervals of variance components contain the truth: `python -m runners simulate variance-components`."""
 
-python -m results.analysis.variance_simulations
-"""
-
-import argparse
 import csv
 import math
 from collections.abc import Sequence
@@ -15,12 +11,13 @@ from rich.console import Console
 from rich.progress import track
 
 from results.analysis.sequential_simulations import COLLAPSED
-from results.loading.layout import ROOT
 from results.stats.inputs import Matrix
 from results.stats.simulations import GAP, SD
 from results.stats.variance_components import INTERACTION, REST, SUBSET, variance_components
 
 LEVEL = 0.95
+DATA_SETS = 500
+"""Simulated designs per setting in the committed file."""
 DESIGNS = ((5, 5), (10, 10), (6, 10))
 """Subset seeds x seeds of the rest, one run of each combination."""
 SHARES = {
@@ -135,21 +132,14 @@ def write_markdown(rows: Sequence[Coverage], path: Path) -> None:
             f"| {row.data} | {row.subsets} | {row.rests} | {sources} | {row.source} | {row.variance:.3f} | "
             f"{row.share:.3f} | {row.mean_share_width:.2f} |"
         )
-    lines += ["", "Made by: python -m results.analysis.variance_simulations"]
+    lines += ["", "Made by: python -m runners simulate variance-components"]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Simulate and write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m results.analysis.variance_simulations", description=__doc__)
-    parser.add_argument("--data-sets", type=int, default=500, help="simulated designs per setting")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "tables", help="folder to write to")
-    chosen = parser.parse_args(arguments)
-    rows = simulate(chosen.data_sets, chosen.seed, show=True)
-    write_csv(rows, chosen.out / "variance-components.csv")
-    write_markdown(rows, chosen.out / "variance-components.md")
-
-
-if __name__ == "__main__":
-    main()
+def simulate_and_write(folder: Path, data_sets: int = DATA_SETS, seed: int = 0) -> list[Path]:
+    """Simulate with a progress bar and write variance-components.csv and .md to the folder."""
+    rows = simulate(data_sets, seed, show=True)
+    paths = [folder / "variance-components.csv", folder / "variance-components.md"]
+    write_csv(rows, paths[0])
+    write_markdown(rows, paths[1])
+    return paths

@@ -1,12 +1,11 @@
 """How often a test finds a difference between equal methods: the reason for this suite's choice of test.
 
-    python -m results.stats.simulations
+    python -m runners simulate paired-tests
 
 Simulates paired comparisons of two methods with the same distribution of scores and counts rejections at the nominal
 5 %: with normal scores, and with runs that collapse to the majority class in one of ten cases.
 """
 
-import argparse
 import csv
 import math
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from results.loading.layout import ROOT
 from results.stats.inputs import Matrix, Vector
 from results.stats.paired import sign_flip, t_test, wilcoxon
 
@@ -30,6 +28,8 @@ SD, GAP = 1.5, 15.0
 """Of scores in points: sd over seeds of a run that trains, and how far below its mean a collapsed run ends."""
 RESAMPLES = 2000
 BATCH = 50
+DATA_SETS = 4000
+"""Simulated comparisons per setting in the committed file."""
 
 
 @dataclass(frozen=True)
@@ -125,19 +125,10 @@ def _table(rates: list[Rate]) -> Table:
     return table
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Simulate, print the table and write it as CSV."""
-    parser = argparse.ArgumentParser(prog="python -m results.stats.simulations", description=__doc__)
-    parser.add_argument("--data-sets", type=int, default=4000, help="simulated comparisons per setting")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "results" / "tables" / "simulations.csv", help="CSV to write"
-    )
-    chosen = parser.parse_args(arguments)
-    rates = simulate(chosen.data_sets, chosen.seed, show=True)
-    write_csv(rates, chosen.out)
+def simulate_and_write(folder: Path, data_sets: int = DATA_SETS, seed: int = 0) -> list[Path]:
+    """Simulate with a progress bar, print the rates as a table and write them to paired-tests.csv in the folder."""
+    rates = simulate(data_sets, seed, show=True)
+    path = folder / "paired-tests.csv"
+    write_csv(rates, path)
     Console().print(_table(rates))
-
-
-if __name__ == "__main__":
-    main()
+    return [path]

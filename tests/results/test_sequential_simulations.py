@@ -60,7 +60,7 @@ def test_a_small_part_made_again_agrees(
 ) -> None:
     chosen = [("failed runs", 1, 3, 0.0), ("normal", 1, 5, 2.5), ("heavy tails", 3, 2, 0.0)]
     monkeypatch.setattr(simulations, "SETTINGS", chosen)
-    simulations.main(["--data-sets", "150", "--seed", "1", "--out", str(tmp_path)])
+    simulations.simulate_and_write(tmp_path, data_sets=150, seed=1)
     again = read(tmp_path / "sequential.csv")
     assert len(again) == len(chosen) * len(RULES)
     for setting, row in again.items():

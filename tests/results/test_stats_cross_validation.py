@@ -8,8 +8,11 @@ import pytest
 from scipy import stats
 
 from results.analysis import cross_validation_simulations as simulations
+from results.loading.layout import ROOT
 from results.stats.cross_validation import corrected_t
 from results.stats.learning_curve import Curve, PowerLaw, crossing, fit_power_law
+
+COMMITTED = ROOT / "results" / "tables" / "cross-validation.csv"
 
 
 def test_without_the_correction_it_is_the_paired_t_test_and_the_correction_widens_it() -> None:
@@ -71,7 +74,7 @@ def test_where_two_laws_cross() -> None:
 
 
 def committed() -> dict[tuple[str, str, str, str], float]:
-    rows = csv.DictReader(simulations.FILE.read_text(encoding="utf-8").splitlines())
+    rows = csv.DictReader(COMMITTED.read_text(encoding="utf-8").splitlines())
     return {
         (row["outcome"], row["data"], row["rows"], f"{row['folds']}x{row['repeats']}"): float(row["rate"])
         for row in rows

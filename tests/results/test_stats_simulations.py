@@ -20,7 +20,7 @@ PROTOCOL = {
     ("percentile bootstrap", "failed runs"): (0.172, 0.123, 0.107),
 }
 PROTOCOL_DATA_SETS = 1500
-COMMITTED = Path(simulations.__file__).parents[1] / "tables" / "simulations.csv"
+COMMITTED = Path(simulations.__file__).parents[1] / "tables" / "paired-tests.csv"
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -37,8 +37,8 @@ def expected_rate(test: str, data: str, n: int) -> float:
 
 
 def test_a_short_run_finds_the_rates_of_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    simulations.main(["--data-sets", "150", "--out", str(tmp_path / "new" / "rates.csv")])
-    rows = read(tmp_path / "new" / "rates.csv")
+    (path,) = simulations.simulate_and_write(tmp_path / "new", 150)
+    rows = read(path)
     assert len(rows) == len(simulations.TESTS) * len(simulations.COLLAPSE) * len(simulations.SEEDS)
     for row in rows:
         expected = expected_rate(row["test"], row["data"], int(row["n"]))

@@ -161,7 +161,7 @@ def test_the_committed_coverage_is_what_is_said_of_it() -> None:
 def test_a_small_part_made_again_agrees(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(simulations, "DESIGNS", ((5, 5),))
     monkeypatch.setattr(simulations, "SHARES", {"even": simulations.SHARES["even"]})
-    simulations.main(["--data-sets", "60", "--seed", "1", "--out", str(tmp_path)])
+    simulations.simulate_and_write(tmp_path, data_sets=60, seed=1)
     committed, again = read(COMMITTED), read(tmp_path / "variance-components.csv")
     assert len(again) == 2 * 3
     for setting, row in again.items():

@@ -13,12 +13,13 @@ import numpy
 import pytest
 from rich.console import Console
 
+from amix.specs.run_plan import PlanError
 from helpers import golden_tables, synthetic_records
 from results.analysis.cells import cost_ratios
 from results.loading.frame import load, pack
 from results.tabulating import render
 from results.tabulating.collect import collect, make_tables
-from results.tabulating.encoders import main
+from results.tabulating.encoders import encoders_table
 from results.tabulating.published import published
 from results.tabulating.table import BEST, SECOND, Cell, Column, Table, number_text, rank_column
 
@@ -300,18 +301,18 @@ def test_encoders_stand_side_by_side_and_only_where_the_suites_are_alike(tmp_pat
     )
     large = synthetic_records.Suite(name="large", encoder="bert-large", seeds=(1, 2, 3))
     other = synthetic_records.Suite(name="other", tasks=("rte",))
-    for suite in (small, large, other):
-        synthetic_records.write(suite, tmp_path)
-    main(["small", "large", "--out", str(tmp_path)])
-    rows = list(csv.DictReader((tmp_path / "tables" / "encoders-n100.csv").read_text().splitlines()))
+    results = [load(suite.name, synthetic_records.write(suite, tmp_path)) for suite in (small, large, other)]
+    table = encoders_table(results[:2], "100")
+    assert table.notes[0] == "Made by: python -m runners encoders table small large --size 100"
+    rows = list(csv.DictReader(render.csv_text(table).splitlines()))
     assert [row["Method"] for row in rows] == ["vanilla", "agwm", "mixout", "lora"]
     scores = [synthetic_records.score(small, "agwm", task, 100, seed) for task in small.tasks for seed in small.seeds]
     assert float(rows[1]["minilm-l6 Average of tasks"]) == pytest.approx(numpy.mean(scores))
     assert rows[1]["minilm-l6 Gain points marks"] == "*"
     assert rows[2]["minilm-l6 Average of tasks"] == ""
     assert rows[2]["bert-large Average of tasks"]
-    with pytest.raises(SystemExit, match="'small' and 'other' cannot stand in one table"):
-        main(["small", "other", "--out", str(tmp_path)])
+    with pytest.raises(PlanError, match="'small' and 'other' cannot be in one table"):
+        encoders_table([results[0], results[2]], "100")
 
 
 def test_the_order_in_which_runs_finish_does_not_change_a_byte(tmp_path: Path) -> None:
