@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from amix.specs.store import ACCIDENT
-from results.loading.frame import COUNTED, MISSING, Results, remembered
+from results.loading.frame import MISSING, SCORED_AS_MAJORITY, Results, cached
 
 FEWEST_SEEDS = 2
 """Seeds below which there is no spread, and no difference to test."""
@@ -40,10 +40,10 @@ class Summary:
     absent: str
 
 
-@remembered
+@cached
 def summaries(results: Results) -> dict[Place, Summary]:
     """Every planned cell of the suite."""
-    runs = results.runs.assign(failed=results.runs["status"].isin(COUNTED))
+    runs = results.runs.assign(failed=results.runs["status"].isin(SCORED_AS_MAJORITY))
     groups = runs.groupby(CELL, sort=False)
     table = groups.agg(
         mean=("score", "mean"),
@@ -75,7 +75,7 @@ def majority_score(cells: dict[Place, Summary], size: str, task: str) -> float:
     return statistics.median(known) if known else math.nan
 
 
-@remembered
+@cached
 def score_matrix(results: Results, size: str, task: str) -> pd.DataFrame:
     """Scores in points: seeds down, labels across in the plan's order, NaN where a run has no score."""
     runs = results.runs
@@ -83,7 +83,7 @@ def score_matrix(results: Results, size: str, task: str) -> pd.DataFrame:
     return chosen.pivot(index="seed", columns="label", values="score").reindex(columns=list(results.plan.labels))
 
 
-@remembered
+@cached
 def scores_of(results: Results, size: str, task: str) -> dict[str, Scores]:
     """Scores in points by label, one per seed in the order of score_matrix, NaN where a run has no score."""
     matrix = score_matrix(results, size, task)
@@ -103,7 +103,7 @@ def differences(results: Results, size: str, task: str, label: str, other: str) 
     return own - its
 
 
-@remembered
+@cached
 def seed_averages(results: Results, size: str) -> pd.DataFrame:
     """Average over all tasks of the plan per seed (down) and label (across), NaN where any task's run has no score."""
     tasks = [score_matrix(results, size, task) for task in results.plan.tasks]
@@ -113,14 +113,14 @@ def seed_averages(results: Results, size: str) -> pd.DataFrame:
     return total / len(tasks)
 
 
-@remembered
+@cached
 def with_all_seeds(results: Results, size: str) -> frozenset[str]:
     """The labels for which as many seeds are planned as for any other: only their means see the same subsets."""
     seeds = results.runs[results.runs["size"] == size].groupby("label")["seed"].nunique()
     return frozenset(str(label) for label in seeds.index[seeds == seeds.max()])
 
 
-@remembered
+@cached
 def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
     """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished.
 

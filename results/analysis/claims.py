@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from amix.specs.run_plan import Protocol
 from results.analysis.cells import FEWEST_SEEDS, Scores, differences
 from results.analysis.looks import decisions, floor, ordered_differences
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.preregistration import families
 from results.stats import holm, sign_flip, t_test
 from results.stats.across_tasks import stratified_sign_flip, task_means, welch_satterthwaite, wins_ties_losses
@@ -47,7 +47,7 @@ class Claim:
     comparisons: int = 0
 
 
-@remembered
+@cached
 def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     """Every method against `other` at one size, with Holm's correction; one that lacks a whole task makes no claim.
 

@@ -7,7 +7,7 @@ import pandas as pd
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import FEWEST_SEEDS
 from results.analysis.looks import cell_p, ordered_differences, seen_differences
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.preregistration import exploratory
 from results.stats import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
 from results.stats.power import minimum_detectable_effect
@@ -18,7 +18,7 @@ SCALE = 100
 NONE_POSSIBLE = "by the t-test; the exact test, which decides, can show no difference here, with so few seeds"
 
 
-@remembered
+@cached
 def against(results: Results, size: str, other: str) -> pd.DataFrame:
     """Every method against `other` at one size: one row per (task, label), differences in points.
 

@@ -4,14 +4,14 @@ import numpy as np
 
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import Scores, differences, score_matrix
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.preregistration import families
 from results.loading.wording import listed, p_text, signed
 from results.stats.sequential import Looks, sequential_p, smallest_p
 from results.stats.sequential_family import ENDED, REJECTED, Decision, decide, still_open
 
 
-@remembered
+@cached
 def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     """What the looks have decided so far of every method against `other`, over all tasks; empty without looks.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.search_arrays import stored_arrays
 from results.stats.calibration import brier_score, calibration_error, fit_temperature, log_loss, mean_confidence
 
@@ -19,7 +19,7 @@ COLUMNS = ("task", "label", "seed", *MEASURES, "temperature")
 Logits = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
-@remembered
+@cached
 def run_probabilities(results: Results, size: str) -> pd.DataFrame:
     """One row per run of a classification with stored logits: task, label, seed, MEASURES, temperature.
 

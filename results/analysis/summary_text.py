@@ -8,7 +8,7 @@ from results.analysis.claims import Claim, claims
 from results.analysis.comparisons import SCALE
 from results.analysis.looks import name_of_test
 from results.analysis.tuning import tuning_answer, tuning_question
-from results.loading.frame import COUNTED, Results
+from results.loading.frame import SCORED_AS_MAJORITY, Results
 from results.loading.preregistration import named
 from results.loading.wording import p_text, signed, size_words
 
@@ -120,7 +120,7 @@ def _others(subject: Claim, found: dict[str, Claim], results: Results, size: str
     parts = [f"significantly better than {plan.protocol.reference}: {', '.join(better) or 'none'}"]
     parts += [f"significantly worse: {', '.join(worse) or 'none'}"]
     runs = results.runs[results.runs["size"] == size]
-    failed, absent = int(runs["status"].isin(COUNTED).sum()), int(runs["score"].isna().sum())
+    failed, absent = int(runs["status"].isin(SCORED_AS_MAJORITY).sum()), int(runs["score"].isna().sum())
     beyond = ""
     if len(plan.tasks) > 1 and subject.floor_tasks * subject.comparisons > plan.protocol.alpha:
         beyond = f"; {len(plan.tasks)} tasks are too few to say anything about other tasks"

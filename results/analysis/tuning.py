@@ -5,7 +5,7 @@ import statistics
 from dataclasses import dataclass
 
 from results.analysis.cells import summaries
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.wording import size_words
 from results.stats import expected_best_without_replacement
 
@@ -38,7 +38,7 @@ class Choice:
     tried: int
 
 
-@remembered
+@cached
 def trials(results: Results, size: str) -> dict[str, list[Trial]]:
     """All trials by method, in the order in which the budget is spent."""
     cells = summaries(results)

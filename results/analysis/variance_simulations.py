@@ -1,4 +1,4 @@
-"""How often the intervals of variance components contain the truth: `python -m runners simulate variance-components`."""
+"""How often intervals of variance components contain the truth: `python -m runners simulate variance-components`."""
 
 import csv
 import math

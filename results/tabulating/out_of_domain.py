@@ -12,7 +12,7 @@ from amix.specs.run_plan import PlannedSet
 from amix.specs.run_spec import OUT_OF_DOMAIN
 from results.analysis.cells import FEWEST_SEEDS, Scores
 from results.analysis.comparisons import detectable_cell
-from results.loading.frame import COUNTED, POINTS, Results
+from results.loading.frame import POINTS, SCORED_AS_MAJORITY, Results
 from results.loading.preregistration import families
 from results.loading.wording import metric_words, selection_words, size_words
 from results.stats import holm, sign_flip, smallest_sample
@@ -91,7 +91,7 @@ def _place(results: Results, size: str, task: str, other: PlannedSet) -> Place:
     scores = [
         _points((block.get("scores") or {}).get(results.selection), other) if status == "ok"
         # A run that failed before the sets were read does not know its majority score; the others do.
-        else (majority if math.isnan(own) else own) if status in COUNTED
+        else (majority if math.isnan(own) else own) if status in SCORED_AS_MAJORITY
         else math.nan
         for block, status, own in zip(blocks, runs["status"], majorities, strict=True)
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from results.analysis.cells import FEWEST_SEEDS, paired, score_matrix, with_all_seeds
 from results.analysis.comparisons import against, impossible
-from results.loading.frame import COUNTED, Results
+from results.loading.frame import SCORED_AS_MAJORITY, Results
 from results.loading.preregistration import families
 from results.loading.wording import selection_words, size_words
 from results.stats import holm
@@ -83,7 +83,9 @@ def _marks(results: Results, size: str, task: str) -> dict[str, str]:
 def _collapsed(results: Results, size: str) -> dict[str, dict[tuple[str, int], bool]]:
     """Label -> (task, seed) -> whether that scored run failed, diverged, or ended at or below the majority class."""
     runs = results.runs[(results.runs["size"] == size) & results.runs[["score", "majority"]].notna().all(axis=1)]
-    below = failed(runs["score"] - runs["majority"], 0.0, TOLERANCE) | runs["status"].isin(COUNTED).to_numpy()
+    below = (
+        failed(runs["score"] - runs["majority"], 0.0, TOLERANCE) | runs["status"].isin(SCORED_AS_MAJORITY).to_numpy()
+    )
     flags: dict[str, dict[tuple[str, int], bool]] = {label: {} for label in results.plan.labels}
     for label, task, seed, flag in zip(runs["label"], runs["task"], runs["seed"], below, strict=True):
         flags[label][task, seed] = bool(flag)
@@ -95,7 +97,7 @@ def _failure_cells(
 ) -> list[Cell]:
     runs = results.runs[(results.runs["size"] == size) & (results.runs["label"] == label)]
     worst = Cell(float((runs["score"] - runs["majority"]).min()))
-    counted = Cell(float(runs["status"].isin(COUNTED).sum()))
+    counted = Cell(float(runs["status"].isin(SCORED_AS_MAJORITY).sum()))
     own, reference = flags[label], flags[results.plan.protocol.reference]
     if not own:
         return [worst, counted, Cell(None), Cell(None), Cell(None)]

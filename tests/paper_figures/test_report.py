@@ -91,7 +91,7 @@ def test_every_outcome_is_on_the_page(page: Path) -> None:
     text = page.read_text()
     assert "72 planned: 1 failed, 1 missing, 69 ok, 1 oom" in text
     assert "1 record left out" in text
-    assert "is no JSON, perhaps cut short" in text
+    assert "is not JSON, perhaps cut short" in text
     assert "for trying, not evidence" in text
     assert "Traceback &lt;script&gt;" in text
     assert "python -m runners sweep --suite toy" in text
