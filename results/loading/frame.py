@@ -98,7 +98,7 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
     records, used, problems = _usable(stored, plan.selecting(chosen))
     if stored and not records and chosen != plan.protocol.selection:
         raise PlanError(
-            f"no record of suite {suite!r} has {chosen!r} {plan.protocol.split} scores: its protocol selects by "
+            f"no record of suite {suite!r} holds {chosen!r} {plan.protocol.split} scores: its protocol selects by "
             f"{plan.protocol.selection!r}, and runs are also scored by {chosen!r} only in a suite that says "
             f"'protocol: {{selection: {chosen}}}'"
         )

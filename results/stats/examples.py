@@ -1,6 +1,6 @@
-"""What seeds do not cover: another test set. A two-way bootstrap resamples seeds and test examples together.
+"""Uncertainty about the test set: a two-way bootstrap that resamples seeds and test examples together.
 
-The same test examples score every seed, so that an interval over seeds speaks of this test set alone.
+All seeds are scored on the same test examples, so an interval over seeds is about this test set only.
 """
 
 from typing import Any
@@ -18,8 +18,8 @@ BATCH = 250
 def drawn_scores(predictions: NDArray[Any], labels: NDArray[Any], metric: str, draws: int, seed: int = 0) -> Matrix:
     """Resampled scores (draws, methods) of predictions (methods, seeds, examples): means over the drawn seeds.
 
-    labels: (examples,). Seeds and examples are drawn independently with replacement, the same ones for every method,
-    so that columns are paired.
+    labels: (examples,). Seeds and examples are drawn independently, with replacement, and shared by all methods, so
+    that columns are paired.
     """
     methods, seeds, examples = predictions.shape
     generator = numpy.random.default_rng(seed)
@@ -36,6 +36,6 @@ def drawn_scores(predictions: NDArray[Any], labels: NDArray[Any], metric: str, d
 
 
 def _counts(size: int, draws: int, generator: numpy.random.Generator) -> Matrix:
-    # How often each of `size` things comes up when `size` are drawn with replacement: one row per draw.
+    # How often each of `size` items is drawn when `size` are drawn with replacement: one row per draw.
     drawn = generator.integers(0, size, (draws, size)) + size * numpy.arange(draws)[:, None]
     return numpy.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size).astype(numpy.float64)

@@ -1,9 +1,9 @@
-"""How often a test finds a difference between equal methods: the reason for this suite's choice of test.
+"""How often tests find a difference between equal methods, which decided this suite's choice of test.
 
     python -m runners simulate paired-tests
 
-Simulates paired comparisons of two methods with the same distribution of scores and counts rejections at the nominal
-5 %: with normal scores, and with runs that collapse to the majority class in one of ten cases.
+Simulates paired comparisons of two methods with the same distribution of scores and counts rejections at a nominal 5 %:
+with normal scores, and with one run in ten collapsing to the majority class.
 """
 
 import csv
@@ -25,7 +25,7 @@ SEEDS = (5, 10, 20)
 COLLAPSE = {"normal": 0.0, "failed runs": 0.1}
 """Share of collapsed runs, of either method, in each kind of data."""
 SD, GAP = 1.5, 15.0
-"""Of scores in points: sd over seeds of a run that trains, and how far below its mean a collapsed run ends."""
+"""In points: the sd over seeds of runs that train, and how far below their mean a collapsed run ends."""
 RESAMPLES = 2000
 BATCH = 50
 DATA_SETS = 4000
@@ -57,7 +57,7 @@ def percentile_intervals(differences: Matrix, generator: numpy.random.Generator,
 
 
 def differences_of_equals(collapse: float, n: int, data_sets: int, generator: numpy.random.Generator) -> Matrix:
-    """(data_sets, n) paired differences, in points, of two methods with one distribution of scores."""
+    """(data_sets, n) paired differences, in points, of two methods with the same distribution of scores."""
     scores = generator.normal(0.0, SD, (2, data_sets, n))
     scores[generator.random(scores.shape) < collapse] -= GAP
     difference: Matrix = scores[0] - scores[1]
@@ -85,9 +85,15 @@ TESTS: dict[str, Callable[[Matrix, numpy.random.Generator], float]] = {
 
 
 def simulate(data_sets: int, seed: int = 0, show: bool = False) -> list[Rate]:
-    """False-positive rates of all tests in all settings, over so many data sets each.
+    """False-positive rates of all tests in all settings.
 
-    show: a progress bar on the terminal. One seed gives one set of numbers. ValueError without data sets.
+    Args:
+        data_sets: Simulated data sets per setting.
+        seed: Determines everything drawn.
+        show: Whether to show a progress bar on the terminal.
+
+    Raises:
+        ValueError: Without data sets.
     """
     if data_sets < 1:
         raise ValueError(f"data_sets: at least 1 needed, got {data_sets}")

@@ -129,7 +129,7 @@ def other_setting(path: Path) -> None:
         (lambda path: changed(path, error="nan"), "its error block is not a JSON object"),
         (lambda path: changed(path, environment=[1]), "its environment block is not a JSON object"),
         (lambda path: changed(path, data={"majority": {"accuracy": "half"}}), "its majority score accuracy is 'half'"),
-        (lambda path: changed(path, curve={"a": 1}), "its curve is no list of JSON objects"),
+        (lambda path: changed(path, curve={"a": 1}), "its curve is not a list of JSON objects"),
         (add_copy, "holds the record of another run"),
         (other_setting, "is not in the plan"),
     ],

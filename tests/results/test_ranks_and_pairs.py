@@ -81,7 +81,7 @@ def test_intervals_are_as_good_as_the_directions_they_stand_on() -> None:
 def test_tables_that_are_no_comparisons_are_refused() -> None:
     with pytest.raises(ValueError, match="other sign"):
         rank_intervals(numpy.ones((2, 2)), numpy.ones((2, 2)))
-    with pytest.raises(ValueError, match="square tables alike"):
+    with pytest.raises(ValueError, match="square tables of one shape"):
         rank_intervals(numpy.zeros((2, 3)), numpy.zeros((2, 3)))
     with pytest.raises(ValueError, match="less than 0.5"):
         rank_intervals(numpy.zeros((2, 2)), numpy.ones((2, 2)), 0.6)
