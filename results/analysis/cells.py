@@ -1,4 +1,4 @@
-"""What stands in a cell: mean, spread and number of runs of one method on one task at one size, and what is missing."""
+"""The content of a cell: mean, spread and number of runs of a method on a task at one size, and what is missing."""
 
 import math
 import statistics
@@ -12,11 +12,11 @@ from amix.specs.store import ACCIDENT
 from results.loading.frame import MISSING, SCORED_AS_MAJORITY, Results, cached
 
 FEWEST_SEEDS = 2
-"""Seeds below which there is no spread, and no difference to test."""
+"""With fewer seeds there is no spread, and no difference can be tested."""
 CELL = ["size", "task", "label"]
 Scores = NDArray[np.float64]
 Place = tuple[str, str, str]
-"""(size, task, label): which cell."""
+"""(size, task, label) of a cell."""
 _WORDS = {
     MISSING: "not run", "oom": "out of memory", "cancelled": "cancelled", ACCIDENT: "stopped by an accident",
     "ok": "without a score by this rule",
@@ -25,10 +25,10 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Summary:
-    """One cell in points: mean and std (ddof 1; NaN if unknown) of n scores, of so many planned runs.
+    """One cell in points: mean and std (ddof 1; NaN if unknown) of n scores, out of the planned runs.
 
-    failed counts failed and diverged runs (scored as the majority class, so inside n); absent says in words which
-    planned runs have no score ('' when all have one).
+    failed counts failed and diverged runs, which are scored as the majority class and so included in n; absent says in
+    words which planned runs have no score ('' if all have one).
     """
 
     mean: float
@@ -68,7 +68,7 @@ def _in_words(statuses: pd.Series) -> str:
 
 
 def majority_score(cells: dict[Place, Summary], size: str, task: str) -> float:
-    """The majority class's score in points; NaN when no record tells."""
+    """The majority class's score in points; NaN if no record has it."""
     known = [
         cell.majority for (s, t, _), cell in cells.items() if (s, t) == (size, task) and not math.isnan(cell.majority)
     ]
@@ -124,8 +124,8 @@ def with_all_seeds(results: Results, size: str) -> frozenset[str]:
 def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
     """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished.
 
-    Of seconds only blocks count whose two runs were made by the same suite: another one ran at another time, perhaps
-    on a busier machine.
+    For seconds both runs of a block must come from the same suite, since another suite ran at another time, perhaps on
+    a busier machine.
     """
     runs = results.runs[(results.runs["size"] == size) & (results.runs["status"] == "ok")]
     blocks = runs.pivot(index=["task", "seed"], columns="label", values=cost)

@@ -18,15 +18,16 @@ from results.stats.power import minimum_detectable_effect
 class Claim:
     """A method against another, averaged over tasks, in points.
 
-    This benchmark (these tasks, other seeds): difference with its Welch-Satterthwaite interval low..high, p of the
-    task-stratified sign flip and p_holm over the family of `comparisons`; floor is the smallest p possible. Tasks like
-    these: p_tasks_t and p_tasks (t and sign flip on the task means) with its floor_tasks, and (wins, ties, losses).
-    detectable is the true difference that a t-test finds with power 0.8 at alpha / comparisons, given the spread seen;
-    p_equivalent the larger p of the two one-sided tests that the difference lies within the protocol's margin.
+    About this benchmark (these tasks, other seeds): the difference with its Welch-Satterthwaite interval low..high, p
+    of the task-stratified sign flip and p_holm over the family of `comparisons`; floor is the smallest p possible.
+    About tasks like these: p_tasks_t and p_tasks (t and sign flip on the task means) with its floor_tasks, and (wins,
+    ties, losses). detectable is the true difference that a t-test finds with power 0.8 at alpha / comparisons, given
+    the observed spread; p_equivalent is the larger p of the two one-sided tests that the difference is within the
+    protocol's margin.
 
-    Where the plan has several looks, p, p_holm, floor and the interval are those of the sequential test, and everything
-    is of the seeds up to the look that decided the comparison, or to the latest one; before the first look p is 1 and
-    there is no interval.
+    If the plan has several looks, p, p_holm, floor and the interval are those of the sequential test, and everything is
+    computed from the seeds up to the look that decided the comparison, or up to the latest one; before the first look
+    p is 1 and there is no interval.
     """
 
     label: str
@@ -49,7 +50,7 @@ class Claim:
 
 @cached
 def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
-    """Every method against `other` at one size, with Holm's correction; one that lacks a whole task makes no claim.
+    """Every method against `other` at one size, with Holm's correction; none for a method that lacks a whole task.
 
     Rows added after looking are corrected among themselves.
     """
@@ -93,7 +94,7 @@ def _corrected(gaps: dict[str, list[Scores]], protocol: Protocol) -> dict[str, C
 
 
 def planned_comparisons(found: dict[str, Claim]) -> int:
-    """How many claims are corrected together: the planned ones, which are most."""
+    """How many claims are corrected together: the number of planned ones, the largest family."""
     return max(claim.comparisons for claim in found.values())
 
 
@@ -103,7 +104,7 @@ def _claim(label: str, gaps: list[Scores], level: float, margin: float) -> Claim
     means = task_means(gaps)
     over_tasks = sign_flip(means)
     seeds = min(len(task) for task in gaps)
-    # With every task weighing the same, se x sqrt(n) is the spread of a seed's average difference.
+    # With equal weights of all tasks, se x sqrt(n) is the spread of a seed's average difference.
     spread = interval.standard_error * math.sqrt(seeds)
     return Claim(
         label=label,

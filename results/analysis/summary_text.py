@@ -1,4 +1,4 @@
-"""The answer to the suite's question in three sentences, computed from the statistics and honest when there is none."""
+"""The answer to the suite's question in three sentences, computed from the statistics; if there is none, it says so."""
 
 import math
 
@@ -29,7 +29,7 @@ def question(results: Results) -> str:
 
 
 def answer(results: Results, size: str) -> tuple[str, str, str]:
-    """Estimate, decision, and what else the runs show, at one size."""
+    """The estimate, the decision, and what else the runs show, at one size."""
     plan = results.plan
     if plan.tuning_budget is not None:
         return tuning_answer(results, size)

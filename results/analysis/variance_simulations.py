@@ -19,7 +19,7 @@ LEVEL = 0.95
 DATA_SETS = 500
 """Simulated designs per setting in the committed file."""
 DESIGNS = ((5, 5), (10, 10), (6, 10))
-"""Subset seeds x seeds of the rest, one run of each combination."""
+"""Subset seeds × seeds of the rest, one run of each combination."""
 SHARES = {
     "even": (1 / 3, 1 / 3, 1 / 3),
     "subset": (0.6, 0.1, 0.3),
@@ -28,12 +28,12 @@ SHARES = {
 }
 """True shares of subset, rest and interaction."""
 DATA = ("normal", "failed runs")
-"""Failed runs collapse whatever their seeds, which adds to the interaction."""
+"""Failed runs collapse regardless of their seeds, which adds to the interaction."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often the intervals of one source held the truth, with Monte-Carlo standard error, and their mean width."""
+    """How often the intervals of one source covered the truth, the Monte-Carlo standard error, and their mean width."""
 
     data: str
     subsets: int
@@ -50,7 +50,7 @@ class Coverage:
 def crossed_scores(
     data: str, design: tuple[int, int], shares: Sequence[float], generator: numpy.random.Generator
 ) -> Matrix:
-    """(subsets, rests) scores in points, whose sources have these shares of SD^2; failed runs collapse by GAP."""
+    """(subsets, rests) scores in points whose sources have these shares of SD^2; failed runs collapse by GAP."""
     a, b = design
     subset, rest, inner = (SD * math.sqrt(share) for share in shares)
     scores = subset * generator.standard_normal((a, 1)) + rest * generator.standard_normal((1, b))
@@ -61,7 +61,7 @@ def crossed_scores(
 
 
 def true_variances(data: str, shares: Sequence[float]) -> dict[str, float]:
-    """Variances by source of `crossed_scores`."""
+    """The true variances of `crossed_scores`, by source."""
     variances = dict(zip((SUBSET, REST, INTERACTION), (SD**2 * share for share in shares), strict=True))
     if data == "failed runs":
         variances[INTERACTION] += GAP**2 * COLLAPSED * (1 - COLLAPSED)
@@ -73,11 +73,11 @@ def simulate(data_sets: int, seed: int = 0, show: bool = False) -> list[Coverage
     if data_sets < 1:
         raise ValueError(f"data_sets: at least 1 needed, got {data_sets}")
     settings = [(data, design, name) for data in DATA for design in DESIGNS for name in SHARES]
-    found: list[Coverage] = []
+    rows: list[Coverage] = []
     console = Console(stderr=True)
     for number, setting in enumerate(track(settings, "Simulating", console=console, disable=not show)):
-        found += _coverage(*setting, data_sets, numpy.random.default_rng((seed, number)))
-    return found
+        rows += _coverage(*setting, data_sets, numpy.random.default_rng((seed, number)))
+    return rows
 
 
 def _coverage(
@@ -114,7 +114,7 @@ def write_csv(rows: Sequence[Coverage], path: Path) -> None:
 
 
 def write_markdown(rows: Sequence[Coverage], path: Path) -> None:
-    """The same for readers."""
+    """The same as a Markdown table."""
     lines = [
         "### Intervals of variance components: how often they hold the truth",
         "",

@@ -1,4 +1,4 @@
-"""What the stars stand on: each method against one named method, over all tasks and task by task."""
+"""The tests behind the marks: every method against one named method, over all tasks and task by task."""
 
 from amix.specs.run_plan import RunPlan
 from results.analysis.claims import Claim, claims, planned_comparisons
@@ -13,7 +13,7 @@ POINTS, P = "+.2f", P_VALUE
 
 
 def across_table(results: Results, size: str, other: str) -> Table | None:
-    """Every method against `other` over all tasks: the claim about these tasks beside that about tasks like these."""
+    """Every method against `other` over all tasks: the claim about these tasks, and that about tasks like these."""
     plan = results.plan
     found = claims(results, size, other)
     if not found:
@@ -59,9 +59,9 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             f"{selection_words(results.selection)}. These tasks (other seeds): exact {name_of_test(plan)}, "
             f"Holm over {planned_comparisons(found)} comparisons (* at α = {plan.protocol.alpha:g}), "
             f"{_interval_words(plan)}, the true difference that a t-test would find with power 0.8 at that level, "
-            "and the larger p of two one-sided t-tests that the difference lies within "
-            f"±{plan.protocol.margin:g} points, uncorrected: a small one says that the two are as good as equal. Tasks "
-            "like these: t-test and exact sign-flip test on the task means, uncorrected."
+            "and the larger p of two one-sided t-tests that the difference is within "
+            f"±{plan.protocol.margin:g} points, uncorrected: a small one means that the two are practically equal. "
+            "Tasks like these: t-test and exact sign-flip test on the task means, uncorrected."
         ),
         columns=columns,
         rows=tuple(rows),
@@ -73,11 +73,11 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
 def _interval_words(plan: RunPlan) -> str:
     if not plan.protocol.looks:
         return "Welch-Satterthwaite interval"
-    return "interval over all looks and comparisons, of the seeds up to the deciding or the latest look"
+    return "interval over all looks and comparisons, from the seeds up to the deciding or the latest look"
 
 
 def _decided(results: Results, size: str, other: str) -> tuple[str, ...]:
-    """What the looks decided, where there are several and this is the table of the planned comparisons."""
+    """What the looks decided, if the suite has several and this is the table of the planned comparisons."""
     of_interest = bool(results.plan.protocol.looks) and other == results.plan.protocol.reference
     return tuple(decision_sentences(results, size)) if of_interest else ()
 
@@ -91,7 +91,7 @@ def _notes(plan: RunPlan, other: str, found: dict[str, Claim]) -> tuple[str, ...
     notes = []
     left_out = [label for label in plan.labels if label != other and label not in found]
     if left_out:
-        notes.append(f"Not here, for want of two paired seeds on every task: {', '.join(left_out)}.")
+        notes.append(f"Left out, without two paired seeds on every task: {', '.join(left_out)}.")
     claim = next(iter(found.values()))
     if claim.floor_tasks * claim.comparisons > plan.protocol.alpha:
         corrected = f" after Holm over {claim.comparisons}" if claim.comparisons > 1 else ""
@@ -147,9 +147,9 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
             f"Paired differences in {results.split} score "
             f"× 100 over seeds, selection: {selection_words(results.selection)}, with "
             "t interval. The test is the exact sign flip, Holm over the methods of a task (* at "
-            f"α = {plan.protocol.alpha:g}); q: Benjamini-Hochberg over the whole table; the t and Wilcoxon tests stand "
-            "beside it as sensitivity and decide nothing. d_z: standardised mean difference; g_z: small-sample "
-            "corrected. P(better): share of seeds won, ties half, Wilson interval."
+            f"α = {plan.protocol.alpha:g}); q: Benjamini-Hochberg over the whole table; the t and Wilcoxon tests are "
+            "sensitivity checks and decide nothing. d_z: standardised mean difference; g_z: small-sample corrected. "
+            "P(better): share of seeds won, ties counting half, with Wilson interval."
         ),
         columns=columns,
         rows=tuple(rows),

@@ -17,8 +17,13 @@ SCORE = ".1f"
 def encoders_table(suites: Sequence[Results], size: str) -> Table:
     """Average over tasks per method and suite at one size, with the difference from the reference.
 
-    Raises PlanError for suites that differ in tasks, reference, selection or split, or that lack the size (their
-    averages are of different things), and for two suites of one encoder.
+    Args:
+        suites: At least one; they may differ only in their encoder.
+        size: Training examples, as in the plans.
+
+    Raises:
+        PlanError: The suites differ in tasks, reference, selection or split, one lacks the size, or two have the same
+            encoder.
     """
     first = suites[0].plan
     for results in suites:
@@ -29,7 +34,7 @@ def encoders_table(suites: Sequence[Results], size: str) -> Table:
                 "reference, selection rule, split and size must be the same"
             )
     if len({results.plan.encoder for results in suites}) < len(suites):
-        raise PlanError("two of these suites are about the same encoder; name one suite per encoder")
+        raise PlanError("two of these suites have the same encoder; name one suite per encoder")
     labels = list(dict.fromkeys(label for results in suites for label in results.plan.labels))
     columns, body = [Column("Method")], [[Cell(label)] for label in labels]
     for results in suites:
@@ -42,9 +47,9 @@ def encoders_table(suites: Sequence[Results], size: str) -> Table:
         title=f"Methods on {len(suites)} encoders, {size_words(size)}",
         caption=(
             f"{suites[0].split.capitalize()} score × 100, average over {titles(first)}, mean ± standard deviation "
-            f"(ddof 1) over complete seeds (n in brackets), selection: {selection_words(suites[0].selection)}. Gain: "
-            f"paired difference from {first.protocol.reference} (* exact task-stratified sign-flip test, Holm over the "
-            f"methods of each encoder, α = {first.protocol.alpha:g}); best per encoder bold."
+            f"(ddof 1) over complete seeds (n in parentheses), selection: {selection_words(suites[0].selection)}. "
+            f"Gain: paired difference from {first.protocol.reference} (* exact task-stratified sign-flip test, Holm "
+            f"over the methods of each encoder, α = {first.protocol.alpha:g}); best per encoder bold."
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),

@@ -172,7 +172,7 @@ def test_a_missing_seed_holds_a_look_up(tmp_path: Path) -> None:
 def test_a_row_that_cannot_reach_the_last_look_is_in_no_family(tmp_path: Path) -> None:
     results = results_of(tmp_path)
     runs = {key: run for key, run in results.plan.runs.items() if run.label != "mixout" or run.seed in SEEDS[:4]}
-    shorter = dataclasses.replace(results, plan=results.plan.model_copy(update={"runs": runs}), memory={})
+    shorter = dataclasses.replace(results, plan=results.plan.model_copy(update={"runs": runs}), cache={})
     assert set(decisions(shorter, "100", "vanilla")) == {"agwm"}
     assert set(claims(shorter, "100", "vanilla")) == {"agwm"}
     assert claims(shorter, "100", "vanilla")["agwm"].comparisons == 1

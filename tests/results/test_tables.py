@@ -127,7 +127,7 @@ def test_rows_planned_with_fewer_seeds_are_not_ranked(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(methods=("vanilla", "mixout", "r3f"), gains={"mixout": 20.0})
     results = load(suite.name, synthetic_records.write(suite, tmp_path))
     few = results.runs["label"].eq("mixout") & ~results.runs["seed"].isin(suite.seeds[:2])
-    fewer = replace(results, runs=results.runs[~few], memory={})
+    fewer = replace(results, runs=results.runs[~few], cache={})
     size = results.plan.sizes[0]
     ranks = []
     for found in (results, fewer):
@@ -143,13 +143,13 @@ def test_times_of_runs_that_another_suite_made_are_not_compared(tmp_path: Path) 
     suite = synthetic_records.Suite(methods=("vanilla", "mixout"))
     results = load(suite.name, synthetic_records.write(suite, tmp_path))
     runs = results.runs.assign(source=numpy.where(results.runs["label"] == "mixout", "another", suite.name))
-    apart = replace(results, runs=runs, memory={})
+    apart = replace(results, runs=runs, cache={})
     size = results.plan.sizes[0]
     assert set(cost_ratios(results, size, "train_seconds")) == {"vanilla", "mixout"}
     assert cost_ratios(apart, size, "train_seconds") == {"vanilla": 1.0}
     assert cost_ratios(apart, size, "passes") == cost_ratios(results, size, "passes")
     text = render.markdown(next(table for table in make_tables(apart) if table.name.startswith("main")))
-    assert "made by another suite than the runs of vanilla: times do not compare" in text
+    assert "run by another suite than vanilla, so times cannot be compared" in text
 
 
 def test_a_clear_gain_is_marked_and_a_loss_too(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_too_few_seeds_are_said_to_be_too_few(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(seeds=(1, 2, 3, 4, 5), gains={"agwm": 20.0})
     table = make_tables(load("toy", synthetic_records.write(suite, tmp_path)))[0]
     assert not any(cell.marks for row in table.rows for cell in row[1:4])
-    assert "with n = 5 seeds the exact test's smallest p is 0.0625" in table.notes[0]
+    assert "with n = 5 seeds the smallest possible p of the exact test is 0.0625" in table.notes[0]
     assert "needs at least 7 seeds" in table.notes[0]
 
 
@@ -192,7 +192,7 @@ def test_no_two_columns_of_a_csv_share_a_name(name: str) -> None:
 def test_a_method_without_a_task_makes_no_claim_and_is_named() -> None:
     table = golden_tables.suite_tables("failures")["against-vanilla-n100"]
     assert [row[0].value for row in table.rows] == ["agwm", "r&d"]
-    assert table.notes[0] == "Not here, for want of two paired seeds on every task: child_tuning."
+    assert table.notes[0] == "Left out, without two paired seeds on every task: child_tuning."
 
 
 def test_failed_and_collapsed_runs_are_counted(tmp_path: Path) -> None:
