@@ -42,7 +42,7 @@ def _losses(search: Search) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for level in LOSSES:
         if search.notes.has(level):
-            place = {"task": search.task, "seed": search.seed, "level": level.value}
+            common = {"task": search.task, "seed": search.seed, "level": level.value}
             means = zip(search.notes.iterations(level), search.notes[level].mean(axis=0), strict=True)
-            rows += [place | {"iteration": int(number), "loss": float(loss)} for number, loss in means]
+            rows += [common | {"iteration": int(number), "loss": float(loss)} for number, loss in means]
     return rows

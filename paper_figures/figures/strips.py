@@ -1,4 +1,4 @@
-"""Every seed of every method as a point, with mean and interval: what a table's ± hides."""
+"""Every seed of every method as a point, with mean and interval."""
 
 import math
 
@@ -14,9 +14,9 @@ from results.loading.wording import metric_words, size_words
 from results.stats import t_interval
 
 SPREAD = 0.28
-"""Half the height over which a row's points are spread, in rows."""
+"""Half the height over which the points of a row are spread, in rows."""
 BEYOND = 0.5
-"""How far a panel reaches beyond its points, as a share of their range: with two seeds intervals are far longer."""
+"""How far a panel extends beyond its points, as a share of their range; intervals of two seeds are far longer."""
 
 
 def strips(results: Results, size: str) -> Drawing | None:

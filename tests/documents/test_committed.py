@@ -43,7 +43,7 @@ def captions(folder: Path) -> dict[str, dict[str, str]]:
 
 @pytest.mark.skipif(not SUITES, reason="no suite's records are committed")
 @pytest.mark.parametrize("suite", SUITES)
-def test_committed_tables_are_those_of_the_committed_records(suite: str, remade: Layout) -> None:
+def test_committed_tables_are_made_from_the_committed_records(suite: str, remade: Layout) -> None:
     assert collect(suite, remade).problems == ()
     kept = markdown(COMMITTED.tables(suite))
     if not kept:

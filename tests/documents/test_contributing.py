@@ -53,7 +53,7 @@ def test_the_method_is_in_lists_and_tables(scratch: Path, tmp_path: Path) -> Non
     assert NAME in (tmp_path / "out/tables/tiny/main-n24.md").read_text().replace("\\_", "_")
 
 
-def test_the_contract_tests_find_it_and_it_keeps_the_contract(scratch: Path) -> None:
+def test_the_contract_tests_find_it_and_pass(scratch: Path) -> None:
     # One family of encoders: the other three tell nothing about whether it is found.
     chosen = f"{NAME} and not roberta and not deberta and not mean"
     options = ("-q", "-p", "no:cacheprovider")
@@ -61,12 +61,12 @@ def test_the_contract_tests_find_it_and_it_keeps_the_contract(scratch: Path) -> 
     assert re.search(r"^[7-9] passed", said, flags=re.MULTILINE), said
 
 
-def test_it_passes_the_checks_of_style(scratch: Path) -> None:
+def test_it_passes_the_style_checks(scratch: Path) -> None:
     for check in (("check",), ("format", "--check")):
         python(scratch, "-m", "ruff", *check, "--no-cache", f"baselines/smoothness/{NAME}.py")
 
 
-def test_its_table_of_hooks_is_that_of_the_contract() -> None:
+def test_the_table_of_hooks_lists_those_of_the_contract() -> None:
     told = re.findall(r"^\| `(\w+)` \|", TEXT, flags=re.MULTILINE)
     public = [name for name, _ in inspect.getmembers(Method, inspect.isfunction) if not name.startswith("_")]
     assert len(told) == 10

@@ -66,7 +66,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_names_no_address(page: Path) -> None:
+def test_the_page_is_well_formed_and_has_no_external_address(page: Path) -> None:
     text = page.read_text()
     reader = Reader()
     reader.feed(text)
@@ -82,7 +82,7 @@ def test_the_page_is_well_formed_and_names_no_address(page: Path) -> None:
     assert "@import" not in text
 
 
-def test_every_text_of_a_record_stays_text(page: Path) -> None:
+def test_every_text_of_a_record_is_escaped(page: Path) -> None:
     assert EVIL not in page.read_text()
     assert page.read_text().count("<script") == 1
 
@@ -127,7 +127,7 @@ def test_the_same_records_give_the_same_page(layout: Layout, page: Path) -> None
         ),
     ],
 )
-def test_the_answer_says_what_the_statistics_say(tmp_path: Path, suite: synthetic_records.Suite, words: str) -> None:
+def test_the_answer_agrees_with_the_statistics(tmp_path: Path, suite: synthetic_records.Suite, words: str) -> None:
     sentences = answer(load("toy", synthetic_records.write(suite, tmp_path)), "100")
     assert words in " ".join(sentences)
 

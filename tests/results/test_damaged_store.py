@@ -205,7 +205,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     return synthetic_records.write(SUITE, tmp_path_factory.mktemp("whole"))
 
 
-def test_there_are_as_many_kinds_as_were_found_by_hand() -> None:
+def test_every_kind_of_damage_found_by_hand_is_tested() -> None:
     assert len(RECORDS) + len(SIDE_FILES) >= 115
 
 
@@ -216,7 +216,7 @@ def damaged(path: Path, damage: Damage, side: bool) -> str:
 
 
 @pytest.mark.parametrize("name", [*RECORDS, *(f"npz {name}" for name in SIDE_FILES)])
-def test_damage_alone_is_named_and_nothing_of_it_is_used(name: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_and_not_used(name: str, tmp_path: Path) -> None:
     suite = synthetic_records.Suite(tasks=("rte",), methods=("vanilla", "agwm"), seeds=(1, 2), predictions=True)
     layout = synthetic_records.write(suite, tmp_path)
     path, side = places_of(layout)[0], name.startswith("npz ")
@@ -235,7 +235,7 @@ def places_of(layout: Layout) -> list[Path]:
     return sorted((layout.records / "toy").glob("?" * 64 + ".json"))
 
 
-def test_all_damage_together_stops_no_verb(tmp_path: Path) -> None:
+def test_all_damage_together_stops_no_command(tmp_path: Path) -> None:
     layout = synthetic_records.write(SUITE, tmp_path)
     paths = places(layout)
     todo = [(damage, False) for damage in RECORDS.values()] + [(damage, True) for damage in SIDE_FILES.values()]
@@ -248,6 +248,6 @@ def test_all_damage_together_stops_no_verb(tmp_path: Path) -> None:
     assert all(problem.source.split(".")[0] in page for problem in problems if "udc" not in problem.source)
 
 
-def test_a_selection_that_is_none_is_refused(layout: Layout) -> None:
+def test_an_unknown_selection_rule_is_refused(layout: Layout) -> None:
     with pytest.raises(PlanError, match="'bogus' is none of last, best_dev"):
         load(SUITE.name, layout, "bogus")

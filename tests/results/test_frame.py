@@ -43,7 +43,7 @@ def test_one_row_per_planned_run_in_points(tmp_path: Path) -> None:
     assert row["passes"] == (row["forward_passes"] + 2 * row["backward_passes"]) / 3 == 120
 
 
-def test_a_failed_run_counts_as_majority_and_an_accident_has_no_score(tmp_path: Path) -> None:
+def test_a_failed_run_scores_as_the_majority_class_and_an_accident_has_no_score(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(
         outcomes={("lora", "rte", 1): "diverged", ("lora", "rte", 2): "failed", ("lora", "rte", 3): "oom"},
         left_out=(("lora", "rte", 4),),
@@ -59,7 +59,7 @@ def test_a_failed_run_counts_as_majority_and_an_accident_has_no_score(tmp_path: 
     assert runs["error"][1] == "FloatingPointError: loss is nan at step 7"
 
 
-def test_selection_by_dev_is_another_score(tmp_path: Path) -> None:
+def test_selection_on_dev_gives_another_score(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     path = path_of(layout, TOY)
     scores = json.loads(path.read_text())["scores"]
@@ -71,7 +71,7 @@ def test_selection_by_dev_is_another_score(tmp_path: Path) -> None:
     assert by_last != by_dev
 
 
-def test_a_suite_that_chooses_settings_is_judged_on_dev_without_any_test_score(tmp_path: Path) -> None:
+def test_a_tuning_suite_is_scored_on_dev_and_has_no_test_score(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(split="dev")
     results = load("toy", synthetic_records.write(suite, tmp_path))
     assert results.problems == ()
@@ -134,7 +134,7 @@ def other_setting(path: Path) -> None:
         (other_setting, "is not in the plan"),
     ],
 )
-def test_a_bad_record_is_named_and_left_out(tmp_path: Path, damage: Callable[[Path], None], reason: str) -> None:
+def test_a_bad_record_is_reported_and_left_out(tmp_path: Path, damage: Callable[[Path], None], reason: str) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     path = path_of(layout, TOY)
     before = {file.name for file in path.parent.iterdir()}
@@ -183,7 +183,7 @@ def test_files_and_archive_are_merged(tmp_path: Path) -> None:
     assert (results.runs["status"] == "ok").all()
 
 
-def test_two_records_of_one_run_with_other_scores_are_named(tmp_path: Path) -> None:
+def test_two_records_of_one_run_with_different_scores_are_reported(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     pack("toy", layout)
     path = path_of(layout, TOY)
@@ -193,7 +193,7 @@ def test_two_records_of_one_run_with_other_scores_are_named(tmp_path: Path) -> N
     assert results.runs.set_index("key")["score"][path.stem] == pytest.approx(50)
 
 
-def test_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     with pytest.raises(PlanError, match=r"suites there: toy\); run it with: python -m runners sweep --suite toi"):
         load("toi", layout)
@@ -214,7 +214,7 @@ def test_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
         ({"protocol": {"reference": "adam"}}, "the reference 'adam' is none of vanilla, agwm"),
     ],
 )
-def test_a_plan_that_cannot_be_used_says_why(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+def test_the_error_for_an_unusable_plan_says_why(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     path = layout.plan("toy")
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -222,14 +222,14 @@ def test_a_plan_that_cannot_be_used_says_why(tmp_path: Path, change: dict[str, A
         load("toy", layout)
 
 
-def test_a_plan_cut_short_says_so(tmp_path: Path) -> None:
+def test_a_truncated_plan_is_reported(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     layout.plan("toy").write_text('{"schema": 1')
     with pytest.raises(PlanError, match="the plan of suite 'toy' cannot be read"):
         load("toy", layout)
 
 
-def test_a_broken_archive_is_named_and_the_files_still_count(tmp_path: Path) -> None:
+def test_a_broken_archive_is_reported_and_the_files_still_count(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     layout.archive("toy").write_bytes(b"PAR1 and then nothing")
     results = load("toy", layout)

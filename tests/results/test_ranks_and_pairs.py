@@ -37,7 +37,7 @@ def test_three_methods_by_hand() -> None:
     assert found.high_simultaneous.tolist() == [2, 3, 3]
 
 
-def test_a_difference_in_the_other_direction_or_none_shows_nothing() -> None:
+def test_no_difference_or_one_in_the_other_direction_is_no_evidence() -> None:
     found = rank_intervals(numpy.zeros((3, 3)), numpy.zeros((3, 3)))
     assert found.low.tolist() == found.low_simultaneous.tolist() == [1, 1, 1]
     assert found.high.tolist() == found.high_simultaneous.tolist() == [3, 3, 3]
@@ -61,7 +61,7 @@ def test_intervals_cover_the_true_ranks_and_narrow_with_the_seeds() -> None:
     assert widths[12] < 0.8 * widths[7]
 
 
-def test_intervals_are_as_good_as_the_directions_they_stand_on() -> None:
+def test_intervals_follow_from_the_directions_of_the_pairs() -> None:
     generator = numpy.random.default_rng(1)
     for _ in range(20):
         gaps, p = tables(generator.normal(numpy.arange(5)[:, None] / 2, 1.0, (5, 8)))
@@ -78,7 +78,7 @@ def test_intervals_are_as_good_as_the_directions_they_stand_on() -> None:
         assert turned == RankIntervals(*(pytest.approx(x[::-1]) for x in vars(found).values()))
 
 
-def test_tables_that_are_no_comparisons_are_refused() -> None:
+def test_invalid_tables_of_comparisons_are_refused() -> None:
     with pytest.raises(ValueError, match="other sign"):
         rank_intervals(numpy.ones((2, 2)), numpy.ones((2, 2)))
     with pytest.raises(ValueError, match="square tables of one shape"):
@@ -87,7 +87,7 @@ def test_tables_that_are_no_comparisons_are_refused() -> None:
         rank_intervals(numpy.zeros((2, 2)), numpy.ones((2, 2)), 0.6)
 
 
-def test_pairs_are_turned_consistently() -> None:
+def test_reversed_pairs_are_consistent() -> None:
     scores = {name: numpy.random.default_rng(i).normal(i, 1.0, (2, 6)).round() for i, name in enumerate("abc")}
     found = pairwise("abc", lambda first, second: list(scores[first] - scores[second]))
     assert len(found) == 6
@@ -106,7 +106,7 @@ def cells(table: Table) -> dict[tuple[str, str], object]:
     return {(str(row[0].value), head): cell for row in table.rows for head, cell in zip(heads, row, strict=True)}
 
 
-def test_a_further_method_changes_no_pair(tmp_path: Path) -> None:
+def test_adding_a_method_changes_no_pair(tmp_path: Path) -> None:
     made = []
     for number, methods in enumerate((("vanilla", "agwm", "mixout"), ("vanilla", "agwm", "mixout", "lora"))):
         results = load("toy", synthetic_records.write(Suite(methods=methods), tmp_path / str(number)))
@@ -132,7 +132,7 @@ def test_the_matrix_agrees_with_the_claims_and_lists_the_best_first(tmp_path: Pa
     assert table.rows[0][0].value == "agwm"
 
 
-def test_a_method_without_paired_seeds_is_named_and_left_out(tmp_path: Path) -> None:
+def test_a_method_without_paired_seeds_is_reported_and_left_out(tmp_path: Path) -> None:
     gone = tuple(("lora", "rte", seed) for seed in range(2, 7))
     results = load("toy", synthetic_records.write(Suite(left_out=gone), tmp_path))
     table = pairwise_table(results, "100")
@@ -154,4 +154,4 @@ def test_many_methods_keep_their_ranks_and_the_columns_that_matter(
     assert table is not None
     assert {column.header for column in table.columns[6:]} == {"vanilla", "agwm"}
     assert [row[:6] for row in table.rows] == [row[:6] for row in complete.rows]
-    assert any("few of their columns" in note for note in table.notes)
+    assert any("only few columns are printed" in note for note in table.notes)

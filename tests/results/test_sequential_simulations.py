@@ -55,7 +55,7 @@ def test_the_sequential_test_costs_little_power_and_saves_seeds(
     assert float(strongest["seeds_better"]) < 7
 
 
-def test_a_small_part_made_again_agrees(
+def test_rerunning_a_small_part_agrees_with_the_committed_file(
     committed: dict[tuple[str, str, int, int, float], Row], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     chosen = [("failed runs", 1, 3, 0.0), ("normal", 1, 5, 2.5), ("heavy tails", 3, 2, 0.0)]
@@ -88,7 +88,7 @@ def test_the_committed_page_is_made_from_the_committed_numbers() -> None:
     assert page.splitlines() == list(simulations._markdown(outcomes))
 
 
-def test_simulated_scores_are_what_they_are_called() -> None:
+def test_simulated_scores_have_the_stated_distributions() -> None:
     generator = numpy.random.default_rng(0)
     normal, failed = (simulations.scores(data, (20_000,), generator) for data in ("normal", "failed runs"))
     assert normal.std() == pytest.approx(simulations.SD, rel=0.03)

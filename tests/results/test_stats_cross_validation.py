@@ -28,7 +28,7 @@ def test_without_the_correction_it_is_the_paired_t_test_and_the_correction_widen
     assert corrected.p == pytest.approx(2 * stats.t.sf(abs(t), 9))
 
 
-def test_its_edges() -> None:
+def test_edge_cases_of_the_test_and_of_curves() -> None:
     assert corrected_t([0.5], 0.25).mean == 0.5
     assert math.isnan(corrected_t([0.5], 0.25).p)
     assert corrected_t([0.0] * 5, 0.25).p == 1.0
@@ -39,7 +39,7 @@ def test_its_edges() -> None:
 
 
 @pytest.mark.parametrize("law", [PowerLaw(2.0, 0.5), PowerLaw(0.3, 0.1), PowerLaw(0.1, -0.2)])
-def test_a_power_law_is_found_again_and_promises_what_it_says(law: PowerLaw) -> None:
+def test_a_power_law_is_recovered_and_its_gain_is_exact(law: PowerLaw) -> None:
     sizes = (40, 80, 160)
     found = fit_power_law(sizes, [law.error(n) for n in sizes])
     assert (found.scale, found.exponent) == pytest.approx((law.scale, law.exponent))
@@ -49,7 +49,7 @@ def test_a_power_law_is_found_again_and_promises_what_it_says(law: PowerLaw) -> 
     assert (gain.low, gain.high) == pytest.approx((gain.mean, gain.mean), abs=1e-9)
 
 
-def test_the_interval_of_what_is_linear_in_the_errors_is_that_of_the_errors() -> None:
+def test_the_interval_of_a_linear_statistic_is_that_of_the_errors() -> None:
     """Folds that differ by a factor alone: the error at the middle size is then each fold's own."""
     factors = numpy.array([0.8, 0.9, 1.0, 1.1, 1.3])
     errors = factors[:, None] * numpy.array([0.4, 0.2, 0.1])
@@ -57,7 +57,7 @@ def test_the_interval_of_what_is_linear_in_the_errors_is_that_of_the_errors() ->
     assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high), rel=1e-6)
 
 
-def test_curves_that_cannot_be_fitted() -> None:
+def test_invalid_curves_are_refused() -> None:
     with pytest.raises(ValueError, match="different positive sizes"):
         fit_power_law((10, 10), (0.1, 0.2))
     with pytest.raises(ValueError, match="do not match"):
@@ -81,7 +81,7 @@ def committed() -> dict[tuple[str, str, str, str], float]:
     }
 
 
-def test_the_committed_rates_say_why_the_corrected_test_is_used() -> None:
+def test_the_committed_rates_justify_the_corrected_test() -> None:
     found = committed()
     assert len(found) == len(simulations.OUTCOMES) * len(simulations.DATA) * len(simulations.ROWS) * 3
     for (outcome, data, _, design), rate in found.items():
@@ -95,7 +95,7 @@ def test_the_committed_rates_say_why_the_corrected_test_is_used() -> None:
             assert rate <= 0.1
 
 
-def test_a_short_run_finds_the_committed_rates() -> None:
+def test_a_short_run_agrees_with_the_committed_rates() -> None:
     expected = committed()
     for one in simulations.simulate(60, seed=3):
         rate = expected[one.outcome, one.data, str(one.rows), f"{one.folds}x{one.repeats}"]
@@ -104,7 +104,7 @@ def test_a_short_run_finds_the_committed_rates() -> None:
         simulations.simulate(0)
 
 
-def test_the_true_accuracy_is_that_of_many_new_rows() -> None:
+def test_the_true_accuracy_agrees_with_many_new_rows() -> None:
     generator = numpy.random.default_rng(0)
     weights = generator.normal(size=(2, simulations.FEATURES + 1))
     y = numpy.where(generator.random(200_000) < 0.5, 1.0, -1.0)

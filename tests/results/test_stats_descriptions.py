@@ -33,7 +33,7 @@ def test_winning_every_seed_is_not_certainty() -> None:
 
 
 @pytest.mark.parametrize(("failures", "n", "low", "high"), [(0, 10, 0, 28), (1, 10, 2, 40), (0, 5, 0, 43)])
-def test_wilson_interval_of_few_runs_is_wide(failures: int, n: int, low: int, high: int) -> None:
+def test_the_wilson_interval_of_few_runs_is_wide(failures: int, n: int, low: int, high: int) -> None:
     assert [round(100 * end) for end in stats.wilson(failures, n)] == [low, high]
     mirrored = stats.wilson(n - failures, n)
     assert mirrored == pytest.approx(tuple(1 - end for end in reversed(stats.wilson(failures, n))))
@@ -52,14 +52,14 @@ def test_failed_runs_are_those_at_the_majority_score_and_those_that_diverged() -
         stats.failed([0.5], float("nan"), 0.01)
 
 
-def test_mcnemar_looks_at_discordant_seeds_only() -> None:
+def test_mcnemar_uses_only_discordant_seeds() -> None:
     first = [True] * 7 + [False] * 13
     assert stats.mcnemar(first, [False] * 20) == stats.McNemar(2 / 2**7, 7, 0)
     assert stats.mcnemar([False] * 20, first) == stats.McNemar(2 / 2**7, 0, 7)
     assert stats.mcnemar(first, first).p == 1.0
 
 
-def test_variance_permutation_keeps_its_level_under_collapses_and_finds_a_spread() -> None:
+def test_variance_permutation_keeps_its_level_under_collapses_and_detects_a_difference() -> None:
     generator = numpy.random.default_rng(0)
     scores = generator.normal(70, 1, (2, 400, 10)) - 15 * (generator.random((2, 400, 10)) < 0.1)
     p = [stats.variance_permutation(one, other).p for one, other in zip(*scores, strict=True)]
@@ -69,7 +69,7 @@ def test_variance_permutation_keeps_its_level_under_collapses_and_finds_a_spread
     assert wide.log_sd_ratio > 1
 
 
-def test_variance_permutation_is_symmetric_and_survives_no_spread() -> None:
+def test_variance_permutation_is_symmetric_and_handles_zero_spread() -> None:
     first, second = [1.0, 5.0, 2.0, 8.0, 3.0], [2.0, 2.5, 2.2, 2.1, 2.4]
     one, other = stats.variance_permutation(first, second), stats.variance_permutation(second, first)
     assert one.p == other.p
@@ -96,7 +96,7 @@ def test_detectable_effects_of_the_protocol() -> None:
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
 @pytest.mark.parametrize("comparisons", [1, 7, 24, 300])
-def test_detectable_effect_has_the_power_asked_for(n: int, comparisons: int) -> None:
+def test_the_detectable_effect_has_the_requested_power(n: int, comparisons: int) -> None:
     alpha = 0.05 / comparisons
     found = stats.minimum_detectable_effect(n, alpha)
     assert stats.detection_power(found, n, alpha) == pytest.approx(0.8, abs=1e-9)
@@ -105,7 +105,7 @@ def test_detectable_effect_has_the_power_asked_for(n: int, comparisons: int) -> 
     assert powers == [stats.detection_power(-d_z, n, alpha) for d_z in numpy.linspace(0, 2 * found, 50)]
 
 
-def test_power_is_what_a_simulation_finds() -> None:
+def test_power_agrees_with_a_simulation() -> None:
     rows = numpy.random.default_rng(0).normal(1.0, 1.0, (3000, 10))
     found = numpy.mean([stats.t_test(row) <= 0.05 for row in rows])
     assert found == pytest.approx(stats.detection_power(1.0, 10), abs=4 * numpy.sqrt(0.8 * 0.2 / 3000))

@@ -22,7 +22,7 @@ def sizes(kind: str, generator: numpy.random.Generator) -> numpy.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["normal", "heavy", "ties"])
-def test_over_all_sign_patterns_no_level_is_exceeded_at_any_look(kind: str) -> None:
+def test_over_all_sign_patterns_the_level_holds_at_every_look(kind: str) -> None:
     generator = numpy.random.default_rng(1)
     for _ in range(2):
         size = sizes(kind, generator)
@@ -80,7 +80,7 @@ def test_later_seeds_do_not_change_an_earlier_p() -> None:
     assert sequential_p(differences[:, :3], LOOKS) == ()
 
 
-def test_turning_or_scaling_all_differences_changes_nothing() -> None:
+def test_flipping_or_scaling_all_differences_changes_nothing() -> None:
     differences = numpy.random.default_rng(6).normal(0.6, 1.0, (2, 9))
     p = sequential_p(differences, LOOKS)
     assert sequential_p(-differences, LOOKS) == p
@@ -97,7 +97,7 @@ def test_what_six_eight_and_ten_seeds_can_reject() -> None:
     assert smallest_p(looks, tasks=3)[0] * 9 < 0.05
 
 
-def test_looks_that_do_not_ascend_are_refused() -> None:
+def test_looks_must_ascend() -> None:
     for seeds in ((), (0, 3), (6, 6), (8, 6)):
         with pytest.raises(ValueError, match="ascending numbers of seeds"):
             Looks(seeds)

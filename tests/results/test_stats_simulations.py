@@ -36,7 +36,7 @@ def expected_rate(test: str, data: str, n: int) -> float:
     return PROTOCOL[test, data][simulations.SEEDS.index(n)]
 
 
-def test_a_short_run_finds_the_rates_of_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_run_agrees_with_the_rates_of_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (path,) = simulations.simulate_and_write(tmp_path / "new", 150)
     rows = read(path)
     assert len(rows) == len(simulations.TESTS) * len(simulations.COLLAPSE) * len(simulations.SEEDS)
@@ -48,7 +48,7 @@ def test_a_short_run_finds_the_rates_of_the_protocol(tmp_path: Path, capsys: pyt
     assert "150 data sets" in printed.out
 
 
-def test_the_committed_rates_are_those_of_the_protocol() -> None:
+def test_the_committed_rates_agree_with_the_protocol() -> None:
     rows = read(COMMITTED)
     found = {(row["test"], row["data"], int(row["n"])): row for row in rows}
     assert len(found) == len(PROTOCOL) * len(simulations.SEEDS)
@@ -58,11 +58,11 @@ def test_the_committed_rates_are_those_of_the_protocol() -> None:
         assert within_monte_carlo_error(rate, data_sets, expected_rate(*setting)), row
 
 
-def test_one_seed_gives_one_set_of_numbers() -> None:
+def test_the_rates_are_reproducible_from_the_seed() -> None:
     assert simulations.simulate(20, seed=1) == simulations.simulate(20, seed=1)
     assert simulations.simulate(20, seed=1) != simulations.simulate(20, seed=2)
 
 
-def test_no_data_sets_are_refused() -> None:
+def test_simulating_no_data_sets_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         simulations.simulate(0)

@@ -59,7 +59,7 @@ def test_components_by_hand() -> None:
     assert twice[SUBSET].variance == pytest.approx(8)
 
 
-def test_components_are_unbiased_where_none_is_cut_at_zero() -> None:
+def test_components_are_unbiased_if_none_is_truncated_at_zero() -> None:
     generator = numpy.random.default_rng(1)
     true = {SUBSET: 4.0, REST: 9.0, INTERACTION: 1.0, REPEAT: 0.25}
     found: dict[str, list[float]] = {name: [] for name in true}
@@ -77,7 +77,7 @@ def test_components_are_unbiased_where_none_is_cut_at_zero() -> None:
         assert numpy.mean(values) == pytest.approx(true[name], abs=4 * error)
 
 
-def test_shift_scale_and_order_of_the_factors() -> None:
+def test_components_under_shift_scale_and_exchange_of_factors() -> None:
     scores = numpy.random.default_rng(2).normal(size=(4, 6))
     found, other = variance_components(scores), variance_components(7 + 10 * scores)
     turned = variance_components(scores.T)
@@ -117,7 +117,7 @@ def test_the_variance_of_a_mean_is_that_of_simulated_means() -> None:
     assert variance_of_mean({REPEAT: 6.0}, 1, 2, runs=3) == pytest.approx(1.0)
 
 
-def test_how_many_seeds_a_standard_error_takes() -> None:
+def test_the_number_of_seeds_for_a_standard_error() -> None:
     variances = {SUBSET: 4.0, REST: 3.0, INTERACTION: 2.0}
     assert seeds_for(variances, 1.0) == 9
     assert seeds_for(variances, 0.99) == 10
@@ -130,7 +130,7 @@ def test_how_many_seeds_a_standard_error_takes() -> None:
         variance_of_mean({"seed": 1.0}, 1, 3)
 
 
-def test_designs_that_are_not_crossed_and_complete_are_refused() -> None:
+def test_incomplete_designs_are_refused() -> None:
     for scores in (numpy.zeros((1, 5)), numpy.zeros(4), numpy.zeros((2, 2, 0))):
         with pytest.raises(ValueError, match="at least 2 subsets x 2 rests"):
             mean_squares(scores)
@@ -143,7 +143,7 @@ def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
     return {(r["data"], r["subsets"], r["rests"], r["shares"], r["source"]): r for r in rows}
 
 
-def test_the_committed_coverage_is_what_is_said_of_it() -> None:
+def test_the_committed_coverage_agrees_with_the_documentation() -> None:
     rows = read(COMMITTED)
     assert len(rows) == len(simulations.DATA) * len(simulations.DESIGNS) * len(simulations.SHARES) * 3
     noise = 3 * math.sqrt(0.95 * 0.05 / 500)
@@ -158,7 +158,7 @@ def test_the_committed_coverage_is_what_is_said_of_it() -> None:
             assert (float(row["variance"]) < 0.9) == (source == INTERACTION), row
 
 
-def test_a_small_part_made_again_agrees(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rerunning_a_small_part_agrees_with_the_committed_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(simulations, "DESIGNS", ((5, 5),))
     monkeypatch.setattr(simulations, "SHARES", {"even": simulations.SHARES["even"]})
     simulations.simulate_and_write(tmp_path, data_sets=60, seed=1)

@@ -34,13 +34,13 @@ def results(crossed: bool = True, missing: bool = False) -> Any:
     return SimpleNamespace(plan=plan, runs=pandas.DataFrame(frame), split="test", selection="last")
 
 
-def test_scores_lie_by_subset_and_by_the_rest() -> None:
+def test_scores_are_arranged_by_subset_and_by_the_rest() -> None:
     found = crossed_scores(results(), "100", "sst2", "vanilla")
     assert found is not None
     assert numpy.array_equal(found, SCORES)
 
 
-def test_every_share_is_that_of_its_component() -> None:
+def test_every_share_equals_that_of_its_component() -> None:
     table = variance_table(results(), "100")
     assert table is not None
     first = [cell.value for cell in table.rows[0]]
@@ -52,7 +52,7 @@ def test_every_share_is_that_of_its_component() -> None:
     assert "3 subsets, each with 2 seeds" in table.caption
 
 
-def test_seeds_that_do_not_cross_make_no_table() -> None:
+def test_without_crossed_seeds_there_is_no_table() -> None:
     assert variance_table(results(crossed=False), "100") is None
 
 
