@@ -62,10 +62,10 @@ def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     if results.plan.protocol.looks:
         decided = decisions(results, size, other)
         return {label: _sequential(results, size, other, label) for label in complete if label in decided}
-    found: dict[str, Claim] = {}
+    by_label: dict[str, Claim] = {}
     for corrected in families(complete, results.plan):
-        found |= _corrected({label: complete[label] for label in corrected}, results.plan.protocol)
-    return {label: found[label] for label in complete}
+        by_label |= _corrected({label: complete[label] for label in corrected}, results.plan.protocol)
+    return {label: by_label[label] for label in complete}
 
 
 def _sequential(results: Results, size: str, other: str, label: str) -> Claim:
@@ -85,17 +85,17 @@ def _sequential(results: Results, size: str, other: str, label: str) -> Claim:
 
 def _corrected(gaps: dict[str, list[Scores]], protocol: Protocol) -> dict[str, Claim]:
     level = protocol.alpha / len(gaps)
-    found = {label: _claim(label, own, level, protocol.margin) for label, own in gaps.items()}
-    adjusted = holm([claim.p for claim in found.values()])
+    by_label = {label: _claim(label, own, level, protocol.margin) for label, own in gaps.items()}
+    adjusted = holm([claim.p for claim in by_label.values()])
     return {
-        label: replace(claim, p_holm=float(p), comparisons=len(found))
-        for (label, claim), p in zip(found.items(), adjusted, strict=True)
+        label: replace(claim, p_holm=float(p), comparisons=len(by_label))
+        for (label, claim), p in zip(by_label.items(), adjusted, strict=True)
     }
 
 
-def planned_comparisons(found: dict[str, Claim]) -> int:
+def planned_comparisons(by_label: dict[str, Claim]) -> int:
     """How many claims are corrected together: the number of planned ones, the largest family."""
-    return max(claim.comparisons for claim in found.values())
+    return max(claim.comparisons for claim in by_label.values())
 
 
 def _claim(label: str, gaps: list[Scores], level: float, margin: float) -> Claim:

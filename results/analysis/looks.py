@@ -24,10 +24,10 @@ def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     looks, alpha = Looks(plan.protocol.looks), plan.protocol.alpha
     labels = [label for label in plan.labels if label != other and _reaches_every_look(label, plan, size)]
     gaps = {label: [ordered_differences(results, size, task, label, other) for task in plan.tasks] for label in labels}
-    found: dict[str, Decision] = {}
+    by_label: dict[str, Decision] = {}
     for family in families(labels, plan):
-        found |= decide({label: gaps[label] for label in family}, looks, alpha)
-    return {label: found[label] for label in labels}
+        by_label |= decide({label: gaps[label] for label in family}, looks, alpha)
+    return {label: by_label[label] for label in labels}
 
 
 def _reaches_every_look(label: str, plan: RunPlan, size: str) -> bool:
@@ -84,17 +84,17 @@ def next_rows(results: Results) -> frozenset[str]:
 
 def decision_sentences(results: Results, size: str) -> list[str]:
     """What was decided at which look, a sentence for each look that decided something, and one for what is open."""
-    found = decisions(results, size, results.plan.protocol.reference)
+    by_label = decisions(results, size, results.plan.protocol.reference)
     count = len(results.plan.protocol.looks)
     sentences = []
     for look in range(1, count + 1):
-        decided = [f"{label} ({_in_words(one)})" for label, one in found.items() if _at(one, look)]
+        decided = [f"{label} ({_in_words(one)})" for label, one in by_label.items() if _at(one, look)]
         if decided:
             seeds = results.plan.protocol.looks[look - 1]
             sentences.append(f"Decided at look {look} of {count}, after {seeds} seeds: {listed(decided)}.")
-    if left := still_open(found):
+    if left := still_open(by_label):
         sentences.append(f"Not decided yet: {listed(left)}.")
-    if ended := [label for label, one in found.items() if one.state == ENDED]:
+    if ended := [label for label, one in by_label.items() if one.state == ENDED]:
         sentences.append(f"Without a decision after the last look: {listed(ended)}.")
     return sentences
 

@@ -52,7 +52,7 @@ def stored_logits(results: Results, key: str, split: str = "dev") -> Logits | No
 def _measures(test: Logits, dev: Logits | None) -> dict[str, float]:
     logits, labels = test
     error = calibration_error(logits, labels)
-    found = {
+    measured = {
         "accuracy": float((logits.argmax(axis=1) == labels).mean()),
         LOG_LOSS: log_loss(logits, labels),
         "brier": brier_score(logits, labels),
@@ -68,4 +68,4 @@ def _measures(test: Logits, dev: Logits | None) -> dict[str, float]:
             "brier_scaled": brier_score(logits, labels, temperature),
             "ece_scaled": calibration_error(logits, labels, temperature).error,
         }
-    return found | scaled | {"temperature": temperature}
+    return measured | scaled | {"temperature": temperature}

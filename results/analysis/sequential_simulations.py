@@ -131,18 +131,18 @@ def _outcomes(
             last = rule in (FIXED, MAXIMUM)
             used = numpy.where(rejected & (not last), deciding, len(LOOKS.seeds)) - 1
             seeds[rule].append(numpy.array(LOOKS.seeds)[used])
-    found = []
+    rule_outcomes = []
     for rule in RULES:
         error, power = float(numpy.mean(errors[rule])), float(numpy.mean(finds[rule])) if gain else math.nan
         used_seeds = numpy.array(seeds[rule])
         better = float(used_seeds[:, 0].mean()) if gain else math.nan
-        found.append(
+        rule_outcomes.append(
             Outcome(
                 rule, data, tasks, methods, gain, data_sets, error, _standard_error(error, data_sets), power,
                 _standard_error(power, data_sets), float(used_seeds.mean()), better,
             )
         )  # fmt: skip
-    return found
+    return rule_outcomes
 
 
 def _standard_error(rate: float, data_sets: int) -> float:

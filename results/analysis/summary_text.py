@@ -33,11 +33,11 @@ def answer(results: Results, size: str) -> tuple[str, str, str]:
     plan = results.plan
     if plan.tuning_budget is not None:
         return tuning_answer(results, size)
-    found = claims(results, size, plan.protocol.reference)
-    if not found:
+    by_label = claims(results, size, plan.protocol.reference)
+    if not by_label:
         return _nothing(results, size)
-    subject = found.get(plan.protocol.focus or "") or max(found.values(), key=lambda claim: claim.difference)
-    return _estimate(results, size, subject), _decision(subject, plan), _others(subject, found, results, size)
+    subject = by_label.get(plan.protocol.focus or "") or max(by_label.values(), key=lambda claim: claim.difference)
+    return _estimate(results, size, subject), _decision(subject, plan), _others(subject, by_label, results, size)
 
 
 def _nothing(results: Results, size: str) -> tuple[str, str, str]:
@@ -112,9 +112,9 @@ def _detectable_words(points: float) -> str:
     return f"only a true difference of about {points:.1f} points"
 
 
-def _others(subject: Claim, found: dict[str, Claim], results: Results, size: str) -> str:
+def _others(subject: Claim, by_label: dict[str, Claim], results: Results, size: str) -> str:
     plan = results.plan
-    passed = [c for c in found.values() if c.label != subject.label and c.p_holm <= plan.protocol.alpha]
+    passed = [c for c in by_label.values() if c.label != subject.label and c.p_holm <= plan.protocol.alpha]
     better = [named(claim.label, plan) for claim in passed if claim.difference > 0]
     worse = [named(claim.label, plan) for claim in passed if claim.difference < 0]
     parts = [f"significantly better than {plan.protocol.reference}: {', '.join(better) or 'none'}"]

@@ -80,11 +80,11 @@ def tuning_question(results: Results) -> str:
 
 def tuning_answer(results: Results, size: str) -> tuple[str, str, str]:
     """How much was tried, how many settings are chosen, and what the numbers do not mean."""
-    found, chosen = trials(results, size), choices(results, size)
-    count = sum(len(tried) for tried in found.values())
-    left = ", ".join(method for method in found if method not in chosen)
+    tried_by_method, chosen = trials(results, size), choices(results, size)
+    count = sum(len(tried) for tried in tried_by_method.values())
+    left = ", ".join(method for method in tried_by_method if method not in chosen)
     return (
-        f"With {size_words(size)}, {count} settings of {len(found)} methods were planned, at most "
+        f"With {size_words(size)}, {count} settings of {len(tried_by_method)} methods were planned, at most "
         f"{results.plan.tuning_budget} of each.",
         f"{len(chosen)} methods have their setting." + (f" Runs are missing for {left}." if left else ""),
         "Dev scores of chosen settings are the highest of several and do not show which method is better.",

@@ -52,7 +52,7 @@ def stored_plan(suite: str, layout: Layout) -> Any:
 
 def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple[str, str]]]:
     """Every record of the suite, JSON files before the archive's rows, and (source, reason) of unreadable files."""
-    found, unreadable = [], []
+    stored, unreadable = [], []
     for path in sorted((layout.records / suite).glob("*.json")):
         if path.name == "plan.json":
             continue
@@ -61,16 +61,16 @@ def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple
             predictions = path.with_suffix(".npz")
             text = _text(path)
             there = predictions.exists() or predictions.is_symlink()
-            found.append(Stored(name, path.stem, text, predictions if there else None))
+            stored.append(Stored(name, path.stem, text, predictions if there else None))
         except (OSError, UnicodeDecodeError) as error:
             unreadable.append((name, f"cannot be read: {visible(str(error))}"))
     archive = layout.archive(suite)
     if archive.exists():
         try:
-            found += _rows(archive)
+            stored += _rows(archive)
         except (OSError, ValueError, pyarrow.ArrowException) as error:
             unreadable.append((archive.name, f"cannot be read: {error}"))
-    return found, unreadable
+    return stored, unreadable
 
 
 def _text(path: Path) -> str:

@@ -52,8 +52,8 @@ class Bins:
 
 def probabilities(logits: ArrayLike, temperature: float = 1.0) -> Matrix:
     """(examples, classes) softmax of logits / temperature. ValueError for logits that are not finite or one class."""
-    found: Matrix = special.softmax(matrix(logits, "logits", columns=2) / _positive(temperature), axis=1)
-    return found
+    shares: Matrix = special.softmax(matrix(logits, "logits", columns=2) / _positive(temperature), axis=1)
+    return shares
 
 
 def log_loss(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> float:
@@ -161,18 +161,18 @@ def calibration_error(
     shares = probabilities(values, temperature)
     confidence, correct = shares.max(axis=1), shares.argmax(axis=1) == truth
     binning = _Binning(confidence, bins)
-    found = binning.of(correct.astype(numpy.float64))
-    error = _absolute(found)
+    observed = binning.of(correct.astype(numpy.float64))
+    error = _absolute(observed)
     generator = numpy.random.default_rng(seed)
     drawn = [
         _absolute(binning.of((generator.random(truth.size) < confidence).astype(numpy.float64)))
         for _ in range(SIMULATIONS)
     ]
-    weight = found.count / truth.size
+    weight = observed.count / truth.size
     noise = math.nan
-    if found.count.min() > 1:
-        noise = float((weight * found.correct * (1 - found.correct) / (found.count - 1)).sum())
-    squared = float((weight * (found.confidence - found.correct) ** 2).sum())
+    if observed.count.min() > 1:
+        noise = float((weight * observed.correct * (1 - observed.correct) / (observed.count - 1)).sum())
+    squared = float((weight * (observed.confidence - observed.correct) ** 2).sum())
     return CalibrationError(error, float(numpy.mean(drawn)), squared - noise)
 
 
@@ -196,13 +196,13 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     values, truth = _checked(logits, labels)
     # Log-loss is convex in 1 / temperature, so it has a single minimum in log temperature too.
     low, high = (math.log(end) for end in TEMPERATURES)
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda log: log_loss(values, truth, math.exp(log)),
         bounds=(low, high),
         method="bounded",
         options={"xatol": 1e-8},
     )
-    candidates = (math.exp(found.x), *TEMPERATURES)
+    candidates = (math.exp(minimum.x), *TEMPERATURES)
     return min(candidates, key=lambda temperature: log_loss(values, truth, temperature))
 
 

@@ -24,15 +24,15 @@ def drawn_scores(predictions: NDArray[Any], labels: NDArray[Any], metric: str, d
     methods, seeds, examples = predictions.shape
     generator = numpy.random.default_rng(seed)
     rows = predictions.reshape(methods * seeds, examples)
-    found = numpy.empty((draws, methods))
+    resampled = numpy.empty((draws, methods))
     for start in range(0, draws, BATCH):
         count = min(BATCH, draws - start)
         scores = METRICS[metric](_counts(examples, count, generator), labels, rows).reshape(count, methods, seeds)
         shares = _counts(seeds, count, generator) / seeds
         if seeds > 1:
             shares = 1 / seeds + (shares - 1 / seeds) * numpy.sqrt(seeds / (seeds - 1))
-        found[start : start + count] = numpy.einsum("dms,ds->dm", scores, shares)
-    return found
+        resampled[start : start + count] = numpy.einsum("dms,ds->dm", scores, shares)
+    return resampled
 
 
 def _counts(size: int, draws: int, generator: numpy.random.Generator) -> Matrix:

@@ -102,9 +102,9 @@ class Curve:
             - (count - 1) * statistic(fit_power_law(self.sizes, numpy.delete(self.errors, fold, axis=0).mean(axis=0)))
             for fold in range(count)
         ]
-        found = corrected_t(pseudo, self.test_share, level)
-        shift = whole - found.mean  # The estimate is the fit's own; the pseudo-values give its spread.
-        return Resampled(whole, found.standard_error, found.low + shift, found.high + shift, found.p, count)
+        interval = corrected_t(pseudo, self.test_share, level)
+        shift = whole - interval.mean  # The estimate is the fit's own; the pseudo-values give its spread.
+        return Resampled(whole, interval.standard_error, interval.low + shift, interval.high + shift, interval.p, count)
 
 
 def crossing(first: PowerLaw, second: PowerLaw) -> float | None:

@@ -125,9 +125,9 @@ def _table(rates: list[Rate]) -> Table:
     table.add_column("test")
     for data, n in settings:
         table.add_column(f"{data}\nn = {n}", justify="right")
-    found = {(rate.test, rate.data, rate.n): rate.rate for rate in rates}
+    by_setting = {(rate.test, rate.data, rate.n): rate.rate for rate in rates}
     for test in TESTS:
-        table.add_row(test, *(f"{found[test, data, n]:.3f}" for data, n in settings))
+        table.add_row(test, *(f"{by_setting[test, data, n]:.3f}" for data, n in settings))
     return table
 
 

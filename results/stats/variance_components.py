@@ -78,15 +78,15 @@ def mean_squares(scores: ArrayLike) -> dict[str, MeanSquare]:
     a, b, runs = y.shape
     cells, rows, columns, mean = y.mean(axis=2), y.mean(axis=(1, 2)), y.mean(axis=(0, 2)), y.mean()
     inner = cells - rows[:, None] - columns[None] + mean
-    found = {
+    by_source = {
         SUBSET: MeanSquare(b * runs * float(((rows - mean) ** 2).sum()) / (a - 1), a - 1),
         REST: MeanSquare(a * runs * float(((columns - mean) ** 2).sum()) / (b - 1), b - 1),
         INTERACTION: MeanSquare(runs * float((inner**2).sum()) / ((a - 1) * (b - 1)), (a - 1) * (b - 1)),
     }
     if runs > 1:
         freedom = a * b * (runs - 1)
-        found[REPEAT] = MeanSquare(float(((y - cells[:, :, None]) ** 2).sum()) / freedom, freedom)
-    return found
+        by_source[REPEAT] = MeanSquare(float(((y - cells[:, :, None]) ** 2).sum()) / freedom, freedom)
+    return by_source
 
 
 def variance_components(scores: ArrayLike, level: float = 0.95, seed: int = 0) -> dict[str, Component]:
@@ -116,14 +116,14 @@ def variance_components(scores: ArrayLike, level: float = 0.95, seed: int = 0) -
     }
     drawn = _components(expected, shape[0], shape[1], runs)
     shares, drawn_shares = _shares(point), _shares(drawn)
-    found = {}
+    by_source = {}
     for name, variance in point.items():
         low, high = numpy.quantile(drawn[name], ends)
         share_low, share_high = numpy.quantile(drawn_shares[name], ends)
-        found[name] = Component(
+        by_source[name] = Component(
             float(variance[0]), float(low), float(high), float(shares[name][0]), float(share_low), float(share_high)
         )
-    return found
+    return by_source
 
 
 def variance_of_mean(variances: Mapping[str, float], subsets: int, rests: int, runs: int = 1) -> float:
@@ -168,14 +168,14 @@ def seeds_for(variances: Mapping[str, float], standard_error: float) -> int:
 
 def _components(squares: Mapping[str, Vector], subsets: int, rests: int, runs: int) -> dict[str, Vector]:
     repeat = squares.get(REPEAT)
-    found = {
+    by_source = {
         SUBSET: (squares[SUBSET] - squares[INTERACTION]) / (rests * runs),
         REST: (squares[REST] - squares[INTERACTION]) / (subsets * runs),
         INTERACTION: squares[INTERACTION] if repeat is None else (squares[INTERACTION] - repeat) / runs,
     }
     if repeat is not None:
-        found[REPEAT] = repeat
-    return {name: numpy.maximum(values, 0.0) for name, values in found.items()}
+        by_source[REPEAT] = repeat
+    return {name: numpy.maximum(values, 0.0) for name, values in by_source.items()}
 
 
 def _shares(components: Mapping[str, Vector]) -> dict[str, Vector]:

@@ -15,8 +15,8 @@ POINTS, P = "+.2f", P_VALUE
 def across_table(results: Results, size: str, other: str) -> Table | None:
     """Every method against `other` over all tasks: the claim about these tasks, and that about tasks like these."""
     plan = results.plan
-    found = claims(results, size, other)
-    if not found:
+    by_label = claims(results, size, other)
+    if not by_label:
         return None
     star = {True: "*", False: ""}
     rows = [
@@ -34,7 +34,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             Cell(claim.p_tasks_t),
             Cell(claim.p_tasks),
         )
-        for claim in found.values()
+        for claim in by_label.values()
     ]
     here, there = "These tasks", "Tasks like these"
     columns = (
@@ -57,7 +57,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         caption=(
             f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
             f"{selection_words(results.selection)}. These tasks (other seeds): exact {name_of_test(plan)}, "
-            f"Holm over {planned_comparisons(found)} comparisons (* at α = {plan.protocol.alpha:g}), "
+            f"Holm over {planned_comparisons(by_label)} comparisons (* at α = {plan.protocol.alpha:g}), "
             f"{_interval_words(plan)}, the true difference that a t-test would find with power 0.8 at that level, "
             "and the larger p of two one-sided t-tests that the difference is within "
             f"±{plan.protocol.margin:g} points, uncorrected: a small one means that the two are practically equal. "
@@ -65,7 +65,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         ),
         columns=columns,
         rows=tuple(rows),
-        notes=(*_notes(plan, other, found), *_decided(results, size, other)),
+        notes=(*_notes(plan, other, by_label), *_decided(results, size, other)),
         banner=plan.note,
     )
 
@@ -87,12 +87,12 @@ def across_name(other: str, size: str) -> str:
     return f"against-{_file_name(other)}-n{size}"
 
 
-def _notes(plan: RunPlan, other: str, found: dict[str, Claim]) -> tuple[str, ...]:
+def _notes(plan: RunPlan, other: str, by_label: dict[str, Claim]) -> tuple[str, ...]:
     notes = []
-    left_out = [label for label in plan.labels if label != other and label not in found]
+    left_out = [label for label in plan.labels if label != other and label not in by_label]
     if left_out:
         notes.append(f"Left out, without two paired seeds on every task: {', '.join(left_out)}.")
-    claim = next(iter(found.values()))
+    claim = next(iter(by_label.values()))
     if claim.floor_tasks * claim.comparisons > plan.protocol.alpha:
         corrected = f" after Holm over {claim.comparisons}" if claim.comparisons > 1 else ""
         notes.append(

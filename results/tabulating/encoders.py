@@ -83,6 +83,8 @@ def _averages(results: Results, size: str, labels: Sequence[str]) -> list[Cell]:
 
 def _gains(results: Results, size: str, labels: Sequence[str]) -> list[Cell]:
     plan = results.plan
-    found = claims(results, size, plan.protocol.reference)
-    stars = {label: "*" if claim.p_holm <= plan.protocol.alpha else "" for label, claim in found.items()}
-    return [Cell(found[label].difference, marks=stars[label]) if label in found else Cell(None) for label in labels]
+    by_label = claims(results, size, plan.protocol.reference)
+    stars = {label: "*" if claim.p_holm <= plan.protocol.alpha else "" for label, claim in by_label.items()}
+    return [
+        Cell(by_label[label].difference, marks=stars[label]) if label in by_label else Cell(None) for label in labels
+    ]

@@ -77,12 +77,12 @@ def run_tests(results: Results, size: str) -> Tests:
         if other is None or len(plan.labels) < (2 if mark == STAR else 3):
             continue
         frame = against(results, size, other)
-        found = significant(frame, plan.protocol.alpha)
+        cells = significant(frame, plan.protocol.alpha)
         over_tasks = claims(results, size, other) if len(plan.tasks) > 1 else {}
-        found |= {(ALL_TASKS, label) for label, claim in over_tasks.items() if claim.p_holm <= plan.protocol.alpha}
-        for place in found:
-            marks[place] = marks.get(place, "") + mark
-        sentences.append(_test_sentence(mark, other, len(found), power_sentence(frame, plan), results))
+        cells |= {(ALL_TASKS, label) for label, claim in over_tasks.items() if claim.p_holm <= plan.protocol.alpha}
+        for cell in cells:
+            marks[cell] = marks.get(cell, "") + mark
+        sentences.append(_test_sentence(mark, other, len(cells), power_sentence(frame, plan), results))
     return Tests(marks, tuple(sentences), _detectable(results, size))
 
 
@@ -92,14 +92,14 @@ def _detectable(results: Results, size: str) -> dict[str, Cell]:
     frame = against(results, size, protocol.reference)
     frame = frame[frame["label"].isin(whole)]
     none = impossible(frame, protocol.alpha)
-    found = {
+    cells = {
         task: detectable_cell(points, task not in none) for task, points in detectable(frame, protocol.alpha).items()
     }
     average = [claim for label, claim in claims(results, size, protocol.reference).items() if label in whole]
     if average:
         possible = any(claim.floor * claim.comparisons <= protocol.alpha for claim in average)
-        found[ALL_TASKS] = detectable_cell(statistics.median(claim.detectable for claim in average), possible)
-    return found
+        cells[ALL_TASKS] = detectable_cell(statistics.median(claim.detectable for claim in average), possible)
+    return cells
 
 
 def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
@@ -178,7 +178,7 @@ def ratio_cell(results: Results, size: str, cost: str, label: str, ratio: float 
     return Cell(ratio)
 
 
-def _test_sentence(mark: str, other: str, found: int, power: str, results: Results) -> str:
+def _test_sentence(mark: str, other: str, marked: int, power: str, results: Results) -> str:
     sentence = (
         f"{mark} differs from {other}: exact paired sign-flip test over seeds (average: stratified by task"
         f"{_looks_words(results)}), two-sided, Holm over the methods of each column, "
@@ -186,7 +186,7 @@ def _test_sentence(mark: str, other: str, found: int, power: str, results: Resul
     )
     if power:
         return f"{sentence} {power}"
-    return sentence if found else f"{sentence} No difference is significant."
+    return sentence if marked else f"{sentence} No difference is significant."
 
 
 def _looks_words(results: Results) -> str:

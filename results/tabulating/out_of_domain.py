@@ -140,13 +140,13 @@ def _tests(results: Results, transfer: Transfer) -> dict[str, _Test]:
         if label != reference
     }
     tested = {label: sign_flip(gap) for label, gap in gaps.items() if len(gap) >= FEWEST_SEEDS}
-    found: dict[str, _Test] = {}
+    corrected: dict[str, _Test] = {}
     for family in families(tested, results.plan):
         own = [tested[label] for label in family]
         for label, test, p in zip(family, own, holm([test.p for test in own]), strict=True):
             spread = float(gaps[label].std(ddof=1))
-            found[label] = _Test(test.mean, test.p, float(p), test.floor, test.n, len(family), spread)
-    return found
+            corrected[label] = _Test(test.mean, test.p, float(p), test.floor, test.n, len(family), spread)
+    return corrected
 
 
 def _gain_cells(labels: Sequence[str], tested: dict[str, _Test], alpha: float) -> list[Cell]:

@@ -117,11 +117,11 @@ def _means(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
     return means[counts["size"] == len(tasks)]
 
 
-def _cells(found: LossDifference | None, alpha: float) -> list[Cell]:
-    if found is None:
+def _cells(tested: LossDifference | None, alpha: float) -> list[Cell]:
+    if tested is None:
         return [Cell(None)] * 5
-    mark = "*" if found.p_holm <= alpha else ""
-    return [Cell(found.difference, marks=mark), *map(Cell, (found.low, found.high, found.p, found.p_holm))]
+    mark = "*" if tested.p_holm <= alpha else ""
+    return [Cell(tested.difference, marks=mark), *map(Cell, (tested.low, tested.high, tested.p, tested.p_holm))]
 
 
 _HEADS = {

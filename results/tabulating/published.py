@@ -40,7 +40,7 @@ def published() -> tuple[Published, ...]:
     """Every published score whose encoder, method, metric and size have a counterpart here."""
     names = {(row["kind"], row["published"]): row["ours"] for row in _rows("our_names.csv")}
     divided_by_n = {row["paper"] for row in _rows("papers.csv") if row["divisor"] == "n"}
-    found = []
+    scores = []
     for row in _rows("published_numbers.csv"):
         encoder, method, metric = (
             names.get((kind, row[column]))
@@ -53,8 +53,8 @@ def published() -> tuple[Published, ...]:
             if std is not None and n > 1 and row["paper"] in divided_by_n:
                 std = sample_sd(std, n)
             score = (float(row["mean"]), std, n, row["provenance"])
-            found.append(Published(row["paper"], row["setting"], encoder, method, row["task"], metric, size, *score))
-    return tuple(found)
+            scores.append(Published(row["paper"], row["setting"], encoder, method, row["task"], metric, size, *score))
+    return tuple(scores)
 
 
 def _rows(name: str) -> list[dict[str, str]]:

@@ -34,16 +34,16 @@ def test_sets_table(results: Results, size: str) -> Table | None:
     plan = results.plan
     if results.selection != SELECTION:
         return None
-    found = {task: _estimates(results, size, task) for task in plan.tasks}
+    by_task = {task: _estimates(results, size, task) for task in plan.tasks}
     notes = _overflows(results, size)
-    if not any(found.values()) and not notes:
+    if not any(by_task.values()) and not notes:
         return None
     columns = [Column("Method")]
     labels = [label for label in plan.labels if label != plan.protocol.reference]
     body = [[Cell(label)] for label in labels]
-    groups = {plan.tasks[task].title: estimates for task, estimates in found.items()}
+    groups = {plan.tasks[task].title: estimates for task, estimates in by_task.items()}
     if len(plan.tasks) > 1:
-        groups["Average"] = _averages(labels, list(found.values()))
+        groups["Average"] = _averages(labels, list(by_task.values()))
     for title, estimates in groups.items():
         columns += [Column("Difference", "points", "+.1f", group=title), Column("from", "95 %", "+.1f", group=title),
                     Column("to", "95 %", "+.1f", group=title)]  # fmt: skip

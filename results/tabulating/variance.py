@@ -56,14 +56,14 @@ def crossed_scores(results: Results, size: str, task: str, label: str) -> numpy.
     runs = results.runs[
         (results.runs["size"] == size) & (results.runs["task"] == task) & (results.runs["label"] == label)
     ]
-    found: dict[tuple[int, int], float] = {}
+    by_seeds: dict[tuple[int, int], float] = {}
     for key, score in zip(runs["key"], runs["score"], strict=True):
         seeds = results.plan.runs[key].seeds
-        found[seeds.subset, seeds.head] = float(score)
-    subsets, rests = (sorted({pair[i] for pair in found}) for i in (0, 1))
-    if min(len(subsets), len(rests)) < 2 or len(subsets) * len(rests) != len(found):
+        by_seeds[seeds.subset, seeds.head] = float(score)
+    subsets, rests = (sorted({pair[i] for pair in by_seeds}) for i in (0, 1))
+    if min(len(subsets), len(rests)) < 2 or len(subsets) * len(rests) != len(by_seeds):
         return None
-    return numpy.array([[found[subset, rest] for rest in rests] for subset in subsets])
+    return numpy.array([[by_seeds[subset, rest] for rest in rests] for subset in subsets])
 
 
 def _columns() -> tuple[Column, ...]:

@@ -1,4 +1,4 @@
-"""What the READMEs show works as it stands there: the baseline, the task of one's own, the commands, the tables."""
+"""What the READMEs show works as written: the baseline, a user's own task, the commands, the tables."""
 
 import os
 import re
@@ -21,7 +21,7 @@ TEXT = README.read_text()
 
 
 def code_block(language: str, containing: str) -> str:
-    """The fenced block of README that holds these words."""
+    """The fenced block of the README that contains these words."""
     blocks = re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
     return next(block for block in blocks if containing in block)
 

@@ -1,4 +1,4 @@
-"""Figures: the numbers they draw, the same bytes when remade, and none where there is nothing to draw."""
+"""Figures: the numbers they draw, identical bytes when redrawn, and none if there is nothing to draw."""
 
 from pathlib import Path
 

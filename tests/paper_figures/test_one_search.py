@@ -1,4 +1,4 @@
-"""The figure of one run's search: its numbers, its files, and what is said of runs that have none."""
+"""The figure of one run's search: its numbers, its files, and the error for runs without one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The page: self-contained, escaped, complete, honest; opened in a real browser where there is one."""
+"""The page is self-contained, escaped and complete; opened in a real browser if there is one."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def page(layout: Layout) -> Path:
 
 
 class Reader(HTMLParser):
-    """Collects tags and attributes, and that every tag that is opened is closed."""
+    """Collects tags and attributes, and checks that every opened tag is closed."""
 
     VOID = ("meta", "br", "link", "img")
 
@@ -152,13 +152,13 @@ def test_the_page_opens_in_a_browser_sorts_on_click_and_runs_no_foreign_script(p
     )
     outcome = re.search(r'<p id="outcome">(.*?)</p>', _dom(driven, tmp_path)[0])
     assert outcome
-    seen = json.loads(outcome[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    falling = [float(value) for value in seen["falling"] if value]
+    observed = json.loads(outcome[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    falling = [float(value) for value in observed["falling"] if value]
     assert len(falling) == 6  # the majority class, four methods, and the detectable difference
     assert falling == sorted(falling, reverse=True)
-    assert [float(value) for value in seen["rising"] if value] == sorted(falling)
-    assert seen["title"] == "Synthetic records"
-    assert seen["requests"] == 0
+    assert [float(value) for value in observed["rising"] if value] == sorted(falling)
+    assert observed["title"] == "Synthetic records"
+    assert observed["requests"] == 0
     assert "CONSOLE" not in _dom(page, tmp_path)[1]
 
 

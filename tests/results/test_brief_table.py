@@ -1,4 +1,4 @@
-"""The table at the end of a command: within the terminal, names whole, the average kept longest."""
+"""The table at the end of a command fits the terminal, with whole names, and keeps the average longest."""
 
 import pytest
 from rich.console import Console

@@ -1,4 +1,4 @@
-"""Whatever is done to a record or its side file: every verb names it, uses none of it, and ends normally."""
+"""Whatever the damage to a record or its arrays, every command reports it, does not use it, and ends normally."""
 
 import io
 import json
@@ -29,7 +29,7 @@ HUGE = 10**400
 
 
 def signed(**content: Any) -> Damage:
-    """Fields changed by something that signs what it writes: the digest tells nothing."""
+    """Change fields and sign the record, so that its digest is valid."""
 
     def damage(path: Path) -> None:
         record = json.loads(path.read_text()) | content
@@ -39,7 +39,7 @@ def signed(**content: Any) -> Damage:
 
 
 def within(*places: str | int, value: Any) -> Damage:
-    """One field deep in a record changed, and signed."""
+    """Change one nested field of a record and sign it."""
 
     def damage(path: Path) -> None:
         record = json.loads(path.read_text())
@@ -57,7 +57,7 @@ def content(data: bytes | str) -> Damage:
 
 
 def in_place(make_it: Damage, suffix: str = ".json") -> Damage:
-    """Something that is no file in a file's place."""
+    """Replace a file by something that is not a file."""
 
     def damage(path: Path) -> None:
         path.with_suffix(suffix).unlink()
@@ -164,13 +164,13 @@ NAMES = ["bert.encoder.layer.0.a", "bert.encoder.layer.1.a"]
 
 
 def search(**changes: Any) -> bytes:
-    found: dict[str, Any] = {"modules": NAMES, "lower_loss": numpy.zeros((2, 3)), "task_share": numpy.zeros((2, 1, 2))}
-    found |= changes
-    return npy_search({name: values for name, values in found.items() if values is not None})
+    result: dict[str, Any] = {"modules": NAMES, "lower_loss": numpy.zeros((2, 3)), "task_share": numpy.zeros((2, 1, 2))}
+    result |= changes
+    return npy_search({name: values for name, values in result.items() if values is not None})
 
 
-def npy_search(found: dict[str, Any]) -> bytes:
-    return npz(**{f"diagnostics__search__{name}": values for name, values in found.items()})
+def npy_search(result: dict[str, Any]) -> bytes:
+    return npz(**{f"diagnostics__search__{name}": values for name, values in result.items()})
 
 
 SIDE_FILES: dict[str, Damage] = {
@@ -210,7 +210,7 @@ def test_every_kind_of_damage_found_by_hand_is_tested() -> None:
 
 
 def damaged(path: Path, damage: Damage, side: bool) -> str:
-    """Damages a record or its side file; returns the beginning of the name under which it has to be named."""
+    """Damage a record or its arrays; return the beginning of the name under which it must be reported."""
     damage(path.with_suffix(".npz") if side else path)
     return "\\udcff" if not side and not (path.exists() or path.is_symlink()) else path.stem
 
@@ -227,7 +227,7 @@ def test_a_damaged_file_is_reported_and_not_used(name: str, tmp_path: Path) -> N
     assert "\x1b" not in str(problem)
     str(problem).encode()
     assert path.stem not in results.predictions
-    assert (path.stem in results.records) == side, "the scores lie in the record, which is whole"
+    assert (path.stem in results.records) == side, "the scores are in the record, which is intact"
     assert len(results.predictions) == 3
 
 

@@ -1,4 +1,4 @@
-"""Runs that saw other examples are named and left out; a copy of the data with fewer rows is said in a footnote."""
+"""Runs that saw other examples are reported and left out; a smaller copy of the data gets a footnote."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Records become a frame; whatever cannot be used is named and left out, and nothing is lost silently."""
+"""Records become a frame; whatever cannot be used is reported and left out, never silently."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def path_of(
 
 
 def changed(path: Path, signed: bool = True, **content: Any) -> None:
-    """Change a record in place; signed: with a digest to match, as another version of the suite would write it."""
+    """Change a record in place; signed: with a matching digest, as another version of the suite would write it."""
     record = json.loads(path.read_text()) | content
     path.write_text(json.dumps(record | ({"digest": digest(record)} if signed else {})))
 
@@ -50,7 +50,7 @@ def test_a_failed_run_scores_as_the_majority_class_and_an_accident_has_no_score(
     )
     layout = synthetic_records.write(suite, tmp_path)
     early = path_of(layout, suite, "lora", "rte", 2)
-    changed(early, data={}, cost={})  # died before its data were read: the other runs of the task know the majority
+    changed(early, data={}, cost={})  # Failed before reading its data; other runs have the majority score.
     runs = load("toy", layout).runs
     runs = runs[(runs["label"] == "lora") & (runs["task"] == "rte")].set_index("seed")
     assert runs["status"].tolist() == ["diverged", "failed", "oom", "missing", "ok", "ok"]
@@ -149,7 +149,7 @@ def test_a_bad_record_is_reported_and_left_out(tmp_path: Path, damage: Callable[
 
 
 KEPT = ("holds the record of another run", "is not in the plan")
-"""Problems of an added file, which take nothing from the record that was there."""
+"""Problems with an additional file, which do not affect the existing record."""
 
 
 def test_the_archive_alone_gives_the_same_results(tmp_path: Path) -> None:

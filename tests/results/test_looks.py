@@ -24,7 +24,7 @@ from runners.sweeping.looks import blocks
 from runners.sweeping.todo import Todo
 
 SEEDS = (7, 3, 9, 1, 8, 2)
-"""Not ascending: looks go by the plan's order."""
+"""Not ascending, since looks follow the plan's order."""
 SUITE = synthetic_records.Suite(
     methods=("vanilla", "agwm", "mixout"), tasks=("cola", "rte"), seeds=SEEDS, looks=(4, 6), gains={"agwm": 9.0}
 )
@@ -97,7 +97,7 @@ def test_tables_state_what_each_look_decided(tmp_path: Path) -> None:
 
 
 def state_of(suite: synthetic_records.Suite) -> SimpleNamespace:
-    """What blocks() looks at: the suite and its runs."""
+    """The parts of a sweep's state that blocks() reads: the suite and its runs."""
     jobs = tuple(
         Job(method, suite.spec(method, task, 100, seed), 1.0)
         for seed in suite.seeds
@@ -114,15 +114,15 @@ def state_of(suite: synthetic_records.Suite) -> SimpleNamespace:
 def test_a_sweep_runs_the_next_seeds_only_for_open_comparisons(tmp_path: Path) -> None:
     late = [(method, task, seed) for method in SUITE.methods for task in SUITE.tasks for seed in SEEDS[4:]]
     layout = synthetic_records.write(dataclasses.replace(SUITE, left_out=tuple(late)), tmp_path)
-    said: list[str] = []
-    asked = blocks(state_of(SUITE), SEEDS, layout, said.append)  # type: ignore[arg-type]
+    messages: list[str] = []
+    asked = blocks(state_of(SUITE), SEEDS, layout, messages.append)  # type: ignore[arg-type]
     first, second = next(asked), next(asked)
     assert {job.spec.seed for job in first.runs} == set(SEEDS[:4])
     assert {job.label for job in first.runs} == {"vanilla", "agwm", "mixout"}
     assert {job.spec.seed for job in second.runs} == set(SEEDS)
     assert {job.label for job in second.runs} == {"vanilla", "mixout"}, "agwm is decided"
-    assert said[0].startswith("Decided at look 1 of 2")
-    assert said[1] == "Not decided yet: mixout."
+    assert messages[0].startswith("Decided at look 1 of 2")
+    assert messages[1] == "Not decided yet: mixout."
     shutil.rmtree(layout.records)
     synthetic_records.write(SUITE, tmp_path)
     assert list(asked) == [], "the last look ends it"
@@ -148,17 +148,17 @@ def test_without_looks_or_comparisons_or_with_chosen_seeds_everything_is_one_blo
 def test_records_of_later_seeds_do_not_decide_a_look(tmp_path: Path) -> None:
     layout = synthetic_records.write(SUITE, tmp_path)
     state = state_of(SUITE)
-    again = [job for job in state.todo.runs if job.label == "mixout" and job.spec.seed in SEEDS[4:]]
-    state.todo = Todo(tuple(again), {job.spec.key: 1.0 for job in again}, 0)
+    repeated = [job for job in state.todo.runs if job.label == "mixout" and job.spec.seed in SEEDS[4:]]
+    state.todo = Todo(tuple(repeated), {job.spec.key: 1.0 for job in repeated}, 0)
     first, second = everything(state, SEEDS, layout)
-    assert (len(first.runs), len(second.runs)) == (0, len(again)), "runs to be done again are done"
+    assert (len(first.runs), len(second.runs)) == (0, len(repeated)), "runs to be done again are done"
 
 
 def test_seeds_beyond_the_last_look_are_the_last_block(tmp_path: Path) -> None:
     suite = dataclasses.replace(SUITE, looks=(2, 4))
-    found = everything(state_of(suite), SEEDS, synthetic_records.write(suite, tmp_path))
-    assert {job.spec.seed for job in found[-1].runs} == set(SEEDS[4:])
-    assert {job.label for job in found[-1].runs} == {"vanilla", "agwm", "mixout"}
+    result = everything(state_of(suite), SEEDS, synthetic_records.write(suite, tmp_path))
+    assert {job.spec.seed for job in result[-1].runs} == set(SEEDS[4:])
+    assert {job.label for job in result[-1].runs} == {"vanilla", "agwm", "mixout"}
 
 
 def test_a_missing_seed_delays_a_look(tmp_path: Path) -> None:

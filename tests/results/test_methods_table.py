@@ -1,4 +1,4 @@
-"""The table of methods: complete, the same in README as the command writes it, and honest about parity."""
+"""The table of methods is complete, up to date in the README, and states how parity was checked."""
 
 import re
 from pathlib import Path

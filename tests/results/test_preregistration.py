@@ -37,7 +37,7 @@ def suite_with(folder: Path, more: str = "", **changes: str) -> Suite:
 
 
 def written(suite: Suite) -> dict[str, Any]:
-    """What stands in the suite's plan.json."""
+    """The content of the suite's plan.json."""
     content: dict[str, Any] = json.loads(make_plan(suite).run_plan.as_json())
     return content
 
@@ -133,11 +133,8 @@ def test_suites_with_looks_declare_the_last_one_at_all_their_seeds(name: str) ->
     assert not suite.protocol.looks or suite.protocol.looks[-1] == len(suite.seeds)
 
 
-# What tables and pages say of it
-
-
 def declaring(folder: Path, **protocol: object) -> Results:
-    """Synthetic results whose plan names looks, an added row (lora), added seeds (5, 6) and a row's own (agwm: 3)."""
+    """Synthetic results with an added row (lora), added seeds (5, 6), an added seed of a row (agwm: 3), and looks."""
     layout = write(Records(gains={"agwm": 8.0, "lora": 8.0}, difference_sd=0.5), folder)
     path = layout.plan("toy")
     content = json.loads(path.read_text())
@@ -180,11 +177,11 @@ def test_rows_added_after_looking_are_corrected_among_themselves(tmp_path: Path)
     assert set(frame.loc[frame["label"] != "lora", "comparisons"]) == {2}
     assert set(lora["comparisons"]) == {1}
     assert list(lora["p_holm"]) == list(lora["p"])
-    found = claims(results, size, "vanilla")
-    assert {label: claim.comparisons for label, claim in found.items()} == {"agwm": 2, "mixout": 2, "lora": 1}
-    assert list(found) == ["agwm", "mixout", "lora"], "in the order of the rows"
-    assert found["agwm"].p_holm == pytest.approx(2 * found["agwm"].p)
-    # Six seeds reach p = 0.03125, which stands alone at 0.05 and does not in a family of two.
+    result = claims(results, size, "vanilla")
+    assert {label: claim.comparisons for label, claim in result.items()} == {"agwm": 2, "mixout": 2, "lora": 1}
+    assert list(result) == ["agwm", "mixout", "lora"], "in the order of the rows"
+    assert result["agwm"].p_holm == pytest.approx(2 * result["agwm"].p)
+    # Six seeds reach p = 0.03125, which is significant at 0.05 alone but not in a family of two.
     assert {label for _, label in significant(against(results, size, "vanilla"), 0.05)} == {"lora"}
 
 

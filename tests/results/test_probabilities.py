@@ -1,4 +1,4 @@
-"""The table and the figure of probabilities: against the measures themselves, with and without logits of dev."""
+"""The table and the figure of probabilities, compared with the measures themselves, with and without dev logits."""
 
 import math
 from pathlib import Path
@@ -69,16 +69,16 @@ def test_differences_are_tested_as_in_the_main_table(old: Results) -> None:
     table = probabilities_table(old, "100")
     assert table is not None
     frame = run_probabilities(old, "100")
-    found = loss_differences(frame, ["rte", "sst2"], old.plan)
+    result = loss_differences(frame, ["rte", "sst2"], old.plan)
     wide = {task: part.pivot(index="seed", columns="label", values="log_loss") for task, part in frame.groupby("task")}
-    for label, one in found.items():
+    for label, one in result.items():
         gaps = [(wide[task][label] - wide[task]["vanilla"]).dropna().to_numpy() for task in ("rte", "sst2")]
         assert one.p == stratified_sign_flip(gaps).p
         assert one.difference == pytest.approx(numpy.mean([gap.mean() for gap in gaps]))
         assert one.p <= one.p_holm <= 1
     group = "Log-loss − vanilla"
-    assert column(table, "Difference", "nats", group)["agwm"] == pytest.approx(found["agwm"].difference)
-    assert found["agwm"].difference > 0 > found["lora"].difference
+    assert column(table, "Difference", "nats", group)["agwm"] == pytest.approx(result["agwm"].difference)
+    assert result["agwm"].difference > 0 > result["lora"].difference
 
 
 def test_one_temperature_fitted_on_dev_undoes_the_overconfidence(new: Results) -> None:
@@ -141,6 +141,6 @@ def test_the_committed_suite_agrees_with_independent_code() -> None:
     table = probabilities_table(load("lowres-cpu", Layout.default()), "100-300")
     assert table is not None
     losses = column(table, "Log-loss", "nats")
-    # Worked out from the same records by other code.
+    # Computed from the same records by independent code.
     expected = {"vanilla": 1.284, "agwm": 1.494, "topk_layers": 0.894, "mixout": 0.991, "lora": 0.679}
     assert {label: losses[label] for label in expected} == pytest.approx(expected, abs=6e-4)

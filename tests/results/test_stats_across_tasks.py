@@ -1,4 +1,4 @@
-"""Several tasks at once, ranks, aggregates and the two-way bootstrap: what each claims and how it treats edges."""
+"""Several tasks at once, ranks, aggregates and the two-way bootstrap: what each claims, and edge cases."""
 
 from itertools import product
 
@@ -57,7 +57,7 @@ def test_welch_satterthwaite_is_nan_when_the_spread_is_unknown() -> None:
 
 
 def test_more_seeds_do_not_replace_tasks() -> None:
-    # The method wins on one of three tasks only; more seeds of the same tasks say nothing about other tasks.
+    # The method wins on only one of three tasks; more seeds of the same tasks are no evidence about other tasks.
     generator = numpy.random.default_rng(0)
     differences = numpy.array([3.0, 0.0, 0.0])[:, None] + 0.2 * generator.normal(size=(3, 30))
     assert statistics.stratified_sign_flip(differences).p < 1e-4

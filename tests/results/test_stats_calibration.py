@@ -1,4 +1,4 @@
-"""Probabilities: against scikit-learn, by hand, and on models whose calibration is known."""
+"""Measures of probabilities against scikit-learn, by hand, and on models whose calibration is known."""
 
 import math
 
@@ -50,10 +50,10 @@ def test_two_examples_by_hand() -> None:
     assert brier_score(logits, labels) == pytest.approx((2 * 0.25**2 + 2 * 0.8**2) / 2)
     assert mean_confidence(logits) == pytest.approx((0.75 + 0.8) / 2)
     # One example to a bin: |1 - 3/4| and |0 - 4/5|. Calibrated, the gaps are 2 c (1 - c) on average: .375 and .32.
-    found = calibration_error(logits, labels)
-    assert found.error == pytest.approx((0.25 + 0.8) / 2)
-    assert found.when_calibrated == pytest.approx((0.375 + 0.32) / 2, abs=0.12)
-    assert math.isnan(found.debiased_squared)
+    result = calibration_error(logits, labels)
+    assert result.error == pytest.approx((0.25 + 0.8) / 2)
+    assert result.when_calibrated == pytest.approx((0.375 + 0.32) / 2, abs=0.12)
+    assert math.isnan(result.debiased_squared)
     # In one bin: share correct 1/2, confidence .775; debiased by 1/4 over n - 1 = 1.
     one = calibration_error(logits, labels, bins=1)
     assert one.error == pytest.approx(0.275)
@@ -84,23 +84,23 @@ def test_bins_have_equal_mass_and_do_not_depend_on_the_order_of_examples() -> No
 
 def test_a_calibrated_model_has_only_the_stated_bias() -> None:
     for examples in (60, 1000):
-        found = [calibration_error(*calibrated(examples, 3, seed), seed=seed) for seed in range(60)]
-        errors = numpy.array([one.error for one in found])
-        stated = numpy.mean([one.when_calibrated for one in found])
-        noise = 4 * errors.std() / math.sqrt(len(found))
+        result = [calibration_error(*calibrated(examples, 3, seed), seed=seed) for seed in range(60)]
+        errors = numpy.array([one.error for one in result])
+        stated = numpy.mean([one.when_calibrated for one in result])
+        noise = 4 * errors.std() / math.sqrt(len(result))
         assert errors.mean() == pytest.approx(stated, abs=noise)
         assert errors.mean() > 2 * noise
-        squared = numpy.array([one.debiased_squared for one in found])
-        assert abs(squared.mean()) <= 4 * squared.std() / math.sqrt(len(found))
+        squared = numpy.array([one.debiased_squared for one in result])
+        assert abs(squared.mean()) <= 4 * squared.std() / math.sqrt(len(result))
 
 
 def test_known_overconfidence_is_measured() -> None:
     # Two classes, always confidence .9, right in 60 % of the cases.
     labels = numpy.array([0] * 60 + [1] * 40)
     logits = numpy.tile([math.log(9.0), 0.0], (100, 1))
-    found = calibration_error(logits, labels)
-    assert found.error == pytest.approx(0.3)
-    assert found.when_calibrated < 0.06
+    result = calibration_error(logits, labels)
+    assert result.error == pytest.approx(0.3)
+    assert result.when_calibrated < 0.06
     assert fit_temperature(logits, labels) == pytest.approx(math.log(9) / math.log(1.5), rel=1e-4)
 
 

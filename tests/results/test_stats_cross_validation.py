@@ -1,4 +1,4 @@
-"""The test over cross-validation's folds, learning curves, and the simulations that show what both are worth."""
+"""The corrected test over cross-validation folds, learning curves, and the simulations that validate the test."""
 
 import csv
 import math
@@ -41,8 +41,8 @@ def test_edge_cases_of_the_test_and_of_curves() -> None:
 @pytest.mark.parametrize("law", [PowerLaw(2.0, 0.5), PowerLaw(0.3, 0.1), PowerLaw(0.1, -0.2)])
 def test_a_power_law_is_recovered_and_its_gain_is_exact(law: PowerLaw) -> None:
     sizes = (40, 80, 160)
-    found = fit_power_law(sizes, [law.error(n) for n in sizes])
-    assert (found.scale, found.exponent) == pytest.approx((law.scale, law.exponent))
+    result = fit_power_law(sizes, [law.error(n) for n in sizes])
+    assert (result.scale, result.exponent) == pytest.approx((law.scale, law.exponent))
     curve = Curve.of(sizes, [[law.error(n) for n in sizes]] * 5, 0.25)
     gain = curve.gain(200, 100)
     assert gain.mean == pytest.approx(law.error(200) - law.error(300))
@@ -50,11 +50,13 @@ def test_a_power_law_is_recovered_and_its_gain_is_exact(law: PowerLaw) -> None:
 
 
 def test_the_interval_of_a_linear_statistic_is_that_of_the_errors() -> None:
-    """Folds that differ by a factor alone: the error at the middle size is then each fold's own."""
+    """If folds differ only by a factor, the error at the middle size is each fold's own."""
     factors = numpy.array([0.8, 0.9, 1.0, 1.1, 1.3])
     errors = factors[:, None] * numpy.array([0.4, 0.2, 0.1])
-    found, expected = Curve.of((10, 20, 40), errors, 0.25).error_at(20), corrected_t(errors[:, 1], 0.25)
-    assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high), rel=1e-6)
+    result, expected = Curve.of((10, 20, 40), errors, 0.25).error_at(20), corrected_t(errors[:, 1], 0.25)
+    assert (result.mean, result.low, result.high) == pytest.approx(
+        (expected.mean, expected.low, expected.high), rel=1e-6
+    )
 
 
 def test_invalid_curves_are_refused() -> None:
@@ -82,9 +84,9 @@ def committed() -> dict[tuple[str, str, str, str], float]:
 
 
 def test_the_committed_rates_justify_the_corrected_test() -> None:
-    found = committed()
-    assert len(found) == len(simulations.OUTCOMES) * len(simulations.DATA) * len(simulations.ROWS) * 3
-    for (outcome, data, _, design), rate in found.items():
+    result = committed()
+    assert len(result) == len(simulations.OUTCOMES) * len(simulations.DATA) * len(simulations.ROWS) * 3
+    for (outcome, data, _, design), rate in result.items():
         if outcome == "corrected t":
             assert rate <= 0.05
         if outcome == "paired t" and data == "normal" and design != "5x1":

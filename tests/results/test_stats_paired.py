@@ -66,7 +66,7 @@ def test_p_is_uniform_under_the_null(test: Test, n: int) -> None:
         reachable = level if test is stats.t_test else numpy.floor(level * 2 ** (n - 1)) / 2 ** (n - 1)
         noise = 4 * numpy.sqrt(level * (1 - level) / len(rows))
         assert (p <= level).mean() <= level + noise
-        if n > 6:  # Coarse ranks leave gaps between the p values that can occur.
+        if n > 6:  # Coarse ranks leave gaps between the possible p-values.
             assert (p <= level).mean() >= reachable - noise - 0.02
 
 

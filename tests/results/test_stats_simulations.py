@@ -1,4 +1,4 @@
-"""The simulations that chose the test: a short run, and the committed long one, against the rates of the protocol."""
+"""The simulations behind the choice of test: a short run and the committed one agree with the protocol's rates."""
 
 import csv
 from pathlib import Path
@@ -50,9 +50,9 @@ def test_a_short_run_agrees_with_the_rates_of_the_protocol(tmp_path: Path, capsy
 
 def test_the_committed_rates_agree_with_the_protocol() -> None:
     rows = read(COMMITTED)
-    found = {(row["test"], row["data"], int(row["n"])): row for row in rows}
-    assert len(found) == len(PROTOCOL) * len(simulations.SEEDS)
-    for setting, row in found.items():
+    result = {(row["test"], row["data"], int(row["n"])): row for row in rows}
+    assert len(result) == len(PROTOCOL) * len(simulations.SEEDS)
+    for setting, row in result.items():
         rate, data_sets = float(row["false_positive_rate"]), int(row["data_sets"])
         assert data_sets >= 4000
         assert within_monte_carlo_error(rate, data_sets, expected_rate(*setting)), row

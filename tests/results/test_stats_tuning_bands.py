@@ -1,4 +1,4 @@
-"""Bands of tuning curves: the chance that they hold, by hand and by simulation, and what they say of a curve."""
+"""Bands of tuning curves: their coverage, by hand and by simulation, and their shape."""
 
 import numpy
 import pytest
@@ -12,11 +12,11 @@ from results.stats.tuning_bands import BANDS, distribution_band, expected_best_b
 def test_the_coverage_probability_by_hand() -> None:
     one = tuning_bands._holding(numpy.array([0.1]), numpy.array([0.7]))
     assert one == pytest.approx(0.6)
-    # Two numbers, the smaller in (.1, .6), the larger in (.4, .9): both in (.1, .9) less both in (.1, .4) and both in
+    # Two numbers, the smaller in (.1, .6), the larger in (.4, .9): both in (.1, .9), minus both in (.1, .4) and both in
     # (.6, .9).
     two = tuning_bands._holding(numpy.array([0.1, 0.4]), numpy.array([0.6, 0.9]))
     assert two == pytest.approx(0.8**2 - 0.3**2 - 0.3**2)
-    # Kolmogorov's distance is a band too, and scipy knows its chance.
+    # Kolmogorov's distance also gives a band, whose coverage scipy computes.
     for count in (3, 9, 25):
         index, distance = numpy.arange(1, count + 1) / count, 0.3
         low, high = (index - distance).clip(min=0), (index - 1 / count + distance).clip(max=1)
@@ -64,7 +64,7 @@ def test_bands_cover_the_whole_distribution_and_the_whole_curve(kind: str, ties:
     assert held["distribution"] / data_sets >= level - noise
     assert min(held["mean"], held["median"]) >= held["distribution"]
     if not ties:
-        # Places between those looked at can only break it more often.
+        # Between the points checked, coverage can only fail more often.
         assert held["distribution"] / data_sets <= level + noise + 0.02
 
 

@@ -1,4 +1,4 @@
-"""Tables: what a cell says, who is ranked, when a mark is possible, and that every rendering stays as it was."""
+"""Tables: the content of cells, ranks, possible marks, and renderings that equal the golden ones."""
 
 import csv
 import io
@@ -130,10 +130,10 @@ def test_rows_planned_with_fewer_seeds_are_not_ranked(tmp_path: Path) -> None:
     fewer = replace(results, runs=results.runs[~few], cache={})
     size = results.plan.sizes[0]
     ranks = []
-    for found in (results, fewer):
-        table = next(table for table in make_tables(found) if table.name == f"main-n{size}")
+    for result in (results, fewer):
+        table = next(table for table in make_tables(result) if table.name == f"main-n{size}")
         ranks.append({row[0].value: row[1].rank for row in table.rows})
-        assert ("they are not ranked" in table.caption) == (found is fewer)
+        assert ("they are not ranked" in table.caption) == (result is fewer)
     assert ranks[0]["mixout"] == BEST
     assert ranks[1]["mixout"] == 0
     assert BEST in (ranks[1]["vanilla"], ranks[1]["r3f"])
@@ -223,7 +223,7 @@ def test_intervals_over_test_examples_surround_the_difference_of_the_stored_pred
     assert difference == pytest.approx(100 * (right["agwm"] - right["vanilla"]))
     assert low < difference < high
     assert rows["agwm"][6] == pytest.approx((rows["agwm"][0] + rows["agwm"][3]) / 2)
-    # A failed run has no predictions: no interval there, and none of the average.
+    # A failed run has no predictions, so there is no interval for its task or the average.
     assert rows["lora"][:3] == [None] * 3 == rows["lora"][6:]
     assert rows["lora"][3] is not None
 
@@ -232,8 +232,8 @@ def test_published_scores_are_read_under_our_names() -> None:
     scores = published()
     assert {score.size for score in scores} == {"300", "1000", "full"}
     wanted = ("RTE", "vanilla", "bert-large", "Revisiting")
-    found = [s for s in scores if (s.task, s.method, s.encoder, s.paper.split()[0]) == wanted]
-    assert {(score.size, score.mean, score.std, score.n) for score in found} == {
+    result = [s for s in scores if (s.task, s.method, s.encoder, s.paper.split()[0]) == wanted]
+    assert {(score.size, score.mean, score.std, score.n) for score in result} == {
         ("full", 69.5, 2.5, 20),
         ("1000", 62.5, 2.8, 20),
     }

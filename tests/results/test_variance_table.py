@@ -1,4 +1,4 @@
-"""The table of a crossed design: only for one, with the shares that its components have."""
+"""The table of a crossed design exists only for one, and shows the shares of its components."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ SCORES = numpy.array([[60.0, 61.0], [70.0, 72.0], [50.0, 49.0]])
 
 
 def results(crossed: bool = True, missing: bool = False) -> Any:
-    """Two methods on one task; the second one's scores are the first one's plus noise of its own."""
+    """Two methods on one task; the second's scores are the first's plus independent noise."""
     runs, frame = {}, []
     for label, shift in (("vanilla", 0.0), ("agwm", 1.5)):
         for i, subset in enumerate(SUBSETS):
@@ -35,9 +35,9 @@ def results(crossed: bool = True, missing: bool = False) -> Any:
 
 
 def test_scores_are_arranged_by_subset_and_by_the_rest() -> None:
-    found = crossed_scores(results(), "100", "sst2", "vanilla")
-    assert found is not None
-    assert numpy.array_equal(found, SCORES)
+    result = crossed_scores(results(), "100", "sst2", "vanilla")
+    assert result is not None
+    assert numpy.array_equal(result, SCORES)
 
 
 def test_every_share_equals_that_of_its_component() -> None:

@@ -1,4 +1,4 @@
-"""Nothing that a file says steers a terminal, on the screen or in the files that are made."""
+"""No control characters of an input file reach the terminal or the files that are written."""
 
 import io
 
@@ -55,4 +55,4 @@ def test_the_terminal_gets_no_control_characters_but_its_own_colours(shown: obje
     assert steering(file.getvalue()) == []
     coloured = io.StringIO()
     SafeConsole(file=coloured, force_terminal=True, color_system="standard").print(Text("red", "red"))
-    assert "\x1b[31m" in coloured.getvalue(), "styles are as ever"
+    assert "\x1b[31m" in coloured.getvalue(), "styles still work"
