@@ -25,9 +25,9 @@ SCALE, KINDS = 0.7, 6.5
 
 def attention_shares(results: Results, size: str) -> Drawing | None:
     """A and B per layer and kind of matrix at the end of the search, mean over seeds and splits, a panel per task."""
-    label, found = of_one_method(results, size)
-    names = DEPARTURES if all(search.notes.has(Noted.TASK_SHARE) for search in found) else FACTORS
-    data = _shares(results, found, names)
+    label, searches = of_one_method(results, size)
+    names = DEPARTURES if all(search.notes.has(Noted.TASK_SHARE) for search in searches) else FACTORS
+    data = _shares(results, searches, names)
     if data.empty:
         return None
     tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
@@ -59,10 +59,10 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
     )
 
 
-def _shares(results: Results, found: Sequence[Search], names: dict[Noted, str]) -> pd.DataFrame:
+def _shares(results: Results, searches: Sequence[Search], names: dict[Noted, str]) -> pd.DataFrame:
     rows = []
     for task in results.plan.tasks:
-        own = [search for search in found if search.task == task and search.notes.has(*names)]
+        own = [search for search in searches if search.task == task and search.notes.has(*names)]
         if own:
             # Averaged over the splits of each run first, as runs may differ in their number of splits.
             means = {name: np.mean([s.notes.at_end(name).mean(axis=0) for s in own], axis=0) for name in names}

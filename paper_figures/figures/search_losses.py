@@ -13,8 +13,8 @@ from results.loading.wording import size_words
 
 def search_losses(results: Results, size: str) -> Drawing | None:
     """Loss of both levels against the iteration of the search: thin lines are seeds, the thick line is their mean."""
-    label, found = of_one_method(results, size)
-    data = pd.DataFrame([row for search in found for row in _losses(search)])
+    label, searches = of_one_method(results, size)
+    data = pd.DataFrame([row for search in searches for row in _losses(search)])
     if data.empty:
         return None
     tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]

@@ -198,7 +198,7 @@ def _markdown(outcomes: Sequence[Outcome]) -> Iterator[str]:
         f"{count:,} simulated data sets per line, α = {ALPHA:g} over all methods and looks; ± is the Monte-Carlo "
         f"standard error. Failed runs: each run collapses by {GAP:g} points with probability {COLLAPSED:g}; heavy "
         f"tails: t with {FREEDOM} degrees of freedom. Rules: {SEQUENTIAL}, this suite's test with Holm over methods; "
-        f"{FIXED}, the same flip after {LOOKS.seeds[-1]} seeds alone; {PEEKING}, that flip tested anew at every look; "
+        f"{FIXED}, the same flip after {LOOKS.seeds[-1]} seeds alone; {PEEKING}, that flip at every look, each at α; "
         f"{MAXIMUM}, after {LOOKS.seeds[-1]} seeds the largest difference over methods with one flip for all. The last "
         "two are here to show why they are not used."
     )
@@ -215,7 +215,7 @@ def _markdown(outcomes: Sequence[Outcome]) -> Iterator[str]:
             cells = [f"{own[rule].error:.3f} ± {own[rule].error_se:.3f}" for rule in RULES]
             yield f"| {data} | {tasks} | {methods} | " + " | ".join(cells) + " |"
     yield ""
-    yield "One method better by so many sds of a run on every task: power to find it, and the seeds that takes:"
+    yield "One method better on every task, with the gain in sds of a run: power to find it, and the seeds needed:"
     yield ""
     yield (
         f"| Data | Tasks | Methods | Gain | Power, {SEQUENTIAL} | Power, {FIXED} | Seeds of the better method | "

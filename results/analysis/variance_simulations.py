@@ -116,14 +116,14 @@ def write_csv(rows: Sequence[Coverage], path: Path) -> None:
 def write_markdown(rows: Sequence[Coverage], path: Path) -> None:
     """The same as a Markdown table."""
     lines = [
-        "### Intervals of variance components: how often they hold the truth",
+        "### Intervals of variance components: how often they cover the truth",
         "",
         f"{rows[0].data_sets:,} simulated designs per line, nominal {LEVEL:.0%}, Monte-Carlo standard error "
         f"{rows[0].standard_error:.3f}; one run of each combination of subset and rest. Failed runs: each run "
         f"collapses by {GAP:g} points with probability {COLLAPSED:g}, whatever its seeds. Sources: true shares of "
         "subset, rest and interaction of the spread of runs that train.",
         "",
-        "| Data | Subsets | Rests | Sources | Source | Variance held | Share held | Mean width, share |",
+        "| Data | Subsets | Rests | Sources | Source | Variance covered | Share covered | Mean width, share |",
         "|---|---:|---:|---|---|---:|---:|---:|",
     ]
     for row in rows:

@@ -128,7 +128,7 @@ def sequential_p(
 
 
 def smallest_p(looks: Looks, tasks: int = 1, seed: int = 0) -> tuple[float, ...]:
-    """The smallest p that differences over so many tasks can reach at each look, however large they are.
+    """The smallest p that differences over this many tasks can reach at each look, however large they are.
 
     Args:
         looks: The declared numbers of seeds.
