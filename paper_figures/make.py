@@ -59,14 +59,16 @@ class Made:
 def make(suite: str, layout: Layout) -> list[Path]:
     """Draw every figure that the suite's records can fill, each as .pdf, .svg, .png and .csv.
 
-    A figure that the records cannot fill (one size, one method) is not there. Raises PlanError when there is no
-    usable plan.
+    Figures that the records cannot fill (because there is one size, or one method) are not drawn.
+
+    Raises:
+        PlanError: There is no usable plan.
     """
     return draw_all(load(suite, layout), layout.figures(suite))
 
 
 def make_unless_made(suite: str, layout: Layout) -> None:
-    """As make, unless the figures on disk show these very records already. Raises PlanError as make does."""
+    """Like `make`, unless the figures on disk already show exactly these records. Raises PlanError as `make` does."""
     results = load(suite, layout)
     if made_before(results, layout.figures(suite)) is None:
         draw_all(results, layout.figures(suite))
@@ -77,7 +79,7 @@ def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -
     folder.mkdir(parents=True, exist_ok=True)
     files, made = [], []
     added = seeds_sentence(results.plan), departures(results.plan).removeprefix(MARK).strip()
-    # Figures leave many cycles behind; the collector need not walk through all records at each of them.
+    # Figures leave many reference cycles; without this, collecting them would traverse all records each time.
     gc.freeze()
     with style():
         for name, drawing in drawings(results):
@@ -92,7 +94,7 @@ def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -
 
 
 def drawings(results: Results) -> Iterator[tuple[str, Drawing]]:
-    """Name and drawing of every figure, in reading order."""
+    """The name and drawing of every figure, in reading order."""
     tuning = results.plan.tuning_budget is not None
     for name, draw_all_sizes in ({} if tuning else OVER_SIZES).items():
         drawing = draw_all_sizes(results)
@@ -106,7 +108,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Drawing]]:
 
 
 def made_before(results: Results, folder: Path) -> list[Made] | None:
-    """The figures already there if they were drawn from exactly these results, else None."""
+    """The figures in the folder if they were drawn from exactly these results, else None."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,6 +1,7 @@
-"""Panels at fixed places and what is drawn in them: margins follow from texts, and a panel's marks are few artists.
+"""Panels at fixed positions and what is drawn in them.
 
-A layout that is searched for, and an artist for each of ten thousand marks, would take a page most of a minute.
+Margins are computed from the texts, and a panel's marks are few artists: automatic layout, and an artist for each of
+ten thousand marks, would take most of a minute per page.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,22 +25,22 @@ from amix.specs.run_plan import RunPlan
 from paper_figures.style import Look, looks, plain
 
 ACROSS = 6
-"""Most entries in a row of a legend."""
-# All in inches.
+"""Maximum number of entries in a row of a legend."""
+# All lengths are in inches.
 HEAD = 0.27
-"""Above a panel: its title."""
+"""Space above a panel, for its title."""
 FOOT = 0.45
-"""Below a panel: the numbers of its axis and what they are."""
+"""Space below a panel, for tick labels and the axis label."""
 SIDE = 0.62
-"""Left of a panel that has numbers and a label of its own there."""
+"""Space left of a panel that has its own tick labels and axis label there."""
 BETWEEN = 0.16
-"""Between panels that share the names at their left."""
+"""Space between panels that share the names at the left."""
 EDGE = 0.12
-"""Right of the last panel: half of its axis' last number."""
+"""Space right of the last panel, for half of its last tick label."""
 PADDING = 0.12
-"""Around a name at the left."""
+"""Space around a name at the left."""
 ENTRY, ENTRY_HEIGHT, LEGEND_PADDING = 0.5, 0.165, 0.12
-"""Width of a legend's entry beside its text, its height, and what a legend takes beside its entries."""
+"""Width of a legend entry without its text, height of an entry, and padding of a legend."""
 
 
 def grid(
@@ -52,11 +53,21 @@ def grid(
     edge: float = EDGE,
     side: float = 0.0,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, at most `across` in a row, each row `height` inches high with its title and labels.
+    """A figure of `count` panels, at most `across` in a row.
 
-    With names, every panel has a line for each of them, from the top, and they are written at the left of each row of
-    panels; without, every panel has numbers of its own there. foot and edge: inches below a panel and at the right;
-    side: at the left, if that is more than the names need.
+    Args:
+        count: Number of panels.
+        height: Height of a row of panels in inches, with titles and labels.
+        across: Maximum number of panels in a row.
+        width: Width of the figure in inches.
+        names: One line per name in every panel, from the top, labelled at the left of each row of panels; without
+            names every panel has its own tick labels there.
+        foot: Space below each panel, in inches.
+        edge: Space at the right, in inches.
+        side: Minimum space at the left, in inches.
+
+    Returns:
+        The figure and its panels.
     """
     columns = min(count, across)
     rows = -(-count // columns)
@@ -87,21 +98,21 @@ def grid(
 
 
 def text_width(texts: Iterable[str], size: float | str) -> float:
-    """Width in inches of the widest text in letters of this size (points)."""
+    """Width in inches of the widest text at this font size (in points)."""
     properties = FontProperties(size=size)
-    longest = sorted(texts, key=len)[-3:]  # Letters differ in width, but not so much.
+    longest = sorted(texts, key=len)[-3:]  # The widest text is among those with the most letters.
     widths = [text_to_path.get_text_width_height_descent(text, properties, ismath=False)[0] for text in longest]
     return max(widths, default=0.0) / 72
 
 
 def legend(figure: Figure, labels: Iterable[str], plan: RunPlan, lines: bool = False) -> None:
-    """One legend of methods below the panels."""
+    """Add one legend of methods below the panels."""
     look, style = looks(plan), {"linestyle": "-"} if lines else {}
     legend_of(figure, [Line2D([], [], label=plain(label), **look[label].point() | style) for label in labels])
 
 
 def legend_of(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """One legend of these lines below the panels; the figure grows by its height and the panels stay as they are."""
+    """Add one legend of these lines below the panels; the figure grows by its height, the panels keep their size."""
     width, height = figure.get_size_inches()
     words = [str(handle.get_label()) for handle in handles]
     entry = text_width(words, matplotlib.rcParams["legend.fontsize"]) + ENTRY
@@ -126,9 +137,9 @@ def points(
     share: float = 1.0,
     clipped: bool = True,
 ) -> None:
-    """A mark at each x and y in the colour and marker of its method; faces: other fillings; share: of the usual size.
+    """Draw a mark at each x and y in the colour and marker of its method, as one collection.
 
-    All are one collection.
+    faces: fill colours if they differ from the methods' colours. share: size relative to the usual one.
     """
     edges = colours(look)
     marks = PathCollection(
@@ -148,7 +159,7 @@ def points(
 
 
 def colours(look: Iterable[Look]) -> np.ndarray:
-    """The methods' colours as numbers [n, 4], which matplotlib need not read again for each mark."""
+    """The methods' colours as numbers (n, 4), so that matplotlib does not parse them for each mark."""
     return np.array([_numbers(one.colour) for one in look])
 
 
@@ -162,12 +173,12 @@ def _marker(marker: str) -> Path:
 
 
 def bars(axes: Axes, y: ArrayLike, low: ArrayLike, high: ArrayLike, look: Sequence[Look], width: float) -> None:
-    """A horizontal bar from low to high at each y, in the colour of its method; none where an end is unknown."""
+    """Draw a horizontal bar from low to high at each y, in the colour of its method; none if an end is unknown."""
     axes.hlines(y, low, high, colors=[one.colour for one in look], linewidth=width, zorder=2)
 
 
 def bound(axes: Axes, low: float, high: float) -> bool:
-    """Let a panel show nothing left of low or right of high; whether it has marks there, which are cut off."""
+    """Limit a panel's axis to low..high; return whether that cuts off any marks."""
     left, right = axes.get_xlim()
     axes.set_xlim(max(left, low), min(right, high))
     return bool(left < low or right > high)
@@ -176,7 +187,7 @@ def bound(axes: Axes, low: float, high: float) -> bool:
 def lines(
     axes: Axes, parts: Sequence[np.ndarray], look: Sequence[Look], width: float, alpha: float = 1.0, share: float = 0.0
 ) -> None:
-    """Lines through points [k, 2], each in the colour of its method, with its mark at the end; share: of its size."""
+    """Draw lines through points (k, 2) in the colours of their methods; share: size of the mark at the end, or 0."""
     axes.add_collection(LineCollection(list(parts), colors=colours(look), linewidths=width, alpha=alpha, zorder=2))
     axes.autoscale_view()
     if share and parts:

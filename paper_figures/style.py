@@ -1,4 +1,4 @@
-"""What a figure function gives back, how methods look in all of them, and how a figure becomes files."""
+"""What a figure function returns, how methods look in all figures, and how a figure is saved."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ from amix.specs.visible_text import visible
 
 STYLE = Path(__file__).with_name("amix.mplstyle")
 REFERENCE, FOCUS = "#4d4d4d", "#d55e00"
-# Okabe and Ito's colours, told apart under every common colour blindness; the two above are kept for their methods.
+# Okabe and Ito's colours, distinguishable with every common colour blindness; the two above are reserved.
 COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a6fb0", "#a6761d")
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
-# No date and no version in a file: the same figure is the same bytes.
+# Files have no date and no version, so that the same figure gives the same bytes.
 METADATA: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     "svg": {"Date": None, "Creator": None},
@@ -31,7 +31,7 @@ FORMATS = tuple(METADATA)
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the numbers in it, its title, and a caption that says what is drawn."""
+    """A figure, the numbers in it, its title, and its caption."""
 
     figure: Figure
     data: pd.DataFrame
@@ -48,7 +48,7 @@ class Look:
 
     @property
     def size(self) -> float:
-        """Size of a point; a star needs more room to look as large as a disc."""
+        """Size of a point; a star must be larger to look as large as a disc."""
         return float(matplotlib.rcParams["lines.markersize"]) * (1.7 if self.marker == "*" else 1.0)
 
     def point(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Look:
 
 
 def looks(plan: RunPlan) -> dict[str, Look]:
-    """Colour and marker of every label: the reference grey, the focus vermilion, the others in the plan's order."""
+    """The look of every label: the reference is grey, the focus vermilion, the others follow the plan's order."""
     others = [label for label in plan.labels if label not in (plan.protocol.reference, plan.protocol.focus)]
     table = {label: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(others)}
     table[plan.protocol.reference] = Look(REFERENCE, "o")
@@ -67,7 +67,7 @@ def looks(plan: RunPlan) -> dict[str, Look]:
 
 
 def plain(text: str) -> str:
-    """Text as it stands: no dollar sign of a label starts a formula."""
+    """The text for matplotlib, with dollar signs escaped so that none starts a formula."""
     return visible(text).replace("$", r"\$")
 
 
@@ -85,7 +85,7 @@ def save(drawing: Drawing, name: str, folder: Path, formats: Sequence[str] = FOR
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the style file's settings, whatever the user's own are."""
+    """Draw with the settings of the style file, whatever the user's own are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rc_file(STYLE, use_default_template=False)

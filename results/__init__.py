@@ -1,4 +1,4 @@
-"""From run records to claims. Imports no torch.
+"""From the records of runs to statistics, claims and tables. Imports no torch.
 
-Code: loading, stats, analysis, tabulating. Data: records, tables, published.
+Code is in loading, stats, analysis and tabulating; data are in records, tables and published.
 """

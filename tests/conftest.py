@@ -1,4 +1,4 @@
-"""Options and fixtures that test files share, which tests belong on one worker, and which a fast run leaves out."""
+"""Options and fixtures shared by the tests, which tests run on one worker, and which a fast run leaves out."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,21 +21,21 @@ SLOW = {
         "test_carry_out", "test_cli", "test_data_parallel", "test_fetch_encoder", "test_own_encoder", "test_reuse",
         "test_stage_workers", "test_sweep", "test_tuning", "test_agwm_memory", "test_bench_agwm", "test_bench_methods",
         "test_own_data", "test_any_table", "test_compare", "test_stats_simulations", "test_sequential_simulations",
-        "test_contributing", "test_hand_started", "test_slurm",
+        "test_contributing", "test_hand_started", "test_slurm", "test_simulate_and_encoders_table",
     ),
 }  # fmt: skip
-"""What `tests/run.sh --fast` leaves out: every method's trainings, remaking what is committed, other processes."""
+"""Tests that `tests/run.sh --fast` leaves out: trainings of every method, remaking committed files, subprocesses."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The folder of reference numbers, and the file of the differences from the project's own."""
+    """Options for another folder of reference numbers, and for writing the largest differences."""
     group = parser.getgroup("reference numbers")
     group.addoption("--golden", type=Path, metavar="FOLDER", help="Parity tests read the cases of this folder.")
     group.addoption("--write-parity", action="store_true", help=f"Write the largest differences to {PARITY.name}.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell the tests where their cases are, before they are collected."""
+    """Set the folder of cases before the tests are collected."""
     folder = config.getoption("--golden")
     if folder is not None:
         if not folder.is_dir():
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def record_parity(request: pytest.FixtureRequest) -> Iterator[official_cases.Parity]:
-    """Notes and checks differences; with --write-parity they are written when all tests have passed."""
+    """Collects and checks differences; with --write-parity they are written once all tests have passed."""
     parity = official_cases.Parity()
     yield parity
     if request.config.getoption("--write-parity") and not request.session.testsfailed:
@@ -58,13 +58,13 @@ def record_parity(request: pytest.FixtureRequest) -> Iterator[official_cases.Par
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """The tiny encoders and the toy task, with the runs that tests have in common."""
+    """The tiny encoders and the toy task, with the runs that tests share."""
     return Bench(tmp_path_factory.mktemp("bench"))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a method's runs, or a file's fixtures, go to one worker, which makes these once."""
+    """Send tests that share a method's runs, or a file's fixtures, to one worker, which makes these once."""
     marks = {file: mark for mark, files in SLOW.items() for file in files}
     for item in items:
         if item.path.stem in marks:

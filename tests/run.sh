@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints, checks imports and types and runs all tests; --fast leaves out those marked contract, committed and processes.
+# Lints, checks imports and types, and runs all tests; --fast leaves out tests marked contract, committed and processes.
 # Other arguments go to pytest, e.g. bash tests/run.sh tests/runners/test_plan.py -k dry
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/../runners/setup.sh"

@@ -1,1 +1,1 @@
-"""One figure, one file, named as the figure; files with an underscore hold what several share."""
+"""One file per figure, named after it; files that start with an underscore are shared by several."""

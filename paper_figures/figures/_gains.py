@@ -1,4 +1,4 @@
-"""Scores above the majority's, which figures over all runs draw."""
+"""Scores relative to the majority class, for figures over all runs."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from results.loading.frame import Results
 
 
 def gains_over_majority(results: Results, size: str) -> dict[str, list[np.ndarray]]:
-    """Label -> one array per task of scores above the majority score, for labels with a score on every task."""
+    """Label -> one array per task of scores minus the majority score, for labels with a score on every task."""
     plan = results.plan
     majority = {task: majority_score(summaries(results), size, task) for task in plan.tasks}
     gains = {}

@@ -1,4 +1,4 @@
-"""What the figures of a search share."""
+"""Shared by the figures of a search."""
 
 import re
 
@@ -14,12 +14,12 @@ LOSSES = {
 
 
 def of_one_method(results: Results, size: str) -> tuple[str, list[Search]]:
-    """The focus method's searches, or those of the first method that has any."""
-    found = searches(results, size)
-    labels = {search.label for search in found}
+    """The label and searches of the focus method, or of the first method that has any."""
+    stored = searches(results, size)
+    labels = {search.label for search in stored}
     preferred = (results.plan.protocol.focus, *results.plan.labels)
     label = next((label for label in preferred if label in labels), "")
-    return str(label), [search for search in found if search.label == label]
+    return str(label), [search for search in stored if search.label == label]
 
 
 def place(module: str) -> tuple[str, str]:
@@ -29,6 +29,6 @@ def place(module: str) -> tuple[str, str]:
 
 
 def _tail(name: str) -> str:
-    # Two parts tell the matrices of a block apart once words that say nothing are gone: attention.output, output.
+    # Without the uninformative parts, two tell the matrices of a block apart: attention.output, output.
     parts = [part for part in name.split(".") if part not in ("self", "dense")]
     return ".".join(parts[-2:])

@@ -43,7 +43,7 @@ def attention_over_runs(results: Results, size: str) -> Drawing | None:
 
 def _factors(search: Search) -> dict[str, object]:
     notes = search.notes
-    found = {
+    factors = {
         "label": search.label,
         "task": search.task,
         "seed": search.seed,
@@ -53,4 +53,4 @@ def _factors(search: Search) -> dict[str, object]:
     }
     noted = notes.has(Noted.ATTENTION_DECILES)
     ends = notes.at_end(Noted.ATTENTION_DECILES).mean(axis=(0, 1))[[1, 9, 10]] if noted else (np.nan,) * 3
-    return found | dict(zip(("tenth", "ninetieth", "highest"), map(float, ends), strict=True))
+    return factors | dict(zip(("tenth", "ninetieth", "highest"), map(float, ends), strict=True))

@@ -1,4 +1,4 @@
-"""A and B of every matrix at the end of a search."""
+"""The coefficients A and B of every matrix at the end of a search."""
 
 from collections.abc import Sequence
 
@@ -16,23 +16,23 @@ from results.loading.search_arrays import Search
 from results.loading.wording import size_words
 
 DEPARTURES = {Noted.TASK_SHARE: "1 − A", Noted.PRETRAINED_SHARE: "B"}
-"""What is drawn of the two shares: both are 0 where attention is 1, so that they have one scale."""
+"""The quantities drawn; both are 0 where attention is 1, so that they share a scale."""
 FACTORS = {Noted.ATTENTION_MEAN: "1 − mean of a₁, a₂"}
-"""What is drawn in their place for runs that noted the attention factors alone."""
+"""The quantity drawn instead for runs that stored only the attention factors."""
 SCALE, KINDS = 0.7, 6.5
-"""Inches at the right for the scale of the colours, and the size of the letters below the matrix."""
+"""Inches at the right for the colour bar, and the font size of the labels below the matrix."""
 
 
 def attention_shares(results: Results, size: str) -> Drawing | None:
     """A and B per layer and kind of matrix at the end of the search, mean over seeds and splits, a panel per task."""
-    label, found = of_one_method(results, size)
-    names = DEPARTURES if all(search.notes.has(Noted.TASK_SHARE) for search in found) else FACTORS
-    data = _shares(results, found, names)
+    label, searches = of_one_method(results, size)
+    names = DEPARTURES if all(search.notes.has(Noted.TASK_SHARE) for search in searches) else FACTORS
+    data = _shares(results, searches, names)
     if data.empty:
         return None
     tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
-    layers, kinds = ([str(one) for one in dict.fromkeys(data[what])] for what in ("layer", "kind"))
-    slanted = 0.75 * text_width(kinds, KINDS)  # They stand at 45 degrees, and reach as far down as to the left.
+    layers, kinds = ([str(name) for name in dict.fromkeys(data[column])] for column in ("layer", "kind"))
+    slanted = 0.75 * text_width(kinds, KINDS)  # At 45 degrees labels reach as far down as to the left.
     foot = slanted + 0.12
     figure, panels = grid(
         len(tasks) * len(names), 0.35 + foot + 0.14 * len(layers), names=layers, foot=foot, edge=SCALE, side=slanted
@@ -53,18 +53,18 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
         figure,
         data,
         f"Attention of {label} at the end of the search, {size_words(size)}",
-        "Mean over the entries of a matrix, over splits and over seeds; 0 is where the search starts, the task weight "
+        "Mean over the entries of a matrix, over splits and over seeds; the search starts at 0, the task weight "
         "alone. A is the coefficient of the task weight, B that of the pretrained weight"
-        + ("." if names is DEPARTURES else "; these runs noted the factors a₁ and a₂ of A alone."),
+        + ("." if names is DEPARTURES else "; these runs stored only the factors a₁ and a₂ of A."),
     )
 
 
-def _shares(results: Results, found: Sequence[Search], names: dict[Noted, str]) -> pd.DataFrame:
+def _shares(results: Results, searches: Sequence[Search], names: dict[Noted, str]) -> pd.DataFrame:
     rows = []
     for task in results.plan.tasks:
-        own = [search for search in found if search.task == task and search.notes.has(*names)]
+        own = [search for search in searches if search.task == task and search.notes.has(*names)]
         if own:
-            # The last iteration; mean over splits of each run first, as runs may differ in their number of splits.
+            # Averaged over the splits of each run first, as runs may differ in their number of splits.
             means = {name: np.mean([s.notes.at_end(name).mean(axis=0) for s in own], axis=0) for name in names}
             for number, module in enumerate(own[0].notes.modules):
                 layer, kind = place(module)

@@ -1,4 +1,4 @@
-"""Score against what it costs."""
+"""Average score against cost."""
 
 import math
 
@@ -58,13 +58,13 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
 
 
 def _name(axes: Axes, label: str, x: float, y: float) -> None:
-    """The name of a method on the front, above its mark, where no other one lies, and on the side that has room."""
+    """Write the name of a method on the front above its mark, where no other mark is, on the side with more room."""
     across = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]
     side, away = ("left", 2) if across < 0.5 else ("right", -2)
     axes.annotate(plain(label), (x, y), (away, 4), textcoords="offset points", ha=side, fontsize="small")
 
 
 def pareto(costs: list[float], scores: list[float]) -> list[bool]:
-    """Which points no other point beats: none is at most as costly and at least as good, and better in one of them."""
+    """Which points are not dominated: no other is at most as costly and at least as good, and better in one of both."""
     points = list(zip(costs, scores, strict=True))
     return [not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points) for cost, score in points]

@@ -1,4 +1,4 @@
-"""Critical-difference diagram: mean ranks over tasks, joined where no difference was shown."""
+"""Critical-difference diagram: mean ranks over tasks, with bars that join methods without a significant difference."""
 
 import matplotlib
 import numpy as np
@@ -16,17 +16,17 @@ from results.stats.ranks import cliques, friedman, mean_ranks, pairwise_holm
 LINE = 0.32
 """Distance between two labels or two bars, in units of the diagram."""
 INCHES, WIDTH, ABOVE = 0.155, 6.5, 0.15
-"""The same distance in inches, the diagram's width, and what its numbers need above it."""
+"""The same distance in inches, the diagram's width, and the space for its tick labels."""
 MANY = 20
-"""Ranks of which only every fifth is written."""
+"""From this number of ranks on, only every fifth is labelled."""
 BESIDE = 0.04
-"""How far lines reach beyond the ranks, as a share of their range."""
+"""How far lines extend beyond the ranks, as a share of their range."""
 
 
 def critical_difference(results: Results, size: str) -> Drawing | None:
-    """Mean rank of each method over tasks; bars join methods that no Holm-adjusted pairwise test tells apart.
+    """Mean rank of each method over tasks; bars join methods that do not differ in any Holm-adjusted pairwise test.
 
-    Seeds that lack a method's score on a task are left out there; methods that lack a whole task are left out.
+    Seeds without every method's score on a task are left out there; methods that lack a whole task are left out.
     """
     plan = results.plan
     tables = [score_matrix(results, size, task) for task in plan.tasks]
@@ -47,7 +47,7 @@ def critical_difference(results: Results, size: str) -> Drawing | None:
         f"Mean rank over {len(tables)} tasks (1 is best; means over seeds are ranked). A bar joins methods between "
         "which no pair differs by the task-stratified sign-flip test, Holm over all pairs. Friedman test with Iman and "
         f"Davenport's F({omnibus.degrees_of_freedom[0]}, {omnibus.degrees_of_freedom[1]}) = {omnibus.f:.2f}, "
-        f"p = {omnibus.f_p:.2g}. Descriptive: with few tasks, ranks can show little.",
+        f"p = {omnibus.f_p:.2g}. Descriptive: with few tasks, ranks show little.",
     )
 
 
@@ -92,7 +92,7 @@ def _diagram(results: Results, ranks: dict[str, float], bars: list[list[str]]) -
 
 
 def _frame(margin: float, height: float) -> tuple[Figure, Axes]:
-    """A figure with room for names at both sides of its one panel; all in inches."""
+    """A figure with room for names on both sides of its single panel; lengths in inches."""
     figure = Figure(figsize=(WIDTH, height + ABOVE))
     margins = {"left": margin / WIDTH, "right": 1 - margin / WIDTH}
     figure.subplots_adjust(**margins, bottom=0.0, top=height / (height + ABOVE))

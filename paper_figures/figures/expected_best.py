@@ -17,7 +17,7 @@ SIGNED = ("matthews", "spearman", "pearson")
 
 
 def expected_best(results: Results, size: str) -> Drawing | None:
-    """Expected best score of n seeds against n, per task and method: what picking the best seed would buy."""
+    """Expected best score of n seeds against n, per task and method: the effect of picking the best seed."""
     plan = results.plan
     rows: list[dict[str, object]] = []
     for task in plan.tasks:
@@ -39,12 +39,12 @@ def expected_best(results: Results, size: str) -> Drawing | None:
     look = looks(plan)
     for axes, entry in zip(panels, tasks, strict=True):
         here = data[data["task"] == entry.name]
-        found = {str(label): line for label, line in here.groupby("label", sort=False)}
-        parts = [line[["n", "best"]].to_numpy(float) for line in found.values()]
-        lines(axes, parts, [look[label] for label in found], 1.0, share=0.7)
+        curves = {str(label): curve for label, curve in here.groupby("label", sort=False)}
+        parts = [curve[["n", "best"]].to_numpy(float) for curve in curves.values()]
+        lines(axes, parts, [look[label] for label in curves], 1.0, share=0.7)
         shown = axes.get_ylim()
-        if plan.protocol.reference in found:
-            own = found[plan.protocol.reference]
+        if plan.protocol.reference in curves:
+            own = curves[plan.protocol.reference]
             axes.fill_between(own["n"], own["low"], own["high"], color="0.92", linewidth=0, zorder=0)
         axes.set_ylim(shown)
         axes.set_title(plain(entry.title))
@@ -57,10 +57,10 @@ def expected_best(results: Results, size: str) -> Drawing | None:
         data,
         f"Expected best of n seeds, {size_words(size)}",
         f"Expected highest {results.split} score "
-        "of n seeds (unbiased, Tang et al. 2020), never past the seeds that were run: how "
-        f"much a claim made from the best seed gains by trying often. Grey: 95 % band of the whole curve of "
-        f"{plan.protocol.reference} (equal-tailed band of the distribution of scores, Lourie et al. 2023), cut at the "
-        "panel's edge: what so few seeds leave open.",
+        "of n seeds (unbiased, Tang et al. 2020), up to the number of seeds run: how much reporting the best seed "
+        "gains from trying more seeds. Grey: 95 % band of the whole curve of "
+        f"{plan.protocol.reference} (equal-tailed band of the distribution of scores, Lourie et al. 2023), cut off at "
+        "the panel's edge: the uncertainty with so few seeds.",
     )
 
 

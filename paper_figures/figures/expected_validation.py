@@ -1,4 +1,4 @@
-"""What a tuning budget buys: the expected best dev score against the number of settings tried."""
+"""The effect of a tuning budget: the expected best dev score against the number of settings tried."""
 
 from typing import Any
 
@@ -16,32 +16,32 @@ AVERAGE = "average"
 
 def expected_validation(results: Results, size: str) -> Drawing | None:
     """Expected best dev score of n settings against n, a line per method, a panel per task and one for the average."""
-    found = trials(results, size)
-    places = [*results.plan.tasks, *([AVERAGE] if len(results.plan.tasks) > 1 else [])]
+    by_method = trials(results, size)
+    tasks = [*results.plan.tasks, *([AVERAGE] if len(results.plan.tasks) > 1 else [])]
     rows = [
-        {"task": place, "method": method, "n": n, "best": best}
-        for place in places
-        for method, tried in found.items()
-        for n, best in enumerate(expected_best(_scores(tried, place, results)), start=1)
+        {"task": task, "method": method, "n": n, "best": best}
+        for task in tasks
+        for method, tried in by_method.items()
+        for n, best in enumerate(expected_best(_scores(tried, task, results)), start=1)
     ]
     if not rows:
         return None
     data = pd.DataFrame(rows)
-    shown = [place for place in places if place in set(data["task"])]
+    shown = [task for task in tasks if task in set(data["task"])]
     reference = next(row.method for row in results.plan.methods if row.label == results.plan.protocol.reference)
     looks: dict[str, dict[str, Any]] = {
         method: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        for i, method in enumerate(method for method in found if method != reference)
+        for i, method in enumerate(method for method in by_method if method != reference)
     } | {reference: {"color": REFERENCE, "marker": "o"}}
     figure, panels = grid(len(shown), 2.4, across=3)
-    for axes, place in zip(panels, shown, strict=True):
-        for method, line in data[data["task"] == place].groupby("method", sort=False):
+    for axes, task in zip(panels, shown, strict=True):
+        for method, line in data[data["task"] == task].groupby("method", sort=False):
             axes.plot(line["n"], line["best"], markersize=2.5, linewidth=1, **looks[str(method)])
-        title = "all tasks" if place == AVERAGE else plain(results.plan.tasks[place].title)
-        axes.set_title(title, fontweight="bold" if place == AVERAGE else None)
+        title = "all tasks" if task == AVERAGE else plain(results.plan.tasks[task].title)
+        axes.set_title(title, fontweight="bold" if task == AVERAGE else None)
         axes.set_xlabel("settings tried, n")
         axes.set_ylabel("expected best dev × 100")
-    drawn = [method for method in found if method in set(data["method"])]
+    drawn = [method for method in by_method if method in set(data["method"])]
     handles = [Line2D([], [], label=plain(method), markersize=4, **looks[method]) for method in drawn]
     legend_of(figure, handles)
     return Drawing(
@@ -49,13 +49,13 @@ def expected_validation(results: Results, size: str) -> Drawing | None:
         data,
         f"Expected validation performance, {size_words(size)}",
         "Expected highest dev score of n settings drawn from a method's grid, each the mean over seeds (unbiased, Tang "
-        "et al. 2020, after Dodge et al. 2019), never past the settings that were tried. A method whose search lacks "
-        "runs is left out, and on average so is one that is not defined on every task.",
+        "et al. 2020, after Dodge et al. 2019), up to the number of settings tried. A method with missing runs is left "
+        "out, and from the average also a method that is not defined on every task.",
     )
 
 
-def _scores(tried: list[Trial], place: str, results: Results) -> list[float]:
-    """Scores of the trials on a task, or their averages; none where the method is not defined."""
-    if place == AVERAGE:
+def _scores(tried: list[Trial], task: str, results: Results) -> list[float]:
+    """Scores of the trials on a task, or their averages; none if the method is not defined there."""
+    if task == AVERAGE:
         return [trial.score for trial in tried] if len(tried[0].tasks) == len(results.plan.tasks) else []
-    return [trial.tasks[place] for trial in tried if place in trial.tasks]
+    return [trial.tasks[task] for trial in tried if task in trial.tasks]

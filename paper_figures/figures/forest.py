@@ -14,11 +14,11 @@ from results.loading.wording import size_words
 
 AVERAGE = "average"
 FIT = 0.9
-"""Share of the intervals' ends that a panel's axis must hold when far-off rows are left to arrows."""
+"""Share of the interval ends that a panel's axis must include when arrows replace those far off."""
 STRETCH = 1.5
-"""How many times wider than the bulk all intervals may be and still be shown whole."""
+"""All intervals are shown in full if they are at most this many times wider than the bulk."""
 SPACE = 0.05
-"""Empty share of an axis at each of its sides."""
+"""Empty share of an axis at each end."""
 
 
 def forest(results: Results, size: str) -> Drawing | None:
@@ -50,9 +50,8 @@ def forest(results: Results, size: str) -> Drawing | None:
         "with its 95 % interval (t per task; Welch-Satterthwaite over all tasks); "
         "filled: significant after Holm over the methods of the panel; the band is the margin within which a "
         f"difference does not matter (±{plan.protocol.margin:g})."
-        + f" An axis spans the {100 * FIT:.0f} % of interval ends nearest to zero where the others lie far off: "
-        "an arrow at the edge marks an interval that goes on, with the difference where that lies beyond as well."
-        * cut,
+        + f" If some interval ends are far off, the axis spans the {100 * FIT:.0f} % nearest to zero: an arrow at the "
+        "edge marks an interval that continues, with the difference if that is off the axis too." * cut,
     )
 
 
@@ -80,15 +79,18 @@ def _panel(axes: Axes, results: Results, rows: pd.DataFrame, labels: list[str]) 
 
 
 def span(rows: pd.DataFrame, margin: float) -> tuple[float, float]:
-    """The axis of a panel: all intervals, unless few of them would squeeze the others.
+    """The limits of a panel's axis: all intervals, unless a few of them would squeeze the others.
 
-    The bulk are the FIT of all interval ends (and differences) that lie nearest to zero, with the margin's band. Where
-    all ends need more than STRETCH times the width of the bulk, the axis holds the bulk alone. It never passes ±SCALE,
-    beyond which scores cannot differ.
+    The bulk is the share FIT of all interval ends (and differences) nearest to zero, and the margin's band. If all ends
+    need more than STRETCH times the width of the bulk, the axis spans only the bulk. It never exceeds ±SCALE, the
+    largest possible difference of two scores.
 
     Args:
-        rows: columns difference, low, high, in points; an unknown end is NaN.
-        margin: half the width of the band around zero, in points.
+        rows: Columns difference, low, high, in points; an unknown end is NaN.
+        margin: Half the width of the band around zero, in points.
+
+    Returns:
+        Lower and upper limit, in points.
     """
     ends = rows[["difference", "low", "high"]].to_numpy(float).ravel()
     ends = np.clip(ends[np.isfinite(ends)], -SCALE, SCALE)
@@ -100,7 +102,7 @@ def span(rows: pd.DataFrame, margin: float) -> tuple[float, float]:
 
 
 def _beyond(axes: Axes, rows: pd.DataFrame, labels: list[str], results: Results) -> bool:
-    """Set the panel's axis and put an arrow at its edge where a row goes on; whether there is any."""
+    """Set the panel's axis, draw an arrow at its edge where an interval continues, and return whether there is any."""
     low, high = span(rows, results.plan.protocol.margin)
     axes.set_xlim(low, high)
     cut = False

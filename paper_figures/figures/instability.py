@@ -1,4 +1,4 @@
-"""Standard deviation over seeds, per method and task: instability as a result of its own."""
+"""Instability: the standard deviation over seeds, per method and task."""
 
 import math
 
@@ -43,5 +43,5 @@ def instability(results: Results, size: str) -> Drawing | None:
         f"Instability, {size_words(size)}",
         f"Standard deviation (ddof 1) of the {results.split} score "
         "× 100 over seeds; failed and diverged runs, scored as the "
-        "majority class, are counted beside their method.",
+        "majority class, are counted next to their method.",
     )

@@ -13,7 +13,7 @@ from results.loading.wording import size_words
 from results.stats.aggregates import interquartile_mean, interquartile_mean_interval
 
 DRAWS = 2_000
-"""Bootstrap resamples of a drawn interval; the end of an interval is then known to about a hundredth of its length."""
+"""Bootstrap resamples; they determine an interval's end to about a hundredth of its length."""
 
 
 def interquartile_means(results: Results, size: str) -> Drawing | None:

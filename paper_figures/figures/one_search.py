@@ -23,17 +23,19 @@ SHARES = {"1 − A": Noted.TASK_SHARE, "B": Noted.PRETRAINED_SHARE}
 SMALL = 6.5
 COLOUR = "#0072b2"
 LOWEST, TENTH, MEDIAN, NINETIETH, HIGHEST = 0, 1, 5, 9, 10
-"""Deciles that are drawn."""
+"""Indices of the deciles that are drawn."""
 
 
 class NoSearch(ValueError):
-    """There is no such run, or it noted no search."""
+    """There is no such run, or it stored no search."""
 
 
 def make_one(suite: str, layout: Layout, run: str) -> list[Path]:
     """Draw the search of the run label/task/seed, or label/task/seed/size, into the folder runs-<suite>.
 
-    Raises NoSearch for a run that is not there, and PlanError when there is no usable plan.
+    Raises:
+        NoSearch: There is no such run.
+        PlanError: There is no usable plan.
     """
     results = load(suite, layout)
     parts = run.split("/")
@@ -52,18 +54,19 @@ def make_one(suite: str, layout: Layout, run: str) -> list[Path]:
 def search_of_run(results: Results, size: str, label: str, task: str, seed: int) -> Drawing:
     """The search of one run, mean over its splits.
 
-    Raises NoSearch when there is no such run among those that noted their search, with those that there are.
+    Raises:
+        NoSearch: The run is not among those that stored their search; the message names some of these.
     """
-    found = searches(results, size)
-    wanted = [search for search in found if (search.label, search.task, search.seed) == (label, task, seed)]
+    stored = searches(results, size)
+    wanted = [search for search in stored if (search.label, search.task, search.seed) == (label, task, seed)]
     if not wanted:
-        known = ", ".join(f"{search.label}/{search.task}/{search.seed}" for search in found[:6])
+        known = ", ".join(f"{search.label}/{search.task}/{search.seed}" for search in stored[:6])
         raise NoSearch(
-            f"no search of {label}/{task}/{seed} was noted at {size_words(size)}; there are: {known or 'none'}"
+            f"no search of {label}/{task}/{seed} is stored at {size_words(size)}; there are: {known or 'none'}"
         )
     (search,) = wanted
     if not search.notes.has(Noted.ATTENTION_DECILES, *SHARES.values()):
-        raise NoSearch(f"the run {label}/{task}/{seed} was made before shares and deciles were noted; do it again")
+        raise NoSearch(f"the run {label}/{task}/{seed} is older than the storing of shares and deciles; run it again")
     return _drawn(search, f"{label}, {results.plan.tasks[task].title}, seed {seed}, {size_words(size)}")
 
 

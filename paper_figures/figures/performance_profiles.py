@@ -36,6 +36,6 @@ def performance_profiles(results: Results, size: str) -> Drawing | None:
         pd.DataFrame({"threshold": thresholds} | curves),
         f"Performance profiles, {size_words(size)}",
         f"Share of runs, averaged over tasks, whose {results.split} score "
-        "lies more than so many points above the majority class: "
-        "higher is better, everywhere or not at all. Methods without a score on every task are left out.",
+        "is more than this many points above the majority class. A method is better only if its curve is higher "
+        "everywhere. Methods without a score on every task are left out.",
     )

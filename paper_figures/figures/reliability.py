@@ -1,4 +1,4 @@
-"""Reliability diagram: how often predictions of a given confidence are right, before and after one temperature."""
+"""Reliability diagram: share of correct predictions by confidence, before and after temperature scaling."""
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ def reliability(results: Results, size: str) -> Drawing | None:
     after = (
         " Hollow: after dividing the logits of each run by one temperature fitted on its dev set."
         if AFTER in set(data["state"])
-        else " These records keep no dev logits, on which a temperature could be fitted."
+        else " These records have no dev logits on which a temperature could be fitted."
     )
     return Drawing(
         figure,
@@ -58,21 +58,21 @@ def _curves(results: Results, size: str, task: str, label: str) -> list[dict[str
     keys = runs.loc[(runs["label"] == label) & runs["score"].notna(), ["key", "seed"]]
     measured = run_probabilities(results, size)
     own = measured[(measured["task"] == task) & (measured["label"] == label)].set_index("seed")["temperature"]
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {BEFORE: [], AFTER: []}
+    parts_of: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {BEFORE: [], AFTER: []}
     for key, seed in keys.itertuples(index=False):
         test = stored_logits(results, key, SPLIT) if seed in own.index else None
         if test is None:
             continue
         logits, labels = test
         correct = logits.argmax(axis=1) == labels
-        found[BEFORE].append((probabilities(logits).max(axis=1), correct))
+        parts_of[BEFORE].append((probabilities(logits).max(axis=1), correct))
         if np.isfinite(own[seed]):
-            found[AFTER].append((probabilities(logits, float(own[seed])).max(axis=1), correct))
-    # A part of the seeds would be another sample: after is drawn for all or for none.
-    states = [state for state in (BEFORE, AFTER) if found[state] and len(found[state]) == len(found[BEFORE])]
+            parts_of[AFTER].append((probabilities(logits, float(own[seed])).max(axis=1), correct))
+    # Some of the seeds would be another sample, so AFTER is drawn for all seeds or for none.
+    states = [state for state in (BEFORE, AFTER) if parts_of[state] and len(parts_of[state]) == len(parts_of[BEFORE])]
     rows: list[dict[str, object]] = []
     for state in states:
-        confidence, correct = (np.concatenate(parts) for parts in zip(*found[state], strict=True))
+        confidence, correct = (np.concatenate(parts) for parts in zip(*parts_of[state], strict=True))
         bins = confidence_bins(confidence, correct)
         rows += [
             {"task": task, "label": label, "state": state, "confidence": float(c), "correct": float(y), "n": int(n)}

@@ -12,9 +12,9 @@ from results.loading.wording import metric_words
 from results.stats import t_interval
 
 MARGIN = 1.25
-"""Factor by which the axis of sizes goes on beyond the outermost ones, so that their marks are whole."""
+"""Factor by which the axis of sizes extends beyond the outermost ones, so that their marks are not cut off."""
 ROOM, LEAST_ROOM = 0.25, 2.0
-"""Room above and below the points: a share of their range, and at least so many points."""
+"""Space above and below the marks: a share of their range, and the minimum in points."""
 
 
 def score_against_size(results: Results) -> Drawing | None:
@@ -31,15 +31,15 @@ def score_against_size(results: Results) -> Drawing | None:
     look = looks(plan)
     for axes, task in zip(panels, tasks, strict=True):
         own = data[data["task"] == task.name].sort_values("n_train", kind="stable")
-        found = {str(label): line for label, line in own.groupby("label", sort=False)}
-        drawn = {label: found[label] for label in look if label in found}
+        curves = {str(label): curve for label, curve in own.groupby("label", sort=False)}
+        drawn = {label: curves[label] for label in look if label in curves}
         parts = [line[["n_train", "mean"]].to_numpy(float) for line in drawn.values()]
         lines(axes, parts, [look[label] for label in drawn], 1.2)
         points(axes, own["n_train"], own["mean"], [look[label] for label in own["label"]])
-        # Ten overlapping bands hide each other; the two methods in question have theirs, the CSV has all.
+        # Ten overlapping bands would hide each other: only the two methods in question get theirs; the CSV has all.
         for label in (plan.protocol.reference, plan.protocol.focus):
-            if label is not None and label in found:
-                line, colour = found[label], look[label].colour
+            if label is not None and label in curves:
+                line, colour = curves[label], look[label].colour
                 axes.fill_between(line["n_train"], line["low"], line["high"], color=colour, alpha=0.15, linewidth=0)
         levels = [majority_score(summaries(results), size, task.name) for size in sizes]
         axes.plot([int(size) for size in sizes], levels, "_", color="0.35")
@@ -58,12 +58,12 @@ def score_against_size(results: Results) -> Drawing | None:
         "Score against the number of training examples",
         f"Mean {results.split} score "
         "over seeds; bands are 95 % t intervals of the reference and the focus method (all intervals "
-        "are in the CSV; wide ones leave the panel); dashes mark the majority class. Subsets of one seed are nested.",
+        "are in the CSV; wide ones are cut off); dashes mark the majority class. Subsets of one seed are nested.",
     )
 
 
 def _heights(values: list[float]) -> tuple[float, float]:
-    """Lower and upper end of a panel that shows these points; the interval of three seeds would leave them no room."""
+    """Lower and upper limit of a panel for these points; intervals of three seeds would leave them no room."""
     low, high = min(values), max(values)
     room = max(ROOM * (high - low), LEAST_ROOM)
     return low - room, high + room

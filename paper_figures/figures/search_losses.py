@@ -13,8 +13,8 @@ from results.loading.wording import size_words
 
 def search_losses(results: Results, size: str) -> Drawing | None:
     """Loss of both levels against the iteration of the search: thin lines are seeds, the thick line is their mean."""
-    label, found = of_one_method(results, size)
-    data = pd.DataFrame([row for search in found for row in _losses(search)])
+    label, searches = of_one_method(results, size)
+    data = pd.DataFrame([row for search in searches for row in _losses(search)])
     if data.empty:
         return None
     tasks = [task for task in results.plan.tasks.values() if task.name in set(data["task"])]
@@ -42,7 +42,7 @@ def _losses(search: Search) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for level in LOSSES:
         if search.notes.has(level):
-            place = {"task": search.task, "seed": search.seed, "level": level.value}
+            common = {"task": search.task, "seed": search.seed, "level": level.value}
             means = zip(search.notes.iterations(level), search.notes[level].mean(axis=0), strict=True)
-            rows += [place | {"iteration": int(number), "loss": float(loss)} for number, loss in means]
+            rows += [common | {"iteration": int(number), "loss": float(loss)} for number, loss in means]
     return rows

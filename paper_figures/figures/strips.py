@@ -1,4 +1,4 @@
-"""Every seed of every method as a point, with mean and interval: what a table's ± hides."""
+"""Every seed of every method as a point, with mean and interval."""
 
 import math
 
@@ -9,14 +9,14 @@ from matplotlib.axes import Axes
 from amix.specs.run_plan import PlannedTask
 from paper_figures.panels import bars, bound, colours, grid
 from paper_figures.style import Drawing, Look, looks, plain
-from results.loading.frame import COUNTED, Results
+from results.loading.frame import SCORED_AS_MAJORITY, Results
 from results.loading.wording import metric_words, size_words
 from results.stats import t_interval
 
 SPREAD = 0.28
-"""Half the height over which a row's points are spread, in rows."""
+"""Half the height over which the points of a row are spread, in rows."""
 BEYOND = 0.5
-"""How far a panel reaches beyond its points, as a share of their range: with two seeds intervals are far longer."""
+"""How far a panel extends beyond its points, as a share of their range; intervals of two seeds are far longer."""
 
 
 def strips(results: Results, size: str) -> Drawing | None:
@@ -63,7 +63,7 @@ def _strips(axes: Axes, of_label: dict[str, pd.DataFrame], look: dict[str, Look]
     frame = pd.concat(
         [of_label[label].assign(height=_heights(row, len(of_label[label]))) for label, row in rows.items()]
     )
-    failed = frame["status"].isin(COUNTED)
+    failed = frame["status"].isin(SCORED_AS_MAJORITY)
     seeds, tints = frame[~failed], colours(look[label] for label in frame["label"][~failed])
     axes.scatter(seeds["score"], seeds["height"], s=2.6**2, c=tints, alpha=0.55, linewidths=0, zorder=2)
     for label, own in frame[failed].groupby("label"):

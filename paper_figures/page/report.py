@@ -1,4 +1,4 @@
-"""One self-contained HTML page per suite: question, answer, forest plot and main table; all else folded by section."""
+"""One self-contained HTML page per suite: question, answer, forest plot and main table; the rest is collapsed."""
 
 import base64
 import hashlib
@@ -26,19 +26,21 @@ from results.tabulating.render.html import html_table
 HERE = Path(__file__).parent
 PACKAGES = "packages"
 FIRST = ("forest", "main", "expected-validation")
-"""Figures and tables (one per size) that stand open below the answer; all others are folded."""
+"""Figures and tables (one per size) that are open below the answer; all others are collapsed."""
 FULL_WIDTH = 7.0 * 72
 """Width in points of a figure that is as wide as the page."""
 SMALLEST_WIDTH = 34
-"""Width in letters below which such a figure is scrolled rather than shrunk."""
+"""Width in rem below which such a figure is scrolled rather than shrunk."""
 
 
 def write(suite: str, layout: Layout) -> Path:
     """Write the suite's page and return its path.
 
-    The figures are those on disk if they show these very records; else they are drawn for the page alone, as SVG.
-    The page names no external address, escapes every text from records and plan, and runs no script but its own.
-    Raises PlanError when there is no usable plan.
+    Figures on disk are used if they show exactly these records; otherwise they are drawn for the page only, as SVG.
+    The page has no external address, escapes every text from records and plan, and runs only its own script.
+
+    Raises:
+        PlanError: There is no usable plan.
     """
     results = load(suite, layout)
     with TemporaryDirectory() as empty:
@@ -64,13 +66,13 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
     first = {f"{name}-n{size}" for name in FIRST for size in plan.sizes}
     figures = [
         {
-            "name": one.name,
-            "title": one.title,
-            "caption": one.caption,
-            "svg": Markup(inline_svg(folder, one)),
-            "first": one.name in first,
+            "name": figure.name,
+            "title": figure.title,
+            "caption": figure.caption,
+            "svg": Markup(inline_svg(folder, figure)),
+            "first": figure.name in first,
         }
-        for one in made
+        for figure in made
     ]
     text = environment.get_template("report.html.j2").render(
         plan=plan,
@@ -92,14 +94,14 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
 
 
 def inline_svg(folder: Path, figure: Made) -> str:
-    """A figure's SVG for a page: no XML prolog, and ids that no other figure of the page has."""
+    """A figure's SVG for a page: without the XML prolog, and with ids that are unique on the page."""
     text = (folder / f"{figure.name}.svg").read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r'\bid="', f'id="{figure.name}-', text)
     text = re.sub(r"url\(#", f"url(#{figure.name}-", text)
     text = re.sub(r'href="#', f'href="#{figure.name}-', text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # A narrow figure stays narrow, so that letters have one size on the whole page.
+    # A narrow figure stays narrow, so that text has one size on the whole page.
     share = min(1.0, float(re.search(r'width="([\d.]+)pt"', text)[1]) / FULL_WIDTH)  # type: ignore[index]
     width = f"width: {100 * share:.0f}%; min-width: {SMALLEST_WIDTH * share:.0f}rem"
     return text.replace("<svg ", f'<svg role="img" style="{width}" ', 1)
@@ -112,7 +114,7 @@ def _run(row: dict[Any, Any]) -> dict[str, str]:
 
 
 def _environment(records: Any) -> list[tuple[str, str]]:
-    """Name and value of what the runs' environments hold; values that differ between runs are all listed."""
+    """Names and values in the runs' environments; if values differ between runs, all are listed."""
     values: dict[str, Counter[str]] = {}
     count = 0
     for record in records:

@@ -1,1 +1,1 @@
-"""From the frame to what is claimed: scores per cell, comparisons, claims, tuning, the summary in words."""
+"""From the frame to claims: scores per cell, comparisons, claims over tasks, tuning, the summary in words."""

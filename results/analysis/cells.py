@@ -1,4 +1,4 @@
-"""What stands in a cell: mean, spread and number of runs of one method on one task at one size, and what is missing."""
+"""The content of a cell: mean, spread and number of runs of a method on a task at one size, and what is missing."""
 
 import math
 import statistics
@@ -9,14 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from amix.specs.store import ACCIDENT
-from results.loading.frame import COUNTED, MISSING, Results, remembered
+from results.loading.frame import MISSING, SCORED_AS_MAJORITY, Results, cached
 
 FEWEST_SEEDS = 2
-"""Seeds below which there is no spread, and no difference to test."""
+"""With fewer seeds there is no spread, and no difference can be tested."""
 CELL = ["size", "task", "label"]
 Scores = NDArray[np.float64]
 Place = tuple[str, str, str]
-"""(size, task, label): which cell."""
+"""(size, task, label) of a cell."""
 _WORDS = {
     MISSING: "not run", "oom": "out of memory", "cancelled": "cancelled", ACCIDENT: "stopped by an accident",
     "ok": "without a score by this rule",
@@ -25,10 +25,10 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Summary:
-    """One cell in points: mean and std (ddof 1; NaN if unknown) of n scores, of so many planned runs.
+    """One cell in points: mean and std (ddof 1; NaN if unknown) of n scores, out of the planned runs.
 
-    failed counts failed and diverged runs (scored as the majority class, so inside n); absent says in words which
-    planned runs have no score ('' when all have one).
+    failed counts failed and diverged runs, which are scored as the majority class and so included in n; absent says in
+    words which planned runs have no score ('' if all have one).
     """
 
     mean: float
@@ -40,10 +40,10 @@ class Summary:
     absent: str
 
 
-@remembered
+@cached
 def summaries(results: Results) -> dict[Place, Summary]:
     """Every planned cell of the suite."""
-    runs = results.runs.assign(failed=results.runs["status"].isin(COUNTED))
+    runs = results.runs.assign(failed=results.runs["status"].isin(SCORED_AS_MAJORITY))
     groups = runs.groupby(CELL, sort=False)
     table = groups.agg(
         mean=("score", "mean"),
@@ -68,14 +68,14 @@ def _in_words(statuses: pd.Series) -> str:
 
 
 def majority_score(cells: dict[Place, Summary], size: str, task: str) -> float:
-    """The majority class's score in points; NaN when no record tells."""
+    """The majority class's score in points; NaN if no record has it."""
     known = [
         cell.majority for (s, t, _), cell in cells.items() if (s, t) == (size, task) and not math.isnan(cell.majority)
     ]
     return statistics.median(known) if known else math.nan
 
 
-@remembered
+@cached
 def score_matrix(results: Results, size: str, task: str) -> pd.DataFrame:
     """Scores in points: seeds down, labels across in the plan's order, NaN where a run has no score."""
     runs = results.runs
@@ -83,7 +83,7 @@ def score_matrix(results: Results, size: str, task: str) -> pd.DataFrame:
     return chosen.pivot(index="seed", columns="label", values="score").reindex(columns=list(results.plan.labels))
 
 
-@remembered
+@cached
 def scores_of(results: Results, size: str, task: str) -> dict[str, Scores]:
     """Scores in points by label, one per seed in the order of score_matrix, NaN where a run has no score."""
     matrix = score_matrix(results, size, task)
@@ -103,7 +103,7 @@ def differences(results: Results, size: str, task: str, label: str, other: str) 
     return own - its
 
 
-@remembered
+@cached
 def seed_averages(results: Results, size: str) -> pd.DataFrame:
     """Average over all tasks of the plan per seed (down) and label (across), NaN where any task's run has no score."""
     tasks = [score_matrix(results, size, task) for task in results.plan.tasks]
@@ -113,19 +113,19 @@ def seed_averages(results: Results, size: str) -> pd.DataFrame:
     return total / len(tasks)
 
 
-@remembered
+@cached
 def with_all_seeds(results: Results, size: str) -> frozenset[str]:
     """The labels for which as many seeds are planned as for any other: only their means see the same subsets."""
     seeds = results.runs[results.runs["size"] == size].groupby("label")["seed"].nunique()
     return frozenset(str(label) for label in seeds.index[seeds == seeds.max()])
 
 
-@remembered
+@cached
 def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
     """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished.
 
-    Of seconds only blocks count whose two runs were made by the same suite: another one ran at another time, perhaps
-    on a busier machine.
+    For seconds both runs of a block must come from the same suite, since another suite ran at another time, perhaps on
+    a busier machine.
     """
     runs = results.runs[(results.runs["size"] == size) & (results.runs["status"] == "ok")]
     blocks = runs.pivot(index=["task", "seed"], columns="label", values=cost)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from amix.specs.run_plan import Protocol
 from results.analysis.cells import FEWEST_SEEDS, Scores, differences
 from results.analysis.looks import decisions, floor, ordered_differences
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.preregistration import families
 from results.stats import holm, sign_flip, t_test
 from results.stats.across_tasks import stratified_sign_flip, task_means, welch_satterthwaite, wins_ties_losses
@@ -18,15 +18,16 @@ from results.stats.power import minimum_detectable_effect
 class Claim:
     """A method against another, averaged over tasks, in points.
 
-    This benchmark (these tasks, other seeds): difference with its Welch-Satterthwaite interval low..high, p of the
-    task-stratified sign flip and p_holm over the family of `comparisons`; floor is the smallest p possible. Tasks like
-    these: p_tasks_t and p_tasks (t and sign flip on the task means) with its floor_tasks, and (wins, ties, losses).
-    detectable is the true difference that a t-test finds with power 0.8 at alpha / comparisons, given the spread seen;
-    p_equivalent the larger p of the two one-sided tests that the difference lies within the protocol's margin.
+    About this benchmark (these tasks, other seeds): the difference with its Welch-Satterthwaite interval low..high, p
+    of the task-stratified sign flip and p_holm over the family of `comparisons`; floor is the smallest p possible.
+    About tasks like these: p_tasks_t and p_tasks (t and sign flip on the task means) with its floor_tasks, and (wins,
+    ties, losses). detectable is the true difference that a t-test finds with power 0.8 at alpha / comparisons, given
+    the observed spread; p_equivalent is the larger p of the two one-sided tests that the difference is within the
+    protocol's margin.
 
-    Where the plan has several looks, p, p_holm, floor and the interval are those of the sequential test, and everything
-    is of the seeds up to the look that decided the comparison, or to the latest one; before the first look p is 1 and
-    there is no interval.
+    If the plan has several looks, p, p_holm, floor and the interval are those of the sequential test, and everything is
+    computed from the seeds up to the look that decided the comparison, or up to the latest one; before the first look
+    p is 1 and there is no interval.
     """
 
     label: str
@@ -47,9 +48,9 @@ class Claim:
     comparisons: int = 0
 
 
-@remembered
+@cached
 def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
-    """Every method against `other` at one size, with Holm's correction; one that lacks a whole task makes no claim.
+    """Every method against `other` at one size, with Holm's correction; none for a method that lacks a whole task.
 
     Rows added after looking are corrected among themselves.
     """
@@ -61,10 +62,10 @@ def claims(results: Results, size: str, other: str) -> dict[str, Claim]:
     if results.plan.protocol.looks:
         decided = decisions(results, size, other)
         return {label: _sequential(results, size, other, label) for label in complete if label in decided}
-    found: dict[str, Claim] = {}
+    by_label: dict[str, Claim] = {}
     for corrected in families(complete, results.plan):
-        found |= _corrected({label: complete[label] for label in corrected}, results.plan.protocol)
-    return {label: found[label] for label in complete}
+        by_label |= _corrected({label: complete[label] for label in corrected}, results.plan.protocol)
+    return {label: by_label[label] for label in complete}
 
 
 def _sequential(results: Results, size: str, other: str, label: str) -> Claim:
@@ -84,17 +85,17 @@ def _sequential(results: Results, size: str, other: str, label: str) -> Claim:
 
 def _corrected(gaps: dict[str, list[Scores]], protocol: Protocol) -> dict[str, Claim]:
     level = protocol.alpha / len(gaps)
-    found = {label: _claim(label, own, level, protocol.margin) for label, own in gaps.items()}
-    adjusted = holm([claim.p for claim in found.values()])
+    by_label = {label: _claim(label, own, level, protocol.margin) for label, own in gaps.items()}
+    adjusted = holm([claim.p for claim in by_label.values()])
     return {
-        label: replace(claim, p_holm=float(p), comparisons=len(found))
-        for (label, claim), p in zip(found.items(), adjusted, strict=True)
+        label: replace(claim, p_holm=float(p), comparisons=len(by_label))
+        for (label, claim), p in zip(by_label.items(), adjusted, strict=True)
     }
 
 
-def planned_comparisons(found: dict[str, Claim]) -> int:
-    """How many claims are corrected together: the planned ones, which are most."""
-    return max(claim.comparisons for claim in found.values())
+def planned_comparisons(by_label: dict[str, Claim]) -> int:
+    """How many claims are corrected together: the number of planned ones, the largest family."""
+    return max(claim.comparisons for claim in by_label.values())
 
 
 def _claim(label: str, gaps: list[Scores], level: float, margin: float) -> Claim:
@@ -103,7 +104,7 @@ def _claim(label: str, gaps: list[Scores], level: float, margin: float) -> Claim
     means = task_means(gaps)
     over_tasks = sign_flip(means)
     seeds = min(len(task) for task in gaps)
-    # With every task weighing the same, se x sqrt(n) is the spread of a seed's average difference.
+    # With equal weights of all tasks, se x sqrt(n) is the spread of a seed's average difference.
     spread = interval.standard_error * math.sqrt(seeds)
     return Claim(
         label=label,

@@ -1,4 +1,4 @@
-"""Each method against one named method, task by task: exact paired sign flip, Holm within the column."""
+"""Every method against one named method, task by task: exact paired sign flip, Holm within the column."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ import pandas as pd
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import FEWEST_SEEDS
 from results.analysis.looks import cell_p, ordered_differences, seen_differences
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.preregistration import exploratory
 from results.stats import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
 from results.stats.power import minimum_detectable_effect
@@ -15,18 +15,19 @@ from results.tabulating.table import Cell
 
 SCALE = 100
 """Points from the lowest to the highest score."""
-NONE_POSSIBLE = "by the t-test; the exact test, which decides, can show no difference here, with so few seeds"
+NONE_POSSIBLE = "by the t-test; with so few seeds the exact test, which decides, cannot show any difference here"
 
 
-@remembered
+@cached
 def against(results: Results, size: str, other: str) -> pd.DataFrame:
     """Every method against `other` at one size: one row per (task, label), differences in points.
 
     Columns: task, label, n (seeds that both have a score for), difference, sd (ddof 1), low, high (95 % t interval),
-    p (exact sign flip), p_holm (over the methods of this task; rows added after looking apart), q (Benjamini-Hochberg
-    over all rows), floor (smallest p that n allows), comparisons (the Holm family's size), and beside them p_t and
-    p_wilcoxon as sensitivity. A method with fewer than two common seeds has no row. Where the plan has several looks,
-    p is that of the sequential test, and everything is of the seeds of the latest complete one.
+    p (exact sign flip), p_holm (over the methods of this task; rows added after looking form a family of their own), q
+    (Benjamini-Hochberg over all rows), floor (smallest p that n allows), comparisons (the Holm family's size), and, as
+    sensitivity checks, p_t and p_wilcoxon. A method with fewer than two common seeds has no row. If the plan has
+    several looks, p is that of the sequential test, and everything is computed from the seeds of the latest complete
+    look.
     """
     rows = [row for task in results.plan.tasks for row in _column(results, size, task, other)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -88,7 +89,7 @@ def _column(results: Results, size: str, task: str, other: str) -> list[dict[str
 
 
 def significant(frame: pd.DataFrame, alpha: float) -> set[tuple[str, str]]:
-    """The (task, label) of rows that pass Holm at alpha."""
+    """The (task, label) of the rows that are significant after Holm."""
     chosen = frame[frame["p_holm"] <= alpha]
     return set(zip(chosen["task"], chosen["label"], strict=True))
 
@@ -96,7 +97,7 @@ def significant(frame: pd.DataFrame, alpha: float) -> set[tuple[str, str]]:
 def detectable(frame: pd.DataFrame, alpha: float) -> dict[str, float]:
     """Task -> the true difference in points that a t-test would find with power 0.8, for the median method of one size.
 
-    At alpha over the number of comparisons, and with each method's own spread of differences and number of seeds.
+    The level is alpha over the number of comparisons; spread of differences and number of seeds are each method's own.
     """
     effects = [
         sd * _detectable_effect(int(n), alpha / comparisons)
@@ -109,24 +110,24 @@ _detectable_effect = cache(minimum_detectable_effect)
 
 
 def detectable_cell(points: float | None, possible: bool = True) -> Cell:
-    """A detectable difference in a table; so few runs that no two scores could lie that far apart get a bound.
+    """A detectable difference in a table; with so few runs that no two scores could differ that much, a bound.
 
-    possible: whether the exact test can show any difference there; where it cannot, a footnote says so.
+    possible: whether the exact test can show any difference there; if it cannot, a footnote says so.
     """
     notes = () if possible or points is None else (NONE_POSSIBLE,)
     return Cell(f">{SCALE}" if points is not None and points > SCALE else points, notes=notes)
 
 
 def impossible(frame: pd.DataFrame, alpha: float) -> set[str]:
-    """The tasks of which the exact test, after Holm, can show no difference however large, for want of seeds."""
+    """The tasks on which the exact test has too few seeds to show any difference after Holm."""
     smallest = (frame["floor"] * frame["comparisons"]).groupby(frame["task"]).min()
     return set(smallest.index[smallest > alpha])
 
 
 def power_sentence(frame: pd.DataFrame, plan: RunPlan) -> str:
-    """What the number of seeds allows: '' when a mark is possible in every column, else which columns allow none."""
+    """Which columns have too few seeds for any mark; '' if marks are possible in every column."""
     if frame.empty:
-        return "No method shares two scored seeds with the one it is compared with, so nothing is tested."
+        return "No method has two scored seeds in common with the one it is compared with, so nothing is tested."
     alpha, none = plan.protocol.alpha, impossible(frame, plan.protocol.alpha)
     if not none:
         return ""
@@ -142,17 +143,17 @@ def power_sentence(frame: pd.DataFrame, plan: RunPlan) -> str:
     corrected = f"after Holm over {comparisons} comparisons " if comparisons > 1 else ""
     if plan.protocol.looks:
         return (
-            f"No mark is possible for {where} yet: after the looks so far (n = {seeds} seeds) the smallest p is "
-            f"{worst['floor']:.3g}, {corrected}more than α = {alpha:g}; that there is none says nothing."
+            f"No mark is possible for {where} yet: after the looks so far (n = {seeds} seeds) the smallest possible p "
+            f"is {worst['floor']:.3g}, {corrected}more than α = {alpha:g}; the absence of marks means nothing."
         )
     return (
-        f"No mark is possible for {where}: with n = {seeds} seeds the exact test's smallest p is "
+        f"No mark is possible for {where}: with n = {seeds} seeds the smallest possible p of the exact test is "
         f"{worst['floor']:.3g}, and {corrected}a mark at α = {alpha:g} needs at least "
-        f"{smallest_sample(comparisons, alpha)} seeds; that there is none says nothing."
+        f"{smallest_sample(comparisons, alpha)} seeds; the absence of marks means nothing."
     )
 
 
 def power_notes(frame: pd.DataFrame, plan: RunPlan) -> tuple[str, ...]:
-    """The power sentence as the notes of a table; none where it has nothing to say."""
+    """The power sentence as the notes of a table; none if it is empty."""
     sentence = power_sentence(frame, plan)
     return (sentence,) if sentence else ()

@@ -1,22 +1,22 @@
-"""The tests of a suite that declared several looks: one procedure whose error holds over all of them."""
+"""The tests of a suite that declared several looks: one procedure whose level holds over all of them."""
 
 import numpy as np
 
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import Scores, differences, score_matrix
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.preregistration import families
 from results.loading.wording import listed, p_text, signed
 from results.stats.sequential import Looks, sequential_p, smallest_p
 from results.stats.sequential_family import ENDED, REJECTED, Decision, decide, still_open
 
 
-@remembered
+@cached
 def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
-    """What the looks have decided so far of every method against `other`, over all tasks; empty without looks.
+    """What the looks have decided so far on every method against `other`, over all tasks; empty without looks.
 
-    Holm's family are the plan's rows that can reach the last look, with runs planned on every task for all its seeds;
-    rows added after looking apart. Differences in points.
+    Holm's family consists of the plan's rows that can reach the last look, those with runs planned on every task for
+    all its seeds; rows added after looking form a family of their own. Differences are in points.
     """
     plan = results.plan
     if not plan.protocol.looks:
@@ -24,10 +24,10 @@ def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     looks, alpha = Looks(plan.protocol.looks), plan.protocol.alpha
     labels = [label for label in plan.labels if label != other and _reaches_every_look(label, plan, size)]
     gaps = {label: [ordered_differences(results, size, task, label, other) for task in plan.tasks] for label in labels}
-    found: dict[str, Decision] = {}
+    by_label: dict[str, Decision] = {}
     for family in families(labels, plan):
-        found |= decide({label: gaps[label] for label in family}, looks, alpha)
-    return {label: found[label] for label in labels}
+        by_label |= decide({label: gaps[label] for label in family}, looks, alpha)
+    return {label: by_label[label] for label in labels}
 
 
 def _reaches_every_look(label: str, plan: RunPlan, size: str) -> bool:
@@ -39,7 +39,7 @@ def _reaches_every_look(label: str, plan: RunPlan, size: str) -> bool:
 def ordered_differences(results: Results, size: str, task: str, label: str, other: str) -> Scores:
     """Score of `label` minus score of `other` in points, in the plan's order of seeds, up to the first missing one.
 
-    A look is complete when its own seeds are: a later seed never stands in for a missing one.
+    A look is complete when its own seeds are: a later seed never replaces a missing one.
     """
     matrix = score_matrix(results, size, task).reindex(results.plan.seeds)
     gaps = (matrix[label] - matrix[other]).to_numpy(dtype=np.float64)
@@ -48,7 +48,7 @@ def ordered_differences(results: Results, size: str, task: str, label: str, othe
 
 
 def seen_differences(results: Results, size: str, task: str, label: str, other: str) -> Scores:
-    """The differences that tables show of a task: with looks those of the latest complete one, if there is any."""
+    """The differences on a task that tables show: with looks, those of the latest complete one, if there is one."""
     looks = results.plan.protocol.looks
     gaps = differences(results, size, task, label, other)
     if not looks:
@@ -59,24 +59,24 @@ def seen_differences(results: Results, size: str, task: str, label: str, other: 
 
 
 def cell_p(gaps: Scores, plan: RunPlan) -> tuple[float, float]:
-    """The p value of a single task after the latest complete look, and the smallest that this look can give.
+    """The p-value of a single task after the latest complete look, and the smallest that this look can give.
 
     Args:
-        gaps: differences in points, in the plan's order of seeds, without a gap.
-        plan: with looks.
+        gaps: Differences in points, in the plan's order of seeds, none missing.
+        plan: The plan, which has looks.
     """
     looks = Looks(plan.protocol.looks)
-    found = sequential_p([gaps], looks) if len(gaps) else ()
-    return (found[-1], smallest_p(looks)[len(found) - 1]) if found else (1.0, 1.0)
+    p_values = sequential_p([gaps], looks) if len(gaps) else ()
+    return (p_values[-1], smallest_p(looks)[len(p_values) - 1]) if p_values else (1.0, 1.0)
 
 
 def floor(decision: Decision, plan: RunPlan) -> float:
-    """The smallest p value that a comparison over all tasks can have after its latest look; 1 before the first."""
+    """The smallest p-value that a comparison over all tasks can have after its latest look; 1 before the first."""
     return smallest_p(Looks(plan.protocol.looks), len(plan.tasks))[decision.look - 1] if decision.look else 1.0
 
 
 def next_rows(results: Results) -> frozenset[str]:
-    """The rows that the next seeds are for: those whose comparison with the reference is open at some size, and it."""
+    """The rows that get the next seeds: the reference and those whose comparison with it is open at some size."""
     reference = results.plan.protocol.reference
     open_rows = {label for size in results.plan.sizes for label in still_open(decisions(results, size, reference))}
     return frozenset(open_rows | {reference}) if open_rows else frozenset()
@@ -84,17 +84,17 @@ def next_rows(results: Results) -> frozenset[str]:
 
 def decision_sentences(results: Results, size: str) -> list[str]:
     """What was decided at which look, a sentence for each look that decided something, and one for what is open."""
-    found = decisions(results, size, results.plan.protocol.reference)
+    by_label = decisions(results, size, results.plan.protocol.reference)
     count = len(results.plan.protocol.looks)
     sentences = []
     for look in range(1, count + 1):
-        decided = [f"{label} ({_in_words(one)})" for label, one in found.items() if _at(one, look)]
+        decided = [f"{label} ({_in_words(one)})" for label, one in by_label.items() if _at(one, look)]
         if decided:
             seeds = results.plan.protocol.looks[look - 1]
             sentences.append(f"Decided at look {look} of {count}, after {seeds} seeds: {listed(decided)}.")
-    if left := still_open(found):
+    if left := still_open(by_label):
         sentences.append(f"Not decided yet: {listed(left)}.")
-    if ended := [label for label, one in found.items() if one.state == ENDED]:
+    if ended := [label for label, one in by_label.items() if one.state == ENDED]:
         sentences.append(f"Without a decision after the last look: {listed(ended)}.")
     return sentences
 

@@ -1,4 +1,4 @@
-"""How far each run's probabilities can be believed, from the logits beside its record."""
+"""How far each run's probabilities can be trusted, from the logits stored with its record."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.search_arrays import stored_arrays
 from results.stats.calibration import brier_score, calibration_error, fit_temperature, log_loss, mean_confidence
 
@@ -14,17 +14,17 @@ SELECTION, SPLIT = "last", "test"
 """The selection rule and the split whose logits are stored for every run."""
 LOG_LOSS, SCALED = "log_loss", "log_loss_scaled"
 MEASURES = ("accuracy", LOG_LOSS, SCALED, "brier", "brier_scaled", "ece", "ece_scaled", "ece_bias", "confidence")
-"""Of one run on the test split; `_scaled` after one temperature fitted on dev, nan where dev logits were not kept."""
+"""Of one run on the test split; `_scaled` after a temperature fitted on dev, nan if dev logits were not stored."""
 COLUMNS = ("task", "label", "seed", *MEASURES, "temperature")
 Logits = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
-@remembered
+@cached
 def run_probabilities(results: Results, size: str) -> pd.DataFrame:
     """One row per run of a classification with stored logits: task, label, seed, MEASURES, temperature.
 
-    Empty under another selection rule than that of the stored logits, and in a suite that leaves its test split alone.
-    A failed run has none: it has no probabilities.
+    Empty under another selection rule than that of the stored logits, and in a suite that does not use its test split.
+    A failed run has no row, since it has no probabilities.
     """
     if results.selection != SELECTION or results.split != SPLIT:
         return pd.DataFrame(columns=list(COLUMNS))
@@ -38,7 +38,7 @@ def run_probabilities(results: Results, size: str) -> pd.DataFrame:
 
 
 def stored_logits(results: Results, key: str, split: str = "dev") -> Logits | None:
-    """(examples, classes) logits and labels of one run on a split; None where not kept, or of a regression."""
+    """(examples, classes) logits and labels of one run on a split; None if not stored, or for a regression."""
     names = f"{split}_logits", f"{split}_labels"
     arrays = stored_arrays(results, key, lambda name: name in names)
     if len(arrays) < len(names):
@@ -52,7 +52,7 @@ def stored_logits(results: Results, key: str, split: str = "dev") -> Logits | No
 def _measures(test: Logits, dev: Logits | None) -> dict[str, float]:
     logits, labels = test
     error = calibration_error(logits, labels)
-    found = {
+    measured = {
         "accuracy": float((logits.argmax(axis=1) == labels).mean()),
         LOG_LOSS: log_loss(logits, labels),
         "brier": brier_score(logits, labels),
@@ -68,4 +68,4 @@ def _measures(test: Logits, dev: Logits | None) -> dict[str, float]:
             "brier_scaled": brier_score(logits, labels, temperature),
             "ece_scaled": calibration_error(logits, labels, temperature).error,
         }
-    return found | scaled | {"temperature": temperature}
+    return measured | scaled | {"temperature": temperature}

@@ -1,13 +1,12 @@
-"""How often looking after 6, 8 and 10 seeds errs, what it finds, and how many seeds it takes, by simulation.
+"""Errors, power and seeds needed when testing after 6, 8 and 10 seeds, by simulation.
 
-    python -m results.analysis.sequential_simulations
+    python -m runners simulate sequential
 
-Several methods are compared with one reference, whose scores all differences share. Rules compared: the sequential
-test of this suite; the same sign flip after the last number of seeds only; and two that must not be used, that flip
-tested anew at every look, and the largest difference of all methods under flips common to them.
+Several methods are compared with one reference, whose scores all differences share. The rules compared are the
+sequential test of this suite; the same sign flip after the last number of seeds only; and two that must not be used:
+that flip repeated at every look at the full level, and the largest difference of all methods under common flips.
 """
 
-import argparse
 import csv
 import math
 from collections.abc import Iterator, Sequence
@@ -19,30 +18,31 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from results.loading.layout import ROOT
 from results.stats.multiplicity import holm
 from results.stats.sequential import Looks, joint_signs, sequential_p
 from results.stats.sequential_family import step_down
 from results.stats.simulations import GAP, SD
 
 ALPHA = 0.05
+DATA_SETS = 4000
+"""Simulated data sets per setting in the committed files."""
 LOOKS = Looks((6, 8, 10))
 METHODS = (2, 3, 5, 10)
-"""Numbers of methods, the reference among them, where all are equal."""
+"""Numbers of methods, including the reference, when all are equal."""
 COMPETING = 5
-"""The number of methods where one is better."""
+"""Number of methods when one is better."""
 TASKS = (1, 3)
 DATA = ("normal", "heavy tails", "failed runs")
 COLLAPSED, FREEDOM = 0.1, 2
 """Share of runs that collapse by GAP points; degrees of freedom of the t distribution with heavy tails."""
 GAINS = {1: (1.5, 2.5), 3: (0.75, 1.5)}
-"""By number of tasks, the true advantage of the better method on every task, in sds of a run that trains."""
+"""True advantage of the better method on every task, by number of tasks, in sds of a run that trains."""
 SETTINGS = [(data, tasks, methods, 0.0) for data in DATA for tasks in TASKS for methods in METHODS]
 SETTINGS += [(data, tasks, COMPETING, gain) for data in DATA for tasks in TASKS for gain in GAINS[tasks]]
 SEQUENTIAL, FIXED, PEEKING, MAXIMUM = "sequential", "fixed", "every look at alpha", "maximum, common flips"
 RULES = (SEQUENTIAL, FIXED, PEEKING, MAXIMUM)
 DRAWS = 999
-"""Sign patterns drawn where they are not enumerated; a test by fewer patterns is as valid and a little weaker."""
+"""Sign patterns drawn if not enumerated; a test with fewer patterns is as valid and slightly less powerful."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class Outcome:
     """One rule in one setting; rates are over data sets, with their Monte-Carlo standard errors.
 
     Attributes:
-        rule: Which rule.
-        data: Kind of scores.
-        tasks: How many tasks are tested together.
-        methods: How many methods, the reference among them.
+        rule: One of RULES.
+        data: Kind of scores, one of DATA.
+        tasks: Number of tasks tested together.
+        methods: Number of methods, including the reference.
         gain: True advantage of the first method in sds of a run.
-        data_sets: How many were simulated.
-        error: Rate of data sets in which a method equal to the reference was rejected.
+        data_sets: Number of simulated data sets.
+        error: Share of data sets in which a method equal to the reference was rejected.
         error_se: Its standard error.
-        power: Rate at which the better method was rejected; nan without one.
+        power: Share in which the better method was rejected; nan without one.
         power_se: Its standard error.
         seeds: Mean number of seeds of a comparison; those that are rejected stop.
         seeds_better: The same for the better method alone; nan without one.
@@ -82,9 +82,9 @@ def simulate(data_sets: int, seed: int = 0, show: bool = False) -> list[Outcome]
     """All rules in all settings.
 
     Args:
-        data_sets: How many per setting.
-        seed: Of everything drawn; one seed gives one set of numbers.
-        show: A progress bar on the terminal.
+        data_sets: Number of data sets per setting.
+        seed: Determines everything drawn.
+        show: Whether to show a progress bar on the terminal.
 
     Returns:
         One outcome per rule and setting.
@@ -94,17 +94,17 @@ def simulate(data_sets: int, seed: int = 0, show: bool = False) -> list[Outcome]
     """
     if data_sets < 1:
         raise ValueError(f"data_sets: at least 1 needed, got {data_sets}")
-    found: list[Outcome] = []
+    outcomes: list[Outcome] = []
     console = Console(stderr=True)
     for number, setting in enumerate(track(SETTINGS, "Simulating", console=console, disable=not show)):
-        found += _outcomes(*setting, data_sets, numpy.random.default_rng((seed, number)))
-    return found
+        outcomes += _outcomes(*setting, data_sets, numpy.random.default_rng((seed, number)))
+    return outcomes
 
 
 def scores(data: str, shape: tuple[int, ...], generator: numpy.random.Generator) -> NDArray[numpy.float64]:
-    """Scores of this shape in points about their mean, of the kind `data`.
+    """Scores of this shape and kind (one of DATA) in points, relative to their mean.
 
-    Heavy tails are a t distribution scaled to SD, which is then not its standard deviation (it has none).
+    Heavy tails are a t distribution scaled by SD, which is not its standard deviation (it has none).
     """
     if data == "heavy tails":
         return SD * generator.standard_t(FREEDOM, shape)
@@ -131,18 +131,18 @@ def _outcomes(
             last = rule in (FIXED, MAXIMUM)
             used = numpy.where(rejected & (not last), deciding, len(LOOKS.seeds)) - 1
             seeds[rule].append(numpy.array(LOOKS.seeds)[used])
-    found = []
+    rule_outcomes = []
     for rule in RULES:
         error, power = float(numpy.mean(errors[rule])), float(numpy.mean(finds[rule])) if gain else math.nan
         used_seeds = numpy.array(seeds[rule])
         better = float(used_seeds[:, 0].mean()) if gain else math.nan
-        found.append(
+        rule_outcomes.append(
             Outcome(
                 rule, data, tasks, methods, gain, data_sets, error, _standard_error(error, data_sets), power,
                 _standard_error(power, data_sets), float(used_seeds.mean()), better,
             )
         )  # fmt: skip
-    return found
+    return rule_outcomes
 
 
 def _standard_error(rate: float, data_sets: int) -> float:
@@ -150,14 +150,14 @@ def _standard_error(rate: float, data_sets: int) -> float:
 
 
 def _rules(differences: NDArray[numpy.float64], seed: int) -> dict[str, NDArray[numpy.int64]]:
-    # (comparisons, tasks, seeds) -> per rule the look that rejects each comparison, 0 for none. Every data set has sign
-    # patterns of its own, since a test by drawn patterns keeps its level on average over them.
+    # (comparisons, tasks, seeds) -> per rule the look that rejects each comparison, 0 for none. Every data set has its
+    # own sign patterns, since a test with drawn patterns keeps its level on average over them.
     looks = len(LOOKS.seeds)
     joint = [joint_signs(list(own), LOOKS, seed, DRAWS) for own in differences]
     absolute = [one.at(0.0) for one in joint if one is not None]
     plain = numpy.array([[(sums >= sums[0]).mean() for sums in own] for own in absolute])
     sequential, _ = step_down([sequential_p(list(own), LOOKS, seed, DRAWS) for own in differences], looks, ALPHA)
-    # Holm anew at every look, as if it were the only one.
+    # Holm at every look, as if it were the only one.
     passed = numpy.array([holm(plain[:, look]) <= ALPHA for look in range(looks)])
     peeking = numpy.where(passed.any(axis=0), passed.argmax(axis=0) + 1, 0)
     sums = numpy.abs([one.sums[-1] for one in joint if one is not None])
@@ -172,7 +172,7 @@ def _rules(differences: NDArray[numpy.float64], seed: int) -> dict[str, NDArray[
 
 
 def write(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
-    """Write sequential.csv, one line per outcome, and sequential.md, the same for readers; returns their paths."""
+    """Write sequential.csv, one line per outcome, and sequential.md, a table for readers; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "sequential.csv", folder / "sequential.md"]
     with paths[0].open("w", newline="", encoding="utf-8") as file:
@@ -198,7 +198,7 @@ def _markdown(outcomes: Sequence[Outcome]) -> Iterator[str]:
         f"{count:,} simulated data sets per line, α = {ALPHA:g} over all methods and looks; ± is the Monte-Carlo "
         f"standard error. Failed runs: each run collapses by {GAP:g} points with probability {COLLAPSED:g}; heavy "
         f"tails: t with {FREEDOM} degrees of freedom. Rules: {SEQUENTIAL}, this suite's test with Holm over methods; "
-        f"{FIXED}, the same flip after {LOOKS.seeds[-1]} seeds alone; {PEEKING}, that flip tested anew at every look; "
+        f"{FIXED}, the same flip after {LOOKS.seeds[-1]} seeds alone; {PEEKING}, that flip at every look, each at α; "
         f"{MAXIMUM}, after {LOOKS.seeds[-1]} seeds the largest difference over methods with one flip for all. The last "
         "two are here to show why they are not used."
     )
@@ -215,7 +215,7 @@ def _markdown(outcomes: Sequence[Outcome]) -> Iterator[str]:
             cells = [f"{own[rule].error:.3f} ± {own[rule].error_se:.3f}" for rule in RULES]
             yield f"| {data} | {tasks} | {methods} | " + " | ".join(cells) + " |"
     yield ""
-    yield "One method better by so many sds of a run on every task: power to find it, and the seeds that takes:"
+    yield "One method better on every task, with the gain in sds of a run: power to find it, and the seeds needed:"
     yield ""
     yield (
         f"| Data | Tasks | Methods | Gain | Power, {SEQUENTIAL} | Power, {FIXED} | Seeds of the better method | "
@@ -229,19 +229,9 @@ def _markdown(outcomes: Sequence[Outcome]) -> Iterator[str]:
             numbers = [f"{value:.1f}" for value in (one.seeds_better, one.seeds, other.seeds)]
             yield f"| {data} | {tasks} | {methods} | {gain:g} | " + " | ".join((*powers, *numbers)) + " |"
     yield ""
-    yield "Made by: python -m results.analysis.sequential_simulations"
+    yield "Made by: python -m runners simulate sequential"
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Simulate and write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m results.analysis.sequential_simulations", description=__doc__)
-    parser.add_argument("--data-sets", type=int, default=4000, help="simulated data sets per setting")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "tables", help="folder to write to")
-    chosen = parser.parse_args(arguments)
-    for path in write(simulate(chosen.data_sets, chosen.seed, show=True), chosen.out):
-        print(path)
-
-
-if __name__ == "__main__":
-    main()
+def simulate_and_write(folder: Path, data_sets: int = DATA_SETS, seed: int = 0) -> list[Path]:
+    """Simulate with a progress bar and write sequential.csv and .md to the folder."""
+    return write(simulate(data_sets, seed, show=True), folder)

@@ -1,4 +1,4 @@
-"""The answer to the suite's question in three sentences, computed from the statistics and honest when there is none."""
+"""The answer to the suite's question in three sentences, computed from the statistics; if there is none, it says so."""
 
 import math
 
@@ -8,7 +8,7 @@ from results.analysis.claims import Claim, claims
 from results.analysis.comparisons import SCALE
 from results.analysis.looks import name_of_test
 from results.analysis.tuning import tuning_answer, tuning_question
-from results.loading.frame import COUNTED, Results
+from results.loading.frame import SCORED_AS_MAJORITY, Results
 from results.loading.preregistration import named
 from results.loading.wording import p_text, signed, size_words
 
@@ -29,15 +29,15 @@ def question(results: Results) -> str:
 
 
 def answer(results: Results, size: str) -> tuple[str, str, str]:
-    """Estimate, decision, and what else the runs show, at one size."""
+    """The estimate, the decision, and what else the runs show, at one size."""
     plan = results.plan
     if plan.tuning_budget is not None:
         return tuning_answer(results, size)
-    found = claims(results, size, plan.protocol.reference)
-    if not found:
+    by_label = claims(results, size, plan.protocol.reference)
+    if not by_label:
         return _nothing(results, size)
-    subject = found.get(plan.protocol.focus or "") or max(found.values(), key=lambda claim: claim.difference)
-    return _estimate(results, size, subject), _decision(subject, plan), _others(subject, found, results, size)
+    subject = by_label.get(plan.protocol.focus or "") or max(by_label.values(), key=lambda claim: claim.difference)
+    return _estimate(results, size, subject), _decision(subject, plan), _others(subject, by_label, results, size)
 
 
 def _nothing(results: Results, size: str) -> tuple[str, str, str]:
@@ -112,15 +112,15 @@ def _detectable_words(points: float) -> str:
     return f"only a true difference of about {points:.1f} points"
 
 
-def _others(subject: Claim, found: dict[str, Claim], results: Results, size: str) -> str:
+def _others(subject: Claim, by_label: dict[str, Claim], results: Results, size: str) -> str:
     plan = results.plan
-    passed = [c for c in found.values() if c.label != subject.label and c.p_holm <= plan.protocol.alpha]
+    passed = [c for c in by_label.values() if c.label != subject.label and c.p_holm <= plan.protocol.alpha]
     better = [named(claim.label, plan) for claim in passed if claim.difference > 0]
     worse = [named(claim.label, plan) for claim in passed if claim.difference < 0]
     parts = [f"significantly better than {plan.protocol.reference}: {', '.join(better) or 'none'}"]
     parts += [f"significantly worse: {', '.join(worse) or 'none'}"]
     runs = results.runs[results.runs["size"] == size]
-    failed, absent = int(runs["status"].isin(COUNTED).sum()), int(runs["score"].isna().sum())
+    failed, absent = int(runs["status"].isin(SCORED_AS_MAJORITY).sum()), int(runs["score"].isna().sum())
     beyond = ""
     if len(plan.tasks) > 1 and subject.floor_tasks * subject.comparisons > plan.protocol.alpha:
         beyond = f"; {len(plan.tasks)} tasks are too few to say anything about other tasks"

@@ -1,18 +1,18 @@
-"""What a tuning suite found: the score of every setting that was tried, the one to use, and what the budget bought."""
+"""The result of a tuning suite: the score of every setting tried, the best one, and the effect of the budget."""
 
 import math
 import statistics
 from dataclasses import dataclass
 
 from results.analysis.cells import summaries
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 from results.loading.wording import size_words
 from results.stats import expected_best_without_replacement
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting of a method: its dev score per task in points, a mean over seeds, NaN where a run is missing."""
+    """One setting of a method: its dev score per task in points, the mean over seeds, NaN if a run is missing."""
 
     label: str
     method: str
@@ -31,61 +31,61 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """The setting to use of a method: the best of `tried` ones, the first of them where several are equal."""
+    """The chosen setting of a method: the best of those `tried`, the first one on a tie."""
 
     label: str
     score: float
     tried: int
 
 
-@remembered
+@cached
 def trials(results: Results, size: str) -> dict[str, list[Trial]]:
-    """All trials by method, in the order in which the budget is spent."""
+    """All trials by method, in the order in which they were drawn."""
     cells = summaries(results)
-    found: dict[str, list[Trial]] = {}
+    by_method: dict[str, list[Trial]] = {}
     for row in results.plan.methods:
         own = {task: cells[size, task, row.label] for task in results.plan.tasks if (size, task, row.label) in cells}
         scores = {task: cell.mean if cell.n == cell.planned else math.nan for task, cell in own.items()}
-        found.setdefault(row.method, []).append(Trial(row.label, row.method, scores))
-    return found
+        by_method.setdefault(row.method, []).append(Trial(row.label, row.method, scores))
+    return by_method
 
 
 def choices(results: Results, size: str) -> dict[str, Choice]:
-    """The setting to use by method; a method of which any run is missing has none yet."""
+    """The chosen setting by method; a method with missing runs has none yet."""
     chosen = {}
     for method, tried in trials(results, size).items():
         if not any(math.isnan(trial.score) for trial in tried):
-            best = max(tried, key=lambda trial: trial.score)  # The first of equals.
+            best = max(tried, key=lambda trial: trial.score)
             chosen[method] = Choice(best.label, best.score, len(tried))
     return chosen
 
 
 def expected_best(scores: list[float]) -> list[float]:
-    """Expected best of n = 1, 2, ... trials; empty unless every trial has a score."""
+    """The expected best of n = 1, 2, ... trials; empty unless every trial has a score."""
     if not scores or any(math.isnan(score) for score in scores):
         return []
     return [float(best) for best in expected_best_without_replacement(scores)]
 
 
 def shown_budgets(budget: int) -> list[int]:
-    """Powers of two up to the budget, and the budget."""
+    """Powers of two up to the budget, and the budget itself."""
     return sorted({2**power for power in range(budget.bit_length()) if 2**power <= budget} | {budget})
 
 
 def tuning_question(results: Results) -> str:
-    """What a tuning suite asks, in one sentence."""
+    """The question of a tuning suite, in one sentence."""
     sizes = " or ".join(size_words(size) for size in results.plan.sizes)
     return f"Which settings should each method have on {results.plan.encoder}, with {sizes}, judged on dev data alone?"
 
 
 def tuning_answer(results: Results, size: str) -> tuple[str, str, str]:
-    """How much was tried, what is chosen, and what the numbers are not."""
-    found, chosen = trials(results, size), choices(results, size)
-    count = sum(len(tried) for tried in found.values())
-    left = ", ".join(method for method in found if method not in chosen)
+    """How much was tried, how many settings are chosen, and what the numbers do not mean."""
+    tried_by_method, chosen = trials(results, size), choices(results, size)
+    count = sum(len(tried) for tried in tried_by_method.values())
+    left = ", ".join(method for method in tried_by_method if method not in chosen)
     return (
-        f"With {size_words(size)}, {count} settings of {len(found)} methods were to be tried, at most "
+        f"With {size_words(size)}, {count} settings of {len(tried_by_method)} methods were planned, at most "
         f"{results.plan.tuning_budget} of each.",
         f"{len(chosen)} methods have their setting." + (f" Runs are missing for {left}." if left else ""),
-        "Dev scores of chosen settings are the highest of several and say nothing of which method is better.",
+        "Dev scores of chosen settings are the highest of several and do not show which method is better.",
     )

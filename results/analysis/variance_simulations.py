@@ -1,9 +1,5 @@
-"""How often the intervals of variance components hold the truth, by simulation.
+"""How often intervals of variance components contain the truth: `python -m runners simulate variance-components`."""
 
-python -m results.analysis.variance_simulations
-"""
-
-import argparse
 import csv
 import math
 from collections.abc import Sequence
@@ -15,14 +11,15 @@ from rich.console import Console
 from rich.progress import track
 
 from results.analysis.sequential_simulations import COLLAPSED
-from results.loading.layout import ROOT
 from results.stats.inputs import Matrix
 from results.stats.simulations import GAP, SD
 from results.stats.variance_components import INTERACTION, REST, SUBSET, variance_components
 
 LEVEL = 0.95
+DATA_SETS = 500
+"""Simulated designs per setting in the committed file."""
 DESIGNS = ((5, 5), (10, 10), (6, 10))
-"""Subset seeds x seeds of the rest, one run of each combination."""
+"""Subset seeds × seeds of the rest, one run of each combination."""
 SHARES = {
     "even": (1 / 3, 1 / 3, 1 / 3),
     "subset": (0.6, 0.1, 0.3),
@@ -31,12 +28,12 @@ SHARES = {
 }
 """True shares of subset, rest and interaction."""
 DATA = ("normal", "failed runs")
-"""Failed runs collapse whatever their seeds, which adds to the interaction."""
+"""Failed runs collapse regardless of their seeds, which adds to the interaction."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often the intervals of one source held the truth, with Monte-Carlo standard error, and their mean width."""
+    """How often the intervals of one source covered the truth, the Monte-Carlo standard error, and their mean width."""
 
     data: str
     subsets: int
@@ -53,7 +50,7 @@ class Coverage:
 def crossed_scores(
     data: str, design: tuple[int, int], shares: Sequence[float], generator: numpy.random.Generator
 ) -> Matrix:
-    """(subsets, rests) scores in points, whose sources have these shares of SD^2; failed runs collapse by GAP."""
+    """(subsets, rests) scores in points whose sources have these shares of SD^2; failed runs collapse by GAP."""
     a, b = design
     subset, rest, inner = (SD * math.sqrt(share) for share in shares)
     scores = subset * generator.standard_normal((a, 1)) + rest * generator.standard_normal((1, b))
@@ -64,7 +61,7 @@ def crossed_scores(
 
 
 def true_variances(data: str, shares: Sequence[float]) -> dict[str, float]:
-    """Variances by source of `crossed_scores`."""
+    """The true variances of `crossed_scores`, by source."""
     variances = dict(zip((SUBSET, REST, INTERACTION), (SD**2 * share for share in shares), strict=True))
     if data == "failed runs":
         variances[INTERACTION] += GAP**2 * COLLAPSED * (1 - COLLAPSED)
@@ -76,11 +73,11 @@ def simulate(data_sets: int, seed: int = 0, show: bool = False) -> list[Coverage
     if data_sets < 1:
         raise ValueError(f"data_sets: at least 1 needed, got {data_sets}")
     settings = [(data, design, name) for data in DATA for design in DESIGNS for name in SHARES]
-    found: list[Coverage] = []
+    rows: list[Coverage] = []
     console = Console(stderr=True)
     for number, setting in enumerate(track(settings, "Simulating", console=console, disable=not show)):
-        found += _coverage(*setting, data_sets, numpy.random.default_rng((seed, number)))
-    return found
+        rows += _coverage(*setting, data_sets, numpy.random.default_rng((seed, number)))
+    return rows
 
 
 def _coverage(
@@ -117,16 +114,16 @@ def write_csv(rows: Sequence[Coverage], path: Path) -> None:
 
 
 def write_markdown(rows: Sequence[Coverage], path: Path) -> None:
-    """The same for readers."""
+    """The same as a Markdown table."""
     lines = [
-        "### Intervals of variance components: how often they hold the truth",
+        "### Intervals of variance components: how often they cover the truth",
         "",
         f"{rows[0].data_sets:,} simulated designs per line, nominal {LEVEL:.0%}, Monte-Carlo standard error "
         f"{rows[0].standard_error:.3f}; one run of each combination of subset and rest. Failed runs: each run "
         f"collapses by {GAP:g} points with probability {COLLAPSED:g}, whatever its seeds. Sources: true shares of "
         "subset, rest and interaction of the spread of runs that train.",
         "",
-        "| Data | Subsets | Rests | Sources | Source | Variance held | Share held | Mean width, share |",
+        "| Data | Subsets | Rests | Sources | Source | Variance covered | Share covered | Mean width, share |",
         "|---|---:|---:|---|---|---:|---:|---:|",
     ]
     for row in rows:
@@ -135,21 +132,14 @@ def write_markdown(rows: Sequence[Coverage], path: Path) -> None:
             f"| {row.data} | {row.subsets} | {row.rests} | {sources} | {row.source} | {row.variance:.3f} | "
             f"{row.share:.3f} | {row.mean_share_width:.2f} |"
         )
-    lines += ["", "Made by: python -m results.analysis.variance_simulations"]
+    lines += ["", "Made by: python -m runners simulate variance-components"]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Simulate and write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m results.analysis.variance_simulations", description=__doc__)
-    parser.add_argument("--data-sets", type=int, default=500, help="simulated designs per setting")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "tables", help="folder to write to")
-    chosen = parser.parse_args(arguments)
-    rows = simulate(chosen.data_sets, chosen.seed, show=True)
-    write_csv(rows, chosen.out / "variance-components.csv")
-    write_markdown(rows, chosen.out / "variance-components.md")
-
-
-if __name__ == "__main__":
-    main()
+def simulate_and_write(folder: Path, data_sets: int = DATA_SETS, seed: int = 0) -> list[Path]:
+    """Simulate with a progress bar and write variance-components.csv and .md to the folder."""
+    rows = simulate(data_sets, seed, show=True)
+    paths = [folder / "variance-components.csv", folder / "variance-components.md"]
+    write_csv(rows, paths[0])
+    write_markdown(rows, paths[1])
+    return paths

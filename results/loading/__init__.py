@@ -1,1 +1,1 @@
-"""From records on disk to one checked frame of runs."""
+"""Reads records from disk into one checked frame of runs."""

@@ -21,7 +21,7 @@ COLUMNS = pyarrow.schema([("key", pyarrow.string()), ("record", pyarrow.string()
 
 @dataclass(frozen=True)
 class Stored:
-    """A record as it was found: where, its key there, its text, and its predictions (bytes of an npz) or their file."""
+    """A record as stored: where, under which key, its text, and its predictions (an npz file's bytes or its path)."""
 
     source: str
     key: str
@@ -30,9 +30,10 @@ class Stored:
 
 
 def stored_plan(suite: str, layout: Layout) -> Any:
-    """The plan's JSON content: the sweep's plan.json, else the one kept in the archive.
+    """The plan's JSON content: the sweep's plan.json, else the copy in the archive.
 
-    Raises PlanError, naming the suites that are there, when the suite has neither.
+    Raises:
+        PlanError: The suite has neither; the message names the suites that are there.
     """
     path = layout.plan(suite)
     try:
@@ -51,7 +52,7 @@ def stored_plan(suite: str, layout: Layout) -> Any:
 
 def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple[str, str]]]:
     """Every record of the suite, JSON files before the archive's rows, and (source, reason) of unreadable files."""
-    found, unreadable = [], []
+    stored, unreadable = [], []
     for path in sorted((layout.records / suite).glob("*.json")):
         if path.name == "plan.json":
             continue
@@ -60,24 +61,24 @@ def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple
             predictions = path.with_suffix(".npz")
             text = _text(path)
             there = predictions.exists() or predictions.is_symlink()
-            found.append(Stored(name, path.stem, text, predictions if there else None))
+            stored.append(Stored(name, path.stem, text, predictions if there else None))
         except (OSError, UnicodeDecodeError) as error:
             unreadable.append((name, f"cannot be read: {visible(str(error))}"))
     archive = layout.archive(suite)
     if archive.exists():
         try:
-            found += _rows(archive)
+            stored += _rows(archive)
         except (OSError, ValueError, pyarrow.ArrowException) as error:
             unreadable.append((archive.name, f"cannot be read: {error}"))
-    return found, unreadable
+    return stored, unreadable
 
 
 def _text(path: Path) -> str:
-    """The text of a record's file: never of a pipe, which would wait for ever, or of what no record is as long as."""
+    """The text of a record's file; refuses a pipe, which would block forever, and a file too large for a record."""
     if not path.is_file():
-        raise OSError("is no file")
+        raise OSError("is not a file")
     if path.stat().st_size > LARGEST:
-        raise OSError(f"has more than {LARGEST >> 20} MiB, which no record has")
+        raise OSError(f"has more than {LARGEST >> 20} MiB, too large for a record")
     return path.read_text(encoding="utf-8")
 
 
@@ -92,7 +93,7 @@ def _rows(archive: Path) -> list[Stored]:
 
 
 def write_archive(suite: str, layout: Layout, plan: RunPlan, records: list[Stored]) -> Path:
-    """Write records, sorted by key, and the plan to the suite's Parquet file: same content, same bytes."""
+    """Write the plan and the records, sorted by key, to the suite's Parquet file; equal content gives equal bytes."""
     rows = sorted(records, key=lambda record: record.key)
     table = pyarrow.table(
         {

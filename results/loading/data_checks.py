@@ -1,4 +1,4 @@
-"""Which examples the runs saw: whether all of one seed saw the same ones, and what of the official splits was there."""
+"""Which examples the runs saw: the same ones for each seed, and how much of the official splits."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -6,23 +6,25 @@ from typing import Any
 
 from amix.specs.run_plan import PlannedTask, RunPlan
 
-Place = tuple[str, int | None, int]
+Setting = tuple[str, int | None, int]
+"""Task, size and seed."""
 Examples = tuple[str, int]
+"""Hash of the subset's ids, and number of test examples."""
 
 
-def usual_examples(records: Iterable[dict[str, Any]]) -> dict[Place, Examples]:
-    """(task, size, seed) -> what most of its runs saw, the first ones where that is undecided."""
-    seen: dict[Place, Counter[Examples]] = {}
+def usual_examples(records: Iterable[dict[str, Any]]) -> dict[Setting, Examples]:
+    """What most runs of each task, size and seed saw; on a tie, what the first of them saw."""
+    counts: dict[Setting, Counter[Examples]] = {}
     for record in records:
         if (examples := _examples(record)) is not None:
-            seen.setdefault(_place(record), Counter())[examples] += 1
-    return {place: counts.most_common(1)[0][0] for place, counts in seen.items()}
+            counts.setdefault(_setting(record), Counter())[examples] += 1
+    return {setting: count.most_common(1)[0][0] for setting, count in counts.items()}
 
 
-def other_data(record: dict[str, Any], usual: Mapping[Place, Examples]) -> str | None:
+def other_data(record: dict[str, Any], usual: Mapping[Setting, Examples]) -> str | None:
     """Why this record cannot be paired with the others of its task and seed; None when it saw the same examples."""
     examples = _examples(record)
-    if examples is None or examples == (expected := usual[_place(record)]):
+    if examples is None or examples == (expected := usual[_setting(record)]):
         return None
     other_subset = examples[0] != expected[0]
     what = "other training examples" if other_subset else f"{examples[1]} test examples instead of {expected[1]}"
@@ -32,22 +34,19 @@ def other_data(record: dict[str, Any], usual: Mapping[Place, Examples]) -> str |
     )
 
 
-def _place(record: dict[str, Any]) -> Place:
+def _setting(record: dict[str, Any]) -> Setting:
     spec = record["spec"]
     return spec["task"], spec["n_train"], spec["seed"]
 
 
 def _examples(record: dict[str, Any]) -> Examples | None:
-    """Hash of the ids of the subset, and number of test examples; None where the run failed before it read them."""
+    """What a run saw; None if it failed before it had read its data."""
     data = record.get("data") or {}
     return (data["ids_sha256"], data["n_test"]) if {"ids_sha256", "n_test"} <= set(data) else None
 
 
 def with_data_notes(plan: RunPlan, records: Mapping[str, dict[str, Any]]) -> RunPlan:
-    """The plan with a footnote at every task of which the runs had less than the official splits.
-
-    Warnings about people's own data stand there too.
-    """
+    """The plan with footnotes at tasks whose runs had less than the official splits, or warnings about their data."""
     warned: dict[str, dict[str, None]] = {}
     sizes: dict[str, tuple[int | None, int | None]] = {}
     tested = plan.protocol.split == "test"
@@ -65,10 +64,10 @@ MOST_WARNINGS = 8
 
 
 def _warnings(data: dict[str, Any]) -> list[str]:
-    """What a run's record warns of in its data; anything else there is ignored."""
-    findings = data.get("findings")
-    found = [one for one in findings if isinstance(one, dict)] if isinstance(findings, list) else []
-    return [str(one.get("said")) for one in found if one.get("severity") == "warning"]
+    """The warnings on its data in a run's record."""
+    stored = data.get("findings")
+    findings = [finding for finding in stored if isinstance(finding, dict)] if isinstance(stored, list) else []
+    return [str(finding.get("said")) for finding in findings if finding.get("severity") == "warning"]
 
 
 def _warned(task: PlannedTask, warnings: list[str]) -> PlannedTask:

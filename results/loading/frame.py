@@ -1,4 +1,4 @@
-"""A suite's plan and records as one long frame: one row per planned run, whatever became of it."""
+"""A suite's plan and records as one long frame: one row per planned run, whatever its outcome."""
 
 import hashlib
 import math
@@ -22,10 +22,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 POINTS = 100
 MISSING = "missing"
-COUNTED = ("failed", "diverged")
-"""Outcomes that are data: scored as the majority class. Accidents (oom, cancelled, accident, missing) have none."""
+SCORED_AS_MAJORITY = ("failed", "diverged")
+"""Outcomes that count as results. Accidents (oom, cancelled, accident, missing) have no score."""
 MAJORITY = {"test": "majority", "dev": "majority_dev"}
-"""Where a record keeps the score of the majority class on each split."""
+"""The field of a record that holds the majority class's score, by split."""
 COSTS = (
     "train_seconds",
     "total_seconds",
@@ -42,7 +42,7 @@ COSTS = (
 
 @dataclass(frozen=True)
 class Results:
-    """A suite's plan, its runs (one row each, see load), the usable records by key, and what was left out."""
+    """A suite's plan, its runs (one row each, see load), its usable records by key, and the records left out."""
 
     plan: RunPlan
     selection: str
@@ -50,7 +50,7 @@ class Results:
     records: dict[str, dict[str, Any]] = field(repr=False)
     predictions: dict[str, bytes | Path] = field(repr=False)
     problems: tuple[Problem, ...]
-    memory: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def split(self) -> str:
@@ -58,41 +58,48 @@ class Results:
         return self.plan.protocol.split
 
 
-def remembered(function: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
-    """A function of results that several tables and figures ask for: computed once per Results."""
+def cached(function: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
+    """Decorate a function of results that several tables and figures call: it is computed once per Results."""
 
     @wraps(function)
     def recall(results: Results, *args: P.args, **kwargs: P.kwargs) -> T:
         key = (function.__module__, function.__qualname__, args)
-        if key not in results.memory:
-            results.memory[key] = function(results, *args, **kwargs)
-        answer: T = results.memory[key]
+        if key not in results.cache:
+            results.cache[key] = function(results, *args, **kwargs)
+        answer: T = results.cache[key]
         return answer
 
     return recall
 
 
 def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
-    """Read a suite.
+    """Read a suite's plan and records.
 
-    The frame `runs` has one row per planned run: key, label, task, size (text), seed, status (a record's status, or
-    'missing'), score, dev, majority (points: the primary metric x 100, by the selection rule 'last' or 'best_dev';
-    selection None is the plan's), the cost columns (NaN where unknown), passes (forward and backward together), error,
-    traceback, source (the suite that made the run). A failed or diverged run has the majority score; a missing,
-    cancelled or out-of-memory run has NaN. Raises PlanError when there is no usable plan, and when no run was scored by
-    the rule asked for.
+    Args:
+        suite: Its name.
+        layout: Where its records are.
+        selection: 'last' or 'best_dev'; None is the plan's rule.
+
+    Returns:
+        The results. Their frame `runs` has one row per planned run: key, label, task, size (text), seed, status (a
+        record's status, or 'missing'), score, dev, majority (points: the primary metric x 100), the cost columns (NaN
+        where unknown), passes (forward and backward together), error, traceback, source (the suite that made the run).
+        A failed or diverged run has the majority score; a missing, cancelled or out-of-memory run has NaN.
+
+    Raises:
+        PlanError: There is no usable plan, or no run was scored by the requested rule.
     """
     plan = read_plan(stored_plan(suite, layout), suite)
     chosen = selection or plan.protocol.selection
     if chosen not in SELECTIONS:
         raise PlanError(f"--selection: {chosen!r} is none of {', '.join(SELECTIONS)}")
     stored, unreadable = stored_records(suite, layout)
-    # By another rule than the protocol's, only runs that were scored by it count.
+    # Under another rule than the protocol's, only runs that were scored by it count.
     records, used, problems = _usable(stored, plan.selecting(chosen))
     if stored and not records and chosen != plan.protocol.selection:
         raise PlanError(
             f"no record of suite {suite!r} holds {chosen!r} {plan.protocol.split} scores: its protocol selects by "
-            f"{plan.protocol.selection!r}, and a run is scored by {chosen!r} too only in a suite that says "
+            f"{plan.protocol.selection!r}, and runs are also scored by {chosen!r} only in a suite that says "
             f"'protocol: {{selection: {chosen}}}'"
         )
     plan = with_data_notes(plan, records)
@@ -102,7 +109,7 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
 
 
 def pack(suite: str, layout: Layout) -> Path:
-    """Keep the suite's usable records, predictions and plan in its archive; what was there already stays."""
+    """Add the suite's usable records, predictions and plan to its archive; records that are there already stay."""
     plan = read_plan(stored_plan(suite, layout), suite)
     stored, _ = stored_records(suite, layout)
     _, used, _ = _usable(stored, plan)
@@ -117,10 +124,10 @@ def _usable(stored: Sequence[Stored], plan: RunPlan) -> tuple[dict[str, dict[str
     problems: list[Problem] = []
     read = [(item, *_read(item, plan)) for item in stored]
     usual = usual_examples(record for _, record, reason in read if reason is None)
-    for item, record, complained in read:
-        reason = complained or other_data(record, usual)
+    for item, record, unusable in read:
+        reason = unusable or other_data(record, usual)
         if reason is None and item.key in records:
-            # A record that lies both as a file and in the archive is no contradiction unless it tells two stories.
+            # A record may be both a file and in the archive, as long as the two agree.
             same = records[item.key].get("scores") == record.get("scores")
             reason = (
                 None if same else "is a second record of the same run with other scores; the first one found is used"
@@ -144,7 +151,7 @@ def _read(item: Stored, plan: RunPlan) -> tuple[dict[str, Any], str | None]:
 def _sound_arrays(
     used: Sequence[Stored], records: dict[str, dict[str, Any]]
 ) -> tuple[dict[str, bytes | Path], list[Problem]]:
-    """The arrays that can be used, and those that cannot; their records count all the same, which hold the scores."""
+    """The arrays that can be used, and those that cannot; records with damaged arrays still count, by their scores."""
     sound: dict[str, bytes | Path] = {}
     damaged: list[Problem] = []
     for item in used:
@@ -155,7 +162,7 @@ def _sound_arrays(
             sound[item.key] = item.predictions
             continue
         place = item.predictions.name if isinstance(item.predictions, Path) else f"{item.source} (predictions)"
-        damaged.append(Problem(place, f"{reason}; the scores in its record still count, and nothing else of it does"))
+        damaged.append(Problem(place, f"{reason}; the scores in its record still count, nothing else does"))
     return sound, damaged
 
 
@@ -178,12 +185,12 @@ def _frame(plan: RunPlan, records: dict[str, dict[str, Any]], selection: str) ->
     ]
     frame = pd.DataFrame(rows, columns=columns)
     frame[list(COSTS)] = frame[list(COSTS)].astype(float)
-    # A backward pass has twice the products of a forward pass.
+    # A backward pass costs twice the matrix products of a forward pass.
     frame["passes"] = (frame["forward_passes"] + 2 * frame["backward_passes"]) / 3
-    # A run that failed before its data were read knows no majority score; its task and size do.
+    # A run that failed before reading its data has no majority score; others of its task and size have.
     shared = frame.groupby(["task", "size"])["majority"].transform("median")
     frame["majority"] = frame["majority"].fillna(shared)
-    frame.loc[frame["status"].isin(COUNTED), "score"] = frame["majority"]
+    frame.loc[frame["status"].isin(SCORED_AS_MAJORITY), "score"] = frame["majority"]
     return frame
 
 
@@ -217,6 +224,6 @@ def _points(scores: Any, metric: str) -> float:
 
 
 def fingerprint(results: Results) -> str:
-    """A sha256 over plan, selection rule and runs: equal results, and only they, share it."""
+    """A SHA-256 hash of plan, selection rule and runs, the same for equal results only."""
     content = repr((results.plan.as_json(), results.selection)) + results.runs.to_csv(index=False)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -1,16 +1,16 @@
-"""Where records, tables, figures and pages lie."""
+"""Where records, tables, figures and pages are."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = "figures.json"
-"""In a folder of figures: their names, titles and captions."""
+"""The file in a folder of figures with their names, titles and captions."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of one output tree; out None means the project's own folders."""
+    """The folders of one output tree; with `out` None, the project's own."""
 
     out: Path | None = None
 
@@ -21,7 +21,7 @@ class Layout:
 
     @property
     def records(self) -> Path:
-        """Folder of all suites' records; those of one suite lie in a folder of its name."""
+        """Folder of all suites' records, with one subfolder per suite."""
         return self.out / "records" if self.out else ROOT / "results" / "records"
 
     def archive(self, suite: str) -> Path:
@@ -45,6 +45,6 @@ class Layout:
         return self.out / f"report-{suite}.html" if self.out else self.figures(suite) / "report.html"
 
     def suites(self) -> list[str]:
-        """Names of the suites that have a plan or an archive here, sorted."""
+        """Sorted names of the suites that have a plan or an archive here."""
         planned = {path.parent.name for path in self.records.glob("*/plan.json")}
         return sorted(planned | {path.stem for path in self.records.glob("*.parquet")})

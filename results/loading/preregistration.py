@@ -6,11 +6,11 @@ from amix.specs.run_plan import RunPlan
 from results.loading.wording import endpoint_words, listed, selection_words
 
 MARK = "‡"
-"""Stands beside a row that was added after looking, or some of whose seeds were."""
+"""Marks a row that was added after looking, or some of whose seeds were."""
 
 
 def protocol_sentence(plan: RunPlan) -> str:
-    """The protocol as it was declared, with its looks and endpoints; '' for one with a single look at the score."""
+    """The protocol as declared, with its looks and endpoints; '' if it is a single look at the score."""
     protocol = plan.protocol
     if (protocol.looks, protocol.endpoints) == ((), ("score",)):
         return ""
@@ -27,14 +27,14 @@ def protocol_sentence(plan: RunPlan) -> str:
 
 
 def seeds_sentence(plan: RunPlan) -> str:
-    """Which of the suite's seeds were added after looking; '' for none."""
+    """Which of the suite's seeds were added after looking; '' if none were."""
     places = _places(plan, plan.exploratory_seeds)
     were = "were" if len(plan.exploratory_seeds) > 1 else "was"
     return f"{places.capitalize()} of {len(plan.seeds)} {were} added after looking." if places else ""
 
 
 def departures(plan: RunPlan, labels: Iterable[str] | None = None) -> str:
-    """Which rows, and seeds of single rows, were added after looking, among these labels; '' for none."""
+    """Which of these rows, or of their seeds, were added after looking; '' if none were."""
     shown = set(plan.labels if labels is None else labels)
     rows = [row.label for row in plan.methods if row.exploratory and row.label in shown]
     parts = [f"the row{'s' * (len(rows) > 1)} {listed(rows)}"] if rows else []
@@ -63,12 +63,12 @@ def exploratory(plan: RunPlan) -> frozenset[str]:
 
 
 def named(label: str, plan: RunPlan) -> str:
-    """A label in running text: with a word of warning where its row was added after looking."""
+    """A label in running text, marked as such if its row was added after looking."""
     return f"{label} (added after looking)" if label in exploratory(plan) else label
 
 
 def _places(plan: RunPlan, seeds: Sequence[int]) -> str:
-    """Seeds by their place in the plan, 'seeds 7 to 10' or 'seeds 2 and 5'; '' for none."""
+    """Seeds by their position in the plan: 'seeds 7 to 10', 'seeds 2 and 5', or '' for none."""
     places = sorted(plan.seeds.index(seed) + 1 for seed in seeds if seed in plan.seeds)
     if not places:
         return ""

@@ -1,4 +1,4 @@
-"""Which records can be used: one edited by hand, cut short or from elsewhere is named and left out."""
+"""Which records can be used: those edited by hand, truncated or from elsewhere are reported and left out."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from results.loading.record_shape import is_number, scores_complaint, shape_comp
 
 @dataclass(frozen=True)
 class Problem:
-    """A record that was left out: where it lies and why."""
+    """A record that was left out: where it is stored, and why it cannot be used."""
 
     source: str
     reason: str
@@ -26,15 +26,15 @@ class Problem:
 
 
 def parsed(text: str) -> tuple[Any, str | None]:
-    """The content of a record's text, and why it cannot be used; None when it can."""
+    """The content of a record's text, and why it cannot be used (None when it can)."""
     try:
         content = json.loads(text)
         if _HALF_CHARACTER.search(text):
             json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return {}, "holds half a character (a lone surrogate), which no file can hold"
+        return {}, "contains half a character (a lone surrogate), which no file can contain"
     except ValueError as error:
-        return {}, f"is no JSON, perhaps cut short ({error})"
+        return {}, f"is not JSON, perhaps cut short ({error})"
     except RecursionError:
         return {}, _TOO_DEEP
     return content, None
@@ -45,7 +45,7 @@ _TOO_DEEP = "is nested too deeply for a record"
 
 
 def complaint(record: Any, plan: RunPlan) -> str | None:
-    """Why this record cannot stand in the plan's tables; None when it can."""
+    """Why this record cannot be used for the plan's tables; None when it can."""
     try:
         return _complaint(record, plan)
     except RecursionError:
@@ -83,12 +83,12 @@ def _complaint(record: Any, plan: RunPlan) -> str | None:
 
 
 def _key(spec: dict[str, Any]) -> str:
-    # The same bytes as RunSpec.key hashes, without building a RunSpec for each of ten thousand records.
+    # Hashes the same bytes as RunSpec.key, without building a RunSpec for each of ten thousand records.
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
 def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) -> str | None:
-    """Scores by the protocol's selection rule must be there; those by another may be, and must then be numbers."""
+    """Why the scores are unusable: the protocol's selection rule must have some, and all must be numbers."""
     if record["status"] != "ok":
         return None
     if not record.get("scores"):
@@ -99,7 +99,7 @@ def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) ->
         made = f", only {' and '.join(others)} (made under another selection rule); a sweep does the run again"
         return reason + (made if others else "")
     if "last" not in record["scores"]:
-        return "it holds no scores of the last step, which every run has"
+        return "it holds no scores of the last step, which every run writes"
     for selection, splits in record["scores"].items():
         for name in ("test", "dev"):
             score = _get(splits, name, metric)
@@ -109,17 +109,17 @@ def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) ->
 
 
 def _other_sets_complaint(record: dict[str, Any], plan: RunPlan) -> str | None:
-    for one in plan.out_of_domain:
+    for other in plan.out_of_domain:
         for selection, splits in (record.get("scores") or {}).items():
-            others = splits.get(OUT_OF_DOMAIN) or {}
-            score = _get(others, one.name, one.metric)
-            if isinstance(others, dict) and one.name not in others:
+            scores = splits.get(OUT_OF_DOMAIN) or {}
+            score = _get(scores, other.name, other.metric)
+            if isinstance(scores, dict) and other.name not in scores:
                 continue
             if not (is_number(score) and -1 <= score <= 1):
-                return f"its {selection} {one.name} score {one.metric} is {_shown(score)}, not a number from -1 to 1"
-        majority = _get(record.get("data"), OUT_OF_DOMAIN, one.name, "majority", one.metric)
+                return f"its {selection} {other.name} score {other.metric} is {_shown(score)}, not from -1 to 1"
+        majority = _get(record.get("data"), OUT_OF_DOMAIN, other.name, "majority", other.metric)
         if majority is not None and not is_number(majority):
-            return f"its {one.name} majority score {one.metric} is {_shown(majority)}, not a number"
+            return f"its {other.name} majority score {other.metric} is {_shown(majority)}, not a number"
     return None
 
 
@@ -127,18 +127,18 @@ def _number_complaint(record: dict[str, Any], metric: str) -> str | None:
     for name in ("majority", "majority_dev"):
         block = (record.get("data") or {}).get(name)
         if block is not None and not isinstance(block, dict):
-            return f"its {name} scores are no JSON object"
+            return f"its {name} scores are not a JSON object"
         majority = _get(record.get("data"), name, metric)
         if majority is not None and not is_number(majority):
             return f"its {name} score {metric} is {_shown(majority)}, not a number"
     for name, value in (record.get("cost") or {}).items():
         if value is not None and (not is_number(value) or value < 0):
-            return f"its cost {name!r} is not a number from 0 up"
+            return f"its cost {name!r} is not a number of at least 0"
     return None
 
 
 def _shown(value: Any) -> str:
-    # A number of thousands of digits cannot even be written out.
+    # Python refuses to print an integer of thousands of digits.
     return repr(value) if isinstance(value, float | str) or is_number(value) else f"a {type(value).__name__}"
 
 

@@ -1,7 +1,6 @@
-"""What types the fields of a record may have: one that has others is left out before a table trips over it.
+"""Which types the fields of a record may have; a record with others is left out.
 
-A field that is missing is none that is wrong, since records of all versions are read; what a table needs is asked for
-where it needs it.
+A missing field is not an error, since records of all versions are read; whoever needs a field checks that it is there.
 """
 
 import math
@@ -11,12 +10,12 @@ from typing import Any
 from amix.specs.run_spec import OUT_OF_DOMAIN
 
 LARGEST = 1e100
-"""Beyond this a number of a record is damage, and its square would overflow."""
+"""Above this a number in a record must be damaged, and its square would overflow."""
 Check = Callable[[Any], bool]
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a finite number that can be reckoned with; a truth value is none."""
+    """Whether this is a finite number that one can compute with; a bool is not."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return math.isfinite(value) if isinstance(value, float) else abs(value) <= LARGEST
@@ -70,18 +69,18 @@ POINT: Mapping[str, Check] = {
 
 
 def shape_complaint(record: dict[str, Any]) -> str | None:
-    """Which field of a record has a type that no run writes; None where all are well."""
+    """Which field of a record has a type that no run writes; None if all are valid."""
     if wrong := _wrong(record, TOP):
         return f"its {wrong} is {_shown(record[wrong])}"
     for block in ("scores", "data", "cost", "environment", "error"):
         content = record.get(block) or {}
         if not isinstance(content, dict):
-            return f"its {block} block is no JSON object"
+            return f"its {block} block is not a JSON object"
         if wrong := _wrong(content, BLOCKS.get(block, {})):
             return f"its {wrong} in {block} is {_shown(content[wrong])}"
     curve = record.get("curve") or []
     if not isinstance(curve, list) or not all(isinstance(point, dict) for point in curve):
-        return "its curve is no list of JSON objects"
+        return "its curve is not a list of JSON objects"
     for point in curve:
         if wrong := _wrong(point, POINT):
             return f"its {wrong} in curve is {_shown(point[wrong])}"
@@ -89,10 +88,10 @@ def shape_complaint(record: dict[str, Any]) -> str | None:
 
 
 def scores_complaint(scores: Any) -> str | None:
-    """What in a record's scores is no score; None where all are well."""
+    """Which of a record's scores is not a score; None if all are valid."""
     for rule, splits in scores.items():
         if not isinstance(splits, dict):
-            return f"its {rule} scores are no JSON object"
+            return f"its {rule} scores are not a JSON object"
         for split in ("dev", "test"):
             if not _SCORES(splits.get(split)):
                 return f"its {rule} {split} scores are {_shown(splits[split])}, not numbers by metric"
@@ -106,9 +105,9 @@ def _wrong(content: dict[str, Any], checks: Mapping[str, Check]) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """A value in a message, however large or deep it is."""
+    """A value as a message shows it, short however large or deep it is."""
     if isinstance(value, dict | list):
-        return f"a {'list' if isinstance(value, list) else 'JSON object'} that does not belong there"
+        return f"an unexpected {'list' if isinstance(value, list) else 'JSON object'}"
     if isinstance(value, int) and abs(value) > LARGEST:
         return "a number of hundreds of digits"
     return f"{str(value)[:40]!r}"

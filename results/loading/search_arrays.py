@@ -1,4 +1,4 @@
-"""The arrays beside a record: predictions on every example, and what a method noted of its search."""
+"""The arrays stored with a record: predictions on every example, and the diagnostics of a search."""
 
 import io
 import zipfile
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amix.agwm.diagnostics import STORED, SearchNotes, read
-from results.loading.frame import Results, remembered
+from results.loading.frame import Results, cached
 
 
 @dataclass(frozen=True)
 class Search:
-    """One run and what it noted of its search, arrays of shape (splits, steps[, modules, ...])."""
+    """One run and the diagnostics of its search, arrays of shape (splits, steps[, modules, ...])."""
 
     label: str
     task: str
@@ -25,7 +25,7 @@ class Search:
 
 
 def stored_arrays(results: Results, key: str, wanted: Callable[[str], bool]) -> dict[str, NDArray[Any]]:
-    """The wanted arrays of one run by name; empty when it has none or its file is damaged."""
+    """The wanted arrays of one run by name; empty if it has none or its file is damaged."""
     source = results.predictions.get(key)
     if source is None:
         return {}
@@ -38,26 +38,25 @@ def stored_arrays(results: Results, key: str, wanted: Callable[[str], bool]) -> 
 
 
 def overflowing_ids(arrays: dict[str, NDArray[Any]]) -> bool:
-    """Whether class ids were stored in too few bits: records from before 151 classes were thought of hold 8.
+    """Whether class ids overflowed: old records store them in 8 bits, too few for a task with 151 classes.
 
-    An id above 127 stands there as a negative number, and no class has one; in a split of a task with so many classes
-    some label is above 127.
+    An id above 127 is then a negative number, which is no class; some label of such a task's split is above 127.
     """
     return any(values.dtype.kind == "i" and values.size > 0 and values.min() < 0 for values in arrays.values())
 
 
-@remembered
+@cached
 def searches(results: Results, size: str) -> tuple[Search, ...]:
-    """Every run at one size that noted its search, in the plan's order."""
+    """Every run at one size that stored the diagnostics of its search, in the plan's order."""
     runs = results.runs[(results.runs["size"] == size) & results.runs["key"].isin(results.predictions.keys())]
-    found: list[Search] = []
+    searches: list[Search] = []
     for label in results.plan.labels:
         own = runs[runs["label"] == label]
-        # Whether a method searches shows in its first run: a suite of thousands need not open every file.
+        # The first run shows whether a method searches, so that not every file of a large suite must be opened.
         if own.empty or _search(results, own.iloc[0]) is None:
             continue
-        found += [search for _, run in own.iterrows() if (search := _search(results, run)) is not None]
-    return tuple(found)
+        searches += [search for _, run in own.iterrows() if (search := _search(results, run)) is not None]
+    return tuple(searches)
 
 
 def _search(results: Results, run: Any) -> Search | None:

@@ -1,4 +1,4 @@
-"""Words and numbers as tables, figures and the page print them."""
+"""Words and numbers as they appear in tables, figures and on the page."""
 
 import math
 from collections.abc import Iterable
@@ -20,13 +20,13 @@ SELECTIONS = {"last": "the last step", "best_dev": "the epoch best on dev"}
 
 
 def metric_words(metric: str, positive: str = "") -> str:
-    """The metric's name for readers; with the class it is of, where that is named."""
+    """The metric's name for readers, followed by the positive class if it is of one class and that has a name."""
     name = METRICS.get(metric) or PurePath(metric.removeprefix(EVALUATE)).stem
     return f"{name} ({positive})" if positive and metric in OF_ONE_CLASS else name
 
 
 def score_words(metric: str, value: float | None) -> str:
-    """A score for the terminal: times 100, but for errors in the label's unit; a word where the data define none."""
+    """A score for the terminal: times 100, except for errors in the label's unit; 'undefined' if there is none."""
     if value is None:
         return "undefined"
     return f"{value:.4g}" if metric in OWN_UNIT else f"{100 * value:.1f}"
@@ -38,12 +38,12 @@ def selection_words(selection: str) -> str:
 
 
 def endpoint_words(endpoint: str) -> str:
-    """What a protocol judges, in words."""
+    """An endpoint of a protocol in words."""
     return ENDPOINTS.get(endpoint, endpoint)
 
 
 def listed(items: Iterable[object]) -> str:
-    """Items in a row of words: 'a', 'a and b', 'a, b and c'."""
+    """Items as a list in words: 'a', 'a and b', 'a, b and c'."""
     *first, last = map(str, items)
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -57,7 +57,7 @@ def size_words(size: str) -> str:
 
 
 def titles(plan: RunPlan) -> str:
-    """The tasks' titles in a row."""
+    """The tasks' titles, separated by commas."""
     return ", ".join(task.title for task in plan.tasks.values())
 
 
@@ -67,7 +67,7 @@ def signed(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 40 s, 12 min, 3 h 05 min."""
+    """A duration in seconds for readers: 40 s, 12 min, 3 h 05 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -75,5 +75,5 @@ def duration(seconds: float) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p value to two digits, never as zero: 'p = 0.012', 'p < 0.0001'."""
+    """A p-value to two digits, never zero: 'p = 0.012', 'p < 0.0001'."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

@@ -1,8 +1,8 @@
-"""The suite's statistics: arrays in, numbers out. Needs numpy and scipy alone, and of scipy its light part.
+"""The suite's statistics: arrays in, numbers out. Needs only numpy and scipy, and imports only the light part of scipy.
 
-The test of one cell is `sign_flip`, its interval `t_interval`; of one method over tasks `stratified_sign_flip` with
-`welch_satterthwaite`, and beside them `t_test` and `sign_flip` on `task_means`; `holm` corrects a family. The rest
-describes. All tests are two-sided, higher scores are better, sd has ddof 1; differences are method minus reference.
+One cell is tested by `sign_flip`, with the interval `t_interval`; one method over tasks by `stratified_sign_flip`, with
+`welch_satterthwaite`, and in addition by `t_test` and `sign_flip` on `task_means`; `holm` corrects a family. The rest
+is descriptive. Tests are two-sided, higher scores are better, sds have ddof 1, differences are method minus reference.
 """
 
 from results.stats.across_tasks import (

@@ -1,8 +1,8 @@
-"""One method against the reference over several tasks. Two claims, never to be confused, each with its own test.
+"""One method against the reference over several tasks: two claims that must not be confused, each with its own test.
 
-About this benchmark (these tasks, other seeds): the stratified sign flip and the Welch-Satterthwaite interval. About
-tasks like these: t_test and sign_flip on the task means, in which a task counts once however many seeds it has.
-Pooling all (task, seed) pairs in one t-test is valid for neither.
+A claim about this benchmark (these tasks, other seeds) takes the stratified sign flip and the Welch-Satterthwaite
+interval. A claim about tasks like these takes t_test and sign_flip on the task means, in which a task counts once
+however many seeds it has. Pooling all (task, seed) pairs in one t-test is valid for neither.
 """
 
 import math
@@ -31,10 +31,17 @@ class WelchSatterthwaite:
 
 
 def stratified_sign_flip(differences: Sequence[ArrayLike], seed: int = 0) -> SignFlip:
-    """Sign-flip test of a zero mean over these tasks: one sign per (task, seed) block, every task weighing the same.
+    """Sign-flip test of a zero mean over these tasks: one sign per (task, seed) block, equal weight for every task.
 
-    differences: one (n_t,) array per task, method minus reference. `n` counts the blocks, `mean` is the mean of the
-    task means. Exact or drawn as in sign_flip. ValueError without tasks, or for an empty or not finite one.
+    Args:
+        differences: One (n_t,) array per task, method minus reference.
+        seed: Of the sign patterns, where they are drawn (as in `sign_flip`).
+
+    Returns:
+        The test; its `n` counts the blocks, its `mean` is the mean of the task means.
+
+    Raises:
+        ValueError: Without tasks, or if one is empty or not finite.
     """
     tasks = per_task(differences)
     p, floor = sign_pattern_p(numpy.concatenate([task / task.size for task in tasks]), seed)
@@ -44,9 +51,9 @@ def stratified_sign_flip(differences: Sequence[ArrayLike], seed: int = 0) -> Sig
 def welch_satterthwaite(differences: Sequence[ArrayLike], level: float = 0.95) -> WelchSatterthwaite:
     """Interval and test of the mean over these tasks, which may differ in spread and in number of seeds.
 
-    v_t = s_t^2 / n_t; se^2 = sum v_t / N^2; df = (sum v_t)^2 / sum(v_t^2 / (n_t - 1)). A task with one seed has no
-    known spread, so all but the mean is nan; without any spread the interval is the mean itself.
-    Source: Satterthwaite 1946; Welch 1947. ValueError as in stratified_sign_flip.
+    v_t = s_t^2 / n_t; se^2 = sum v_t / N^2; df = (sum v_t)^2 / sum(v_t^2 / (n_t - 1)). The spread of a task with one
+    seed is unknown, so that everything but the mean is nan; without any spread the interval is the mean itself.
+    Source: Satterthwaite 1946; Welch 1947. ValueError as in `stratified_sign_flip`.
     """
     tasks = per_task(differences)
     quantile = 0.5 + proportion(level, "level") / 2
@@ -65,18 +72,18 @@ def welch_satterthwaite(differences: Sequence[ArrayLike], level: float = 0.95) -
 
 
 def task_means(differences: Sequence[ArrayLike]) -> Vector:
-    """(N,) mean difference of each task: the sample of a claim about tasks like these. ValueError as above."""
+    """(N,) mean difference of each task, the sample for a claim about tasks like these."""
     return numpy.array([task.mean() for task in per_task(differences)])
 
 
 def wins_ties_losses(differences: ArrayLike) -> tuple[int, int, int]:
-    """How many differences (of seeds, or means of tasks) are above, at and below zero, after rounding to 9 decimals."""
+    """Numbers of differences (of seeds, or of task means) above, at and below zero, after rounding to 9 decimals."""
     values = vector(differences, "differences").round(DECIMALS)
     return int((values > 0).sum()), int((values == 0).sum()), int((values < 0).sum())
 
 
 def per_task(values: Sequence[ArrayLike], name: str = "differences") -> list[Vector]:
-    """One checked vector per task; ValueError without tasks, or for an empty or not finite one."""
+    """One checked vector per task; ValueError without tasks, or if one is empty or not finite."""
     if len(values) == 0:
         raise ValueError(f"{name}: at least one task needed")
     return [vector(task, f"{name} of task {index}") for index, task in enumerate(values)]

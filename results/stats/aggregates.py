@@ -1,7 +1,7 @@
-"""Descriptions of many runs on many tasks, after rliable (Agarwal et al. 2021). For figures, never for decisions.
+"""Descriptive statistics of many runs on many tasks, after rliable (Agarwal et al. 2021): for figures, not decisions.
 
 Reimplemented because rliable 1.2.0 does not import under pandas 3, draws from numpy's global generator whatever seed
-it is given, and resamples two methods independently where our runs are paired.
+it is given, and resamples two methods independently although our runs are paired.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,10 @@ DRAWS = 20_000
 
 
 def interquartile_mean(scores: ArrayLike) -> float:
-    """Mean of what is left of all runs of all tasks after dropping the lowest and the highest quarter.
+    """Mean of all runs of all tasks without the lowest and the highest quarter.
 
-    scores: any shape. floor(size / 4) values go at each end, as in scipy's trim_mean. ValueError if empty, not finite.
+    scores: any shape. floor(size / 4) values are dropped at each end, as in scipy's trim_mean. ValueError if empty or
+    not finite.
     """
     return float(_interquartile_means(vector(numpy.ravel(numpy.asarray(scores)), "scores")[None])[0])
 
@@ -28,9 +29,9 @@ def interquartile_mean_interval(
 ) -> tuple[float, float]:
     """Stratified percentile bootstrap interval of the interquartile mean: runs are resampled inside each task.
 
-    scores: one (n_t,) array per task. widened: deviations from a task's mean are stretched by sqrt(n_t / (n_t - 1)),
-    without which nominal 95 % intervals cover about 90 % at n = 5; False gives rliable's interval.
-    ValueError without tasks, or for an empty or not finite one.
+    scores: one (n_t,) array per task. widened: stretch deviations from a task's mean by sqrt(n_t / (n_t - 1)), without
+    which nominal 95 % intervals cover about 90 % at n = 5; False gives rliable's interval.
+    ValueError without tasks, or if one is empty or not finite.
     """
     return _quantiles(_resampled(per_task(scores, "scores"), draws, seed, widened), level)
 
@@ -54,7 +55,7 @@ def _resampled(tasks: list[Vector], draws: int, seed: int, widened: bool) -> Vec
 
 
 def _widened(task: Vector) -> Vector:
-    # Resampling n values gives a mean with variance (n - 1) / n of what it should be.
+    # The mean of n resampled values has only (n - 1) / n of the right variance.
     if task.size == 1:
         return task
     widened: Vector = task.mean() + (task - task.mean()) * numpy.sqrt(task.size / (task.size - 1))

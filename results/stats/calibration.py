@@ -1,7 +1,7 @@
-"""How far predicted probabilities can be believed: log-loss, Brier score, calibration error, and one temperature.
+"""How far predicted probabilities can be trusted: log-loss, Brier score, calibration error, temperature scaling.
 
-Logits are (examples, classes), labels (examples,) class numbers from 0. Lower is better for all three measures. Made
-for classification; a regression's outputs are no probabilities.
+Logits are (examples, classes), labels (examples,) class numbers from 0. Lower is better for all three measures. They
+are for classification only.
 """
 
 import math
@@ -14,13 +14,13 @@ from scipy import special
 from results.stats.inputs import Matrix, Vector, matrix
 
 BINS = 15
-"""Bins of the calibration error: the number of Guo et al. 2017, here of equal mass."""
+"""Bins of the calibration error: as many as Guo et al. 2017 have, but of equal mass."""
 TEMPERATURES = (1 / 32, 32.0)
-"""Range of a fitted temperature. A dev set that is separated without error has no best one: log-loss falls without end
-as the temperature goes to 0, and the lower end is taken. The upper end makes logits of a few units almost uniform; it
-is taken where confidence says nothing about correctness."""
+"""Range of a fitted temperature. A dev set without errors has no best temperature, since log-loss keeps falling as the
+temperature goes to 0; the lower end is then taken. The upper end, which makes logits of a few units almost uniform, is
+taken where confidence says nothing about correctness."""
 SIMULATIONS = 50
-"""Draws of labels for the calibration error that a perfectly calibrated model would show."""
+"""Draws of labels for the calibration error that a perfectly calibrated model would have."""
 
 Labels = NDArray[numpy.int64]
 
@@ -31,8 +31,8 @@ class CalibrationError:
 
     Attributes:
         error: Mean over bins of equal mass of |share correct - mean confidence|, weighted by their sizes.
-        when_calibrated: What that would be on average if every confidence were exact: `error` cannot be below zero, so
-            that few examples in a bin push it up. By simulation, SIMULATIONS draws.
+        when_calibrated: Its mean over SIMULATIONS simulated data sets if every confidence were exact: `error` cannot be
+            below zero, so few examples in a bin inflate it.
         debiased_squared: Unbiased estimate of the mean squared error of the bins, negative values included.
     """
 
@@ -43,7 +43,7 @@ class CalibrationError:
 
 @dataclass(frozen=True)
 class Bins:
-    """Bins of equal mass by confidence, ascending: examples in each, mean confidence, share correct."""
+    """Bins of equal mass, by ascending confidence: number of examples, mean confidence, share correct."""
 
     count: Labels
     confidence: Vector
@@ -52,8 +52,8 @@ class Bins:
 
 def probabilities(logits: ArrayLike, temperature: float = 1.0) -> Matrix:
     """(examples, classes) softmax of logits / temperature. ValueError for logits that are not finite or one class."""
-    found: Matrix = special.softmax(matrix(logits, "logits", columns=2) / _positive(temperature), axis=1)
-    return found
+    shares: Matrix = special.softmax(matrix(logits, "logits", columns=2) / _positive(temperature), axis=1)
+    return shares
 
 
 def log_loss(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> float:
@@ -92,31 +92,31 @@ def mean_confidence(logits: ArrayLike, temperature: float = 1.0) -> float:
 
 
 def confidence_bins(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> Bins:
-    """Bins of as equal numbers of examples as can be, by ascending confidence.
+    """Bins by ascending confidence whose numbers of examples are as equal as possible.
 
     Args:
         confidence: (examples,) probability of the predicted class.
         correct: (examples,) 1 where the predicted class is the true one, else 0.
-        bins: How many; as many as there are examples if those are fewer.
+        bins: Number of bins; at most the number of examples is used.
 
     Returns:
-        The bins. Examples of equal confidence that two bins share count with their common share correct, so that no
-        order of the examples matters.
+        The bins. Examples of equal confidence all count with the share correct among them, so that the result does not
+        depend on the order of the examples.
 
     Raises:
-        ValueError: For no examples, numbers that differ, or no bin.
+        ValueError: Without examples or bins, or if the shapes differ.
     """
     values, hits = numpy.asarray(confidence, dtype=numpy.float64), numpy.asarray(correct, dtype=numpy.float64)
     if values.ndim != 1 or values.shape != hits.shape or values.size == 0 or bins < 1:
         raise ValueError(
-            f"confidence, correct: equally many and at least one, in at least one bin, got shapes {values.shape} and "
-            f"{hits.shape} in {bins}"
+            f"confidence, correct: expected equally many, at least one, and at least one bin, got shapes "
+            f"{values.shape} and {hits.shape}, {bins} bins"
         )
     return _Binning(values, bins).of(hits)
 
 
 class _Binning:
-    """Which example lies in which bin, for many draws of what is correct."""
+    """Assigns examples to bins once, for many draws of which are correct."""
 
     def __init__(self, confidence: Vector, bins: int) -> None:
         self.order = numpy.argsort(confidence, kind="stable")
@@ -146,11 +146,11 @@ def calibration_error(
         logits: (examples, classes).
         labels: (examples,) class numbers from 0.
         temperature: What the logits are divided by.
-        bins: How many bins.
+        bins: Number of bins.
         seed: Of the simulated labels.
 
     Returns:
-        The error (Naeini et al. 2015, with bins of equal mass: Nixon et al. 2019), its mean for a perfectly calibrated
+        The error (Naeini et al. 2015; bins of equal mass: Nixon et al. 2019), its mean for a perfectly calibrated
         model, and the debiased squared error, sum over bins b of n_b / n [(p_b - y_b)^2 - y_b (1 - y_b) / (n_b - 1)]
         (Kumar, Liang and Ma 2019; nan with a bin of one example).
 
@@ -161,31 +161,31 @@ def calibration_error(
     shares = probabilities(values, temperature)
     confidence, correct = shares.max(axis=1), shares.argmax(axis=1) == truth
     binning = _Binning(confidence, bins)
-    found = binning.of(correct.astype(numpy.float64))
-    error = _absolute(found)
+    observed = binning.of(correct.astype(numpy.float64))
+    error = _absolute(observed)
     generator = numpy.random.default_rng(seed)
     drawn = [
         _absolute(binning.of((generator.random(truth.size) < confidence).astype(numpy.float64)))
         for _ in range(SIMULATIONS)
     ]
-    weight = found.count / truth.size
+    weight = observed.count / truth.size
     noise = math.nan
-    if found.count.min() > 1:
-        noise = float((weight * found.correct * (1 - found.correct) / (found.count - 1)).sum())
-    squared = float((weight * (found.confidence - found.correct) ** 2).sum())
+    if observed.count.min() > 1:
+        noise = float((weight * observed.correct * (1 - observed.correct) / (observed.count - 1)).sum())
+    squared = float((weight * (observed.confidence - observed.correct) ** 2).sum())
     return CalibrationError(error, float(numpy.mean(drawn)), squared - noise)
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
-    """The one temperature that minimises log-loss on a dev set (Guo et al. 2017), inside TEMPERATURES.
+    """The temperature within TEMPERATURES that minimises log-loss on a dev set (Guo et al. 2017).
 
     Args:
-        logits: (examples, classes) on dev: never on the split that is reported.
+        logits: (examples, classes) on dev, never on the split that is reported.
         labels: (examples,) class numbers from 0.
 
     Returns:
-        The temperature; an end of TEMPERATURES where log-loss falls beyond it, as on a dev set without any error. It
-        changes no predicted class.
+        The temperature, which changes no predicted class; an end of TEMPERATURES if log-loss still falls beyond it, as
+        on a dev set without errors.
 
     Raises:
         ValueError: As in `log_loss`.
@@ -194,15 +194,15 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     from scipy.optimize import minimize_scalar
 
     values, truth = _checked(logits, labels)
-    # Convex in 1 / temperature, hence with a single minimum in its logarithm too.
+    # Log-loss is convex in 1 / temperature, so it has a single minimum in log temperature too.
     low, high = (math.log(end) for end in TEMPERATURES)
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda log: log_loss(values, truth, math.exp(log)),
         bounds=(low, high),
         method="bounded",
         options={"xatol": 1e-8},
     )
-    candidates = (math.exp(found.x), *TEMPERATURES)
+    candidates = (math.exp(minimum.x), *TEMPERATURES)
     return min(candidates, key=lambda temperature: log_loss(values, truth, temperature))
 
 

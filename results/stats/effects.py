@@ -1,4 +1,4 @@
-"""How large a difference is, beside whether there is one. Points come first; these are in other units."""
+"""How large a difference is, in other units than points."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Winning:
-    """Share of seeds won, ties half, with its interval."""
+    """Share of seeds won, ties counting half, with its interval."""
 
     probability: float
     low: float
@@ -29,14 +29,14 @@ class Winning:
 
     @property
     def meaningful(self) -> bool:
-        """Bouthillier et al. 2021: surely above 1/2, and possibly above 3/4."""
+        """Whether the interval is above 1/2 and reaches above 3/4 (Bouthillier et al. 2021)."""
         return self.low > 0.5 and self.high > 0.75
 
 
 def effect(differences: ArrayLike) -> Effect:
     """Standardized mean of paired differences, (n,); not d_av, which pingouin calls cohen.
 
-    One difference: nan. Without any spread: 0 if all are zero, else infinite. ValueError if empty or not finite.
+    nan for a single difference; without any spread 0 if all are zero, else infinite. ValueError if empty or not finite.
     """
     values = vector(differences, "differences")
     if values.size == 1:
@@ -57,10 +57,10 @@ def hedges_correction(degrees_of_freedom: int) -> float:
 
 
 def probability_of_winning(differences: ArrayLike, level: float = 0.95) -> Winning:
-    """P(method > reference) on one seed, from paired differences (n,), ties half. Bouthillier et al. 2021.
+    """P(method > reference) on one seed, from paired differences (n,), ties counting half. Bouthillier et al. 2021.
 
-    The interval is Wilson's with ties as half a win; theirs is a percentile bootstrap, which has no width at all when
-    every seed is won. ValueError if empty or not finite.
+    The interval is Wilson's with ties as half a win; theirs is a percentile bootstrap, which has zero width when every
+    seed is won. ValueError if empty or not finite.
     """
     wins, ties, losses = wins_ties_losses(differences)
     n = wins + ties + losses

@@ -6,7 +6,7 @@ from scipy import special
 def equivalence_p(difference: float, standard_error: float, degrees_of_freedom: float, margin: float) -> float:
     """The larger p of the two one-sided t-tests that the difference lies within -margin..margin.
 
-    All in one unit. Without any spread it is 0 or 1; nan where the spread is not known. Source: Schuirmann 1987.
+    All in one unit. Without any spread it is 0 or 1; with an unknown spread nan. Source: Schuirmann 1987.
     ValueError for a margin not above 0.
     """
     if margin <= 0:

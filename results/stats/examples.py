@@ -1,6 +1,6 @@
-"""What seeds do not cover: another test set. A two-way bootstrap resamples seeds and test examples together.
+"""Uncertainty about the test set: a two-way bootstrap that resamples seeds and test examples together.
 
-The same test examples score every seed, so that an interval over seeds speaks of this test set alone.
+All seeds are scored on the same test examples, so an interval over seeds is about this test set only.
 """
 
 from typing import Any
@@ -18,24 +18,24 @@ BATCH = 250
 def drawn_scores(predictions: NDArray[Any], labels: NDArray[Any], metric: str, draws: int, seed: int = 0) -> Matrix:
     """Resampled scores (draws, methods) of predictions (methods, seeds, examples): means over the drawn seeds.
 
-    labels: (examples,). Seeds and examples are drawn independently with replacement, the same ones for every method,
-    so that columns are paired.
+    labels: (examples,). Seeds and examples are drawn independently, with replacement, and shared by all methods, so
+    that columns are paired.
     """
     methods, seeds, examples = predictions.shape
     generator = numpy.random.default_rng(seed)
     rows = predictions.reshape(methods * seeds, examples)
-    found = numpy.empty((draws, methods))
+    resampled = numpy.empty((draws, methods))
     for start in range(0, draws, BATCH):
         count = min(BATCH, draws - start)
         scores = METRICS[metric](_counts(examples, count, generator), labels, rows).reshape(count, methods, seeds)
         shares = _counts(seeds, count, generator) / seeds
         if seeds > 1:
             shares = 1 / seeds + (shares - 1 / seeds) * numpy.sqrt(seeds / (seeds - 1))
-        found[start : start + count] = numpy.einsum("dms,ds->dm", scores, shares)
-    return found
+        resampled[start : start + count] = numpy.einsum("dms,ds->dm", scores, shares)
+    return resampled
 
 
 def _counts(size: int, draws: int, generator: numpy.random.Generator) -> Matrix:
-    # How often each of `size` things comes up when `size` are drawn with replacement: one row per draw.
+    # How often each of `size` items is drawn when `size` are drawn with replacement: one row per draw.
     drawn = generator.integers(0, size, (draws, size)) + size * numpy.arange(draws)[:, None]
     return numpy.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size).astype(numpy.float64)

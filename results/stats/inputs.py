@@ -1,4 +1,4 @@
-"""What every statistic asks of its input: enough numbers, all of them finite."""
+"""Checks of the input of every statistic: enough numbers, all of them finite."""
 
 import numpy
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +9,7 @@ Matrix = NDArray[numpy.float64]
 """Two dimensions of floats."""
 
 DECIMALS = 9
-"""Differences are rounded so before they are ranked or compared: 0.7 - 0.6 and 0.6 - 0.5 are a tie, not noise."""
+"""To which differences are rounded before they are ranked or compared, so that 0.7 - 0.6 and 0.6 - 0.5 are tied."""
 
 
 def vector(values: ArrayLike, name: str, smallest: int = 1) -> Vector:
@@ -33,7 +33,7 @@ def matrix(values: ArrayLike, name: str, rows: int = 1, columns: int = 1) -> Mat
 
 
 def pair(first: ArrayLike, second: ArrayLike, name: str, smallest: int = 1) -> tuple[Vector, Vector]:
-    """Two float vectors of one length, entry i of both from the same seed; ValueError otherwise."""
+    """Two float vectors of one length, paired by seed; ValueError otherwise."""
     left, right = vector(first, f"{name}, first", smallest), vector(second, f"{name}, second", smallest)
     if left.size != right.size:
         raise ValueError(f"{name}: paired values must be equally many, got {left.size} and {right.size}")
@@ -49,4 +49,4 @@ def proportion(value: float, name: str) -> float:
 
 def _require_finite(array: NDArray[numpy.float64], name: str) -> None:
     if not numpy.isfinite(array).all():
-        raise ValueError(f"{name}: every value must be finite; leave missing runs out, score failed ones first")
+        raise ValueError(f"{name}: every value must be finite; leave out missing runs and score failed ones first")

@@ -1,4 +1,4 @@
-"""How much a method's score hangs on the seed. A failed run is data; a run lost to the machine is missing."""
+"""How much a method's score depends on the seed. A failed run is data; a run lost to the machine is missing."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ NORMAL_CONSISTENCY = 1 / special.ndtri(0.75)
 
 @dataclass(frozen=True)
 class Spread:
-    """Scores of one method on one task, in their unit; sd has ddof 1 and is nan for one run."""
+    """Spread of one method's scores on one task, in their unit; sd has ddof 1 and is nan for a single run."""
 
     mean: float
     sd: float
@@ -31,7 +31,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class McNemar:
-    """Exact two-sided p, and how many seeds only the first and only the second method failed on."""
+    """Exact two-sided p, and the numbers of seeds on which only the first and only the second method failed."""
 
     p: float
     only_first: int
@@ -71,9 +71,9 @@ def failed(scores: ArrayLike, majority: float, tolerance: float) -> NDArray[nump
 
 
 def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion, such as failed runs of n: never empty at 0 of n. Wilson 1927.
+    """Wilson's score interval of a proportion, such as that of failed runs; not degenerate at 0 of n. Wilson 1927.
 
-    successes may be half a count, for ties. ValueError for n < 1 or successes outside 0..n.
+    successes may be a half-integer, for ties. ValueError for n < 1 or successes outside 0..n.
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"expected 0 <= successes <= n and n >= 1, got {successes} of {n}")
@@ -86,9 +86,9 @@ def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]
 
 
 def mcnemar(first_failed: ArrayLike, second_failed: ArrayLike) -> McNemar:
-    """Exact McNemar test that two methods fail equally often, over the seeds that only one of them failed on.
+    """Exact McNemar test that two methods fail equally often, over the seeds on which only one of them failed.
 
-    (n,) booleans, paired by seed. No discordant seed: p = 1. ValueError if empty or of unequal length.
+    Both are (n,) booleans, paired by seed. p = 1 without such seeds. ValueError if empty or of unequal length.
     """
     first, second = pair(first_failed, second_failed, "failures")
     only_first, only_second = int((first > second).sum()), int((second > first).sum())
@@ -100,7 +100,7 @@ def variance_permutation(first: ArrayLike, second: ArrayLike, seed: int = 0) -> 
     """Paired permutation test of equal spread: scores minus their method's median, swapped within seeds.
 
     p = share of the 2^n swaps with |log variance ratio| at least that observed; above n = 17, (1 + hits) / (1 + draws)
-    of 100,000 seeded swaps. Keeps its level under collapsed runs, where the F test rejects a third of the time.
+    of 100,000 seeded swaps. It keeps its level when runs collapse, where the F test rejects a third of the time.
     ValueError if not finite, of unequal length, or for fewer than two pairs.
     """
     left, right = pair(first, second, "scores", smallest=2)
@@ -118,18 +118,18 @@ def variance_permutation(first: ArrayLike, second: ArrayLike, seed: int = 0) -> 
 def _log_ratio(first: Vector, second: Vector) -> Vector:
     with numpy.errstate(divide="ignore", invalid="ignore"):
         ratio: Vector = numpy.log(first) - numpy.log(second)
-    # Two methods without any spread are alike.
+    # Two methods without any spread have equal spread.
     return numpy.nan_to_num(ratio, nan=0.0, posinf=numpy.inf, neginf=-numpy.inf)
 
 
 def _swapped_variances(left: Vector, right: Vector, swaps: Matrix) -> tuple[Vector, Vector]:
-    # Sums and sums of squares are linear in the swaps: one matrix product in place of a table of swapped scores. What
-    # the left does not hold, the right does.
+    # Sums and sums of squares are linear in the swaps, so that one matrix product replaces a table of swapped scores.
+    # What a swap adds on the left it takes from the right.
     n = left.size
     moved = swaps @ numpy.stack((right - left, right**2 - left**2), axis=1)
     sums = left.sum() + moved[:, 0], right.sum() - moved[:, 0]
     squares = (left**2).sum() + moved[:, 1], (right**2).sum() - moved[:, 1]
-    # Scores without any spread must stay so: what rounding leaves of zero is zero.
+    # Scores without any spread must keep a variance of exactly zero in spite of rounding.
     noise = 1e-13 * ((left**2).sum() + (right**2).sum())
     first, second = ((square - total**2 / n) / (n - 1) for square, total in zip(squares, sums, strict=True))
     return numpy.where(first > noise, first, 0.0), numpy.where(second > noise, second, 0.0)
@@ -137,7 +137,7 @@ def _swapped_variances(left: Vector, right: Vector, swaps: Matrix) -> tuple[Vect
 
 @cache
 def _all_swaps(n: int) -> Matrix:
-    # The first seed is never swapped: swapping everything but a set gives the inverse ratio of swapping that set.
+    # The first seed is never swapped: swapping the complement of a set only inverts the ratio.
     bits: Matrix = ((numpy.arange(2 ** (n - 1))[:, None] >> numpy.arange(n - 1, -1, -1)) & 1).astype(numpy.float64)
     return bits
 

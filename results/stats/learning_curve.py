@@ -1,8 +1,8 @@
-"""A power law through the errors at a few training sizes, and what it says of more examples.
+"""A power law through the errors at a few training sizes, and what it predicts for more examples.
 
-The error of a learner falls about as a n^-b over a range of sizes (Hestness et al. 2017; Viering and Loog 2023, who
-also show where it does not). With three sizes no third parameter can be fitted: an error that levels off is promised
-too low far beyond the sizes seen.
+A learner's error falls roughly as a n^-b over a range of sizes (Hestness et al. 2017; Viering and Loog 2023, who also
+show where it does not). With three sizes no third parameter can be fitted, so far beyond them the prediction is too
+low for an error that levels off.
 """
 
 import math
@@ -16,7 +16,7 @@ from results.stats.cross_validation import Resampled, corrected_t
 from results.stats.inputs import Matrix, matrix, vector
 
 SMALLEST_ERROR = 1e-3
-"""Errors of zero count as this much in the fit, which is of logarithms."""
+"""Replaces smaller errors in the fit, which takes logarithms."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ class Curve:
 
     @classmethod
     def of(cls, sizes: ArrayLike, errors: ArrayLike, test_share: float) -> "Curve":
-        """Checked: ValueError for shapes that do not match or values that are not finite."""
-        found = matrix(errors, "errors", columns=2)
+        """A checked curve; ValueError for shapes that do not match or values that are not finite."""
+        table = matrix(errors, "errors", columns=2)
         n = vector(sizes, "sizes", 2)
-        if n.size != found.shape[1]:
-            raise ValueError(f"errors {found.shape} and sizes {n.shape} do not match")
-        return cls(tuple(int(size) for size in n), found, test_share)
+        if n.size != table.shape[1]:
+            raise ValueError(f"errors {table.shape} and sizes {n.shape} do not match")
+        return cls(tuple(int(size) for size in n), table, test_share)
 
     @property
     def law(self) -> PowerLaw:
@@ -79,7 +79,7 @@ class Curve:
         return fit_power_law(self.sizes, self.errors.mean(axis=0))
 
     def gain(self, n: int, more: int, level: float = 0.95) -> Resampled:
-        """By how much the error falls from n to n + more examples (see `of_law`)."""
+        """How much the error falls from n to n + more examples (see `of_law`)."""
         return self.of_law(lambda law: law.error(n) - law.error(n + more), level)
 
     def error_at(self, n: int, level: float = 0.95) -> Resampled:
@@ -87,11 +87,10 @@ class Curve:
         return self.of_law(lambda law: law.error(n), level)
 
     def of_law(self, statistic: Callable[[PowerLaw], float], level: float = 0.95) -> Resampled:
-        """A number that follows from the law, with an interval over folds.
+        """A statistic of the law, with an interval over folds.
 
-        Jackknife pseudo-values, n theta - (n - 1) theta without fold i (Tukey 1958), go through the corrected t
-        interval. For a mean they are the folds' own scores, so that the interval is then that of the scores. With fewer
-        than three folds there is no interval.
+        The corrected t interval is applied to jackknife pseudo-values, n theta - (n - 1) theta without fold i (Tukey
+        1958); for a mean these are the folds' own scores. With fewer than three folds there is no interval.
         """
         whole = statistic(self.law)
         count = len(self.errors)
@@ -103,13 +102,13 @@ class Curve:
             - (count - 1) * statistic(fit_power_law(self.sizes, numpy.delete(self.errors, fold, axis=0).mean(axis=0)))
             for fold in range(count)
         ]
-        found = corrected_t(pseudo, self.test_share, level)
-        shift = whole - found.mean  # The estimate is the fit's own; the pseudo-values give its spread.
-        return Resampled(whole, found.standard_error, found.low + shift, found.high + shift, found.p, count)
+        interval = corrected_t(pseudo, self.test_share, level)
+        shift = whole - interval.mean  # The estimate is the fit's own; the pseudo-values give its spread.
+        return Resampled(whole, interval.standard_error, interval.low + shift, interval.high + shift, interval.p, count)
 
 
 def crossing(first: PowerLaw, second: PowerLaw) -> float | None:
-    """The size at which two laws have one error; None where their exponents are as good as equal."""
+    """The size at which two laws have the same error; None if their exponents are practically equal."""
     if abs(first.exponent - second.exponent) < 1e-6:
         return None
     exponent = math.log(first.scale / second.scale) / (first.exponent - second.exponent)

@@ -1,4 +1,4 @@
-"""Several comparisons at once: adjusted p values, and how many seeds a test needs to survive the adjustment."""
+"""Several comparisons at once: adjusted p-values, and the seeds that a test needs to survive the adjustment."""
 
 import numpy
 from numpy.typing import ArrayLike
@@ -7,10 +7,15 @@ from results.stats.inputs import Vector, proportion, vector
 
 
 def holm(p_values: ArrayLike) -> Vector:
-    """Holm's step-down adjusted p values, in the order given; controls the family-wise error under any dependence.
+    """Holm's step-down adjusted p-values, in the order given; controls the family-wise error under any dependence.
 
-    p_values: (m,), the whole family: the i-th smallest times m - i + 1, made monotone, at most 1. ValueError if empty,
-    not finite or outside [0, 1]: a comparison that was not made is not in the family. Source: Holm 1979.
+    The i-th smallest of m is multiplied by m - i + 1, made monotone and capped at 1. Source: Holm 1979.
+
+    Args:
+        p_values: (m,), the whole family.
+
+    Raises:
+        ValueError: If empty, not finite or outside [0, 1]; leave out comparisons that were not made.
     """
     p = _family(p_values)
     order = numpy.argsort(p, kind="stable")
@@ -19,9 +24,9 @@ def holm(p_values: ArrayLike) -> Vector:
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Vector:
-    """Benjamini and Hochberg's step-up q values, in the order given; controls the false discovery rate.
+    """Benjamini and Hochberg's step-up q-values, in the order given; controls the false discovery rate.
 
-    p_values: (m,): the i-th smallest times m / i, made monotone from the largest down, at most 1. ValueError as in
+    The i-th smallest of m is multiplied by m / i, made monotone from the largest down and capped at 1. ValueError as in
     `holm`. Source: Benjamini and Hochberg 1995.
     """
     p = _family(p_values)
@@ -31,7 +36,7 @@ def benjamini_hochberg(p_values: ArrayLike) -> Vector:
 
 
 def smallest_sample(comparisons: int, alpha: float = 0.05) -> int:
-    """Fewest seeds n with which one of so many sign-flip tests can pass Holm: comparisons * 2^(1-n) <= alpha.
+    """Fewest seeds n with which a sign-flip test can be significant after Holm: comparisons * 2^(1-n) <= alpha.
 
     1 comparison: 6 seeds; 7: 9; 28: 11. ValueError for no comparison or alpha outside (0, 1).
     """

@@ -32,11 +32,16 @@ class Wilcoxon:
 def sign_flip(differences: ArrayLike, seed: int = 0) -> SignFlip:
     """Exact sign-flip (Fisher-Pitman) permutation test of a zero mean of paired differences.
 
-    differences: (n,), score of the method minus score of the reference, seed by seed, any unit. Zeros are kept: they
-    move the mean. p = share of the 2^n sign patterns with |mean| >= |observed mean|: exact to n = 32, above that on a
-    lattice of scores or by 100,000 seeded draws. For n < 6 no p can reach 0.05: see `floor`. ValueError if empty or not
-    finite.
+    p = share of the 2^n sign patterns with |mean| >= |observed mean|: exact up to n = 32; above, exact if the scores
+    are on a lattice, else by 100,000 seeded draws. With n < 6 no p can reach 0.05: see `floor`.
     Source: Fisher 1935; Dror et al. 2018.
+
+    Args:
+        differences: (n,), method minus reference, seed by seed, any unit. Zeros are kept, as they affect the mean.
+        seed: Of the drawn patterns.
+
+    Raises:
+        ValueError: If empty or not finite.
     """
     values = vector(differences, "differences")
     p, floor = sign_pattern_p(values, seed)
@@ -46,7 +51,7 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> SignFlip:
 def t_interval(differences: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """Student's t interval of the mean: mean -+ t(n - 1) sd / sqrt(n), sd with ddof 1, in the unit of the differences.
 
-    One difference bounds nothing: (nan, nan). ValueError if empty or not finite.
+    (nan, nan) for a single difference. ValueError if empty or not finite.
     """
     values = vector(differences, "differences")
     quantile = 0.5 + proportion(level, "level") / 2
@@ -57,9 +62,9 @@ def t_interval(differences: ArrayLike, level: float = 0.95) -> tuple[float, floa
 
 
 def t_test(differences: ArrayLike) -> float:
-    """Two-sided p of the paired t-test, printed beside the sign flip as sensitivity.
+    """Two-sided p of the paired t-test, reported next to the sign flip as a sensitivity check.
 
-    One difference: nan. Without any spread: 1 if all are zero, else 0. ValueError if empty or not finite.
+    nan for a single difference; without any spread 1 if all are zero, else 0. ValueError if empty or not finite.
     """
     values = vector(differences, "differences")
     if values.size == 1:
@@ -71,11 +76,11 @@ def t_test(differences: ArrayLike) -> float:
 
 
 def wilcoxon(differences: ArrayLike) -> Wilcoxon:
-    """Exact Wilcoxon signed-rank test, printed beside the sign flip as sensitivity.
+    """Exact Wilcoxon signed-rank test, reported next to the sign flip as a sensitivity check.
 
-    Differences are rounded to 9 decimals first, zeros dropped, ties given their mean rank, and p is conditional on
-    these ranks. scipy 1.17 `wilcoxon(method="exact")` ignores ties and, on unrounded floats, lets noise break them.
-    All zero: p = 1, n = 0. ValueError if empty or not finite.
+    Differences are rounded to 9 decimals, zeros dropped, ties given their mean rank, and p is conditional on these
+    ranks. `wilcoxon(method="exact")` of scipy 1.17 ignores ties and lets noise break those of unrounded floats.
+    If all are zero, p = 1 and n = 0. ValueError if empty or not finite.
     """
     values = vector(differences, "differences").round(DECIMALS)
     values = values[values != 0]
@@ -83,7 +88,7 @@ def wilcoxon(differences: ArrayLike) -> Wilcoxon:
     positive = float(ranks[values > 0].sum())
     if values.size == 0:
         return Wilcoxon(1.0, positive, 0)
-    # Twice a mean rank is an integer, so that the sums lie on a lattice.
+    # Twice a mean rank is an integer, so the sums are on a lattice.
     share = sums_of_subsets(numpy.rint(2 * ranks).astype(numpy.int64))
     centre = ranks.sum()
     doubled_sums = numpy.arange(share.size)

@@ -1,8 +1,8 @@
-"""Every pair of methods over several tasks: a matrix in which no cell depends on which other methods are there.
+"""Every pair of methods over several tasks: a matrix in which no cell depends on the other methods.
 
 After the multiple comparison matrix of Ismail-Fawaz et al. 2023 (arXiv 2305.11921): mean difference, wins and an
-uncorrected p of each pair, unlike mean ranks and corrected verdicts, which move when a method is added. Theirs counts
-data sets and tests by Wilcoxon; here blocks are tasks and seeds, and the test is the task-stratified sign flip.
+uncorrected p of each pair, unlike mean ranks and corrected verdicts, which change when a method is added. They count
+data sets and use Wilcoxon's test; here blocks are (task, seed), and the test is the task-stratified sign flip.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class Pair:
     p: float
     record: tuple[int, int, int]
 
-    def turned(self) -> "Pair":
+    def reversed(self) -> "Pair":
         """The second against the first."""
         return Pair(-self.difference, -self.high, -self.low, self.p, self.record[::-1])
 
@@ -49,7 +49,7 @@ def pair(differences: Sequence[ArrayLike], level: float = 0.95, seed: int = 0) -
         The comparison.
 
     Raises:
-        ValueError: Without tasks, or for an empty or not finite one.
+        ValueError: Without tasks, or if one is empty or not finite.
     """
     interval = welch_satterthwaite(differences, level)
     counts = [wins_ties_losses(task) for task in differences]
@@ -65,7 +65,7 @@ def pairwise(
 
     Args:
         names: The methods.
-        differences: What `pair` takes, for a first and a second name.
+        differences: Gives the differences that `pair` takes, for a first and a second name.
         level: Of the intervals.
         seed: Of the sign patterns, where they are drawn.
 
@@ -75,8 +75,8 @@ def pairwise(
     Raises:
         ValueError: As `pair`.
     """
-    found: dict[tuple[str, str], Pair] = {}
+    pairs: dict[tuple[str, str], Pair] = {}
     for first, second in combinations(names, 2):
-        one = pair(differences(first, second), level, seed)
-        found[first, second], found[second, first] = one, one.turned()
-    return found
+        comparison = pair(differences(first, second), level, seed)
+        pairs[first, second], pairs[second, first] = comparison, comparison.reversed()
+    return pairs

@@ -1,4 +1,4 @@
-"""What a number of seeds can and cannot show, to be printed beside every table."""
+"""What a number of seeds can and cannot show; stated with every table."""
 
 import math
 
@@ -22,10 +22,10 @@ def detection_power(d_z: float, n: int, alpha: float = 0.05) -> float:
 
 
 def minimum_detectable_effect(n: int, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Smallest true d_z that n paired seeds show with this power; times the sd of the differences, points.
+    """Smallest true d_z that n paired seeds show with this power; multiply by the sd of the differences for points.
 
-    alpha: two-sided, divided by the number of comparisons if they are corrected for. One seed shows nothing: infinite.
-    Source: Card et al. 2020, for the argument. ValueError for n < 1, or alpha or power outside (0, 1).
+    alpha: two-sided, divided by the number of comparisons if they are corrected for. Infinite for a single seed. The
+    argument is that of Card et al. 2020. ValueError for n < 1, or alpha or power outside (0, 1).
     """
     if n < 1:
         raise ValueError(f"n: at least 1 needed, got {n}")

@@ -1,7 +1,7 @@
-"""Methods ranked over tasks: Friedman's test, the critical difference of Nemenyi, and the bars of a diagram.
+"""Methods ranked over tasks: Friedman's test, Nemenyi's critical difference, and the bars of a diagram.
 
-Blocks are tasks, values are means over seeds: a seed is not a data set. Descriptive: mean ranks depend on which other
-methods are in the pool (Benavoli et al. 2016), so that the bars come from pairwise tests corrected by Holm.
+Blocks are tasks and values are means over seeds, since a seed is not a data set. Descriptive: mean ranks depend on
+which other methods are in the pool (Benavoli et al. 2016), so the bars come from pairwise tests corrected by Holm.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from results.stats.paired import middle_ranks
 
 @dataclass(frozen=True)
 class Friedman:
-    """Friedman's chi^2 and Iman and Davenport's F with their p values, degrees of freedom, and Kendall's W."""
+    """Friedman's chi^2 and Iman and Davenport's F with their p-values, degrees of freedom, and Kendall's W."""
 
     chi_squared: float
     chi_squared_p: float
@@ -30,26 +30,26 @@ class Friedman:
 
 
 def rank_table(scores: ArrayLike) -> Matrix:
-    """(tasks, methods) ranks inside each task, 1 for the highest score; equal scores share the mean of their ranks.
+    """(tasks, methods) ranks within each task, 1 for the highest score; equal scores share the mean of their ranks.
 
     scores: (tasks, methods), higher is better, compared after rounding to 9 decimals. ValueError for fewer than two
-    methods, no task, or a value that is not finite: leave a task out in which a method is missing.
+    methods, no task, or a value that is not finite: leave out tasks in which a method is missing.
     """
     rows = matrix(scores, "scores", columns=2).round(DECIMALS)
     return numpy.stack([middle_ranks(-row) for row in rows])
 
 
 def mean_ranks(scores: ArrayLike) -> Vector:
-    """(methods,) mean over tasks of rank_table."""
+    """(methods,) mean ranks over tasks, as in `rank_table`."""
     means: Vector = rank_table(scores).mean(axis=0)
     return means
 
 
 def friedman(scores: ArrayLike, tie_correction: bool = True) -> Friedman:
-    """Friedman's test that all methods rank alike, with Iman and Davenport's F = (N - 1) chi^2 / (N (k - 1) - chi^2).
+    """Friedman's test of equal ranks, with Iman and Davenport's F = (N - 1) chi^2 / (N (k - 1) - chi^2).
 
     scores: (N tasks, k methods), N >= 2. tie_correction: divide chi^2 by 1 - sum(t^3 - t) / (N (k^3 - k)), as scipy
-    does; False is the formula of Demsar 2006. All methods tied everywhere: chi^2 = 0 and p = 1.
+    does; False is the formula of Demsar 2006. If all methods are tied on every task, chi^2 = 0 and p = 1.
     Source: Friedman 1937; Iman and Davenport 1980. ValueError as in rank_table, or for a single task.
     """
     ranks = rank_table(matrix(scores, "scores", rows=2, columns=2))
@@ -59,7 +59,7 @@ def friedman(scores: ArrayLike, tie_correction: bool = True) -> Friedman:
         untied = _share_untied(ranks)
         chi_squared = chi_squared / untied if untied > 0 else 0.0
     largest = tasks * (methods - 1)
-    # Rounding must not push identical rankings past the largest possible value, where F has no meaning.
+    # Rounding must not push identical rankings past the largest possible value, where F is undefined.
     chi_squared = min(float(chi_squared), float(largest))
     f = (tasks - 1) * chi_squared / (largest - chi_squared) if chi_squared < largest else float("inf")
     freedom = methods - 1, (methods - 1) * (tasks - 1)
@@ -81,10 +81,10 @@ def critical_difference(methods: int, tasks: int, alpha: float = 0.05) -> float:
 
 
 def pairwise_holm(scores: Sequence[ArrayLike], seed: int = 0) -> Matrix:
-    """(methods, methods) p values of the stratified sign flip, Holm-adjusted over all k (k - 1) / 2 pairs; diagonal 1.
+    """(methods, methods) p-values of the stratified sign flip, Holm-adjusted over all k (k - 1) / 2 pairs; diagonal 1.
 
-    scores: one (methods, n_t) array per task, column i of all rows from the same seed. ValueError without tasks, for
-    fewer than two methods, numbers of methods that differ between tasks, or a value that is not finite.
+    scores: one (methods, n_t) array per task, each column from one seed. ValueError without tasks, for fewer than two
+    methods, if the number of methods differs between tasks, or for a value that is not finite.
     """
     tables = [matrix(task, f"scores of task {index}", rows=2) for index, task in enumerate(scores)]
     per_task([table[0] for table in tables], "scores")
@@ -98,26 +98,33 @@ def pairwise_holm(scores: Sequence[ArrayLike], seed: int = 0) -> Matrix:
 
 
 def cliques(ranks: ArrayLike, alike: NDArray[numpy.bool_]) -> list[list[int]]:
-    """Bars of a critical-difference diagram: the longest runs of neighbours, best first, in which every pair is alike.
+    """Bars of a critical-difference diagram: maximal runs of neighbours, best first, in which no pair differs.
 
-    ranks: (methods,) mean ranks, 1 is best. alike: (methods, methods), True where two methods were not told apart,
-    such as pairwise_holm(...) > alpha, or rank distances below the critical difference. Runs of one are left out, and
-    so are runs inside longer ones. Returns indices into `ranks`. ValueError if the shapes do not match.
+    Args:
+        ranks: (methods,) mean ranks, 1 is best.
+        alike: (methods, methods), True where two methods do not differ significantly, such as
+            pairwise_holm(...) > alpha, or rank distances below the critical difference.
+
+    Returns:
+        Indices into `ranks` for each run of at least two methods.
+
+    Raises:
+        ValueError: If the shapes do not match.
     """
     values = numpy.asarray(ranks, dtype=numpy.float64)
     if alike.shape != (values.size, values.size):
         raise ValueError(f"alike: expected shape {(values.size, values.size)}, got {alike.shape}")
     order = numpy.argsort(values, kind="stable")
-    found: list[list[int]] = []
+    runs: list[list[int]] = []
     reached = 0
     for start in range(order.size):
         end = start + 1
         while end < order.size and alike[order[end], order[start:end]].all():
             end += 1
         if end - start > 1 and end > reached:
-            found.append([int(index) for index in order[start:end]])
+            runs.append([int(index) for index in order[start:end]])
             reached = end
-    return found
+    return runs
 
 
 def _rank_error(methods: int, tasks: int) -> float:

@@ -1,4 +1,4 @@
-"""Our mean against a published one. Not being told apart is not being reproduced: that takes an equivalence test."""
+"""Our mean against a published one. A difference that is not significant is no reproduction: equivalence is tested."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ TOO_LITTLE_DATA = "too little data to say"
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and sd (ddof 1) of n runs, in points; sd None where a paper gives none."""
+    """Mean and sd (ddof 1) of n runs, in points; the sd is None if a paper gives none."""
 
     mean: float
     sd: float | None
@@ -24,7 +24,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours minus published, in points, and the verdict. The rest is nan where the spread of one side is unknown.
+    """Ours minus published, in points, and the verdict; everything else is nan if the spread of one side is unknown.
 
     p and low..high: Welch's t-test and its interval at 1 - alpha. equivalence_p: the larger of the two one-sided tests
     against +-margin, with its interval at 1 - 2 alpha.
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def sample_sd(population_sd: float, n: int) -> float:
-    """The sd with ddof 1 of n runs, from one with ddof 0, which is what numpy.std prints: times sqrt(n / (n - 1)).
+    """The sd of n runs with ddof 1, from the one with ddof 0 that numpy.std gives: times sqrt(n / (n - 1)).
 
     ValueError for n < 2, where the sd with ddof 1 does not exist.
     """
@@ -55,9 +55,18 @@ def sample_sd(population_sd: float, n: int) -> float:
 def compare(ours: Summary, published: Summary, margin: float, alpha: float = 0.05) -> Comparison:
     """Welch's test and the two one-sided tests of equivalence, from summaries, with a verdict.
 
-    margin: the gap in points that would not matter, declared beforehand. `reproduced`: equivalent within the margin;
-    else `not reproduced`: significantly different; else `too little data to say`, also where a side has fewer than two
-    runs or no sd. Source: Welch 1947; Schuirmann 1987. ValueError for a margin not above 0, or a negative sd.
+    The verdict is `reproduced` if the two are equivalent within the margin, else `not reproduced` if they differ
+    significantly, else `too little data to say`, as it is if one side has fewer than two runs or no sd.
+    Source: Welch 1947; Schuirmann 1987.
+
+    Args:
+        ours: Our runs.
+        published: The paper's.
+        margin: The difference in points that would not matter, declared beforehand.
+        alpha: Level of both tests.
+
+    Raises:
+        ValueError: For a margin not above 0, or a negative sd.
     """
     proportion(alpha, "alpha")
     if margin <= 0:

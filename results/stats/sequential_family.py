@@ -1,8 +1,8 @@
-"""Several methods against one reference, looked at after several numbers of seeds: what is decided and what is open.
+"""Several methods against one reference, looked at after several numbers of seeds: which comparisons are decided.
 
-Holm's step-down over the sequential p values of `sequential` after every look. A decided comparison keeps the p of its
-look and gets no more seeds; the others go on, and what Holm asks of them falls with every rejection. The p values of
-the end are at most those of any earlier look, so the chance that any look rejects any true null is at most alpha
+After every look Holm's step-down runs over the sequential p-values of `sequential`. A decided comparison keeps the p of
+its look and gets no more seeds; the others go on, and Holm's requirement on them falls with every rejection. The final
+p-values are at most those of any earlier look, so the probability that any look rejects any true null is at most alpha,
 however the null differences of the methods depend on one another.
 """
 
@@ -19,9 +19,9 @@ from results.stats.multiplicity import holm
 from results.stats.sequential import JointSigns, Looks, joint_signs, repeated_p, sequential_p
 
 REJECTED, OPEN, ENDED = "rejected", "open", "not rejected"
-"""What can have become of a comparison: decided; to be given the next seeds; at the last look without a difference."""
+"""States of a comparison: decided; gets the next seeds; past the last look without a significant difference."""
 STEPS, HALVINGS = 16, 14
-"""Of the search for an interval's end: places tried between the estimate and the farthest difference, then halvings."""
+"""For an interval's end: points tried between the estimate and the farthest difference, then bisection steps."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Decision:
         state: REJECTED, OPEN or ENDED.
         look: Number of that look, from 1; 0 before the first is complete.
         seeds: Its seeds.
-        p: Sequential p value of this comparison alone, over all looks so far; 1 before the first.
+        p: Sequential p-value of this comparison alone, over all looks so far; 1 before the first.
         p_adjusted: After Holm over the family.
-        estimate: Mean over tasks of the mean difference of these seeds, in the unit of the differences. A comparison
-            that stops early stops where its difference is large, so that this leans away from zero.
+        estimate: Mean over tasks of the mean difference of these seeds, in the unit of the differences. Comparisons
+            stop early where the difference is large, so it is biased away from zero.
         low: Lower end of the interval that covers all looks and all comparisons (level alpha / their number).
-        high: Its upper end; infinite where the look cannot bound the difference at that level.
+        high: Its upper end; infinite if the look cannot bound the difference at that level.
     """
 
     state: str
@@ -88,8 +88,8 @@ def step_down(p_values: Sequence[Sequence[float]], looks: int, alpha: float) -> 
     """Holm's step-down after every look.
 
     Args:
-        p_values: Per comparison its sequential p values, one per complete look.
-        looks: How many looks are declared.
+        p_values: Per comparison its sequential p-values, one per complete look.
+        looks: Number of declared looks.
         alpha: Level of the family.
 
     Returns:
@@ -110,14 +110,14 @@ def step_down(p_values: Sequence[Sequence[float]], looks: int, alpha: float) -> 
 
 
 def still_open(decisions: Mapping[str, Decision]) -> tuple[str, ...]:
-    """The comparisons that the next seeds are for, in the order given: neither rejected nor at the last look."""
+    """The comparisons that get the next seeds, in the order given: neither rejected nor past the last look."""
     return tuple(name for name, decision in decisions.items() if decision.state == OPEN)
 
 
 def sequential_interval(
     differences: Sequence[ArrayLike], looks: Looks, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval of the true difference by the latest complete look, valid over all looks together.
+    """Interval of the true difference at the latest complete look, valid over all looks together.
 
     Args:
         differences: As in `sequential_p`.
@@ -126,8 +126,8 @@ def sequential_interval(
         seed: Of the sign patterns, where they are drawn.
 
     Returns:
-        The ends of the smallest interval around all differences that `repeated_p` does not reject; infinite ends where
-        so few seeds exclude nothing at that level, (nan, nan) before the first look.
+        The ends of the smallest interval around all differences that `repeated_p` does not reject; infinite ends if
+        the seeds are too few to exclude anything at that level, (nan, nan) before the first look.
 
     Raises:
         ValueError: As `sequential_p`, and for a level outside (0, 1).
@@ -158,14 +158,14 @@ def _decision(
 
 
 def _end(joint: JointSigns, alpha: float, side: int) -> float:
-    # Beyond the farthest difference all signs agree, and the p value is the smallest that this look has.
+    # Beyond the farthest difference all signs agree, and the p-value is the smallest that this look has.
     middle = float(joint.table.mean())
     farthest = float((side * (joint.table - middle)).max())
     span = 1.001 * farthest if farthest > 0 else 1e-9 * max(1.0, abs(middle))
     if repeated_p(joint, middle + side * span) > alpha:
         return side * math.inf
-    places = numpy.linspace(0.0, span, STEPS + 1)
-    inside = max(place for place in places[:-1] if place == 0 or repeated_p(joint, middle + side * place) > alpha)
+    points = numpy.linspace(0.0, span, STEPS + 1)
+    inside = max(point for point in points[:-1] if point == 0 or repeated_p(joint, middle + side * point) > alpha)
     outside = float(inside) + span / STEPS
     inside = float(inside)
     for _ in range(HALVINGS):

@@ -1,4 +1,4 @@
-"""The distribution of a sum when every term's sign is a fair coin: exact where it can be, drawn elsewhere."""
+"""The distribution of a sum whose terms have random signs: exact where possible, otherwise by drawn signs."""
 
 from functools import lru_cache
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from results.stats.inputs import Vector
 
 ENUMERATED_TO = 32
-"""Most terms whose 2^n sign patterns are all counted, as 2^(n/2) sums of one half beside those of the other."""
+"""Up to this many terms all 2^n sign patterns are counted, from the 2^(n/2) sums of each half."""
 LATTICE_STEPS = 200_000
-"""Longest lattice on which the distribution is convolved, in steps from no term to all of them."""
+"""Longest lattice on which the distribution is convolved, in steps from zero to the sum of all terms."""
 DRAWS = 100_000
 DECIMALS = 12
-"""Of the terms: what is beyond, in scores up to 100, is left over from subtracting floats."""
+"""To which terms are rounded; further digits, in scores up to 100, are rounding errors of subtraction."""
 RELATIVE_TOLERANCE = 1e-10
-"""Sums closer than this share of sum |term| are equal: they differ by the order of addition."""
+"""Sums closer than this share of sum |term| count as equal: they differ by the order of addition."""
 TERMS_PER_TABLE = 8
 
 Steps = NDArray[numpy.int64]
@@ -24,7 +24,7 @@ Steps = NDArray[numpy.int64]
 def sign_pattern_p(terms: Vector, seed: int = 0) -> tuple[float, float]:
     """(p, floor): P(|sum of +-terms| >= |sum of terms|) under independent fair signs, and the smallest p possible.
 
-    Exact to ENUMERATED_TO terms, and above for terms on a common lattice, as accuracies are; else (1 + hits) /
+    Exact up to ENUMERATED_TO terms, and beyond for terms on a common lattice, such as accuracies; else (1 + hits) /
     (1 + DRAWS) over seeded draws, which keeps the level of the test (Phipson and Smyth 2010).
     """
     terms = terms.round(DECIMALS)
@@ -42,7 +42,7 @@ def sign_pattern_p(terms: Vector, seed: int = 0) -> tuple[float, float]:
 
 
 def sums_of_subsets(steps: Steps) -> Vector:
-    """Entry s: the share of all subsets of the non-negative integers `steps` whose sum is s."""
+    """The share of all subsets of the non-negative integers `steps` that sum to s, as entry s."""
     share = numpy.zeros(int(steps.sum()) + 1)
     share[0] = 1.0
     reached = 1
@@ -59,19 +59,19 @@ def _by_halves(terms: Vector, threshold: float) -> float:
     middle = terms.size // 2
     left, right = numpy.sort(_all_sums(terms[:middle])), _all_sums(terms[middle:])
     above = left.size - numpy.searchsorted(left, threshold - right, side="left")
-    # The distribution is symmetric and the threshold positive: the lower tail has as many patterns.
+    # The distribution is symmetric and the threshold positive, so the lower tail has as many patterns.
     return 2 * int(above.sum()) / 2**terms.size
 
 
 def _by_convolution(steps: Steps, observed: int) -> float:
-    # A sum of signed steps is twice that of the positive ones, less all of them.
+    # A signed sum is twice the sum of the positive steps, minus the sum of all.
     share = sums_of_subsets(steps)
     signed = 2 * numpy.arange(share.size) - int(steps.sum())
     return float(share[numpy.abs(signed) >= abs(observed)].sum())
 
 
 def _on_lattice(sizes: Vector) -> Steps | None:
-    # Euclid's algorithm on floats; what is found is only used if it fits every term.
+    # Euclid's algorithm on floats; its result is used only if it fits every term.
     tolerance = 1e-9 * sizes.max()
     step = 0.0
     for size in numpy.unique(sizes):
@@ -100,7 +100,7 @@ def _drawn_sums(terms: Vector, draws: int, seed: int) -> Vector:
 
 @lru_cache(maxsize=2)
 def _drawn_signs(count: int, draws: int, seed: int) -> tuple[NDArray[numpy.uint8], ...]:
-    # Kept, as a table tests hundreds of pairs of one size: drawing takes longer than adding up.
+    # Cached, as a table tests hundreds of pairs of one size, and drawing takes longer than adding.
     generator = numpy.random.default_rng(seed)
     sizes = [min(TERMS_PER_TABLE, count - start) for start in range(0, count, TERMS_PER_TABLE)]
     return tuple(generator.integers(0, 2**size, draws, dtype=numpy.uint8) for size in sizes)

@@ -1,12 +1,11 @@
-"""How often a test finds a difference between equal methods: the reason for this suite's choice of test.
+"""How often tests find a difference between equal methods, which decided this suite's choice of test.
 
-    python -m results.stats.simulations
+    python -m runners simulate paired-tests
 
-Simulates paired comparisons of two methods with the same distribution of scores and counts rejections at the nominal
-5 %: with normal scores, and with runs that collapse to the majority class in one of ten cases.
+Simulates paired comparisons of two methods with the same distribution of scores and counts rejections at a nominal 5 %:
+with normal scores, and with one run in ten collapsing to the majority class.
 """
 
-import argparse
 import csv
 import math
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from results.loading.layout import ROOT
 from results.stats.inputs import Matrix, Vector
 from results.stats.paired import sign_flip, t_test, wilcoxon
 
@@ -27,9 +25,11 @@ SEEDS = (5, 10, 20)
 COLLAPSE = {"normal": 0.0, "failed runs": 0.1}
 """Share of collapsed runs, of either method, in each kind of data."""
 SD, GAP = 1.5, 15.0
-"""Of scores in points: sd over seeds of a run that trains, and how far below its mean a collapsed run ends."""
+"""In points: the sd over seeds of runs that train, and how far below their mean a collapsed run ends."""
 RESAMPLES = 2000
 BATCH = 50
+DATA_SETS = 4000
+"""Simulated comparisons per setting in the committed file."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def percentile_intervals(differences: Matrix, generator: numpy.random.Generator,
 
 
 def differences_of_equals(collapse: float, n: int, data_sets: int, generator: numpy.random.Generator) -> Matrix:
-    """(data_sets, n) paired differences, in points, of two methods with one distribution of scores."""
+    """(data_sets, n) paired differences, in points, of two methods with the same distribution of scores."""
     scores = generator.normal(0.0, SD, (2, data_sets, n))
     scores[generator.random(scores.shape) < collapse] -= GAP
     difference: Matrix = scores[0] - scores[1]
@@ -85,9 +85,15 @@ TESTS: dict[str, Callable[[Matrix, numpy.random.Generator], float]] = {
 
 
 def simulate(data_sets: int, seed: int = 0, show: bool = False) -> list[Rate]:
-    """False-positive rates of all tests in all settings, over so many data sets each.
+    """False-positive rates of all tests in all settings.
 
-    show: a progress bar on the terminal. One seed gives one set of numbers. ValueError without data sets.
+    Args:
+        data_sets: Simulated data sets per setting.
+        seed: Determines everything drawn.
+        show: Whether to show a progress bar on the terminal.
+
+    Raises:
+        ValueError: Without data sets.
     """
     if data_sets < 1:
         raise ValueError(f"data_sets: at least 1 needed, got {data_sets}")
@@ -119,25 +125,16 @@ def _table(rates: list[Rate]) -> Table:
     table.add_column("test")
     for data, n in settings:
         table.add_column(f"{data}\nn = {n}", justify="right")
-    found = {(rate.test, rate.data, rate.n): rate.rate for rate in rates}
+    by_setting = {(rate.test, rate.data, rate.n): rate.rate for rate in rates}
     for test in TESTS:
-        table.add_row(test, *(f"{found[test, data, n]:.3f}" for data, n in settings))
+        table.add_row(test, *(f"{by_setting[test, data, n]:.3f}" for data, n in settings))
     return table
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Simulate, print the table and write it as CSV."""
-    parser = argparse.ArgumentParser(prog="python -m results.stats.simulations", description=__doc__)
-    parser.add_argument("--data-sets", type=int, default=4000, help="simulated comparisons per setting")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "results" / "tables" / "simulations.csv", help="CSV to write"
-    )
-    chosen = parser.parse_args(arguments)
-    rates = simulate(chosen.data_sets, chosen.seed, show=True)
-    write_csv(rates, chosen.out)
+def simulate_and_write(folder: Path, data_sets: int = DATA_SETS, seed: int = 0) -> list[Path]:
+    """Simulate with a progress bar, print the rates as a table and write them to paired-tests.csv in the folder."""
+    rates = simulate(data_sets, seed, show=True)
+    path = folder / "paired-tests.csv"
+    write_csv(rates, path)
     Console().print(_table(rates))
-
-
-if __name__ == "__main__":
-    main()
+    return [path]

@@ -1,15 +1,15 @@
-"""Bands of tuning curves: how far the best of n trials may truly lie from what was seen.
+"""Confidence bands of tuning curves: how far the best of n trials may be from its estimate.
 
 Settings drawn at random and independently give independent scores with some distribution function F, and the best of
-n has F^n. A band that holds all of F at once with probability 1 - alpha therefore holds the curve of the best of n for
-every n at once (Lourie, Cho and He 2023, arXiv 2311.09480, "Show Your Work with Confidence"). Two bands of F:
+n has F^n. A band that contains all of F with probability 1 - alpha therefore gives a band of the curve of the best of n
+for every n at once (Lourie, Cho and He 2023, arXiv 2311.09480, "Show Your Work with Confidence"). Two bands of F:
 Kolmogorov's, with the same distance everywhere (the exact critical distance, below the bound of Dvoretzky, Kiefer and
-Wolfowitz), and one whose limits of every order statistic U_(i) ~ Beta(i, B - i + 1) leave out equal tails, at the tail
-probability that makes all of them hold together with probability 1 - alpha; it is narrower at the ends, where the best
-of many trials is decided. That probability is computed exactly, by following how many of B uniform numbers lie below
-each limit in turn. Scores with ties only make the bands wider than they need be.
+Wolfowitz), and one whose limits of every order statistic U_(i) ~ Beta(i, B - i + 1) cut off equal tails, with the tail
+probability at which all of them hold together with probability 1 - alpha; it is narrower at the ends, which decide the
+best of many trials. That probability is computed exactly, by following how many of B uniform numbers are below each
+limit in turn. Ties only make the bands wider than necessary.
 
-A grid tried in full is not random trials: then the band is that of settings drawn at random from where the grid was.
+Trying a full grid is not random search: the band is then that of settings drawn at random from the grid's range.
 """
 
 import math
@@ -32,8 +32,8 @@ class DistributionBand:
 
     Attributes:
         scores: (B,) ascending.
-        lower: (B + 1,) lower limit of F below the first score, from the first to the second, ..., from the last on.
-        upper: (B + 1,) upper limit of the same.
+        lower: (B + 1,) lower limit of F: below the first score, between the first and the second, ..., above the last.
+        upper: (B + 1,) upper limit, likewise.
     """
 
     scores: Vector
@@ -43,7 +43,7 @@ class DistributionBand:
 
 @dataclass(frozen=True)
 class CurveBand:
-    """Band of a tuning curve at n = 1, 2, ...; an end is infinite where the trials do not bound it."""
+    """Band of a tuning curve at n = 1, 2, ...; infinite where the trials do not bound it."""
 
     low: Vector
     high: Vector
@@ -54,7 +54,7 @@ def distribution_band(scores: ArrayLike, level: float = 0.95, kind: str = EQUAL_
 
     Args:
         scores: (B,), independent.
-        level: Probability that the band holds the whole function.
+        level: Probability that the band contains the whole function.
         kind: One of BANDS.
 
     Returns:
@@ -71,7 +71,7 @@ def distribution_band(scores: ArrayLike, level: float = 0.95, kind: str = EQUAL_
         share, distance = numpy.arange(count + 1) / count, _critical_distance(count, alpha)
         return DistributionBand(ordered, numpy.maximum(share - distance, 0.0), numpy.minimum(share + distance, 1.0))
     low, high = _order_limits(count, _tail(count, alpha))
-    # F lies above the limit of the last score passed and below that of the next one.
+    # F is above the limit of the previous score and below that of the next one.
     return DistributionBand(ordered, numpy.concatenate(([0.0], low)), numpy.concatenate((high, [1.0])))
 
 
@@ -82,13 +82,13 @@ def median_best_band(
 
     Args:
         scores: (B,), one per trial, higher is better.
-        trials: The longest search asked for; None is B.
-        level: Probability that the band holds the whole curve.
+        trials: The largest n; None is B.
+        level: Probability that the band contains the whole curve.
         kind: One of BANDS.
 
     Returns:
-        The score between whose limits F reaches 2^(-1/n): an infinite upper end where even B trials do not say how good
-        the best of n could be, which begins early.
+        The scores at which the limits of F reach 2^(-1/n); the upper end is infinite, from a small n on, where B trials
+        do not bound how good the best of n could be.
 
     Raises:
         ValueError: As in `distribution_band`, or for no trial.
@@ -105,13 +105,13 @@ def expected_best_band(
     level: float = 0.95,
     kind: str = EQUAL_TAILED,
 ) -> CurveBand:
-    """Band of the mean of the best of n = 1..trials random trials, for scores that lie within known bounds.
+    """Band of the mean of the best of n = 1..trials random trials, for scores within known bounds.
 
     Args:
         scores: (B,), one per trial, higher is better.
         bounds: Lowest and highest score possible; a mean has no band without them.
-        trials: The longest search asked for; None is B.
-        level: Probability that the band holds the whole curve.
+        trials: The largest n; None is B.
+        level: Probability that the band contains the whole curve.
         kind: One of BANDS.
 
     Returns:
@@ -139,16 +139,16 @@ def _numbers(band: DistributionBand, trials: int | None) -> Vector:
 
 
 def _reached(scores: Vector, limit: Vector, share: Vector) -> Vector:
-    # The smallest score from which on the limit is at least the share.
+    # The smallest score at which the limit is at least the share.
     ends = numpy.concatenate(([-numpy.inf], scores, [numpy.inf]))
-    found: Vector = ends[numpy.searchsorted(limit, share - 1e-12, side="left")]
-    return found
+    reached: Vector = ends[numpy.searchsorted(limit, share - 1e-12, side="left")]
+    return reached
 
 
 def _order_limits(count: int, tail: float) -> tuple[Vector, Vector]:
     index = numpy.arange(1.0, count + 1)
     low: Vector = special.betaincinv(index, count - index + 1, tail).astype(numpy.float64)
-    # The upper limits are the lower ones of the largest, turned.
+    # The upper limits mirror the lower ones.
     return low, 1 - low[::-1]
 
 
@@ -162,7 +162,7 @@ def _critical_distance(count: int, alpha: float) -> float:
 
 @lru_cache(maxsize=256)
 def _tail(count: int, alpha: float) -> float:
-    # Bonferroni's tail is too small and alpha's own too large; the chance to hold falls in between.
+    # Bonferroni's tail probability is too small and alpha / 2 too large; bisect between them.
     small, large = math.log(alpha / (2 * count) / 2), math.log(alpha / 2)
     for _ in range(50):
         middle = (small + large) / 2
@@ -177,7 +177,7 @@ def _holding(low: Vector, high: Vector) -> float:
     """P(low_i <= U_(i) <= high_i for all i) for the order statistics of uniform numbers."""
     count = low.size
     marks = [(float(end), True) for end in low] + [(float(end), False) for end in high]
-    # reached[j]: probability that j numbers lie below the current mark and no limit was broken so far.
+    # reached[j]: probability that j numbers are below the current mark and no limit is broken so far.
     reached = numpy.zeros(count + 1)
     reached[0] = 1.0
     before, passed_low, passed_high = 0.0, 0, 0
@@ -188,7 +188,7 @@ def _holding(low: Vector, high: Vector) -> float:
         ways = special.binom(count - numbers[:, None], numpy.maximum(more, 0))
         move = ways * share ** numpy.maximum(more, 0) * (1 - share) ** numpy.maximum(count - numbers[None, :], 0)
         reached = reached @ numpy.where(more >= 0, move, 0.0)
-        # At low_i at most i - 1 numbers lie below; at high_i at least i do.
+        # At most i - 1 numbers may be below low_i, at least i must be below high_i.
         if is_low:
             passed_low += 1
             reached[passed_low:] = 0.0

@@ -1,17 +1,17 @@
-"""Where the spread of scores comes from: a crossed design of two random factors, and what that says about seeds.
+"""Where the spread of scores comes from: a crossed design of two random factors, and what it says about seeds.
 
-The design: every subset seed with every seed of the rest (head, order, dropout), `runs` of each combination. The model
-is y_ijr = m + a_i + b_j + c_ij + e_ijr, all effects random and independent. With one run of each combination the
-interaction c and what repeats of one and the same run would differ by (e, zero where a run is deterministic given its
-seeds) are one component. Components are estimated from mean squares (the method of moments: Searle, Casella and
-McCulloch 1992, chapter 4); negative ones are zero.
+The design runs every subset seed with every seed of the rest (head, order, dropout), `runs` times each. The model is
+y_ijr = m + a_i + b_j + c_ij + e_ijr, all effects random and independent. With one run of each combination the
+interaction c and the difference e between repeats (zero if a run is deterministic given its seeds) are one component.
+Components are estimated from mean squares (the method of moments: Searle, Casella and McCulloch 1992, chapter 4);
+negative estimates are set to zero.
 
 Intervals are generalised ones (Weerahandi 1993; for two-way layouts Burdick, Borror and Montgomery 2005): each mean
 square is replaced by df MS / chi^2(df), which has the distribution of its expectation given the data, and a component,
-or a share, is worked out from each draw. They are for normal effects. Where runs collapse, intervals of shares hold a
-little less often (in at least 85 % of the designs simulated, at a nominal 95 %), and that of the interaction's
+or a share, is computed from each draw. They assume normal effects. Where runs collapse, intervals of shares cover a
+little less often (in at least 85 % of the simulated designs, at a nominal 95 %), and that of the interaction's
 variance, to which single collapses belong, far too seldom (in at most 85 %): see results/tables/variance-components.md.
-A bootstrap over both factors would resample the five or ten levels that there are, and its spread is then biased.
+A bootstrap over both factors would resample only five or ten levels, and its spread would be biased.
 """
 
 from collections.abc import Mapping
@@ -31,10 +31,10 @@ class Component:
     """One source of variance.
 
     Attributes:
-        variance: In squared units of the scores, at least zero.
+        variance: In squared units of the scores; at least zero.
         low: Lower end of its interval.
         high: Upper end.
-        share: Of the variance of a single run with everything drawn anew; nan where nothing varies.
+        share: Of the variance of a single run in which every source is redrawn; nan if nothing varies.
         share_low: Lower end of its interval.
         share_high: Upper end.
     """
@@ -59,8 +59,8 @@ def mean_squares(scores: ArrayLike) -> dict[str, MeanSquare]:
     """The analysis of variance of a balanced two-way design.
 
     Args:
-        scores: (subsets, rests) or (subsets, rests, runs), at least 2 x 2 x 1; of one method, or paired differences of
-            two, whose components are then those of the difference.
+        scores: (subsets, rests) or (subsets, rests, runs), at least 2 x 2 x 1: scores of one method, or paired
+            differences of two, whose components are then those of the difference.
 
     Returns:
         Mean squares of SUBSET, REST, INTERACTION and, with several runs of each combination, REPEAT.
@@ -78,15 +78,15 @@ def mean_squares(scores: ArrayLike) -> dict[str, MeanSquare]:
     a, b, runs = y.shape
     cells, rows, columns, mean = y.mean(axis=2), y.mean(axis=(1, 2)), y.mean(axis=(0, 2)), y.mean()
     inner = cells - rows[:, None] - columns[None] + mean
-    found = {
+    by_source = {
         SUBSET: MeanSquare(b * runs * float(((rows - mean) ** 2).sum()) / (a - 1), a - 1),
         REST: MeanSquare(a * runs * float(((columns - mean) ** 2).sum()) / (b - 1), b - 1),
         INTERACTION: MeanSquare(runs * float((inner**2).sum()) / ((a - 1) * (b - 1)), (a - 1) * (b - 1)),
     }
     if runs > 1:
         freedom = a * b * (runs - 1)
-        found[REPEAT] = MeanSquare(float(((y - cells[:, :, None]) ** 2).sum()) / freedom, freedom)
-    return found
+        by_source[REPEAT] = MeanSquare(float(((y - cells[:, :, None]) ** 2).sum()) / freedom, freedom)
+    return by_source
 
 
 def variance_components(scores: ArrayLike, level: float = 0.95, seed: int = 0) -> dict[str, Component]:
@@ -98,8 +98,8 @@ def variance_components(scores: ArrayLike, level: float = 0.95, seed: int = 0) -
         seed: Of the draws behind the intervals.
 
     Returns:
-        SUBSET, REST and INTERACTION (with one run of each combination that holds repeats as well), and REPEAT with
-        several.
+        SUBSET, REST and INTERACTION, which includes repeats if there is one run of each combination; otherwise also
+        REPEAT.
 
     Raises:
         ValueError: As in `mean_squares`, and for a level outside (0, 1).
@@ -116,28 +116,28 @@ def variance_components(scores: ArrayLike, level: float = 0.95, seed: int = 0) -
     }
     drawn = _components(expected, shape[0], shape[1], runs)
     shares, drawn_shares = _shares(point), _shares(drawn)
-    found = {}
+    by_source = {}
     for name, variance in point.items():
         low, high = numpy.quantile(drawn[name], ends)
         share_low, share_high = numpy.quantile(drawn_shares[name], ends)
-        found[name] = Component(
+        by_source[name] = Component(
             float(variance[0]), float(low), float(high), float(shares[name][0]), float(share_low), float(share_high)
         )
-    return found
+    return by_source
 
 
 def variance_of_mean(variances: Mapping[str, float], subsets: int, rests: int, runs: int = 1) -> float:
-    """Variance of the mean of a crossed design of so many seeds: what a plan buys.
+    """Variance of the mean over a crossed design with these numbers of seeds.
 
     Args:
-        variances: Variance by source, as the `variance` of `variance_components`; a source left out counts as zero.
+        variances: Variance by source, as the `variance` of `variance_components`; a missing source counts as zero.
         subsets: Subset seeds.
         rests: Seeds of the rest, each with every subset.
         runs: Runs of each combination.
 
     Returns:
-        subset / subsets + rest / rests + interaction / (subsets rests) + repeat / (subsets rests runs): more seeds of
-        the rest bring it no lower than subset / subsets.
+        subset / subsets + rest / rests + interaction / (subsets rests) + repeat / (subsets rests runs), which more
+        seeds of the rest cannot bring below subset / subsets.
 
     Raises:
         ValueError: For a number below 1 or an unknown source.
@@ -147,16 +147,16 @@ def variance_of_mean(variances: Mapping[str, float], subsets: int, rests: int, r
 
 
 def variance_of_paired_mean(variances: Mapping[str, float], seeds: int) -> float:
-    """Variance of the mean over seeds that each draw everything anew: the sum of all variances over their number.
+    """Variance of the mean over seeds that each redraw every source: the sum of all variances over their number.
 
-    For the same number of runs this is the least there is: a crossed design repeats some of the draws.
+    No design has a smaller one for the same number of runs: a crossed design repeats some of the draws.
     ValueError as in `variance_of_mean`.
     """
     return _weighed(variances, dict.fromkeys((SUBSET, REST, INTERACTION, REPEAT), seeds))
 
 
 def seeds_for(variances: Mapping[str, float], standard_error: float) -> int:
-    """The fewest seeds, each drawing everything anew, whose mean has this standard error or a smaller one.
+    """The fewest seeds, each redrawing every source, whose mean has at most this standard error.
 
     ValueError for a standard error that is not positive.
     """
@@ -168,19 +168,19 @@ def seeds_for(variances: Mapping[str, float], standard_error: float) -> int:
 
 def _components(squares: Mapping[str, Vector], subsets: int, rests: int, runs: int) -> dict[str, Vector]:
     repeat = squares.get(REPEAT)
-    found = {
+    by_source = {
         SUBSET: (squares[SUBSET] - squares[INTERACTION]) / (rests * runs),
         REST: (squares[REST] - squares[INTERACTION]) / (subsets * runs),
         INTERACTION: squares[INTERACTION] if repeat is None else (squares[INTERACTION] - repeat) / runs,
     }
     if repeat is not None:
-        found[REPEAT] = repeat
-    return {name: numpy.maximum(values, 0.0) for name, values in found.items()}
+        by_source[REPEAT] = repeat
+    return {name: numpy.maximum(values, 0.0) for name, values in by_source.items()}
 
 
 def _shares(components: Mapping[str, Vector]) -> dict[str, Vector]:
     total = numpy.sum(list(components.values()), axis=0)
-    # Without any spread there is nothing to have a share of.
+    # Without any spread shares are undefined.
     known = numpy.where(total > 0, total, numpy.nan)
     return {name: values / known for name, values in components.items()}
 

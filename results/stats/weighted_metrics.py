@@ -1,7 +1,7 @@
-"""The tasks' metrics with a weight per example: on weights that count draws, exactly the metric of the resample.
+"""The tasks' metrics with a weight per example; with weights that count draws, exactly the metric of the resample.
 
-Every function takes weights (draws, examples), labels (examples,), predictions (seeds, examples) and gives the scores
-(draws, seeds). A resample is never materialised, which makes thousands of them cheap.
+Every function takes weights (draws, examples), labels (examples,) and predictions (seeds, examples) and returns scores
+(draws, seeds). No resample is ever materialised, which makes thousands of them cheap.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from results.stats.inputs import Matrix, Vector
 
 
 def accuracy(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
-    """Share of right predictions."""
+    """Share of correct predictions."""
     return _mean(weights, predictions == labels)
 
 
@@ -35,7 +35,7 @@ def matthews(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
         cross += predicted * actual
         predicted_square += predicted**2
         actual_square += actual**2
-    # Rounding must not take the spread of a constant below zero.
+    # Rounding must not make the spread of a constant negative.
     spreads = numpy.maximum((1 - predicted_square) * (1 - actual_square), 0.0)
     return _ratio(correct - cross, numpy.sqrt(spreads))
 
@@ -51,7 +51,7 @@ def pearson(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
 
 def spearman(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
     """Spearman's rank correlation, ties at their mean rank; zero for a constant prediction or label."""
-    # Draws run along the last axis from here on: sorting by a row of predictions then moves whole rows.
+    # From here on draws are the last axis, so that sorting by a row of predictions moves whole rows.
     by_example = numpy.ascontiguousarray(weights.T)
     total = by_example.sum(axis=0)
     y = _centred_ranks(by_example, labels, total)
@@ -66,7 +66,7 @@ def spearman(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
 
 
 def macro_f1(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
-    """Mean over the classes that occur or are predicted of each one's F1."""
+    """Mean F1 of the classes that occur or are predicted."""
     sums = numpy.zeros((weights.shape[0], predictions.shape[0]))
     present = numpy.zeros_like(sums)
     for score, occurs, _ in _by_class(weights, labels, predictions):
@@ -76,13 +76,13 @@ def macro_f1(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
 
 
 def weighted_f1(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
-    """Mean of the classes' F1, each with the share of its examples."""
+    """Mean of the classes' F1, weighted by their shares of the examples."""
     parts = [share * score for score, _, share in _by_class(weights, labels, predictions)]
     return numpy.sum(parts, axis=0)
 
 
 def balanced_accuracy(weights: Matrix, labels: Vector, predictions: Matrix) -> Matrix:
-    """Mean over the classes that occur of the share of each that is found."""
+    """Mean recall of the classes that occur."""
     sums = numpy.zeros((weights.shape[0], predictions.shape[0]))
     present = numpy.zeros_like(sums)
     for label in numpy.unique(labels):
@@ -120,15 +120,15 @@ def _mean(weights: Matrix, values: NDArray[numpy.generic]) -> Matrix:
 
 
 def _standardized(rows: Matrix) -> Matrix:
-    # Keeps squares of large values from cancelling, and makes one threshold for zero right for every unit.
+    # Keeps squares of large values from cancelling, and makes one threshold for zero valid in every unit.
     spread = rows.std(axis=1, keepdims=True)
     standardized: Matrix = (rows - rows.mean(axis=1, keepdims=True)) / numpy.where(spread > 0, spread, 1.0)
     return standardized
 
 
 def _centred_ranks(weights: Matrix, values: Vector, total: Vector) -> Matrix:
-    # (examples, draws) to (examples, draws). The middle of the weight that a value and its equals take up, counted from
-    # the smallest value (mean rank - 1/2), as a share of all weight, less one half.
+    # (examples, draws) to (examples, draws). The middle of the weight range of a value and its equals, counted from the
+    # smallest value (mean rank - 1/2), as a share of the total weight, minus one half.
     _, group, counts = numpy.unique(values, return_inverse=True, return_counts=True)
     weight = weights[numpy.argsort(values, kind="stable")]
     if len(counts) < len(values):
@@ -142,7 +142,7 @@ def _centred_ranks(weights: Matrix, values: Vector, total: Vector) -> Matrix:
 
 
 def _ratio(numerator: Matrix, denominator: Matrix) -> Matrix:
-    # Below this a spread is rounding of zero; any real one of n examples is at least of order 1 / n.
+    # A smaller spread is a rounding error; that of n examples is at least of order 1 / n.
     defined = denominator > 1e-12
     ratio: Matrix = numpy.where(defined, numerator / numpy.where(defined, denominator, 1.0), 0.0)
     return ratio

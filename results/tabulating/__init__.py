@@ -1,1 +1,1 @@
-"""Tables: one file per table, their collection, and their place in README."""
+"""Tables: one file per table, their collection, and the generated parts of the READMEs."""

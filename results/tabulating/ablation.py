@@ -14,7 +14,7 @@ POINTS = "+.2f"
 
 
 def ablation_table(results: Results, size: str) -> Table | None:
-    """What every variant of the focus method changes in its settings, and what that does to the score.
+    """Which settings every variant of the focus method changes, and how that changes the score.
 
     None for a suite with fewer than two variants of the focus method.
     """
@@ -39,7 +39,7 @@ def ablation_table(results: Results, size: str) -> Table | None:
         title=f"{plan.title}: what the parts of {focus} do, {size_words(size)}",
         caption=(
             f"Mean paired difference from {focus} in {results.split} score × 100, selection: "
-            f"{selection_words(results.selection)}, encoder {plan.encoder}: below 0 the change does harm. * exact "
+            f"{selection_words(results.selection)}, encoder {plan.encoder}; below 0 the change is harmful. * exact "
             f"paired sign-flip test (average: stratified by task, with Welch-Satterthwaite interval), Holm over all "
             f"methods of the suite in each column, α = {plan.protocol.alpha:g}."
         ),
@@ -66,7 +66,7 @@ def _average(claim: Claim | None, plan: RunPlan) -> list[Cell]:
 
 
 def _variants(results: Results) -> dict[str, str]:
-    """Label -> changed settings, of the rows that run the focus method with other settings."""
+    """Label -> changed settings, for the rows that run the focus method with other settings."""
     plan = results.plan
     methods = {row.label: row.method for row in plan.methods}
     settings = _settings(results)
@@ -84,12 +84,12 @@ def _variants(results: Results) -> dict[str, str]:
 
 def _settings(results: Results) -> dict[str, dict[str, Any]]:
     """Label -> the method's settings and the recipe, from the label's first record."""
-    found: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for key, record in results.records.items():
         label, spec = results.plan.runs[key].label, record["spec"]
-        if label not in found:
-            found[label] = {**(spec.get("method_config") or {}), **(spec.get("training") or {})}
-    return found
+        if label not in settings:
+            settings[label] = {**(spec.get("method_config") or {}), **(spec.get("training") or {})}
+    return settings
 
 
 def _text(value: Any) -> str:

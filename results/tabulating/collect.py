@@ -40,7 +40,13 @@ class Collected:
 def collect(suite: str, layout: Layout, selection: str | None = None) -> Collected:
     """Make every table of the suite and write it as .md, .tex, .csv and .html.
 
-    selection 'last' or 'best_dev'; None is the rule that the plan fixes. Raises PlanError when there is no usable plan.
+    Args:
+        suite: Its name.
+        layout: Where its records are and its tables go.
+        selection: 'last' or 'best_dev'; None is the plan's rule.
+
+    Raises:
+        PlanError: There is no usable plan.
     """
     results = load(suite, layout, selection)
     tables = make_tables(results)
@@ -50,13 +56,12 @@ def collect(suite: str, layout: Layout, selection: str | None = None) -> Collect
 def make_tables(results: Results) -> tuple[Table, ...]:
     """Every table that the suite's records can fill, in reading order, each with the command that makes it.
 
-    By another selection rule than the plan's, its name ends in that rule's.
+    Under another selection rule than the plan's, the rule's name is added to each table's.
     """
     command = f"Made by: python -m runners collect --suite {results.plan.suite}"
     name = ""
-    if (
-        results.selection != results.plan.protocol.selection
-    ):  # Another rule than the protocol's is a second look, and must not stand in the first one's place.
+    # Another rule than the protocol's is a second look, which must not overwrite the first.
+    if results.selection != results.plan.protocol.selection:
         command, name = f"{command} --selection {results.selection}", f"-{results.selection.replace('_', '-')}"
     made = (marked(table, results.plan) for table in _tables(results) if table is not None)
     return tuple(replace(table, name=table.name + name, notes=(*table.notes, command)) for table in made)

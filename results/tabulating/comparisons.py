@@ -1,4 +1,4 @@
-"""What the stars stand on: each method against one named method, over all tasks and task by task."""
+"""The tests behind the marks: every method against one named method, over all tasks and task by task."""
 
 from amix.specs.run_plan import RunPlan
 from results.analysis.claims import Claim, claims, planned_comparisons
@@ -13,10 +13,10 @@ POINTS, P = "+.2f", P_VALUE
 
 
 def across_table(results: Results, size: str, other: str) -> Table | None:
-    """Every method against `other` over all tasks: the claim about these tasks beside that about tasks like these."""
+    """Every method against `other` over all tasks: the claim about these tasks, and that about tasks like these."""
     plan = results.plan
-    found = claims(results, size, other)
-    if not found:
+    by_label = claims(results, size, other)
+    if not by_label:
         return None
     star = {True: "*", False: ""}
     rows = [
@@ -34,7 +34,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             Cell(claim.p_tasks_t),
             Cell(claim.p_tasks),
         )
-        for claim in found.values()
+        for claim in by_label.values()
     ]
     here, there = "These tasks", "Tasks like these"
     columns = (
@@ -57,15 +57,15 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         caption=(
             f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
             f"{selection_words(results.selection)}. These tasks (other seeds): exact {name_of_test(plan)}, "
-            f"Holm over {planned_comparisons(found)} comparisons (* at α = {plan.protocol.alpha:g}), "
+            f"Holm over {planned_comparisons(by_label)} comparisons (* at α = {plan.protocol.alpha:g}), "
             f"{_interval_words(plan)}, the true difference that a t-test would find with power 0.8 at that level, "
-            "and the larger p of two one-sided t-tests that the difference lies within "
-            f"±{plan.protocol.margin:g} points, uncorrected: a small one says that the two are as good as equal. Tasks "
-            "like these: t-test and exact sign-flip test on the task means, uncorrected."
+            "and the larger p of two one-sided t-tests that the difference is within "
+            f"±{plan.protocol.margin:g} points, uncorrected: a small one means that the two are practically equal. "
+            "Tasks like these: t-test and exact sign-flip test on the task means, uncorrected."
         ),
         columns=columns,
         rows=tuple(rows),
-        notes=(*_notes(plan, other, found), *_decided(results, size, other)),
+        notes=(*_notes(plan, other, by_label), *_decided(results, size, other)),
         banner=plan.note,
     )
 
@@ -73,11 +73,11 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
 def _interval_words(plan: RunPlan) -> str:
     if not plan.protocol.looks:
         return "Welch-Satterthwaite interval"
-    return "interval over all looks and comparisons, of the seeds up to the deciding or the latest look"
+    return "interval over all looks and comparisons, from the seeds up to the deciding or the latest look"
 
 
 def _decided(results: Results, size: str, other: str) -> tuple[str, ...]:
-    """What the looks decided, where there are several and this is the table of the planned comparisons."""
+    """What the looks decided, if the suite has several and this is the table of the planned comparisons."""
     of_interest = bool(results.plan.protocol.looks) and other == results.plan.protocol.reference
     return tuple(decision_sentences(results, size)) if of_interest else ()
 
@@ -87,12 +87,12 @@ def across_name(other: str, size: str) -> str:
     return f"against-{_file_name(other)}-n{size}"
 
 
-def _notes(plan: RunPlan, other: str, found: dict[str, Claim]) -> tuple[str, ...]:
+def _notes(plan: RunPlan, other: str, by_label: dict[str, Claim]) -> tuple[str, ...]:
     notes = []
-    left_out = [label for label in plan.labels if label != other and label not in found]
+    left_out = [label for label in plan.labels if label != other and label not in by_label]
     if left_out:
-        notes.append(f"Not here, for want of two paired seeds on every task: {', '.join(left_out)}.")
-    claim = next(iter(found.values()))
+        notes.append(f"Left out, without two paired seeds on every task: {', '.join(left_out)}.")
+    claim = next(iter(by_label.values()))
     if claim.floor_tasks * claim.comparisons > plan.protocol.alpha:
         corrected = f" after Holm over {claim.comparisons}" if claim.comparisons > 1 else ""
         notes.append(
@@ -147,9 +147,9 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
             f"Paired differences in {results.split} score "
             f"× 100 over seeds, selection: {selection_words(results.selection)}, with "
             "t interval. The test is the exact sign flip, Holm over the methods of a task (* at "
-            f"α = {plan.protocol.alpha:g}); q: Benjamini-Hochberg over the whole table; the t and Wilcoxon tests stand "
-            "beside it as sensitivity and decide nothing. d_z: standardised mean difference; g_z: small-sample "
-            "corrected. P(better): share of seeds won, ties half, Wilson interval."
+            f"α = {plan.protocol.alpha:g}); q: Benjamini-Hochberg over the whole table; the t and Wilcoxon tests are "
+            "sensitivity checks and decide nothing. d_z: standardised mean difference; g_z: small-sample corrected. "
+            "P(better): share of seeds won, ties counting half, with Wilson interval."
         ),
         columns=columns,
         rows=tuple(rows),

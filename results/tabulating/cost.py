@@ -41,8 +41,8 @@ def cost_table(results: Results, size: str) -> Table | None:
         name=f"cost-n{size}",
         title=f"{plan.title}: cost, {size_words(size)}",
         caption=(
-            f"Means over finished runs, encoder {plan.encoder}; relative to {plan.protocol.reference} over the task "
-            "and seed blocks that both finished. A pass is one batch through the model, forward or backward."
+            f"Means over finished runs, encoder {plan.encoder}; relative to {plan.protocol.reference} over the (task, "
+            "seed) blocks that both finished. A pass is one batch through the model, forward or backward."
         ),
         columns=(
             Column("Method"),

@@ -1,26 +1,14 @@
-"""The encoders table: one method per row, one suite's encoder per column.
+"""The encoders table: one method per row, one suite's encoder per column: `python -m runners encoders table`."""
 
-    python -m results.tabulating.encoders SUITE SUITE ... [--size N] [--out FOLDER]
-
-Reads several suites' records and writes results/tables/encoders.md, .tex, .csv and .html.
-"""
-
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-
-from rich.console import Console
 
 from amix.specs.run_plan import PlanError, RunPlan
 from results.analysis.cells import seed_averages
 from results.analysis.claims import claims
-from results.loading.frame import Results, load
-from results.loading.layout import Layout
+from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words, titles
-from results.tabulating.collect import write_tables
 from results.tabulating.marking import marked
-from results.tabulating.render.terminal import terminal
 from results.tabulating.table import Cell, Column, Table, rank_column
 
 SCORE = ".1f"
@@ -29,19 +17,24 @@ SCORE = ".1f"
 def encoders_table(suites: Sequence[Results], size: str) -> Table:
     """Average over tasks per method and suite at one size, with the difference from the reference.
 
-    Raises PlanError for suites that differ in tasks, reference, selection or split, or that lack the size (their
-    averages are of different things), and for two suites of one encoder.
+    Args:
+        suites: At least one; they may differ only in their encoder.
+        size: Training examples, as in the plans.
+
+    Raises:
+        PlanError: The suites differ in tasks, reference, selection or split, one lacks the size, or two have the same
+            encoder.
     """
     first = suites[0].plan
     for results in suites:
         plan = results.plan
         if _compared(results) != _compared(suites[0]) or size not in plan.sizes:
             raise PlanError(
-                f"suites {first.suite!r} and {plan.suite!r} cannot stand in one table at size {size}: tasks, "
+                f"suites {first.suite!r} and {plan.suite!r} cannot be in one table at size {size}: tasks, "
                 "reference, selection rule, split and size must be the same"
             )
     if len({results.plan.encoder for results in suites}) < len(suites):
-        raise PlanError("two of these suites are about the same encoder; name one suite per encoder")
+        raise PlanError("two of these suites have the same encoder; name one suite per encoder")
     labels = list(dict.fromkeys(label for results in suites for label in results.plan.labels))
     columns, body = [Column("Method")], [[Cell(label)] for label in labels]
     for results in suites:
@@ -54,13 +47,13 @@ def encoders_table(suites: Sequence[Results], size: str) -> Table:
         title=f"Methods on {len(suites)} encoders, {size_words(size)}",
         caption=(
             f"{suites[0].split.capitalize()} score × 100, average over {titles(first)}, mean ± standard deviation "
-            f"(ddof 1) over complete seeds (n in brackets), selection: {selection_words(suites[0].selection)}. Gain: "
-            f"paired difference from {first.protocol.reference} (* exact task-stratified sign-flip test, Holm over the "
-            f"methods of each encoder, α = {first.protocol.alpha:g}); best per encoder bold."
+            f"(ddof 1) over complete seeds (n in parentheses), selection: {selection_words(suites[0].selection)}. "
+            f"Gain: paired difference from {first.protocol.reference} (* exact task-stratified sign-flip test, Holm "
+            f"over the methods of each encoder, α = {first.protocol.alpha:g}); best per encoder bold."
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),
-        notes=(f"Made by: python -m results.encoders_table {' '.join(r.plan.suite for r in suites)} --size {size}",),
+        notes=(f"Made by: python -m runners encoders table {' '.join(r.plan.suite for r in suites)} --size {size}",),
         banner=_banner([results.plan for results in suites]),
     )
     for results in suites:
@@ -90,27 +83,8 @@ def _averages(results: Results, size: str, labels: Sequence[str]) -> list[Cell]:
 
 def _gains(results: Results, size: str, labels: Sequence[str]) -> list[Cell]:
     plan = results.plan
-    found = claims(results, size, plan.protocol.reference)
-    stars = {label: "*" if claim.p_holm <= plan.protocol.alpha else "" for label, claim in found.items()}
-    return [Cell(found[label].difference, marks=stars[label]) if label in found else Cell(None) for label in labels]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the suites, write the table, print it."""
-    parser = argparse.ArgumentParser(prog="python -m results.tabulating.encoders", description=__doc__)
-    parser.add_argument("suites", nargs="+", help="suites that differ in their encoder")
-    parser.add_argument("--size", help="training examples, or full; default: the first suite's first size")
-    parser.add_argument("--out", type=Path, help="output tree with records; default: the project's own")
-    chosen = parser.parse_args(arguments)
-    layout = Layout(chosen.out)
-    try:
-        suites = [load(suite, layout) for suite in chosen.suites]
-        table = encoders_table(suites, chosen.size or suites[0].plan.sizes[0])
-    except PlanError as error:
-        raise SystemExit(f"error: {error}") from error
-    write_tables([table], layout.tables(suites[0].plan.suite).parent)
-    Console().print(terminal(table))
-
-
-if __name__ == "__main__":
-    main()
+    by_label = claims(results, size, plan.protocol.reference)
+    stars = {label: "*" if claim.p_holm <= plan.protocol.alpha else "" for label, claim in by_label.items()}
+    return [
+        Cell(by_label[label].difference, marks=stars[label]) if label in by_label else Cell(None) for label in labels
+    ]

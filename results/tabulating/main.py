@@ -15,13 +15,13 @@ SCORE = ".1f"
 RATIO = ".2f"
 STAR, DAGGER = "*", "†"
 ALL_TASKS = ""
-"""Stands for the average over tasks where a task's name is asked for."""
+"""Used in place of a task's name for the average over tasks."""
 BLANK = Cell("")
 
 
 @dataclass(frozen=True)
 class Tests:
-    """What the tests of one size give a table: marks by (task, label), sentences below it, detectable differences."""
+    """The tests of one size in a table: marks by (task, label), sentences below it, detectable differences."""
 
     marks: dict[tuple[str, str], str]
     sentences: tuple[str, ...]
@@ -30,7 +30,7 @@ class Tests:
 
 @dataclass(frozen=True)
 class Block:
-    """A column with its cells: of the majority row, of the methods, and of the row of detectable differences."""
+    """A column and its cells: in the majority row, in the methods' rows, and in the row of detectable differences."""
 
     column: Column
     majority: Cell
@@ -68,21 +68,21 @@ def main_table(results: Results, size: str) -> Table:
 
 
 def run_tests(results: Results, size: str) -> Tests:
-    """Every method against the reference, and against the focus method where there is one."""
+    """Every method against the reference, and against the focus method if there is one."""
     plan = results.plan
     marks: dict[tuple[str, str], str] = {}
     sentences = []
     for mark, other in ((STAR, plan.protocol.reference), (DAGGER, plan.protocol.focus)):
-        # With two methods the second comparison would be the first one again.
+        # With two methods the second comparison would repeat the first.
         if other is None or len(plan.labels) < (2 if mark == STAR else 3):
             continue
         frame = against(results, size, other)
-        found = significant(frame, plan.protocol.alpha)
+        cells = significant(frame, plan.protocol.alpha)
         over_tasks = claims(results, size, other) if len(plan.tasks) > 1 else {}
-        found |= {(ALL_TASKS, label) for label, claim in over_tasks.items() if claim.p_holm <= plan.protocol.alpha}
-        for place in found:
-            marks[place] = marks.get(place, "") + mark
-        sentences.append(_test_sentence(mark, other, len(found), power_sentence(frame, plan), results))
+        cells |= {(ALL_TASKS, label) for label, claim in over_tasks.items() if claim.p_holm <= plan.protocol.alpha}
+        for cell in cells:
+            marks[cell] = marks.get(cell, "") + mark
+        sentences.append(_test_sentence(mark, other, len(cells), power_sentence(frame, plan), results))
     return Tests(marks, tuple(sentences), _detectable(results, size))
 
 
@@ -92,19 +92,19 @@ def _detectable(results: Results, size: str) -> dict[str, Cell]:
     frame = against(results, size, protocol.reference)
     frame = frame[frame["label"].isin(whole)]
     none = impossible(frame, protocol.alpha)
-    found = {
+    cells = {
         task: detectable_cell(points, task not in none) for task, points in detectable(frame, protocol.alpha).items()
     }
     average = [claim for label, claim in claims(results, size, protocol.reference).items() if label in whole]
     if average:
         possible = any(claim.floor * claim.comparisons <= protocol.alpha for claim in average)
-        found[ALL_TASKS] = detectable_cell(statistics.median(claim.detectable for claim in average), possible)
-    return found
+        cells[ALL_TASKS] = detectable_cell(statistics.median(claim.detectable for claim in average), possible)
+    return cells
 
 
 def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
-    """Mean ± std with the count where it is not `seeds`, and footnotes for missing and for failed runs."""
-    if cell is None:  # A plan leaves out nothing else.
+    """Mean ± std with the count if it is not `seeds`, and footnotes for missing and for failed runs."""
+    if cell is None:  # The only reason for which a plan leaves out a cell.
         return Cell(None, notes=("not defined for regression",))
     notes = [f"{cell.planned - cell.n} of {cell.planned} runs without a score: {cell.absent}"] if cell.absent else []
     if cell.failed:
@@ -171,14 +171,14 @@ def _cost_blocks(results: Results, size: str) -> list[Block]:
 
 
 def ratio_cell(results: Results, size: str, cost: str, label: str, ratio: float | None) -> Cell:
-    """A cost relative to the reference, with a footnote where times cannot be compared."""
+    """A cost relative to the reference, with a footnote if times cannot be compared."""
     if ratio is None and cost.endswith("_seconds") and label in cost_ratios(results, size, "passes"):
         reference = results.plan.protocol.reference
-        return Cell(None, notes=(f"made by another suite than the runs of {reference}: times do not compare",))
+        return Cell(None, notes=(f"run by another suite than {reference}, so times cannot be compared",))
     return Cell(ratio)
 
 
-def _test_sentence(mark: str, other: str, found: int, power: str, results: Results) -> str:
+def _test_sentence(mark: str, other: str, marked: int, power: str, results: Results) -> str:
     sentence = (
         f"{mark} differs from {other}: exact paired sign-flip test over seeds (average: stratified by task"
         f"{_looks_words(results)}), two-sided, Holm over the methods of each column, "
@@ -186,7 +186,7 @@ def _test_sentence(mark: str, other: str, found: int, power: str, results: Resul
     )
     if power:
         return f"{sentence} {power}"
-    return sentence if found else f"{sentence} No difference passes."
+    return sentence if marked else f"{sentence} No difference is significant."
 
 
 def _looks_words(results: Results) -> str:
@@ -198,16 +198,16 @@ def _caption(results: Results, size: str, seeds: int) -> str:
     plan = results.plan
     fewer = (
         " Rows planned with fewer seeds saw fewer subsets, perhaps easier ones: they are not ranked, and their means "
-        "do not compare with the others'; paired differences do."
+        "cannot be compared with the others'; paired differences can."
         if len(with_all_seeds(results, size)) < len(plan.labels)
         else ""
     )
     return (
         f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds "
-        f"(another n in brackets), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
-        f"Best bold, second underlined "
-        f"(in Markdown italic); equal at the printed precision share.{fewer} Failed: failed and diverged runs, scored "
-        f"as the majority class. Time and passes (forward and backward): relative to {plan.protocol.reference}. "
-        f"Detectable difference: the true difference from {plan.protocol.reference} that a t-test with so many seeds "
-        "shows with power 0.8 after the correction, for the median method's spread."
+        f"(other n in parentheses), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
+        f"Best bold, second underlined (in Markdown italic), ties at the printed precision sharing a rank.{fewer} "
+        f"Failed: failed and diverged runs, scored as the majority class. Time and passes (forward and backward): "
+        f"relative to {plan.protocol.reference}. Detectable difference: the true difference from "
+        f"{plan.protocol.reference} that a t-test with this many seeds would find with power 0.8 after the correction, "
+        "for the median method's spread."
     )

@@ -1,4 +1,4 @@
-"""Tables whose added rows are marked, with a note that names them."""
+"""Marks the rows of a table that were added after looking."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from results.tabulating.table import Cell, Table
 
 
 def marked(table: Table, plan: RunPlan) -> Table:
-    """The table with its added rows marked, a note that names them, and a caption that counts the added seeds."""
+    """The table with its added rows marked and named in a note, and the added seeds named in its caption."""
     added = {row.label for row in plan.methods if row.exploratory or row.exploratory_seeds}
     labels = [str(row[0].value) for row in table.rows if row[0].value in added]
     caption = " ".join(part for part in (table.caption, seeds_sentence(plan)) if part)

@@ -1,4 +1,4 @@
-"""The methods that the project has: where each comes from, what it costs, and how it was checked."""
+"""The table of the project's methods: where each comes from, what it costs, and how it was checked."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,16 +9,16 @@ from results.loading.layout import ROOT
 from results.tabulating.table import Cell, Column, Table
 
 PARITY = ROOT / "results" / "published" / "parity.json"
-"""Largest difference and tolerance in every case of reference numbers; `pytest --write-parity` measures them."""
+"""Largest difference and tolerance for every case of reference numbers, measured by `pytest --write-parity`."""
 NAME = "methods"
-"""Of the table's files, and of its place in README."""
+"""Name of the table's files, and of its part in baselines/README.md."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One method: passes per update and per whole run relative to plain finetuning, trained share of all weights.
+    """One method: passes per update and per run relative to plain finetuning, trained share of all weights.
 
-    What it trains is relative to the weights of the plain model, so above 1 where it adds more than it freezes.
+    The share is relative to the weights of the plain model, so it exceeds 1 if a method adds more than it freezes.
     """
 
     name: str
@@ -33,30 +33,30 @@ class Entry:
 
 
 def measured_parity(words: str, patterns: Sequence[str]) -> str:
-    """What the class says about parity, and the largest difference that was measured in its cases.
+    """What the class says about parity, and the largest difference measured over its cases.
 
     Args:
         words: The method's `parity`.
         patterns: The method's `cases`, patterns of names.
 
     Returns:
-        The words, with the number of cases and the largest relative difference, or that all agree exactly.
+        The words, followed by the number of cases and the largest relative difference, or 'equal'.
 
     Raises:
         ValueError: A pattern matches no case of the file.
     """
     differences = json.loads(PARITY.read_text()) if patterns else {}
-    found: set[str] = set()
+    cases: set[str] = set()
     for pattern in patterns:
         matching = {name for name in differences if fnmatch(name, pattern)}
         if not matching:
             raise ValueError(f"{PARITY}: no case is named {pattern}: correct `cases`, or run pytest --write-parity")
-        found |= matching
-    if not found:
+        cases |= matching
+    if not cases:
         return words
-    largest = max(differences[name]["difference"] for name in found)
+    largest = max(differences[name]["difference"] for name in cases)
     agreement = f"largest difference {largest:.0e}" if largest else "equal"
-    return f"{words} ({len(found)} case{'s' if len(found) > 1 else ''}: {agreement})"
+    return f"{words} ({len(cases)} case{'s' if len(cases) > 1 else ''}: {agreement})"
 
 
 def registry_table(entries: Iterable[Entry], encoder: str, size: int) -> Table:

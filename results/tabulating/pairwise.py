@@ -1,4 +1,4 @@
-"""All methods against all: ranks with intervals, and a matrix of pairs that no further method changes."""
+"""All methods against all: ranks with intervals, and a matrix of pairs that adding a method does not change."""
 
 import numpy as np
 
@@ -10,15 +10,15 @@ from results.stats.rank_intervals import RankIntervals, rank_intervals
 from results.tabulating.table import Cell, Column, Table
 
 FEWEST_METHODS = 3
-"""Methods below which there is one pair, which other tables show."""
+"""With fewer methods there is only one pair, which other tables show."""
 MOST = 16
-"""Methods beyond which a matrix is no longer read: then only the columns of the reference and the focus are printed."""
+"""With more methods a full matrix is unreadable: only the columns of the reference and the focus are printed."""
 
 
 def pairwise_table(results: Results, size: str) -> Table | None:
     """Rank interval of each method, and mean difference, interval and record of each pair over all tasks.
 
-    A method without two seeds shared with every other on every task is not here. None for fewer than three methods.
+    A method without two seeds in common with every other on every task is left out. None for fewer than three methods.
     """
     plan = results.plan
     labels = _comparable(results, size)
@@ -60,7 +60,7 @@ def pairwise_table(results: Results, size: str) -> Table | None:
             f"{results.split.capitalize()} score × 100, selection: {selection_words(results.selection)}, mean over "
             f"{len(plan.tasks)} task{'s' * (len(plan.tasks) > 1)}. Each pair: mean paired difference [95 % "
             "Welch-Satterthwaite interval], (task, seed) blocks won/tied/lost; † uncorrected p ≤ "
-            f"{plan.protocol.alpha:g} of the task-stratified sign flip. A pair's cell stays as it is when a method is "
+            f"{plan.protocol.alpha:g} of the task-stratified sign flip. A pair's cell does not change when a method is "
             "added or left out, so nothing in it is corrected for the number of pairs. Ranks: from the best to the "
             "worst that the pairwise tests leave possible, Holm over the directions of the pairs; each alone: the "
             f"{1 - plan.protocol.alpha:.0%} interval of a method named beforehand; all at once: all intervals together."
@@ -77,16 +77,16 @@ def _notes(planned: tuple[str, ...], labels: list[str]) -> tuple[str, ...]:
     notes = []
     left_out = [label for label in planned if label not in labels]
     if left_out:
-        notes.append(f"Not here, for want of two paired seeds with every other method: {', '.join(left_out)}.")
+        notes.append(f"Left out, without two paired seeds with every other method: {', '.join(left_out)}.")
     if len(labels) > MOST:
         notes.append(
-            f"With more than {MOST} methods the ranks rest on all pairs, but few of their columns are printed."
+            f"With more than {MOST} methods the ranks are based on all pairs, but only few columns are printed."
         )
     return tuple(notes)
 
 
 def _comparable(results: Results, size: str) -> list[str]:
-    # Whoever shares too few seeds with the most others goes first, until all pairs can be compared.
+    # Drop the method that shares too few seeds with the most others, until all pairs can be compared.
     labels = np.array(results.plan.labels)
     known = [score_matrix(results, size, task).notna().to_numpy(dtype=np.int64) for task in results.plan.tasks]
     short = np.min([own.T @ own for own in known], axis=0) < FEWEST_SEEDS

@@ -17,12 +17,12 @@ from results.tabulating.table import P_VALUE, Cell, Column, Table, rank_column
 
 LOSS, SHARE = ".3f", ".3f"
 RANKED = {"accuracy": True, LOG_LOSS: False, SCALED: False, "brier": False, "brier_scaled": False}
-"""Columns of which the best is set apart, among methods with all seeds, and whether higher is better."""
+"""Columns whose best value is highlighted, among methods with all seeds, and whether higher is better."""
 
 
 @dataclass(frozen=True)
 class LossDifference:
-    """A method's log-loss less the reference's, mean over tasks: interval, p, and p after Holm over the methods."""
+    """A method's log-loss minus the reference's, mean over tasks: interval, p, and p after Holm over the methods."""
 
     difference: float
     low: float
@@ -68,7 +68,7 @@ def probabilities_table(results: Results, size: str) -> Table | None:
     ]
     return Table(
         name=f"probabilities-n{size}",
-        title=f"{plan.title}: how far probabilities can be believed, {size_words(size)}",
+        title=f"{plan.title}: how far probabilities can be trusted, {size_words(size)}",
         caption=_caption(plan, tasks, with_dev),
         columns=_columns(plan, shown, losses, with_dev),
         rows=tuple(rows),
@@ -80,7 +80,7 @@ def probabilities_table(results: Results, size: str) -> Table | None:
 def loss_differences(
     frame: pd.DataFrame, tasks: list[str], plan: RunPlan, loss: str = LOG_LOSS
 ) -> dict[str, LossDifference]:
-    """Every method's loss less the reference's over the seeds that both have, by the tests of the main table.
+    """Every method's loss minus the reference's over the seeds that both have, with the tests of the main table.
 
     A method that shares fewer than two seeds with the reference on any of the tasks is not in the family.
     """
@@ -103,13 +103,13 @@ def loss_differences(
 
 
 def _means(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
-    # Mean over tasks of means over seeds, of the methods with runs on all of them; n is the fewest seeds of a task.
+    # Mean over tasks of means over seeds, for methods with runs on all tasks; n is the fewest seeds of a task.
     names = [*MEASURES, "temperature"]
     if frame.empty:
         return pd.DataFrame(columns=[*names, "n"])
     # Temperatures are factors: their mean is geometric.
     logs = frame.assign(temperature=np.log(frame["temperature"]))
-    # What one seed lacks has no mean: temperatures of some seeds must not stand beside scores of all.
+    # A measure that one seed lacks has no mean: temperatures of some seeds do not belong to scores of all.
     cells = logs.groupby(["label", "task"])[names].mean(skipna=False)
     counts = frame.groupby(["label", "task"]).size().groupby("label").agg(["min", "size"])
     means = cells.groupby("label").mean(skipna=False).assign(n=counts["min"])
@@ -117,11 +117,11 @@ def _means(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
     return means[counts["size"] == len(tasks)]
 
 
-def _cells(found: LossDifference | None, alpha: float) -> list[Cell]:
-    if found is None:
+def _cells(tested: LossDifference | None, alpha: float) -> list[Cell]:
+    if tested is None:
         return [Cell(None)] * 5
-    mark = "*" if found.p_holm <= alpha else ""
-    return [Cell(found.difference, marks=mark), *map(Cell, (found.low, found.high, found.p, found.p_holm))]
+    mark = "*" if tested.p_holm <= alpha else ""
+    return [Cell(tested.difference, marks=mark), *map(Cell, (tested.low, tested.high, tested.p, tested.p_holm))]
 
 
 _HEADS = {
@@ -160,14 +160,14 @@ def _caption(plan: RunPlan, tasks: list[str], with_dev: bool) -> str:
     role = "Log-loss is a declared endpoint of this suite. " if declared else "Not a declared endpoint: exploratory. "
     after = (
         f" After: logits divided by one temperature per run, fitted on its dev set by log-loss, between "
-        f"{TEMPERATURES[0]:g} and {TEMPERATURES[1]:g} (an end is taken where dev has no error, or no signal); printed "
-        "as the geometric mean."
+        f"{TEMPERATURES[0]:g} and {TEMPERATURES[1]:g} (an end of this range if dev has no errors, or no signal); the "
+        "column shows the geometric mean."
         if with_dev
         else ""
     )
     return (
-        f"{role}Test split, last step, mean over {named} of the mean over seeds; lower is better but for accuracy. "
-        "Log-loss in nats, where a uniform guess between two classes has 0.693; Brier score summed over the classes; "
+        f"{role}Test split, last step, mean over {named} of the mean over seeds; lower is better except for accuracy. "
+        "Log-loss in nats (0.693 for a uniform guess between two classes); Brier score summed over the classes; "
         f"ECE: mean gap between confidence and accuracy in {BINS} bins of equal mass, and what it would be if the "
         "model were perfectly calibrated, as it cannot be below zero; confidence: mean probability of the predicted "
         "class."
@@ -180,13 +180,13 @@ def _notes(plan: RunPlan, labels: list[str], tasks: list[str], with_dev: bool) -
     notes = []
     if not with_dev:
         notes.append(
-            "There is nothing after a temperature: these records keep no logits of the dev set, and none may be fitted "
-            "on the test set that it is judged by."
+            "There are no columns after temperature scaling: these records have no logits of the dev set, and a "
+            "temperature must not be fitted on the test set that it is judged by."
         )
     regressions = [plan.tasks[task].title for task in plan.tasks if task not in tasks]
     if regressions:
-        notes.append(f"Not here, without stored class logits: {', '.join(regressions)}.")
+        notes.append(f"Left out, without stored class logits: {', '.join(regressions)}.")
     left_out = [label for label in plan.labels if label not in labels]
     if left_out:
-        notes.append(f"Not here, for want of logits on every one of these tasks: {', '.join(left_out)}.")
+        notes.append(f"Left out, without logits on every one of these tasks: {', '.join(left_out)}.")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""Published scores beside ours, with a verdict where encoder, task, metric, method and size are the same."""
+"""Published scores next to ours, with a verdict if encoder, task, metric, method and size are the same."""
 
 import csv
 import re
@@ -20,7 +20,7 @@ AVERAGE = "average"
 
 @dataclass(frozen=True)
 class Published:
-    """One published score in points, under our names; std with divisor n - 1 as far as that is known, or None."""
+    """One published score in points, under our names; std with divisor n - 1 as far as known, or None."""
 
     paper: str
     setting: str
@@ -37,10 +37,10 @@ class Published:
 
 @cache
 def published() -> tuple[Published, ...]:
-    """Every published score whose encoder, method, metric and size have a name here."""
+    """Every published score whose encoder, method, metric and size have a counterpart here."""
     names = {(row["kind"], row["published"]): row["ours"] for row in _rows("our_names.csv")}
     divided_by_n = {row["paper"] for row in _rows("papers.csv") if row["divisor"] == "n"}
-    found = []
+    scores = []
     for row in _rows("published_numbers.csv"):
         encoder, method, metric = (
             names.get((kind, row[column]))
@@ -53,8 +53,8 @@ def published() -> tuple[Published, ...]:
             if std is not None and n > 1 and row["paper"] in divided_by_n:
                 std = sample_sd(std, n)
             score = (float(row["mean"]), std, n, row["provenance"])
-            found.append(Published(row["paper"], row["setting"], encoder, method, row["task"], metric, size, *score))
-    return tuple(found)
+            scores.append(Published(row["paper"], row["setting"], encoder, method, row["task"], metric, size, *score))
+    return tuple(scores)
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -70,7 +70,7 @@ def _size(setting: str) -> str | None:
 
 
 def published_table(results: Results) -> Table | None:
-    """Ours minus published for every score that can be compared; None when there is none, and for dev scores."""
+    """Ours minus published for every comparable score; None if there is none, and for dev scores."""
     plan = results.plan
     if results.split != "test":
         return None
@@ -107,18 +107,18 @@ def published_table(results: Results) -> Table | None:
             f"Test score × 100, mean ± standard deviation (runs in brackets), encoder {plan.encoder}, our selection: "
             f"{selection_words(results.selection)}. Difference with Welch's interval from the summaries. Reproduced: "
             f"both one-sided tests show a gap below {plan.protocol.margin:g} points; not reproduced: Welch's test "
-            "shows a gap; otherwise there is too little data to say, which is no failure to reproduce. All tests at "
+            "shows a gap; otherwise there is too little data to say, which is not a failure to reproduce. All tests at "
             f"α = {plan.protocol.alpha:g}."
         ),
         columns=columns,
         rows=tuple(rows),
-        notes=("The settings differ from ours in what they test and select on: read the last columns.",),
+        notes=("Their settings differ from ours in what they test and select on: see the last columns.",),
         banner=plan.note,
     )
 
 
 def _ours(results: Results, score: Published, label: str) -> Summary | None:
-    """Our runs of the same task, metric and size, or of the same tasks where an average was published."""
+    """Our runs of the same task, metric and size, or of the same tasks if an average was published."""
     tasks = results.plan.tasks.values()
     if score.metric == AVERAGE:
         if {task.title for task in tasks} != set(score.task.removeprefix("average ").split("/")):

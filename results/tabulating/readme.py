@@ -1,4 +1,4 @@
-"""The parts of README files that come from records: each kept between two markers, remade from a suite's records."""
+"""The generated parts of README files: each is between two markers and remade from a suite's records."""
 
 import json
 import os
@@ -18,29 +18,29 @@ README = ROOT / "README.md"
 FIGURES = ("forest", "strips")
 """Figures shown under the table, at each size."""
 SHORT = "short"
-"""A marker `suite: short: row, row` asks for the main table with these rows alone, and the forest plot."""
+"""A marker `suite: short: row, row` asks for the main table with only these rows, and the forest plot."""
 _OPENING = re.compile(r"<!-- ([^/\n][^\n]*?) -->\n")
 
 
 def readme_files() -> list[Path]:
-    """Every README of the project that may hold generated parts: the first one and those of the folders."""
+    """Every README of the project that may have generated parts: the one at the top and those of the folders."""
     folders = ("amix", "baselines", "runners", "results", "paper_figures")
     return [README, *sorted(path for folder in folders for path in (ROOT / folder).rglob("README.md"))]
 
 
 def markers(name: str) -> tuple[str, str]:
-    """The lines between which the part of this name stands."""
+    """The lines before and after the part of this name."""
     return f"<!-- {name} -->\n", f"<!-- /{name} -->"
 
 
 def marked(readme: Path) -> list[str]:
-    """Names of the parts that a README has a place for, in their order."""
+    """The names of a README's generated parts, in order."""
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
     return [name for name in _OPENING.findall(text) if markers(name)[1] in text]
 
 
 def put(readme: Path, name: str, content: str) -> bool:
-    """Put content between the markers of this name, which must be there; returns whether that changed the file."""
+    """Put content between the markers of this name, which must be there; return whether that changed the file."""
     opening, closing = markers(name)
     text = readme.read_text(encoding="utf-8")
     before, _, rest = text.partition(opening)
@@ -52,15 +52,15 @@ def put(readme: Path, name: str, content: str) -> bool:
 
 
 def part(name: str, layout: Layout, folder: Path) -> str:
-    """What belongs between the markers of this name, as Markdown with links relative to a folder.
+    """The content between the markers of this name, as Markdown with links relative to a folder.
 
     Args:
         name: A suite, or `suite: short: row, row`.
-        layout: Where the suite's records, tables and figures lie.
+        layout: Where the suite's records, tables and figures are.
         folder: The folder of the README.
 
     Returns:
-        The suite's answer, tables and figures; of a short part the chosen rows and the forest plot.
+        The suite's answer, tables and figures; for a short part, the chosen rows and the forest plot.
 
     Raises:
         PlanError: If the suite has no usable plan.
@@ -73,25 +73,25 @@ def part(name: str, layout: Layout, folder: Path) -> str:
 
 
 def _short(results: Results, rows: list[str], layout: Layout, folder: Path) -> str:
-    """The main table with these rows alone and a caption of one line, and the forest plot."""
+    """The main table with only these rows and a caption of one line, and the forest plot."""
     plan, (size,) = results.plan, results.plan.sizes
     (table,) = (table for table in make_tables(results) if table.name == f"main-n{size}")
     return f"{markdown(_chosen(table, rows)).strip()}\n\n{_figures(plan.suite, ('forest',), size, layout, folder)}"
 
 
 def _chosen(table: Table, rows: list[str]) -> Table:
-    """Some rows of a main table; ranks are left out, because they are those of all rows."""
+    """Some rows of a main table, without ranks, since those are among all rows."""
     known = {str(row[0].value): row for row in table.rows}
     kept = tuple(tuple(replace(cell, rank=0, notes=()) for cell in known[row]) for row in rows if row in known)
     columns = tuple(replace(column, notes=()) for column in table.columns)
-    caption = "Mean ± standard deviation over seeds; marks: see the whole table, with every row and its footnotes."
+    caption = "Mean ± standard deviation over seeds; the full table has every row, and explains marks and footnotes."
     return replace(table, rows=kept, columns=columns, caption=caption, rules=frozenset(), notes=table.notes[-1:])
 
 
 def _whole(results: Results, layout: Layout, folder: Path) -> str:
     """A suite's answer, main table and figures.
 
-    Of a suite with variants of the focus method also the ablation table, and every method against the focus method.
+    With variants of the focus method, also the ablation table, and every method against the focus method.
     """
     plan = results.plan
     blocks = []
@@ -119,7 +119,7 @@ def _figures(suite: str, figures: tuple[str, ...], size: str, layout: Layout, fo
 
 
 def _captions(figures: Path) -> dict[str, str]:
-    """Title and caption of the figures that were made, by name."""
-    made = figures / MANIFEST
-    found = json.loads(made.read_text(encoding="utf-8"))["figures"] if made.exists() else []
-    return {one["name"]: f"{one['title']}. {one['caption']}" for one in found}
+    """Titles and captions of the figures in a folder, by name."""
+    manifest = figures / MANIFEST
+    made = json.loads(manifest.read_text(encoding="utf-8"))["figures"] if manifest.exists() else []
+    return {figure["name"]: f"{figure['title']}. {figure['caption']}" for figure in made}

@@ -1,4 +1,4 @@
-"""The low-resource table: how each method's score grows with the number of training examples."""
+"""The low-resource table: each method's score by the number of training examples."""
 
 from results.analysis.cells import score_matrix, summaries
 from results.analysis.comparisons import against, power_notes, significant
@@ -40,10 +40,10 @@ def sizes_table(results: Results) -> Table | None:
         title=f"{plan.title}: from few examples to many",
         caption=(
             f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds "
-            f"(another n in brackets), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
+            f"(other n in parentheses), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
             f"* differs from "
             f"{plan.protocol.reference}: exact paired sign-flip test, Holm over the methods of each column, α = "
-            f"{plan.protocol.alpha:g}. Subsets of one seed are nested, so the sizes are no independent evidence."
+            f"{plan.protocol.alpha:g}. Subsets of one seed are nested, so the sizes are not independent evidence."
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),
@@ -53,6 +53,6 @@ def sizes_table(results: Results) -> Table | None:
 
 
 def _power(results: Results, size: str) -> tuple[str, ...]:
-    """What so few seeds cannot show at this size; nothing where nothing was run or there is nothing to compare."""
+    """What the seeds at this size are too few to show; nothing if there is nothing to compare."""
     frame = against(results, size, results.plan.protocol.reference)
     return tuple(f"{size_words(size)}: {note}" for note in power_notes(frame, results.plan)) if len(frame) else ()

@@ -1,8 +1,8 @@
-"""Instability as a result of its own: spread over seeds, failed and collapsed runs, per method."""
+"""The stability table: spread over seeds, failed and collapsed runs, per method."""
 
 from results.analysis.cells import FEWEST_SEEDS, paired, score_matrix, with_all_seeds
 from results.analysis.comparisons import against, impossible
-from results.loading.frame import COUNTED, Results
+from results.loading.frame import SCORED_AS_MAJORITY, Results
 from results.loading.preregistration import families
 from results.loading.wording import selection_words, size_words
 from results.stats import holm
@@ -11,7 +11,7 @@ from results.tabulating.table import P_VALUE, Cell, Column, Table, rank_column
 
 SPREAD = ".2f"
 TOLERANCE = 0.0
-"""Points above the majority score up to which a run counts as collapsed."""
+"""Up to this many points above the majority score a run counts as collapsed."""
 
 
 def stability_table(results: Results, size: str) -> Table | None:
@@ -42,7 +42,7 @@ def stability_table(results: Results, size: str) -> Table | None:
         title=f"{plan.title}: stability over seeds, {size_words(size)}",
         caption=(
             f"Standard deviation (ddof 1) of the {results.split} score × 100 over seeds, selection: "
-            f"{selection_words(results.selection)}; lowest bold, of the rows with all seeds. * spread differs from "
+            f"{selection_words(results.selection)}; lowest bold, among the rows with all seeds. * spread differs from "
             f"{plan.protocol.reference}: paired permutation test of the variance ratio, Holm over the methods of each "
             f"task, α = {plan.protocol.alpha:g}. Collapsed: the final score is at or below the majority class's, or "
             "the run failed or diverged, with Wilson's interval of the rate; p: exact McNemar test against the "
@@ -51,7 +51,7 @@ def stability_table(results: Results, size: str) -> Table | None:
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),
         notes=(
-            "A small spread at a low mean is no virtue: read this table beside the main one.",
+            "A small spread around a low mean is no virtue: read this table together with the main one.",
             *_power(results, size),
         ),
         banner=plan.note,
@@ -59,11 +59,11 @@ def stability_table(results: Results, size: str) -> Table | None:
 
 
 def _power(results: Results, size: str) -> tuple[str, ...]:
-    """Swapping within n seeds has the smallest p of flipping n signs, so the same columns allow no mark."""
+    """Swapping within n seeds has the same smallest p as flipping n signs, so the same columns allow no mark."""
     plan = results.plan
     none = impossible(against(results, size, plan.protocol.reference), plan.protocol.alpha)
     titles = ", ".join(task.title for name, task in plan.tasks.items() if name in none)
-    return (f"No mark is possible for {titles}, with so few seeds; that there is none says nothing.",) if none else ()
+    return (f"With so few seeds no mark is possible for {titles}; its absence means nothing.",) if none else ()
 
 
 def _marks(results: Results, size: str, task: str) -> dict[str, str]:
@@ -81,9 +81,11 @@ def _marks(results: Results, size: str, task: str) -> dict[str, str]:
 
 
 def _collapsed(results: Results, size: str) -> dict[str, dict[tuple[str, int], bool]]:
-    """Label -> (task, seed) -> whether that scored run failed, diverged, or ended at or below the majority class."""
+    """Label -> (task, seed) -> whether the scored run failed, diverged, or ended at or below the majority class."""
     runs = results.runs[(results.runs["size"] == size) & results.runs[["score", "majority"]].notna().all(axis=1)]
-    below = failed(runs["score"] - runs["majority"], 0.0, TOLERANCE) | runs["status"].isin(COUNTED).to_numpy()
+    below = (
+        failed(runs["score"] - runs["majority"], 0.0, TOLERANCE) | runs["status"].isin(SCORED_AS_MAJORITY).to_numpy()
+    )
     flags: dict[str, dict[tuple[str, int], bool]] = {label: {} for label in results.plan.labels}
     for label, task, seed, flag in zip(runs["label"], runs["task"], runs["seed"], below, strict=True):
         flags[label][task, seed] = bool(flag)
@@ -95,7 +97,7 @@ def _failure_cells(
 ) -> list[Cell]:
     runs = results.runs[(results.runs["size"] == size) & (results.runs["label"] == label)]
     worst = Cell(float((runs["score"] - runs["majority"]).min()))
-    counted = Cell(float(runs["status"].isin(COUNTED).sum()))
+    counted = Cell(float(runs["status"].isin(SCORED_AS_MAJORITY).sum()))
     own, reference = flags[label], flags[results.plan.protocol.reference]
     if not own:
         return [worst, counted, Cell(None), Cell(None), Cell(None)]

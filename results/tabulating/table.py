@@ -1,4 +1,4 @@
-"""One table, many renderings: cells hold numbers and what is to be said of them; how they look is render's."""
+"""A table independent of its rendering: cells have numbers, marks and notes; `render` decides how they look."""
 
 import math
 from collections.abc import Iterable
@@ -7,15 +7,15 @@ from functools import cached_property
 
 BEST, SECOND = 1, 2
 P_VALUE = "p"
-"""Column format of p values: two digits, never zero and never in powers of ten."""
+"""Column format of p-values: two digits, never zero and never in powers of ten."""
 SMALLEST_P = 0.0001
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: text or a number, its spread (after a ±), its count (in brackets), rank, marks and footnotes.
+    """One cell: text or a number, its spread (after a ±), its count (in parentheses), rank, marks and footnotes.
 
-    value None or NaN is a missing cell, printed as a dash; notes are the sentences of its footnotes.
+    A value of None or NaN is a missing cell, printed as a dash; notes are the texts of its footnotes.
     """
 
     value: float | str | None
@@ -35,7 +35,7 @@ class Cell:
 class Column:
     """A column: header, second header line, the format of its numbers, their unit, a group, footnotes of the header.
 
-    format is a format specification of Python's, or P_VALUE. text columns are set left, as the first column is.
+    format is a Python format specification, or P_VALUE. text columns are aligned left, as the first column is.
     """
 
     header: str
@@ -51,8 +51,8 @@ class Column:
 class Table:
     """A table: name (of its files), title, caption, columns, rows, rules, notes below it, and a banner.
 
-    rules are the rows under which a rule is drawn; the banner (what the numbers must not be taken for) stands in
-    every rendering, CSV included. detail: for looking things up; the page folds it away.
+    rules are the rows under which a rule is drawn; the banner, a warning about the numbers, is part of every rendering,
+    including CSV. detail marks a table for reference, which the page collapses.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Table:
 
 
 def number_text(value: float, spec: str) -> str:
-    """A number by a column's format; what rounds to zero has no sign."""
+    """A number in a column's format, without a sign if it rounds to zero."""
     if spec == P_VALUE:
         return f"<{SMALLEST_P:g}" if value < SMALLEST_P else f"{value:.2g}"
     text = format(value, spec)
@@ -89,9 +89,9 @@ def number_text(value: float, spec: str) -> str:
 
 
 def rank_column(cells: Iterable[Cell], spec: str, eligible: Iterable[bool], highest: bool = True) -> list[Cell]:
-    """The cells with the best and the second best ranked; values equal at printed precision share a rank.
+    """The cells with the best and the second best ranked; values equal at the printed precision share a rank.
 
-    Cells that are missing, hold text, or are not eligible (a majority row) get no rank.
+    Cells that are missing, contain text, or are not eligible (such as a majority row) get no rank.
     """
     cells, eligible = list(cells), list(eligible)
     printed = [
@@ -99,7 +99,7 @@ def rank_column(cells: Iterable[Cell], spec: str, eligible: Iterable[bool], high
         for cell, ok in zip(cells, eligible, strict=True)
     ]
     order = sorted({value for value in printed if value is not None}, reverse=highest)
-    # With a single value there is nothing to be best of.
+    # A single value is not the best of anything.
     if sum(value is not None for value in printed) < 2:
         return cells
     ranks = dict(zip(order, (BEST, SECOND), strict=False))

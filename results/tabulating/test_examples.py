@@ -1,4 +1,4 @@
-"""What seeds do not cover: differences with intervals over seeds and test examples together."""
+"""The table of differences with intervals over seeds and test examples together."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from results.stats.weighted_metrics import METRICS
 from results.tabulating.table import Cell, Column, Table
 
 DRAWS = 1_000
-"""Resamples; an interval's end is then known to about a twentieth of its length."""
+"""Resamples; they determine an interval's end to about a twentieth of its length."""
 LEVEL = 0.95
 MOST_IN_8_BITS = 128
-"""Classes whose ids, from 0 on, a signed byte can hold."""
+"""Number of classes whose ids, from 0 on, fit a signed byte."""
 SELECTION = "last"
 """The selection rule whose predictions are stored."""
 Predictions = dict[str, NDArray[Any]]
@@ -28,22 +28,22 @@ Estimate = tuple[float, NDArray[np.float64]]
 def test_sets_table(results: Results, size: str) -> Table | None:
     """Every method against the reference with an interval of the two-way bootstrap, per task and on average.
 
-    None without stored predictions and under another selection rule than theirs. Predictions that are there and cannot
-    be used are named in the notes.
+    None without stored predictions, or under another selection rule than theirs. Stored predictions that cannot be used
+    are named in the notes.
     """
     plan = results.plan
     if results.selection != SELECTION:
         return None
-    found = {task: _estimates(results, size, task) for task in plan.tasks}
+    by_task = {task: _estimates(results, size, task) for task in plan.tasks}
     notes = _overflows(results, size)
-    if not any(found.values()) and not notes:
+    if not any(by_task.values()) and not notes:
         return None
     columns = [Column("Method")]
     labels = [label for label in plan.labels if label != plan.protocol.reference]
     body = [[Cell(label)] for label in labels]
-    groups = {plan.tasks[task].title: estimates for task, estimates in found.items()}
+    groups = {plan.tasks[task].title: estimates for task, estimates in by_task.items()}
     if len(plan.tasks) > 1:
-        groups["Average"] = _averages(labels, list(found.values()))
+        groups["Average"] = _averages(labels, list(by_task.values()))
     for title, estimates in groups.items():
         columns += [Column("Difference", "points", "+.1f", group=title), Column("from", "95 %", "+.1f", group=title),
                     Column("to", "95 %", "+.1f", group=title)]  # fmt: skip
@@ -54,8 +54,8 @@ def test_sets_table(results: Results, size: str) -> Table | None:
         caption=(
             f"Paired difference from {plan.protocol.reference} in {results.split} score × 100 with the interval of the "
             f"two-way bootstrap over seeds and test examples ({DRAWS:,} draws, percentiles): all seeds share one test "
-            "set, so an interval over seeds alone says what happens on this test set. A dash: a seed without stored "
-            "predictions, as failed runs are, or not planned. Descriptive; decisions are in the tables of tests."
+            "set, so an interval over seeds alone is about this test set only. A dash: not planned, or a seed lacks "
+            "stored predictions, as failed runs do. Descriptive; decisions are in the tables of tests."
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),
@@ -65,20 +65,20 @@ def test_sets_table(results: Results, size: str) -> Table | None:
 
 
 def _overflows(results: Results, size: str) -> tuple[str, ...]:
-    """What to say of the tasks of which stored predictions cannot be used."""
+    """A note on each task whose stored predictions cannot be used."""
     counts = dict.fromkeys(results.plan.tasks, 0)
     for key in results.runs.loc[results.runs["size"] == size, "key"]:
         counts[results.plan.runs[key].task] += _many_classes(results, key) and overflowing_ids(_stored(results, key))
     return tuple(
         f"{results.plan.tasks[task].title}: {count} runs stored class ids above 127 in 8 bits, so their predictions "
-        "are left out; to make them anew: --out another/folder."
+        "are left out; to run them again: --out another/folder."
         for task, count in counts.items()
         if count
     )
 
 
 def _many_classes(results: Results, key: str) -> bool:
-    """Whether ids of the run's task can overflow 8 bits; its file need not be opened where they cannot."""
+    """Whether class ids of the run's task can overflow 8 bits; if they cannot, its file need not be opened."""
     data = (results.records.get(key) or {}).get("data") or {}
     return len(data.get("label_names") or ()) > MOST_IN_8_BITS
 
@@ -105,7 +105,7 @@ def _averages(labels: list[str], tasks: list[dict[str, Estimate]]) -> dict[str, 
 
 
 def _estimates(results: Results, size: str, task: str) -> dict[str, Estimate]:
-    """Label -> difference and its resamples, for methods with predictions of every seed that the reference has."""
+    """Label -> difference and its resamples, for methods with predictions for every seed of the reference."""
     plan = results.plan
     runs = results.runs[(results.runs["size"] == size) & (results.runs["task"] == task) & results.runs["score"].notna()]
     seeds = runs.loc[runs["label"] == plan.protocol.reference, "seed"].tolist()
@@ -124,9 +124,9 @@ def _estimates(results: Results, size: str, task: str) -> dict[str, Estimate]:
     if truth is None or plan.protocol.reference not in stacks:
         return {}
     entry = plan.tasks[task]
-    if entry.metric not in METRICS:  # Made of probabilities, of which records keep those of one split only.
+    if entry.metric not in METRICS:  # Metrics of probabilities, which records store for one split only.
         return {}
-    if entry.metric == "f1":  # Of class 1 there.
+    if entry.metric == "f1":  # METRICS has the F1 of class 1.
         stacks = {label: (one == entry.positive_class).astype(float) for label, one in stacks.items()}
         truth = (truth == entry.positive_class).astype(float)
     return _resampled(stacks, truth, entry.metric, plan.protocol.reference, seed=list(plan.tasks).index(task))
@@ -146,9 +146,9 @@ def _resampled(stacks: Predictions, truth: NDArray[Any], metric: str, reference:
 
 
 def _predictions(results: Results, key: str) -> Predictions:
-    """Predictions and labels of one run; empty where one is missing or class ids overflow."""
-    found = _stored(results, key)
-    return found if len(found) == 2 and not overflowing_ids(found) else {}
+    """Predictions and labels of one run; empty if one is missing or class ids overflow."""
+    arrays = _stored(results, key)
+    return arrays if len(arrays) == 2 and not overflowing_ids(arrays) else {}
 
 
 def _stored(results: Results, key: str) -> Predictions:

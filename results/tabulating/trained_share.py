@@ -1,4 +1,4 @@
-"""The parameter-efficient table: what training a part of the weights costs and gives up."""
+"""The parameter-efficient table: what training only part of the weights saves and loses."""
 
 from results.analysis.cells import cost_ratios, seed_averages
 from results.analysis.claims import claims, planned_comparisons

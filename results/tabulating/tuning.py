@@ -1,4 +1,4 @@
-"""What a tuning suite found, as tables."""
+"""The tables of a tuning suite."""
 
 import math
 
@@ -38,12 +38,12 @@ def tuning_table(results: Results, size: str) -> Table:
         name=f"tuning-n{size}",
         title=f"{plan.title}: the settings chosen, {size_words(size)}",
         caption=(
-            f"Of each method's grid the first {plan.tuning_budget} settings of a shuffle were tried (all where there "
-            f"are fewer), each with {len(plan.seeds)} seeds that no reported run has. Dev score × 100 of the chosen "
+            f"From each method's shuffled grid the first {plan.tuning_budget} settings were tried (all if there are "
+            f"fewer), each with {len(plan.seeds)} seeds that no reported run has. Dev score × 100 of the chosen "
             f"setting, mean over seeds, selection: {selection_words(results.selection)}, encoder {plan.encoder}; "
             f"expected best: of n settings tried, by the mean over {titles(plan)} (unbiased, Tang et al. 2020, after "
-            "Dodge et al. 2019); its last column is the score of the chosen setting. Failed and diverged runs count "
-            "as the majority class. These are dev scores, the highest of several: no estimate of test scores."
+            "Dodge et al. 2019); its last column is the score of the chosen setting. Failed and diverged runs count as "
+            "the majority class. These are dev scores, the highest of several, and do not estimate test scores."
         ),
         columns=(
             Column("Method"),

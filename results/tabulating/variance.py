@@ -1,4 +1,4 @@
-"""The table of a crossed design: which share of the spread comes from the subset, and how many seeds that asks for."""
+"""The table of a crossed design: the subset's share of the spread, and how many seeds that requires."""
 
 import math
 
@@ -11,7 +11,7 @@ from results.tabulating.table import Cell, Column, Table
 
 SOURCES = {SUBSET: "Subset", REST: "Head, order, dropout", INTERACTION: "Both together"}
 STANDARD_ERROR = 1.0
-"""Points; the number of seeds that bring the mean's standard error there is what the table ends with."""
+"""Points; the last column is the number of seeds that brings the standard error of the mean down to this."""
 
 
 def variance_table(results: Results, size: str) -> Table | None:
@@ -39,9 +39,9 @@ def variance_table(results: Results, size: str) -> Table | None:
         caption=(
             f"{subsets} subsets, each with {rests} seeds of everything else; {results.split} score × 100, "
             f"selection: {selection_words(results.selection)}, encoder {plan.encoder}. Shares of the variance of a "
-            "single run, with 95 % generalised intervals; a run is deterministic given its seeds. Seeds: how many, "
-            f"each drawing everything anew, bring the standard error of a mean to {STANDARD_ERROR:g} point; more "
-            "seeds on one subset leave the subset's part where it is."
+            "single run, with 95 % generalised intervals; a run is deterministic given its seeds. Seeds: the number, "
+            f"each redrawing every source, that brings the standard error of a mean to {STANDARD_ERROR:g} point; more "
+            "seeds on one subset do not reduce the subset's part."
         ),
         columns=_columns(),
         rows=tuple(
@@ -52,18 +52,18 @@ def variance_table(results: Results, size: str) -> Table | None:
 
 
 def crossed_scores(results: Results, size: str, task: str, label: str) -> numpy.ndarray | None:
-    """Scores in points, (subset seeds, seeds of the rest), nan where a run is missing; None for another design."""
+    """Scores in points, (subset seeds, seeds of the rest), nan if a run is missing; None for another design."""
     runs = results.runs[
         (results.runs["size"] == size) & (results.runs["task"] == task) & (results.runs["label"] == label)
     ]
-    found: dict[tuple[int, int], float] = {}
+    by_seeds: dict[tuple[int, int], float] = {}
     for key, score in zip(runs["key"], runs["score"], strict=True):
         seeds = results.plan.runs[key].seeds
-        found[seeds.subset, seeds.head] = float(score)
-    subsets, rests = (sorted({pair[i] for pair in found}) for i in (0, 1))
-    if min(len(subsets), len(rests)) < 2 or len(subsets) * len(rests) != len(found):
+        by_seeds[seeds.subset, seeds.head] = float(score)
+    subsets, rests = (sorted({pair[i] for pair in by_seeds}) for i in (0, 1))
+    if min(len(subsets), len(rests)) < 2 or len(subsets) * len(rests) != len(by_seeds):
         return None
-    return numpy.array([[found[subset, rest] for rest in rests] for subset in subsets])
+    return numpy.array([[by_seeds[subset, rest] for rest in rests] for subset in subsets])
 
 
 def _columns() -> tuple[Column, ...]:

@@ -14,12 +14,14 @@ from runners.cli import (
     check_commands,
     cluster_commands,
     encoder_commands,
+    encoder_table_command,
     list_commands,
     own_data_commands,
     publish_command,
     results_commands,
     run_commands,
     schema_command,
+    simulate_command,
     sweep_commands,
 )
 from runners.cli.exit_codes import INTERRUPTED
@@ -42,7 +44,9 @@ app.add_typer(list_commands.app)
 app.add_typer(publish_command.app)
 app.add_typer(check_commands.app)
 app.add_typer(schema_command.app)
+app.add_typer(simulate_command.app)
 app.add_typer(own_data_commands.app)
+encoder_commands.app.add_typer(encoder_table_command.app)
 app.add_typer(encoder_commands.app, name="encoders")
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(cluster_commands.app, name="cluster")

@@ -1,4 +1,4 @@
-"""Tables and figures in the repository are what its records give: tables as text, figures by the numbers they show."""
+"""Committed tables and figures follow from the committed records: tables as text, figures by the numbers they show."""
 
 import json
 import re
@@ -41,25 +41,25 @@ def captions(folder: Path) -> dict[str, dict[str, str]]:
     return {figure["name"]: figure for figure in json.loads((folder / MANIFEST).read_text())["figures"]}
 
 
-@pytest.mark.skipif(not SUITES, reason="no suite's records are committed")
+@pytest.mark.skipif(not SUITES, reason="no records are committed")
 @pytest.mark.parametrize("suite", SUITES)
-def test_committed_tables_are_those_of_the_committed_records(suite: str, remade: Layout) -> None:
+def test_committed_tables_are_made_from_the_committed_records(suite: str, remade: Layout) -> None:
     assert collect(suite, remade).problems == ()
-    kept = markdown(COMMITTED.tables(suite))
-    if not kept:
+    committed = markdown(COMMITTED.tables(suite))
+    if not committed:
         pytest.skip(f"the records of {suite} are kept, its tables are not")
     made = markdown(remade.tables(suite))
-    assert sorted(made) == sorted(kept)
-    assert [name for name in made if made[name] != kept[name]] == [], f"python -m runners collect --suite {suite}"
+    assert sorted(made) == sorted(committed)
+    assert [name for name in made if made[name] != committed[name]] == [], f"python -m runners collect --suite {suite}"
 
 
 @pytest.mark.parametrize("suite", SHOWN_SUITES)
 def test_figures_in_a_readme_show_the_committed_records(suite: str, remade: Layout) -> None:
-    """The data beside each image (and its caption) are those drawn now; pixels may differ between machines."""
-    made, kept = remade.figures(suite), COMMITTED.figures(suite)
+    """The committed data and captions of each image equal those drawn now; pixels may differ between machines."""
+    made, committed = remade.figures(suite), COMMITTED.figures(suite)
     draw_all(load(suite, remade), made, formats=())
-    for image in (image for image in SHOWN if image.parent == kept):
+    for image in (image for image in SHOWN if image.parent == committed):
         assert image.exists(), f"{image} is shown in a README: python -m runners figures --suite {suite}"
         data = f"{image.stem}.csv"
-        pd.testing.assert_frame_equal(pd.read_csv(made / data), pd.read_csv(kept / data), rtol=1e-6, atol=1e-9)
-        assert captions(made)[image.stem] == captions(kept)[image.stem]
+        pd.testing.assert_frame_equal(pd.read_csv(made / data), pd.read_csv(committed / data), rtol=1e-6, atol=1e-9)
+        assert captions(made)[image.stem] == captions(committed)[image.stem]

@@ -1,4 +1,4 @@
-"""The method that CONTRIBUTING adds is one file, and every command, table and contract test finds it."""
+"""The method of CONTRIBUTING.md is one file, which every command, table and contract test finds."""
 
 import inspect
 import os
@@ -22,7 +22,7 @@ NAME = "gradient_noise"
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code with CONTRIBUTING's method in the file that it names."""
+    """A copy of the code with the method of CONTRIBUTING.md in the file named there."""
     folder = tmp_path_factory.mktemp("scratch")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=MADE)
@@ -45,7 +45,7 @@ def python(folder: Path, *arguments: str) -> str:
 
 def test_the_method_is_in_lists_and_tables(scratch: Path, tmp_path: Path) -> None:
     listed = python(scratch, "-c", "from amix.training.registry import built_in_methods as all; print(*all())")
-    assert NAME in listed.split()  # What `python -m runners methods` prints, without the minute that it takes.
+    assert NAME in listed.split()  # As `python -m runners methods` prints, which takes a minute.
     suite = write_suite(tmp_path, save_encoder(tmp_path / "encoder"), tasks="mini-cola", methods=f"vanilla, {NAME}")
     chosen = ("--suite", str(suite), "--out", str(tmp_path / "out"))
     python(scratch, "-m", "runners", "sweep", *chosen, "--workers", "0")
@@ -53,23 +53,23 @@ def test_the_method_is_in_lists_and_tables(scratch: Path, tmp_path: Path) -> Non
     assert NAME in (tmp_path / "out/tables/tiny/main-n24.md").read_text().replace("\\_", "_")
 
 
-def test_the_contract_tests_find_it_and_it_keeps_the_contract(scratch: Path) -> None:
-    # One family of encoders: the other three tell nothing about whether it is found.
+def test_the_contract_tests_find_it_and_pass(scratch: Path) -> None:
+    # One family of encoders suffices to show that the method is found.
     chosen = f"{NAME} and not roberta and not deberta and not mean"
     options = ("-q", "-p", "no:cacheprovider")
-    said = python(scratch, "-m", "pytest", "tests/baselines/test_contract.py", *options, "-k", chosen)
-    assert re.search(r"^[7-9] passed", said, flags=re.MULTILINE), said
+    printed = python(scratch, "-m", "pytest", "tests/baselines/test_contract.py", *options, "-k", chosen)
+    assert re.search(r"^[7-9] passed", printed, flags=re.MULTILINE), printed
 
 
-def test_it_passes_the_checks_of_style(scratch: Path) -> None:
+def test_it_passes_the_style_checks(scratch: Path) -> None:
     for check in (("check",), ("format", "--check")):
         python(scratch, "-m", "ruff", *check, "--no-cache", f"baselines/smoothness/{NAME}.py")
 
 
-def test_its_table_of_hooks_is_that_of_the_contract() -> None:
-    told = re.findall(r"^\| `(\w+)` \|", TEXT, flags=re.MULTILINE)
+def test_the_table_of_hooks_lists_those_of_the_contract() -> None:
+    hooks = re.findall(r"^\| `(\w+)` \|", TEXT, flags=re.MULTILINE)
     public = [name for name, _ in inspect.getmembers(Method, inspect.isfunction) if not name.startswith("_")]
-    assert len(told) == 10
-    assert set(told) == set(public) - {"export", "relative_passes"}
+    assert len(hooks) == 10
+    assert set(hooks) == set(public) - {"export", "relative_passes"}
     listed = re.findall(r"\w+", inspect.getdoc(inspect.getmodule(Method)) or "")
-    assert sorted(told, key=listed.index) == told
+    assert sorted(hooks, key=listed.index) == hooks

@@ -1,4 +1,4 @@
-"""What the READMEs show works as it stands there: the baseline, the task of one's own, the commands, the tables."""
+"""What the READMEs show works as written: the baseline, a user's own task, the commands, the tables."""
 
 import os
 import re
@@ -21,7 +21,7 @@ TEXT = README.read_text()
 
 
 def code_block(language: str, containing: str) -> str:
-    """The fenced block of README that holds these words."""
+    """The fenced block of the README that contains these words."""
     blocks = re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
     return next(block for block in blocks if containing in block)
 
@@ -38,7 +38,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
-def test_the_baseline_of_the_readme_runs_and_stands_in_every_verb(tmp_path: Path) -> None:
+def test_the_baseline_of_the_readme_runs_and_appears_in_every_output(tmp_path: Path) -> None:
     (tmp_path / "ball.py").write_text(code_block("python", "class Ball"))
     suite = write_suite(tmp_path, save_encoder(tmp_path / "encoder"), tasks="mini-cola", methods="vanilla")
     chosen = ("--suite", str(suite), "--out", "out", "--methods", "vanilla,ball.py:Ball")
@@ -55,7 +55,7 @@ def test_the_baseline_of_the_readme_is_about_twenty_lines() -> None:
     assert len(lines) <= 32  # With imports, name, paper and docstrings.
 
 
-def test_the_mixup_in_a_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mixup_works_in_the_training_loop_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_encoder(tmp_path / "encoder")
     ids = torch.randint(5, 99, (2, 4, 6), generator=torch.Generator().manual_seed(0))
     batches = [tuple({"input_ids": one, "labels": torch.tensor([0, 1, 1, 0])} for one in ids)] * 3
@@ -68,7 +68,7 @@ def test_the_mixup_in_a_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert any(not torch.equal(mixed.task, mixed.pretrained) for mixed in names["mixup"].mixed)
 
 
-def test_a_task_of_ones_own_as_the_readme_describes_it(tmp_path: Path) -> None:
+def test_a_users_task_works_as_the_readme_describes(tmp_path: Path) -> None:
     (tmp_path / "my-task.yaml").write_text(code_block("yaml", "# my-task.yaml"))
     encoder = save_encoder(tmp_path / "encoder")
     words = code_block("yaml", "# my-suite.yaml").replace("minilm-l6", str(encoder))
@@ -95,13 +95,13 @@ GENERATED = [(readme, name) for readme in readme_files() for name in marked(read
 
 
 @pytest.mark.parametrize(("readme", "name"), GENERATED, ids=[f"{path.parent.name}-{name}" for path, name in GENERATED])
-def test_generated_parts_are_those_of_the_committed_records(readme: Path, name: str) -> None:
+def test_generated_parts_are_made_from_the_committed_records(readme: Path, name: str) -> None:
     opening, closing = markers(name)
     shown = readme.read_text(encoding="utf-8").partition(opening)[2].partition(closing)[0]
     assert shown.strip() == part(name, Layout(), readme.parent).strip(), "python -m runners publish"
 
 
-def test_only_its_own_part_is_replaced(tmp_path: Path) -> None:
+def test_only_the_named_part_is_replaced(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- s -->\nold\n<!-- /s -->\nafter\n")
     assert marked(readme) == ["s"]
@@ -114,13 +114,13 @@ def test_the_first_readme_is_two_pages() -> None:
     assert len(README.read_bytes()) <= 10_240
 
 
-def test_links_between_the_readmes_lead_somewhere() -> None:
+def test_links_in_the_readmes_lead_to_existing_files() -> None:
     for readme in [*readme_files(), ROOT / "CONTRIBUTING.md"]:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", readme.read_text(encoding="utf-8")):
             assert "://" in target or (readme.parent / target).exists(), f"{readme}: {target}"
 
 
-def test_the_answer_of_the_readme_is_that_of_the_records() -> None:
+def test_the_answer_in_the_readme_agrees_with_the_records() -> None:
     from results.analysis.claims import claims
     from results.loading.frame import load
 
@@ -134,7 +134,7 @@ def test_the_answer_of_the_readme_is_that_of_the_records() -> None:
 
 
 @pytest.mark.skipif(not Layout().archive("ablation").exists(), reason="no committed records of the ablation")
-def test_the_parts_of_the_gain_are_those_of_the_records() -> None:
+def test_the_parts_of_the_gain_agree_with_the_records() -> None:
     from results.analysis.claims import claims
     from results.loading.frame import load
 

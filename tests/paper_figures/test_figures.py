@@ -1,4 +1,4 @@
-"""Figures: the numbers they draw, the same bytes when remade, and none where there is nothing to draw."""
+"""Figures: the numbers they draw, identical bytes when redrawn, and none if there is nothing to draw."""
 
 from pathlib import Path
 
@@ -68,18 +68,18 @@ def test_strips_draw_every_scored_run_and_mark_the_failed_one(made: dict[str, Dr
     assert [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()] == list(SUITE.methods)
 
 
-def test_the_pareto_front_is_what_nothing_beats() -> None:
+def test_the_pareto_front_consists_of_undominated_points() -> None:
     assert pareto([1, 2, 3, 1], [50, 60, 60, 40]) == [True, True, False, False]
     assert pareto([1, 1], [50, 50]) == [True, True]
 
 
-def test_methods_look_different_and_reference_and_focus_always_the_same(layout: Layout) -> None:
+def test_methods_look_different_and_reference_and_focus_have_fixed_looks(layout: Layout) -> None:
     table = looks(load("toy", layout).plan)
     assert len({(look.colour, look.marker) for look in table.values()}) == len(table)
     assert (table["vanilla"].marker, table["agwm"].marker) == ("o", "*")
 
 
-def test_figures_of_other_records_are_not_taken_for_these(tmp_path: Path) -> None:
+def test_figures_of_other_records_are_not_reused(tmp_path: Path) -> None:
     layout = synthetic_records.write(
         synthetic_records.Suite(tasks=("rte",), methods=("vanilla",), seeds=(1, 2)), tmp_path
     )
@@ -91,13 +91,13 @@ def test_figures_of_other_records_are_not_taken_for_these(tmp_path: Path) -> Non
     assert made_before(load("toy", layout), folder) is None
 
 
-def test_nothing_run_draws_nothing(tmp_path: Path) -> None:
+def test_without_runs_nothing_is_drawn(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(tasks=("rte",), methods=("vanilla",), seeds=(1,), left_out=(("vanilla", "rte", 1),))
     files = make("toy", synthetic_records.write(suite, tmp_path))
     assert [file.name for file in files] == ["figures.json"]
 
 
-def test_the_csv_beside_a_figure_holds_the_numbers_drawn(files: dict[Path, bytes]) -> None:
+def test_the_csv_of_a_figure_has_the_numbers_drawn(files: dict[Path, bytes]) -> None:
     path = next(path for path in files if path.name == "cost-against-score-n100.csv")
     table = pd.read_csv(path).set_index("label")
     assert table.loc["vanilla", "passes"] == 1
@@ -118,7 +118,7 @@ def test_the_forest_draws_the_tested_differences_and_their_average(made: dict[st
     assert average == pytest.approx(per_task.mean())
 
 
-def test_ranks_are_of_the_task_means_and_bars_join_what_was_not_told_apart(tmp_path: Path) -> None:
+def test_ranks_are_of_the_task_means_and_bars_join_methods_without_a_difference(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(
         seeds=tuple(range(8)), gains={"agwm": 15.0, "lora": -15.0}, difference_sd=0.5, seed_sd=0.1
     )
@@ -142,7 +142,7 @@ def test_scores_are_drawn_against_sizes_when_there_are_several(tmp_path: Path) -
     assert drawing.figure.axes[0].get_xscale() == "log"
 
 
-def test_a_label_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
+def test_a_label_with_dollar_signs_is_not_a_formula(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(tasks=("rte",), methods=("vanilla", "$x_1$ & co", "a_b^c$"), seeds=(1, 2, 3))
     with style():
         drawing = strips(load("toy", synthetic_records.write(suite, tmp_path)), "100")
@@ -166,7 +166,7 @@ def test_shares_are_means_over_splits_and_seeds_placed_by_layer_and_kind(made: d
     assert [panel.get_title() for panel in panels[:2]] == ["CoLA: 1 − A", "CoLA: B"]
 
 
-def test_losses_of_a_search_stand_at_their_iterations(made: dict[str, Drawing]) -> None:
+def test_losses_of_a_search_are_drawn_at_their_iterations(made: dict[str, Drawing]) -> None:
     data = made["search-losses-n100"].data
     upper = data[(data["level"] == "upper_loss") & (data["task"] == "rte") & (data["seed"] == 1)]
     assert upper["iteration"].tolist() == [1, 3, 5, 7, 9, 11]
@@ -181,7 +181,7 @@ def test_every_run_that_searched_has_its_attention(made: dict[str, Drawing]) -> 
     assert (data["tenth"] < data["mean"]).all()
 
 
-def test_a_damaged_side_file_draws_nothing_and_breaks_nothing(tmp_path: Path) -> None:
+def test_damaged_arrays_are_not_drawn_and_break_nothing(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(tasks=("rte",), methods=("vanilla", "agwm"), predictions=True, searching=("agwm",))
     layout = synthetic_records.write(suite, tmp_path)
     for file in (layout.records / "toy").glob("*.npz"):
@@ -192,7 +192,7 @@ def test_a_damaged_side_file_draws_nothing_and_breaks_nothing(tmp_path: Path) ->
         assert search_losses(load("toy", layout), "100") is None
 
 
-def test_intervals_beyond_every_score_are_cut_and_the_caption_says_so(tmp_path: Path) -> None:
+def test_intervals_off_the_axis_are_cut_and_the_caption_says_so(tmp_path: Path) -> None:
     few = load(
         "toy", synthetic_records.write(synthetic_records.Suite(seeds=(1, 2), difference_sd=40.0), tmp_path / "few")
     )
@@ -210,7 +210,7 @@ def intervals(*differences: float) -> pd.DataFrame:
     return pd.DataFrame([{"difference": d, "low": d - 1.0, "high": d + 1.0} for d in differences])
 
 
-def test_one_row_far_off_does_not_widen_the_axis_of_a_forest() -> None:
+def test_a_single_far_off_row_does_not_widen_the_axis_of_a_forest() -> None:
     near = [0.2 * i - 1.0 for i in range(11)]
     low, high = span(intervals(*near), margin=1.0)
     assert low < -2.0 < 2.0 < high
@@ -218,19 +218,19 @@ def test_one_row_far_off_does_not_widen_the_axis_of_a_forest() -> None:
     assert low <= far_low < far_high <= high
 
 
-def test_the_axis_of_a_forest_holds_all_intervals_where_none_is_far_off() -> None:
+def test_the_axis_of_a_forest_spans_all_intervals_if_none_is_far_off() -> None:
     low, high = span(intervals(-2.0, -1.0, 0.5, 2.5), margin=1.0)
     assert low < -3.0
     assert high > 3.5
 
 
-def test_the_axis_of_a_forest_holds_the_margin_where_no_interval_is_known() -> None:
+def test_the_axis_of_a_forest_spans_the_margin_if_no_interval_is_known() -> None:
     nothing = pd.DataFrame({"difference": [numpy.nan], "low": [numpy.nan], "high": [numpy.nan]})
     low, high = span(nothing, margin=1.0)
     assert low < -1.0 < 1.0 < high
 
 
-def test_scores_that_are_all_the_same_have_a_panel(tmp_path: Path) -> None:
+def test_equal_scores_can_be_drawn(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(methods=("vanilla",), tasks=("rte",), seeds=(1,))
     with style():
         assert strips(load("toy", synthetic_records.write(suite, tmp_path)), "100") is not None

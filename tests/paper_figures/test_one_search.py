@@ -1,4 +1,4 @@
-"""The figure of one run's search: its numbers, its files, and what is said of runs that have none."""
+"""The figure of one run's search: its numbers, its files, and the error for runs without one."""
 
 from pathlib import Path
 
@@ -53,6 +53,6 @@ def test_its_files_are_named_after_the_run(layout: Layout) -> None:
         ("agwm/rte/one", "give a run as"),
     ],
 )
-def test_a_run_that_is_not_there_is_said(layout: Layout, run: str, words: str) -> None:
+def test_a_run_without_a_search_is_refused(layout: Layout, run: str, words: str) -> None:
     with pytest.raises(NoSearch, match=words):
         make_one("toy", layout, run)

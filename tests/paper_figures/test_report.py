@@ -1,4 +1,4 @@
-"""The page: self-contained, escaped, complete, honest; opened in a real browser where there is one."""
+"""The page is self-contained, escaped and complete; opened in a real browser if there is one."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def page(layout: Layout) -> Path:
 
 
 class Reader(HTMLParser):
-    """Collects tags and attributes, and that every tag that is opened is closed."""
+    """Collects tags and attributes, and checks that every opened tag is closed."""
 
     VOID = ("meta", "br", "link", "img")
 
@@ -66,7 +66,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_names_no_address(page: Path) -> None:
+def test_the_page_is_well_formed_and_has_no_external_address(page: Path) -> None:
     text = page.read_text()
     reader = Reader()
     reader.feed(text)
@@ -82,7 +82,7 @@ def test_the_page_is_well_formed_and_names_no_address(page: Path) -> None:
     assert "@import" not in text
 
 
-def test_every_text_of_a_record_stays_text(page: Path) -> None:
+def test_every_text_of_a_record_is_escaped(page: Path) -> None:
     assert EVIL not in page.read_text()
     assert page.read_text().count("<script") == 1
 
@@ -91,7 +91,7 @@ def test_every_outcome_is_on_the_page(page: Path) -> None:
     text = page.read_text()
     assert "72 planned: 1 failed, 1 missing, 69 ok, 1 oom" in text
     assert "1 record left out" in text
-    assert "is no JSON, perhaps cut short" in text
+    assert "is not JSON, perhaps cut short" in text
     assert "for trying, not evidence" in text
     assert "Traceback &lt;script&gt;" in text
     assert "python -m runners sweep --suite toy" in text
@@ -127,7 +127,7 @@ def test_the_same_records_give_the_same_page(layout: Layout, page: Path) -> None
         ),
     ],
 )
-def test_the_answer_says_what_the_statistics_say(tmp_path: Path, suite: synthetic_records.Suite, words: str) -> None:
+def test_the_answer_agrees_with_the_statistics(tmp_path: Path, suite: synthetic_records.Suite, words: str) -> None:
     sentences = answer(load("toy", synthetic_records.write(suite, tmp_path)), "100")
     assert words in " ".join(sentences)
 
@@ -152,13 +152,13 @@ def test_the_page_opens_in_a_browser_sorts_on_click_and_runs_no_foreign_script(p
     )
     outcome = re.search(r'<p id="outcome">(.*?)</p>', _dom(driven, tmp_path)[0])
     assert outcome
-    seen = json.loads(outcome[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    falling = [float(value) for value in seen["falling"] if value]
+    observed = json.loads(outcome[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    falling = [float(value) for value in observed["falling"] if value]
     assert len(falling) == 6  # the majority class, four methods, and the detectable difference
     assert falling == sorted(falling, reverse=True)
-    assert [float(value) for value in seen["rising"] if value] == sorted(falling)
-    assert seen["title"] == "Synthetic records"
-    assert seen["requests"] == 0
+    assert [float(value) for value in observed["rising"] if value] == sorted(falling)
+    assert observed["title"] == "Synthetic records"
+    assert observed["requests"] == 0
     assert "CONSOLE" not in _dom(page, tmp_path)[1]
 
 

@@ -1,4 +1,4 @@
-"""The table at the end of a command: within the terminal, names whole, the average kept longest."""
+"""The table at the end of a command fits the terminal, with whole names, and keeps the average longest."""
 
 import pytest
 from rich.console import Console
@@ -23,14 +23,14 @@ def lines(width: int) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [60, 70, 80, 100, 160])
-def test_nothing_is_wider_than_the_terminal_and_no_name_is_broken(width: int) -> None:
+def test_no_table_is_wider_than_the_terminal_and_no_name_is_wrapped(width: int) -> None:
     shown = lines(width)
     assert max(map(len, shown)) <= width
     assert any("a_method_with_a_long_name" in line for line in shown)
     assert any("Average" in line for line in shown)
 
 
-def test_spreads_go_before_columns_and_columns_go_from_the_right() -> None:
+def test_spreads_are_dropped_before_columns_and_columns_from_the_right() -> None:
     widths = {width: " ".join(" ".join(lines(width)).split()) for width in range(60, 161)}
     with_spread = {width for width, text in widths.items() if "±" in text}
     with_time = {width for width, text in widths.items() if "Time" in text}

@@ -1,4 +1,4 @@
-"""Whatever is done to a record or its side file: every verb names it, uses none of it, and ends normally."""
+"""Whatever the damage to a record or its arrays, every command reports it, does not use it, and ends normally."""
 
 import io
 import json
@@ -29,7 +29,7 @@ HUGE = 10**400
 
 
 def signed(**content: Any) -> Damage:
-    """Fields changed by something that signs what it writes: the digest tells nothing."""
+    """Change fields and sign the record, so that its digest is valid."""
 
     def damage(path: Path) -> None:
         record = json.loads(path.read_text()) | content
@@ -39,7 +39,7 @@ def signed(**content: Any) -> Damage:
 
 
 def within(*places: str | int, value: Any) -> Damage:
-    """One field deep in a record changed, and signed."""
+    """Change one nested field of a record and sign it."""
 
     def damage(path: Path) -> None:
         record = json.loads(path.read_text())
@@ -57,7 +57,7 @@ def content(data: bytes | str) -> Damage:
 
 
 def in_place(make_it: Damage, suffix: str = ".json") -> Damage:
-    """Something that is no file in a file's place."""
+    """Replace a file by something that is not a file."""
 
     def damage(path: Path) -> None:
         path.with_suffix(suffix).unlink()
@@ -164,13 +164,13 @@ NAMES = ["bert.encoder.layer.0.a", "bert.encoder.layer.1.a"]
 
 
 def search(**changes: Any) -> bytes:
-    found: dict[str, Any] = {"modules": NAMES, "lower_loss": numpy.zeros((2, 3)), "task_share": numpy.zeros((2, 1, 2))}
-    found |= changes
-    return npy_search({name: values for name, values in found.items() if values is not None})
+    result: dict[str, Any] = {"modules": NAMES, "lower_loss": numpy.zeros((2, 3)), "task_share": numpy.zeros((2, 1, 2))}
+    result |= changes
+    return npy_search({name: values for name, values in result.items() if values is not None})
 
 
-def npy_search(found: dict[str, Any]) -> bytes:
-    return npz(**{f"diagnostics__search__{name}": values for name, values in found.items()})
+def npy_search(result: dict[str, Any]) -> bytes:
+    return npz(**{f"diagnostics__search__{name}": values for name, values in result.items()})
 
 
 SIDE_FILES: dict[str, Damage] = {
@@ -205,18 +205,18 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     return synthetic_records.write(SUITE, tmp_path_factory.mktemp("whole"))
 
 
-def test_there_are_as_many_kinds_as_were_found_by_hand() -> None:
+def test_every_kind_of_damage_found_by_hand_is_tested() -> None:
     assert len(RECORDS) + len(SIDE_FILES) >= 115
 
 
 def damaged(path: Path, damage: Damage, side: bool) -> str:
-    """Damages a record or its side file; returns the beginning of the name under which it has to be named."""
+    """Damage a record or its arrays; return the beginning of the name under which it must be reported."""
     damage(path.with_suffix(".npz") if side else path)
     return "\\udcff" if not side and not (path.exists() or path.is_symlink()) else path.stem
 
 
 @pytest.mark.parametrize("name", [*RECORDS, *(f"npz {name}" for name in SIDE_FILES)])
-def test_damage_alone_is_named_and_nothing_of_it_is_used(name: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_and_not_used(name: str, tmp_path: Path) -> None:
     suite = synthetic_records.Suite(tasks=("rte",), methods=("vanilla", "agwm"), seeds=(1, 2), predictions=True)
     layout = synthetic_records.write(suite, tmp_path)
     path, side = places_of(layout)[0], name.startswith("npz ")
@@ -227,7 +227,7 @@ def test_damage_alone_is_named_and_nothing_of_it_is_used(name: str, tmp_path: Pa
     assert "\x1b" not in str(problem)
     str(problem).encode()
     assert path.stem not in results.predictions
-    assert (path.stem in results.records) == side, "the scores lie in the record, which is whole"
+    assert (path.stem in results.records) == side, "the scores are in the record, which is intact"
     assert len(results.predictions) == 3
 
 
@@ -235,7 +235,7 @@ def places_of(layout: Layout) -> list[Path]:
     return sorted((layout.records / "toy").glob("?" * 64 + ".json"))
 
 
-def test_all_damage_together_stops_no_verb(tmp_path: Path) -> None:
+def test_all_damage_together_stops_no_command(tmp_path: Path) -> None:
     layout = synthetic_records.write(SUITE, tmp_path)
     paths = places(layout)
     todo = [(damage, False) for damage in RECORDS.values()] + [(damage, True) for damage in SIDE_FILES.values()]
@@ -248,6 +248,6 @@ def test_all_damage_together_stops_no_verb(tmp_path: Path) -> None:
     assert all(problem.source.split(".")[0] in page for problem in problems if "udc" not in problem.source)
 
 
-def test_a_selection_that_is_none_is_refused(layout: Layout) -> None:
+def test_an_unknown_selection_rule_is_refused(layout: Layout) -> None:
     with pytest.raises(PlanError, match="'bogus' is none of last, best_dev"):
         load(SUITE.name, layout, "bogus")

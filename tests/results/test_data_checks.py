@@ -1,4 +1,4 @@
-"""Runs that saw other examples are named and left out; a copy of the data with fewer rows is said in a footnote."""
+"""Runs that saw other examples are reported and left out; a smaller copy of the data gets a footnote."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def with_data(layout: Layout, method: str, task: str, seed: int, **content: Any)
     ("content", "words"),
     [({"ids_sha256": "1" * 64}, "saw other training examples"), ({"n_test": 301}, "test examples instead of")],
 )
-def test_a_run_on_other_examples_is_named_and_left_out(tmp_path: Path, content: dict[str, Any], words: str) -> None:
+def test_a_run_on_other_examples_is_reported_and_left_out(tmp_path: Path, content: dict[str, Any], words: str) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     path = with_data(layout, TOY.methods[0], "rte", 2, **content)
     results = load(TOY.name, layout)
@@ -56,7 +56,7 @@ def test_a_smaller_copy_of_the_data_is_a_footnote(tmp_path: Path) -> None:
     assert notes["CoLA"] == ()
 
 
-def test_warnings_about_ones_own_data_are_footnotes_wherever_a_score_stands(tmp_path: Path) -> None:
+def test_warnings_about_a_users_data_become_footnotes(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     task, other = TOY.tasks[:2]
     findings = [
@@ -72,7 +72,7 @@ def test_warnings_about_ones_own_data_are_footnotes_wherever_a_score_stands(tmp_
     assert "train too" not in tasks[other].footnote
 
 
-def test_f1_names_its_class_and_undefined_scores_are_words() -> None:
+def test_f1_names_its_class_and_an_undefined_score_is_a_word() -> None:
     assert metric_words("f1", "spam") == "F1 (spam)"
     assert metric_words("f1") == "F1"
     assert metric_words("accuracy", "spam") == "accuracy"

@@ -1,4 +1,4 @@
-"""Records become a frame; whatever cannot be used is named and left out, and nothing is lost silently."""
+"""Records become a frame; whatever cannot be used is reported and left out, never silently."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def path_of(
 
 
 def changed(path: Path, signed: bool = True, **content: Any) -> None:
-    """Change a record in place; signed: with a digest to match, as another version of the suite would write it."""
+    """Change a record in place; signed: with a matching digest, as another version of the suite would write it."""
     record = json.loads(path.read_text()) | content
     path.write_text(json.dumps(record | ({"digest": digest(record)} if signed else {})))
 
@@ -43,14 +43,14 @@ def test_one_row_per_planned_run_in_points(tmp_path: Path) -> None:
     assert row["passes"] == (row["forward_passes"] + 2 * row["backward_passes"]) / 3 == 120
 
 
-def test_a_failed_run_counts_as_majority_and_an_accident_has_no_score(tmp_path: Path) -> None:
+def test_a_failed_run_scores_as_the_majority_class_and_an_accident_has_no_score(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(
         outcomes={("lora", "rte", 1): "diverged", ("lora", "rte", 2): "failed", ("lora", "rte", 3): "oom"},
         left_out=(("lora", "rte", 4),),
     )
     layout = synthetic_records.write(suite, tmp_path)
     early = path_of(layout, suite, "lora", "rte", 2)
-    changed(early, data={}, cost={})  # died before its data were read: the other runs of the task know the majority
+    changed(early, data={}, cost={})  # Failed before reading its data; other runs have the majority score.
     runs = load("toy", layout).runs
     runs = runs[(runs["label"] == "lora") & (runs["task"] == "rte")].set_index("seed")
     assert runs["status"].tolist() == ["diverged", "failed", "oom", "missing", "ok", "ok"]
@@ -59,7 +59,7 @@ def test_a_failed_run_counts_as_majority_and_an_accident_has_no_score(tmp_path: 
     assert runs["error"][1] == "FloatingPointError: loss is nan at step 7"
 
 
-def test_selection_by_dev_is_another_score(tmp_path: Path) -> None:
+def test_selection_on_dev_gives_another_score(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     path = path_of(layout, TOY)
     scores = json.loads(path.read_text())["scores"]
@@ -71,7 +71,7 @@ def test_selection_by_dev_is_another_score(tmp_path: Path) -> None:
     assert by_last != by_dev
 
 
-def test_a_suite_that_chooses_settings_is_judged_on_dev_without_any_test_score(tmp_path: Path) -> None:
+def test_a_tuning_suite_is_scored_on_dev_and_has_no_test_score(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(split="dev")
     results = load("toy", synthetic_records.write(suite, tmp_path))
     assert results.problems == ()
@@ -107,8 +107,8 @@ def other_setting(path: Path) -> None:
     [
         (edit_score, "its digest is not that of its content"),
         (edit_spec, "its key is not the hash of its spec"),
-        (lambda path: path.write_text(path.read_text()[:500]), "is no JSON, perhaps cut short"),
-        (lambda path: path.write_text(""), "is no JSON"),
+        (lambda path: path.write_text(path.read_text()[:500]), "is not JSON, perhaps cut short"),
+        (lambda path: path.write_text(""), "is not JSON"),
         (lambda path: path.write_text("[1, 2]"), "is not a record"),
         (lambda path: path.write_bytes(b"\xff\xfe\x00"), "cannot be read"),
         (lambda path: changed(path, schema=7), "has schema 7, and this version reads 1"),
@@ -122,19 +122,19 @@ def other_setting(path: Path) -> None:
         (lambda path: changed(path, scores={"last": {"test": {"accuracy": "0.7"}}}), "is '0.7', not a number"),
         (lambda path: changed(path, scores={"last": {"test": {"f1": 0.7}}}), "holds no last test score"),
         (lambda path: changed(path, scores={"last": 0.7}), "holds no last test score"),
-        (lambda path: changed(path, scores=[0.7]), "its scores block is no JSON object"),
+        (lambda path: changed(path, scores=[0.7]), "its scores block is not a JSON object"),
         (lambda path: changed(path, cost={"train_seconds": "long"}), "its cost 'train_seconds' is not a number"),
-        (lambda path: changed(path, cost=3), "its cost block is no JSON object"),
-        (lambda path: changed(path, data=3), "its data block is no JSON object"),
-        (lambda path: changed(path, error="nan"), "its error block is no JSON object"),
-        (lambda path: changed(path, environment=[1]), "its environment block is no JSON object"),
+        (lambda path: changed(path, cost=3), "its cost block is not a JSON object"),
+        (lambda path: changed(path, data=3), "its data block is not a JSON object"),
+        (lambda path: changed(path, error="nan"), "its error block is not a JSON object"),
+        (lambda path: changed(path, environment=[1]), "its environment block is not a JSON object"),
         (lambda path: changed(path, data={"majority": {"accuracy": "half"}}), "its majority score accuracy is 'half'"),
-        (lambda path: changed(path, curve={"a": 1}), "its curve is no list of JSON objects"),
+        (lambda path: changed(path, curve={"a": 1}), "its curve is not a list of JSON objects"),
         (add_copy, "holds the record of another run"),
         (other_setting, "is not in the plan"),
     ],
 )
-def test_a_bad_record_is_named_and_left_out(tmp_path: Path, damage: Callable[[Path], None], reason: str) -> None:
+def test_a_bad_record_is_reported_and_left_out(tmp_path: Path, damage: Callable[[Path], None], reason: str) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     path = path_of(layout, TOY)
     before = {file.name for file in path.parent.iterdir()}
@@ -149,7 +149,7 @@ def test_a_bad_record_is_named_and_left_out(tmp_path: Path, damage: Callable[[Pa
 
 
 KEPT = ("holds the record of another run", "is not in the plan")
-"""Problems of an added file, which take nothing from the record that was there."""
+"""Problems with an additional file, which do not affect the existing record."""
 
 
 def test_the_archive_alone_gives_the_same_results(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_files_and_archive_are_merged(tmp_path: Path) -> None:
     assert (results.runs["status"] == "ok").all()
 
 
-def test_two_records_of_one_run_with_other_scores_are_named(tmp_path: Path) -> None:
+def test_two_records_of_one_run_with_different_scores_are_reported(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     pack("toy", layout)
     path = path_of(layout, TOY)
@@ -193,7 +193,7 @@ def test_two_records_of_one_run_with_other_scores_are_named(tmp_path: Path) -> N
     assert results.runs.set_index("key")["score"][path.stem] == pytest.approx(50)
 
 
-def test_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     with pytest.raises(PlanError, match=r"suites there: toy\); run it with: python -m runners sweep --suite toi"):
         load("toi", layout)
@@ -214,7 +214,7 @@ def test_a_suite_without_records_says_what_to_do(tmp_path: Path) -> None:
         ({"protocol": {"reference": "adam"}}, "the reference 'adam' is none of vanilla, agwm"),
     ],
 )
-def test_a_plan_that_cannot_be_used_says_why(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+def test_the_error_for_an_unusable_plan_says_why(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     path = layout.plan("toy")
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -222,14 +222,14 @@ def test_a_plan_that_cannot_be_used_says_why(tmp_path: Path, change: dict[str, A
         load("toy", layout)
 
 
-def test_a_plan_cut_short_says_so(tmp_path: Path) -> None:
+def test_a_truncated_plan_is_reported(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     layout.plan("toy").write_text('{"schema": 1')
     with pytest.raises(PlanError, match="the plan of suite 'toy' cannot be read"):
         load("toy", layout)
 
 
-def test_a_broken_archive_is_named_and_the_files_still_count(tmp_path: Path) -> None:
+def test_a_broken_archive_is_reported_and_the_files_still_count(tmp_path: Path) -> None:
     layout = synthetic_records.write(TOY, tmp_path)
     layout.archive("toy").write_bytes(b"PAR1 and then nothing")
     results = load("toy", layout)

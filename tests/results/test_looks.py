@@ -24,7 +24,7 @@ from runners.sweeping.looks import blocks
 from runners.sweeping.todo import Todo
 
 SEEDS = (7, 3, 9, 1, 8, 2)
-"""Not ascending: looks go by the plan's order."""
+"""Not ascending, since looks follow the plan's order."""
 SUITE = synthetic_records.Suite(
     methods=("vanilla", "agwm", "mixout"), tasks=("cola", "rte"), seeds=SEEDS, looks=(4, 6), gains={"agwm": 9.0}
 )
@@ -34,7 +34,7 @@ def results_of(folder: Path, suite: synthetic_records.Suite = SUITE) -> Results:
     return load("toy", synthetic_records.write(suite, folder))
 
 
-def test_one_look_after_all_seeds_is_the_test_without_looks(tmp_path: Path) -> None:
+def test_one_look_after_all_seeds_equals_the_test_without_looks(tmp_path: Path) -> None:
     without = claims(results_of(tmp_path / "a", dataclasses.replace(SUITE, looks=())), "100", "vanilla")
     one = claims(results_of(tmp_path / "b", dataclasses.replace(SUITE, looks=(6,))), "100", "vanilla")
     for label, claim in without.items():
@@ -44,7 +44,7 @@ def test_one_look_after_all_seeds_is_the_test_without_looks(tmp_path: Path) -> N
         assert one[label].floor == pytest.approx(claim.floor)
 
 
-def test_claims_are_those_of_the_sequential_test_in_the_plans_order(tmp_path: Path) -> None:
+def test_claims_come_from_the_sequential_test_in_the_plans_order_of_seeds(tmp_path: Path) -> None:
     results = results_of(tmp_path)
     suite = SUITE
     gaps = [
@@ -62,7 +62,7 @@ def test_claims_are_those_of_the_sequential_test_in_the_plans_order(tmp_path: Pa
     assert cell["p"] != sign_flip(gaps[1]).p
 
 
-def test_a_comparison_keeps_what_its_deciding_look_saw(tmp_path: Path) -> None:
+def test_a_decided_comparison_uses_only_the_seeds_up_to_its_look(tmp_path: Path) -> None:
     results = results_of(tmp_path)
     decision = decisions(results, "100", "vanilla")["agwm"]
     assert (decision.state, decision.look, decision.seeds) == ("rejected", 1, 4)
@@ -85,7 +85,7 @@ def test_before_the_first_look_nothing_can_be_claimed(tmp_path: Path) -> None:
     assert decision == "Nothing is decided before the first look, after 4 seeds of every task."
 
 
-def test_tables_say_what_was_decided_at_which_look(tmp_path: Path) -> None:
+def test_tables_state_what_each_look_decided(tmp_path: Path) -> None:
     results = results_of(tmp_path)
     table = next(table for table in make_tables(results) if table.name == "against-vanilla-n100")
     assert "over looks after 4 and 6 seeds" in table.caption
@@ -97,7 +97,7 @@ def test_tables_say_what_was_decided_at_which_look(tmp_path: Path) -> None:
 
 
 def state_of(suite: synthetic_records.Suite) -> SimpleNamespace:
-    """What blocks() looks at: the suite and its runs."""
+    """The parts of a sweep's state that blocks() reads: the suite and its runs."""
     jobs = tuple(
         Job(method, suite.spec(method, task, 100, seed), 1.0)
         for seed in suite.seeds
@@ -111,18 +111,18 @@ def state_of(suite: synthetic_records.Suite) -> SimpleNamespace:
     return SimpleNamespace(plan=SimpleNamespace(suite=asked), todo=todo)
 
 
-def test_a_sweep_gives_the_next_seeds_to_open_comparisons_alone(tmp_path: Path) -> None:
+def test_a_sweep_runs_the_next_seeds_only_for_open_comparisons(tmp_path: Path) -> None:
     late = [(method, task, seed) for method in SUITE.methods for task in SUITE.tasks for seed in SEEDS[4:]]
     layout = synthetic_records.write(dataclasses.replace(SUITE, left_out=tuple(late)), tmp_path)
-    said: list[str] = []
-    asked = blocks(state_of(SUITE), SEEDS, layout, said.append)  # type: ignore[arg-type]
+    messages: list[str] = []
+    asked = blocks(state_of(SUITE), SEEDS, layout, messages.append)  # type: ignore[arg-type]
     first, second = next(asked), next(asked)
     assert {job.spec.seed for job in first.runs} == set(SEEDS[:4])
     assert {job.label for job in first.runs} == {"vanilla", "agwm", "mixout"}
     assert {job.spec.seed for job in second.runs} == set(SEEDS)
     assert {job.label for job in second.runs} == {"vanilla", "mixout"}, "agwm is decided"
-    assert said[0].startswith("Decided at look 1 of 2")
-    assert said[1] == "Not decided yet: mixout."
+    assert messages[0].startswith("Decided at look 1 of 2")
+    assert messages[1] == "Not decided yet: mixout."
     shutil.rmtree(layout.records)
     synthetic_records.write(SUITE, tmp_path)
     assert list(asked) == [], "the last look ends it"
@@ -138,7 +138,7 @@ def everything(state: SimpleNamespace, seeds: tuple[int, ...], layout: Layout) -
     return list(blocks(state, seeds, layout, lambda words: None))  # type: ignore[arg-type]
 
 
-def test_without_looks_by_hand_or_without_comparisons_everything_is_one_block(tmp_path: Path) -> None:
+def test_without_looks_or_comparisons_or_with_chosen_seeds_everything_is_one_block(tmp_path: Path) -> None:
     alone = dataclasses.replace(SUITE, methods=("vanilla",))
     for suite in (dataclasses.replace(SUITE, looks=()), dataclasses.replace(SUITE, seeds=SEEDS[2:]), alone):
         (block,) = everything(state_of(suite), SEEDS, Layout(tmp_path))
@@ -148,20 +148,20 @@ def test_without_looks_by_hand_or_without_comparisons_everything_is_one_block(tm
 def test_records_of_later_seeds_do_not_decide_a_look(tmp_path: Path) -> None:
     layout = synthetic_records.write(SUITE, tmp_path)
     state = state_of(SUITE)
-    again = [job for job in state.todo.runs if job.label == "mixout" and job.spec.seed in SEEDS[4:]]
-    state.todo = Todo(tuple(again), {job.spec.key: 1.0 for job in again}, 0)
+    repeated = [job for job in state.todo.runs if job.label == "mixout" and job.spec.seed in SEEDS[4:]]
+    state.todo = Todo(tuple(repeated), {job.spec.key: 1.0 for job in repeated}, 0)
     first, second = everything(state, SEEDS, layout)
-    assert (len(first.runs), len(second.runs)) == (0, len(again)), "runs to be done again are done"
+    assert (len(first.runs), len(second.runs)) == (0, len(repeated)), "runs to be done again are done"
 
 
 def test_seeds_beyond_the_last_look_are_the_last_block(tmp_path: Path) -> None:
     suite = dataclasses.replace(SUITE, looks=(2, 4))
-    found = everything(state_of(suite), SEEDS, synthetic_records.write(suite, tmp_path))
-    assert {job.spec.seed for job in found[-1].runs} == set(SEEDS[4:])
-    assert {job.label for job in found[-1].runs} == {"vanilla", "agwm", "mixout"}
+    result = everything(state_of(suite), SEEDS, synthetic_records.write(suite, tmp_path))
+    assert {job.spec.seed for job in result[-1].runs} == set(SEEDS[4:])
+    assert {job.label for job in result[-1].runs} == {"vanilla", "agwm", "mixout"}
 
 
-def test_a_missing_seed_holds_a_look_up(tmp_path: Path) -> None:
+def test_a_missing_seed_delays_a_look(tmp_path: Path) -> None:
     suite = dataclasses.replace(SUITE, outcomes={("vanilla", "rte", SEEDS[1]): "oom"})
     results = results_of(tmp_path, suite)
     assert len(ordered_differences(results, "100", "rte", "agwm", "vanilla")) == 1
@@ -169,16 +169,16 @@ def test_a_missing_seed_holds_a_look_up(tmp_path: Path) -> None:
     assert claims(results, "100", "vanilla")["agwm"].p == 1.0
 
 
-def test_a_row_that_cannot_reach_the_last_look_is_in_no_family(tmp_path: Path) -> None:
+def test_a_row_that_cannot_reach_the_last_look_is_not_in_the_family(tmp_path: Path) -> None:
     results = results_of(tmp_path)
     runs = {key: run for key, run in results.plan.runs.items() if run.label != "mixout" or run.seed in SEEDS[:4]}
-    shorter = dataclasses.replace(results, plan=results.plan.model_copy(update={"runs": runs}), memory={})
+    shorter = dataclasses.replace(results, plan=results.plan.model_copy(update={"runs": runs}), cache={})
     assert set(decisions(shorter, "100", "vanilla")) == {"agwm"}
     assert set(claims(shorter, "100", "vanilla")) == {"agwm"}
     assert claims(shorter, "100", "vanilla")["agwm"].comparisons == 1
 
 
-def test_a_task_shows_the_seeds_that_its_p_value_saw(tmp_path: Path) -> None:
+def test_a_task_shows_the_seeds_behind_its_p_value(tmp_path: Path) -> None:
     suite = dataclasses.replace(SUITE, outcomes={("mixout", "rte", SEEDS[5]): "oom"})
     cell = against(results_of(tmp_path, suite), "100", "vanilla").set_index(["task", "label"]).loc[("rte", "mixout")]
     assert cell["n"] == 4

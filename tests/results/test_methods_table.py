@@ -1,4 +1,4 @@
-"""The table of methods: complete, the same in README as the command writes it, and honest about parity."""
+"""The table of methods is complete, up to date in the README, and states how parity was checked."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_parity_is_stated_in_one_of_three_forms(method: str) -> None:
     assert re.match(r"matched: .+|departs: .+|no official code", METHODS[method].info.parity)
 
 
-def test_what_is_trained_is_relative_to_the_plain_model() -> None:
+def test_the_trained_share_is_relative_to_the_plain_model() -> None:
     assert trainable_share(METHODS["vanilla"], "minilm-l2", 10) == 1
     assert 0 < trainable_share(METHODS["lora"], "minilm-l2", 10) < 0.02
     assert trainable_share(METHODS["vanilla"], "minilm-l2", 10) == 1, "the model of one method is not another's"

@@ -37,7 +37,7 @@ def suite_with(folder: Path, more: str = "", **changes: str) -> Suite:
 
 
 def written(suite: Suite) -> dict[str, Any]:
-    """What stands in the suite's plan.json."""
+    """The content of the suite's plan.json."""
     content: dict[str, Any] = json.loads(make_plan(suite).run_plan.as_json())
     return content
 
@@ -58,7 +58,7 @@ def test_the_plan_keeps_looks_endpoints_and_what_was_added_after_looking(tmp_pat
     }
 
 
-def test_a_suite_that_declares_nothing_has_the_plan_it_always_had(tmp_path: Path) -> None:
+def test_the_plan_of_a_suite_without_declarations_is_unchanged(tmp_path: Path) -> None:
     content = written(suite_with(tmp_path))
     assert set(content["protocol"]) == {"reference", "focus", "alpha", "selection", "margin", "split"}
     assert "exploratory_seeds" not in content
@@ -67,13 +67,13 @@ def test_a_suite_that_declares_nothing_has_the_plan_it_always_had(tmp_path: Path
     assert (plan.protocol.looks, plan.protocol.endpoints, plan.exploratory_seeds) == ((), ("score",), ())
 
 
-def test_declarations_change_no_run(tmp_path: Path) -> None:
+def test_declarations_do_not_change_the_runs(tmp_path: Path) -> None:
     plain = make_plan(suite_with(tmp_path, methods="vanilla, mixout, topk_layers"))
     declared = make_plan(suite_with(tmp_path, ADDED + "protocol: {looks: [2]}\n", methods=METHODS))
     assert [run.spec.key for run in plain.runs] == [run.spec.key for run in declared.runs]
 
 
-def test_seeds_chosen_on_the_command_line_leave_the_others_out(tmp_path: Path) -> None:
+def test_added_seeds_that_the_command_line_leaves_out_are_not_in_the_plan(tmp_path: Path) -> None:
     plan = read_back(with_choices(suite_with(tmp_path, ADDED, methods=METHODS), seeds="1"))
     assert plan.exploratory_seeds == ()
     assert all(row.exploratory_seeds == () for row in plan.methods)
@@ -97,7 +97,7 @@ def test_seeds_chosen_on_the_command_line_leave_the_others_out(tmp_path: Path) -
         ("protocol: {reference: mixout}", "the reference 'mixout' is exploratory"),
     ],
 )
-def test_a_wrong_declaration_says_what_is_wrong(tmp_path: Path, more: str, message: str) -> None:
+def test_the_error_for_a_wrong_declaration_says_what_is_wrong(tmp_path: Path, more: str, message: str) -> None:
     with pytest.raises(SuiteError, match=message) as raised:
         suite_with(tmp_path, more + "\n", methods=METHODS)
     assert "tiny.yaml" in str(raised.value)
@@ -111,7 +111,7 @@ def test_a_wrong_declaration_says_what_is_wrong(tmp_path: Path, more: str, messa
         ("{seeds: 1, exploratory_seeds: [2]}", "methods: mixout: exploratory_seeds: 2 is none"),
     ],
 )
-def test_a_row_that_declares_something_wrong_is_named(tmp_path: Path, row: str, message: str) -> None:
+def test_the_error_for_a_wrong_row_names_it(tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(SuiteError, match=message):
         suite_with(tmp_path, methods=f"vanilla, {{mixout: {row}}}")
 
@@ -133,11 +133,8 @@ def test_suites_with_looks_declare_the_last_one_at_all_their_seeds(name: str) ->
     assert not suite.protocol.looks or suite.protocol.looks[-1] == len(suite.seeds)
 
 
-# What tables and pages say of it
-
-
 def declaring(folder: Path, **protocol: object) -> Results:
-    """Synthetic results whose plan names looks, an added row (lora), added seeds (5, 6) and a row's own (agwm: 3)."""
+    """Synthetic results with an added row (lora), added seeds (5, 6), an added seed of a row (agwm: 3), and looks."""
     layout = write(Records(gains={"agwm": 8.0, "lora": 8.0}, difference_sd=0.5), folder)
     path = layout.plan("toy")
     content = json.loads(path.read_text())
@@ -164,7 +161,7 @@ def test_every_table_marks_the_rows_added_after_looking_and_counts_the_added_see
         assert r"$^{\ddagger}$" in latex(table)
 
 
-def test_tables_of_a_suite_that_declares_nothing_say_nothing_of_it(tmp_path: Path) -> None:
+def test_tables_of_a_suite_without_declarations_do_not_mention_any(tmp_path: Path) -> None:
     for table in make_tables(load("toy", write(Records(), tmp_path))):
         text = markdown(table)
         assert MARK not in text
@@ -172,7 +169,7 @@ def test_tables_of_a_suite_that_declares_nothing_say_nothing_of_it(tmp_path: Pat
         assert "declared" not in text
 
 
-def test_rows_added_after_looking_are_corrected_apart(tmp_path: Path) -> None:
+def test_rows_added_after_looking_are_corrected_among_themselves(tmp_path: Path) -> None:
     results = declaring(tmp_path)
     size = results.plan.sizes[0]
     frame = against(results, size, "vanilla")
@@ -180,15 +177,15 @@ def test_rows_added_after_looking_are_corrected_apart(tmp_path: Path) -> None:
     assert set(frame.loc[frame["label"] != "lora", "comparisons"]) == {2}
     assert set(lora["comparisons"]) == {1}
     assert list(lora["p_holm"]) == list(lora["p"])
-    found = claims(results, size, "vanilla")
-    assert {label: claim.comparisons for label, claim in found.items()} == {"agwm": 2, "mixout": 2, "lora": 1}
-    assert list(found) == ["agwm", "mixout", "lora"], "in the order of the rows"
-    assert found["agwm"].p_holm == pytest.approx(2 * found["agwm"].p)
-    # Six seeds reach p = 0.03125, which stands alone at 0.05 and does not in a family of two.
+    result = claims(results, size, "vanilla")
+    assert {label: claim.comparisons for label, claim in result.items()} == {"agwm": 2, "mixout": 2, "lora": 1}
+    assert list(result) == ["agwm", "mixout", "lora"], "in the order of the rows"
+    assert result["agwm"].p_holm == pytest.approx(2 * result["agwm"].p)
+    # Six seeds reach p = 0.03125, which is significant at 0.05 alone but not in a family of two.
     assert {label for _, label in significant(against(results, size, "vanilla"), 0.05)} == {"lora"}
 
 
-def test_the_protocol_stands_in_the_main_table_and_on_the_page(tmp_path: Path) -> None:
+def test_the_protocol_is_in_the_main_table_and_on_the_page(tmp_path: Path) -> None:
     results = declaring(tmp_path, looks=[2, 4, 6], endpoints=["score", "log_loss"])
     said = "looks after 2, 4 and 6 seeds; primary endpoint each task's score, then log-loss"
     main = next(table for table in make_tables(results) if table.name == "main-n100")
@@ -219,7 +216,7 @@ def test_the_answer_warns_of_a_row_added_after_looking(tmp_path: Path) -> None:
     [((5, 6), "Seeds 5 and 6 of 6 were"), ((4, 5, 6), "Seeds 4 to 6 of 6 were"), ((2, 4, 6), "Seeds 2, 4 and 6 of 6"),
      ((6,), "Seed 6 of 6 was added"), ((), "")],
 )  # fmt: skip
-def test_added_seeds_are_named_by_their_place(tmp_path: Path, added: tuple[int, ...], words: str) -> None:
+def test_added_seeds_are_named_by_their_position(tmp_path: Path, added: tuple[int, ...], words: str) -> None:
     plan = load("toy", write(Records(), tmp_path)).plan.model_copy(update={"exploratory_seeds": added})
     assert seeds_sentence(plan).startswith(words)
     assert bool(seeds_sentence(plan)) == bool(words)

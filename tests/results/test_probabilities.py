@@ -1,4 +1,4 @@
-"""The table and the figure of probabilities: against the measures themselves, with and without logits of dev."""
+"""The table and the figure of probabilities, compared with the measures themselves, with and without dev logits."""
 
 import math
 from pathlib import Path
@@ -40,11 +40,11 @@ def column(table: Table, header: str, subheader: str = "", group: str = "") -> d
     return {str(row[0].value): float(row[place].value or math.nan) for row in table.rows}
 
 
-def test_without_dev_logits_there_is_nothing_after_and_the_table_says_why(old: Results) -> None:
+def test_without_dev_logits_no_temperature_is_fitted_and_the_table_says_why(old: Results) -> None:
     table = probabilities_table(old, "100")
     assert table is not None
     assert not any("after" in column.subheader + column.group for column in table.columns)
-    assert any("keep no logits of the dev set" in note for note in table.notes)
+    assert any("have no logits of the dev set" in note for note in table.notes)
     assert any("STS-B" in note for note in table.notes)
     assert "exploratory" in table.caption
 
@@ -69,16 +69,16 @@ def test_differences_are_tested_as_in_the_main_table(old: Results) -> None:
     table = probabilities_table(old, "100")
     assert table is not None
     frame = run_probabilities(old, "100")
-    found = loss_differences(frame, ["rte", "sst2"], old.plan)
+    result = loss_differences(frame, ["rte", "sst2"], old.plan)
     wide = {task: part.pivot(index="seed", columns="label", values="log_loss") for task, part in frame.groupby("task")}
-    for label, one in found.items():
+    for label, one in result.items():
         gaps = [(wide[task][label] - wide[task]["vanilla"]).dropna().to_numpy() for task in ("rte", "sst2")]
         assert one.p == stratified_sign_flip(gaps).p
         assert one.difference == pytest.approx(numpy.mean([gap.mean() for gap in gaps]))
         assert one.p <= one.p_holm <= 1
     group = "Log-loss − vanilla"
-    assert column(table, "Difference", "nats", group)["agwm"] == pytest.approx(found["agwm"].difference)
-    assert found["agwm"].difference > 0 > found["lora"].difference
+    assert column(table, "Difference", "nats", group)["agwm"] == pytest.approx(result["agwm"].difference)
+    assert result["agwm"].difference > 0 > result["lora"].difference
 
 
 def test_one_temperature_fitted_on_dev_undoes_the_overconfidence(new: Results) -> None:
@@ -95,7 +95,7 @@ def test_one_temperature_fitted_on_dev_undoes_the_overconfidence(new: Results) -
     assert column(table, "ECE")["agwm"] > 3 * column(table, "ECE", "after")["agwm"]
 
 
-def test_temperatures_of_a_part_of_the_seeds_stand_beside_no_scores_of_all(tmp_path: Path) -> None:
+def test_temperatures_of_some_seeds_are_not_shown_with_scores_of_all(tmp_path: Path) -> None:
     layout = synthetic_records.write(NEW, tmp_path)
     key = next(run.key for run in load("toy", layout).plan.runs.values() if (run.label, run.task) == ("agwm", "rte"))
     path = layout.records / "toy" / f"{key}.npz"
@@ -127,7 +127,7 @@ def test_the_diagram_shows_confidence_against_correctness(old: Results, new: Res
     assert before is not None
     assert both is not None
     assert set(before.data["state"]) == {"before"}
-    assert "keep no dev logits" in before.caption
+    assert "have no dev logits" in before.caption
     assert set(both.data["state"]) == {"before", "after"}
     assert set(both.data["label"]) == {"vanilla", "agwm"}
     for (_, _, state), bins in both.data.groupby(["task", "label", "state"]):
@@ -137,10 +137,10 @@ def test_the_diagram_shows_confidence_against_correctness(old: Results, new: Res
         assert abs(gap) < 0.02 if state == "after" else gap > 0.1
 
 
-def test_the_committed_suite_says_what_was_found_outside_the_project() -> None:
+def test_the_committed_suite_agrees_with_independent_code() -> None:
     table = probabilities_table(load("lowres-cpu", Layout.default()), "100-300")
     assert table is not None
     losses = column(table, "Log-loss", "nats")
-    # Worked out from the same records by other code.
+    # Computed from the same records by independent code.
     expected = {"vanilla": 1.284, "agwm": 1.494, "topk_layers": 0.894, "mixout": 0.991, "lora": 0.679}
     assert {label: losses[label] for label in expected} == pytest.approx(expected, abs=6e-4)

@@ -1,4 +1,4 @@
-"""Rank intervals and the matrix of pairs: by hand, their coverage, and what another method changes."""
+"""Rank intervals and the matrix of pairs: by hand, their coverage, and the effect of adding a method."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from results.tabulating.table import Table
 
 
 def tables(scores: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """(methods, seeds) scores -> differences and p values of all pairs."""
+    """(methods, seeds) scores -> differences and p-values of all pairs."""
     gaps = scores[:, None] - scores[None]
     p = [[sign_flip(gap).p for gap in row] for row in gaps]
     return gaps.mean(axis=2), numpy.array(p)
@@ -28,19 +28,19 @@ def test_three_methods_by_hand() -> None:
     # a beats c with p = .01, b beats c with p = .03, a beats b with p = .4; six directions in all, four per method.
     gaps = numpy.array([[0.0, 1.0, 3.0], [-1.0, 0.0, 2.0], [-3.0, -2.0, 0.0]])
     p = numpy.array([[1.0, 0.4, 0.01], [0.4, 1.0, 0.03], [0.01, 0.03, 1.0]])
-    found = rank_intervals(gaps, p)
+    result = rank_intervals(gaps, p)
     # Each alone, a: .005 x 4 passes. b: .015 x 4 = .06 does not. c: .005 x 4 passes, then .015 x 3 passes.
-    assert found.low.tolist() == [1, 1, 3]
-    assert found.high.tolist() == [2, 3, 3]
+    assert result.low.tolist() == [1, 1, 3]
+    assert result.high.tolist() == [2, 3, 3]
     # All at once: .005 x 6 = .03 passes, .015 x 5 = .075 does not.
-    assert found.low_simultaneous.tolist() == [1, 1, 2]
-    assert found.high_simultaneous.tolist() == [2, 3, 3]
+    assert result.low_simultaneous.tolist() == [1, 1, 2]
+    assert result.high_simultaneous.tolist() == [2, 3, 3]
 
 
-def test_a_difference_in_the_other_direction_or_none_shows_nothing() -> None:
-    found = rank_intervals(numpy.zeros((3, 3)), numpy.zeros((3, 3)))
-    assert found.low.tolist() == found.low_simultaneous.tolist() == [1, 1, 1]
-    assert found.high.tolist() == found.high_simultaneous.tolist() == [3, 3, 3]
+def test_no_difference_or_one_in_the_other_direction_is_no_evidence() -> None:
+    result = rank_intervals(numpy.zeros((3, 3)), numpy.zeros((3, 3)))
+    assert result.low.tolist() == result.low_simultaneous.tolist() == [1, 1, 1]
+    assert result.high.tolist() == result.high_simultaneous.tolist() == [3, 3, 3]
 
 
 def test_intervals_cover_the_true_ranks_and_narrow_with_the_seeds() -> None:
@@ -51,48 +51,48 @@ def test_intervals_cover_the_true_ranks_and_narrow_with_the_seeds() -> None:
         missed = numpy.zeros(5)
         total = 0.0
         for scores in numpy.random.default_rng(seeds).normal(true[:, None], 1.2, (data_sets, 4, seeds)):
-            found = rank_intervals(*tables(scores), alpha)
-            missed[:4] += (ranks < found.low) | (ranks > found.high)
-            missed[4] += ((ranks < found.low_simultaneous) | (ranks > found.high_simultaneous)).any()
-            total += (found.high - found.low).sum()
-        # The truth may lie anywhere among equals' ranks: only the best of them is asked for.
+            result = rank_intervals(*tables(scores), alpha)
+            missed[:4] += (ranks < result.low) | (ranks > result.high)
+            missed[4] += ((ranks < result.low_simultaneous) | (ranks > result.high_simultaneous)).any()
+            total += (result.high - result.low).sum()
+        # Methods with equal means share the better rank.
         assert (missed / data_sets <= alpha + 3 * numpy.sqrt(alpha * (1 - alpha) / data_sets)).all(), missed
         widths[seeds] = total
     assert widths[12] < 0.8 * widths[7]
 
 
-def test_intervals_are_as_good_as_the_directions_they_stand_on() -> None:
+def test_intervals_follow_from_the_directions_of_the_pairs() -> None:
     generator = numpy.random.default_rng(1)
     for _ in range(20):
         gaps, p = tables(generator.normal(numpy.arange(5)[:, None] / 2, 1.0, (5, 8)))
-        found = rank_intervals(gaps, p)
+        result = rank_intervals(gaps, p)
         off = ~numpy.eye(5, dtype=bool)
         one_sided = numpy.where(gaps > 0, p / 2, 1.0)
         better = numpy.zeros((5, 5), dtype=bool)
         better[off] = holm(one_sided[off]) <= 0.05
-        assert found.low_simultaneous.tolist() == (1 + better.sum(axis=0)).tolist()
-        assert (found.low >= found.low_simultaneous).all()
-        assert (found.high <= found.high_simultaneous).all()
+        assert result.low_simultaneous.tolist() == (1 + better.sum(axis=0)).tolist()
+        assert (result.low >= result.low_simultaneous).all()
+        assert (result.high <= result.high_simultaneous).all()
         # The order of the methods does not matter.
-        turned = rank_intervals(gaps[::-1, ::-1], p[::-1, ::-1])
-        assert turned == RankIntervals(*(pytest.approx(x[::-1]) for x in vars(found).values()))
+        reversed_order = rank_intervals(gaps[::-1, ::-1], p[::-1, ::-1])
+        assert reversed_order == RankIntervals(*(pytest.approx(x[::-1]) for x in vars(result).values()))
 
 
-def test_tables_that_are_no_comparisons_are_refused() -> None:
+def test_invalid_tables_of_comparisons_are_refused() -> None:
     with pytest.raises(ValueError, match="other sign"):
         rank_intervals(numpy.ones((2, 2)), numpy.ones((2, 2)))
-    with pytest.raises(ValueError, match="square tables alike"):
+    with pytest.raises(ValueError, match="square tables of one shape"):
         rank_intervals(numpy.zeros((2, 3)), numpy.zeros((2, 3)))
     with pytest.raises(ValueError, match="less than 0.5"):
         rank_intervals(numpy.zeros((2, 2)), numpy.ones((2, 2)), 0.6)
 
 
-def test_pairs_are_turned_consistently() -> None:
+def test_reversed_pairs_are_consistent() -> None:
     scores = {name: numpy.random.default_rng(i).normal(i, 1.0, (2, 6)).round() for i, name in enumerate("abc")}
-    found = pairwise("abc", lambda first, second: list(scores[first] - scores[second]))
-    assert len(found) == 6
-    for (first, second), one in found.items():
-        other = found[second, first]
+    result = pairwise("abc", lambda first, second: list(scores[first] - scores[second]))
+    assert len(result) == 6
+    for (first, second), one in result.items():
+        other = result[second, first]
         assert (one.difference, one.low, one.high) == (-other.difference, -other.high, -other.low)
         assert (one.p, one.record) == (other.p, other.record[::-1])
         gaps = scores[first] - scores[second]
@@ -106,7 +106,7 @@ def cells(table: Table) -> dict[tuple[str, str], object]:
     return {(str(row[0].value), head): cell for row in table.rows for head, cell in zip(heads, row, strict=True)}
 
 
-def test_a_further_method_changes_no_pair(tmp_path: Path) -> None:
+def test_adding_a_method_changes_no_pair(tmp_path: Path) -> None:
     made = []
     for number, methods in enumerate((("vanilla", "agwm", "mixout"), ("vanilla", "agwm", "mixout", "lora"))):
         results = load("toy", synthetic_records.write(Suite(methods=methods), tmp_path / str(number)))
@@ -132,7 +132,7 @@ def test_the_matrix_agrees_with_the_claims_and_lists_the_best_first(tmp_path: Pa
     assert table.rows[0][0].value == "agwm"
 
 
-def test_a_method_without_paired_seeds_is_named_and_left_out(tmp_path: Path) -> None:
+def test_a_method_without_paired_seeds_is_reported_and_left_out(tmp_path: Path) -> None:
     gone = tuple(("lora", "rte", seed) for seed in range(2, 7))
     results = load("toy", synthetic_records.write(Suite(left_out=gone), tmp_path))
     table = pairwise_table(results, "100")
@@ -154,4 +154,4 @@ def test_many_methods_keep_their_ranks_and_the_columns_that_matter(
     assert table is not None
     assert {column.header for column in table.columns[6:]} == {"vanilla", "agwm"}
     assert [row[:6] for row in table.rows] == [row[:6] for row in complete.rows]
-    assert any("few of their columns" in note for note in table.notes)
+    assert any("only few columns are printed" in note for note in table.notes)

@@ -1,4 +1,4 @@
-"""The simulations of the sequential test: a small part made again, and what the committed file must show."""
+"""The simulations of the sequential test: a small part is rerun, and the committed file must show certain facts."""
 
 import csv
 import math
@@ -36,10 +36,9 @@ def test_the_family_wise_error_stays_below_alpha(committed: dict[tuple[str, str,
     allowed = ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / 4000)
     errors = {setting: float(row["error"]) for setting, row in committed.items()}
     assert max(error for setting, error in errors.items() if setting[0] in (SEQUENTIAL, FIXED)) <= allowed
-    # Looking at every block of seeds without paying for it errs far more often: the simulation can tell.
+    # Testing at every look at the full level errs far more often, which the simulation detects.
     assert max(error for setting, error in errors.items() if setting[0] == PEEKING) > 0.09
-    # One flip for all methods needs differences that are symmetric jointly, which a shared reference that collapses
-    # does not give.
+    # One flip for all methods needs jointly symmetric differences; a shared reference that collapses violates this.
     assert errors[MAXIMUM, "failed runs", 3, 10, 0.0] > allowed
 
 
@@ -55,15 +54,15 @@ def test_the_sequential_test_costs_little_power_and_saves_seeds(
     assert float(strongest["seeds_better"]) < 7
 
 
-def test_a_small_part_made_again_agrees(
+def test_rerunning_a_small_part_agrees_with_the_committed_file(
     committed: dict[tuple[str, str, int, int, float], Row], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     chosen = [("failed runs", 1, 3, 0.0), ("normal", 1, 5, 2.5), ("heavy tails", 3, 2, 0.0)]
     monkeypatch.setattr(simulations, "SETTINGS", chosen)
-    simulations.main(["--data-sets", "150", "--seed", "1", "--out", str(tmp_path)])
-    again = read(tmp_path / "sequential.csv")
-    assert len(again) == len(chosen) * len(RULES)
-    for setting, row in again.items():
+    simulations.simulate_and_write(tmp_path, data_sets=150, seed=1)
+    remade = read(tmp_path / "sequential.csv")
+    assert len(remade) == len(chosen) * len(RULES)
+    for setting, row in remade.items():
         for column in ("error", *(["power"] if setting[4] else [])):
             expected = float(committed[setting][column])
             noise = 4 * math.sqrt(max(expected * (1 - expected), 0.01) * (1 / 150 + 1 / 4000))
@@ -88,7 +87,7 @@ def test_the_committed_page_is_made_from_the_committed_numbers() -> None:
     assert page.splitlines() == list(simulations._markdown(outcomes))
 
 
-def test_simulated_scores_are_what_they_are_called() -> None:
+def test_simulated_scores_have_the_stated_distributions() -> None:
     generator = numpy.random.default_rng(0)
     normal, failed = (simulations.scores(data, (20_000,), generator) for data in ("normal", "failed runs"))
     assert normal.std() == pytest.approx(simulations.SD, rel=0.03)

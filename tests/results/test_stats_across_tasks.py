@@ -1,4 +1,4 @@
-"""Several tasks at once, ranks, aggregates and the two-way bootstrap: what each claims and how it treats edges."""
+"""Several tasks at once, ranks, aggregates and the two-way bootstrap: what each claims, and edge cases."""
 
 from itertools import product
 
@@ -14,7 +14,7 @@ from results.stats.weighted_metrics import METRICS
 UNEQUAL = [[1.0, 2.0, -0.5], [0.3, 0.1], [0.2, 0.4, 0.6, -0.1]]
 
 
-def test_every_task_weighs_the_same_however_many_seeds_it_has() -> None:
+def test_every_task_has_the_same_weight_however_many_seeds_it_has() -> None:
     result = statistics.stratified_sign_flip(UNEQUAL)
     means = [numpy.mean(task) for task in UNEQUAL]
     assert result.mean == pytest.approx(numpy.mean(means))
@@ -25,7 +25,7 @@ def test_every_task_weighs_the_same_however_many_seeds_it_has() -> None:
     assert result.p == pytest.approx((sums >= abs(terms.sum()) - 1e-12).mean(), abs=1e-12)
 
 
-def test_one_task_is_a_cell() -> None:
+def test_with_one_task_the_tests_are_those_of_a_cell() -> None:
     task = [0.4, 1.2, -0.3, 0.8, 0.9, 0.1]
     assert statistics.stratified_sign_flip([task]) == statistics.sign_flip(task)
     welch = statistics.welch_satterthwaite([task])
@@ -47,7 +47,7 @@ def test_equivalence_is_two_one_sided_tests() -> None:
         statistics.equivalence_p(*numbers, 0.0)
 
 
-def test_welch_satterthwaite_knows_what_it_does_not_know() -> None:
+def test_welch_satterthwaite_is_nan_when_the_spread_is_unknown() -> None:
     single = statistics.welch_satterthwaite([[1.0], [2.0, 3.0]])
     assert single.mean == 1.75
     assert numpy.isnan([single.standard_error, single.p, single.low, single.high]).all()
@@ -56,8 +56,8 @@ def test_welch_satterthwaite_knows_what_it_does_not_know() -> None:
     assert statistics.welch_satterthwaite([[0.0, 0.0]]).p == 1.0
 
 
-def test_seeds_do_not_make_up_for_tasks() -> None:
-    # The method wins on one of three tasks only; more seeds of the same tasks say nothing about other tasks.
+def test_more_seeds_do_not_replace_tasks() -> None:
+    # The method wins on only one of three tasks; more seeds of the same tasks are no evidence about other tasks.
     generator = numpy.random.default_rng(0)
     differences = numpy.array([3.0, 0.0, 0.0])[:, None] + 0.2 * generator.normal(size=(3, 30))
     assert statistics.stratified_sign_flip(differences).p < 1e-4
@@ -83,7 +83,7 @@ def test_pairwise_holm_is_the_corrected_stratified_test_of_each_pair() -> None:
         statistics.pairwise_holm([numpy.ones((2, 3)), numpy.ones((3, 3))])
 
 
-def test_cliques_are_the_longest_runs_of_neighbours_that_all_are_alike() -> None:
+def test_cliques_are_maximal_runs_of_neighbours_without_a_difference() -> None:
     ranks = [3.0, 1.0, 2.0, 4.0]  # Best first: 1, 2, 0, 3.
     alike = numpy.eye(4, dtype=bool)
     assert statistics.cliques(ranks, alike) == []
@@ -102,7 +102,7 @@ def test_ranks_share_ties_and_ignore_rounding() -> None:
         statistics.rank_table([[0.5], [0.4]])
 
 
-def test_friedman_at_its_ends() -> None:
+def test_friedman_at_its_extremes() -> None:
     tied = statistics.friedman(numpy.ones((4, 3)))
     assert (tied.chi_squared, tied.chi_squared_p, tied.f, tied.f_p) == (0.0, 1.0, 0.0, 1.0)
     unanimous = statistics.friedman(numpy.tile([0.1, 0.2, 0.3, 0.4], (5, 1)))
@@ -111,7 +111,7 @@ def test_friedman_at_its_ends() -> None:
     assert (unanimous.f, unanimous.f_p) == (numpy.inf, 0.0)
 
 
-def test_few_tasks_can_tell_hardly_any_of_eight_methods_apart() -> None:
+def test_with_few_tasks_hardly_any_of_eight_methods_differ() -> None:
     found = [round(statistics.critical_difference(8, tasks), 2) for tasks in (4, 5, 8, 9)]
     assert found == [5.25, 4.70, 3.71, 3.50]
     with pytest.raises(ValueError, match="two methods"):
@@ -128,7 +128,7 @@ def test_widened_interval_is_wider() -> None:
     assert statistics.interquartile_mean_interval(scores, draws=4000) == wide
 
 
-def test_profile_falls_and_counts_runs_above() -> None:
+def test_a_profile_falls_and_counts_runs_above_each_threshold() -> None:
     profile = statistics.performance_profile([[0.2, 0.6], [0.4, 0.8, 0.9, 0.9]], [0.0, 0.5, 0.8, 0.95])
     assert profile.tolist() == [1.0, 0.625, 0.25, 0.0]
 

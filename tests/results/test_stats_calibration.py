@@ -1,4 +1,4 @@
-"""Probabilities: against scikit-learn, by hand, and on models whose calibration is known."""
+"""Measures of probabilities against scikit-learn, by hand, and on models whose calibration is known."""
 
 import math
 
@@ -50,10 +50,10 @@ def test_two_examples_by_hand() -> None:
     assert brier_score(logits, labels) == pytest.approx((2 * 0.25**2 + 2 * 0.8**2) / 2)
     assert mean_confidence(logits) == pytest.approx((0.75 + 0.8) / 2)
     # One example to a bin: |1 - 3/4| and |0 - 4/5|. Calibrated, the gaps are 2 c (1 - c) on average: .375 and .32.
-    found = calibration_error(logits, labels)
-    assert found.error == pytest.approx((0.25 + 0.8) / 2)
-    assert found.when_calibrated == pytest.approx((0.375 + 0.32) / 2, abs=0.12)
-    assert math.isnan(found.debiased_squared)
+    result = calibration_error(logits, labels)
+    assert result.error == pytest.approx((0.25 + 0.8) / 2)
+    assert result.when_calibrated == pytest.approx((0.375 + 0.32) / 2, abs=0.12)
+    assert math.isnan(result.debiased_squared)
     # In one bin: share correct 1/2, confidence .775; debiased by 1/4 over n - 1 = 1.
     one = calibration_error(logits, labels, bins=1)
     assert one.error == pytest.approx(0.275)
@@ -66,7 +66,7 @@ def test_a_uniform_guess_costs_the_logarithm_of_the_classes_and_certainty_stays_
     assert log_loss([[2000.0, 0.0]], [0]) == 0.0
 
 
-def test_bins_have_equal_mass_and_no_order_of_examples_matters() -> None:
+def test_bins_have_equal_mass_and_do_not_depend_on_the_order_of_examples() -> None:
     generator = numpy.random.default_rng(1)
     confidence = generator.choice([0.5, 0.6, 0.7, 0.9], 103)
     correct = generator.integers(0, 2, 103)
@@ -82,25 +82,25 @@ def test_bins_have_equal_mass_and_no_order_of_examples_matters() -> None:
     assert confidence_bins([0.5, 0.9], [1, 0], 10).count.tolist() == [1, 1]
 
 
-def test_a_calibrated_model_shows_no_more_than_the_bias_that_is_stated() -> None:
+def test_a_calibrated_model_has_only_the_stated_bias() -> None:
     for examples in (60, 1000):
-        found = [calibration_error(*calibrated(examples, 3, seed), seed=seed) for seed in range(60)]
-        errors = numpy.array([one.error for one in found])
-        stated = numpy.mean([one.when_calibrated for one in found])
-        noise = 4 * errors.std() / math.sqrt(len(found))
+        result = [calibration_error(*calibrated(examples, 3, seed), seed=seed) for seed in range(60)]
+        errors = numpy.array([one.error for one in result])
+        stated = numpy.mean([one.when_calibrated for one in result])
+        noise = 4 * errors.std() / math.sqrt(len(result))
         assert errors.mean() == pytest.approx(stated, abs=noise)
         assert errors.mean() > 2 * noise
-        squared = numpy.array([one.debiased_squared for one in found])
-        assert abs(squared.mean()) <= 4 * squared.std() / math.sqrt(len(found))
+        squared = numpy.array([one.debiased_squared for one in result])
+        assert abs(squared.mean()) <= 4 * squared.std() / math.sqrt(len(result))
 
 
-def test_known_overconfidence_is_found() -> None:
+def test_known_overconfidence_is_measured() -> None:
     # Two classes, always confidence .9, right in 60 % of the cases.
     labels = numpy.array([0] * 60 + [1] * 40)
     logits = numpy.tile([math.log(9.0), 0.0], (100, 1))
-    found = calibration_error(logits, labels)
-    assert found.error == pytest.approx(0.3)
-    assert found.when_calibrated < 0.06
+    result = calibration_error(logits, labels)
+    assert result.error == pytest.approx(0.3)
+    assert result.when_calibrated < 0.06
     assert fit_temperature(logits, labels) == pytest.approx(math.log(9) / math.log(1.5), rel=1e-4)
 
 
@@ -114,7 +114,7 @@ def test_temperature_is_recovered_and_is_the_minimum(truth: float) -> None:
         assert log_loss(logits * truth, labels, fitted * factor) > best
 
 
-def test_a_dev_set_without_error_or_without_signal_takes_an_end_of_the_range() -> None:
+def test_a_dev_set_without_errors_or_signal_gives_an_end_of_the_range() -> None:
     separated = numpy.array([[3.0, 0.0], [0.0, 2.0], [1.0, 0.0]])
     assert fit_temperature(separated, [0, 1, 0]) == TEMPERATURES[0]
     assert fit_temperature(separated, [1, 0, 1]) == TEMPERATURES[1]
@@ -139,7 +139,7 @@ def test_temperature_changes_no_prediction_and_cannot_worsen_dev() -> None:
         ([[1.0, 2.0]], [0, 1], "one per row"),
     ],
 )
-def test_what_is_no_classification_is_refused(logits: list[list[float]], labels: list[float], message: str) -> None:
+def test_invalid_logits_and_labels_are_refused(logits: list[list[float]], labels: list[float], message: str) -> None:
     for measure in (log_loss, brier_score, calibration_error, fit_temperature):
         with pytest.raises(ValueError, match=message):
             measure(logits, labels)

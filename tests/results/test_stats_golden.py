@@ -76,12 +76,12 @@ def test_minimum_detectable_effect(case: dict[str, Any]) -> None:
     n, alpha, power = (case["input"][name] for name in ("n_pairs", "alpha_two_sided", "power"))
     reference, reached = case["output"]["mde_d_z"], case["output"]["pingouin_power_at_that_d"]
     assert stats.detection_power(reference, n, alpha) == exactly(reached)
-    found = stats.minimum_detectable_effect(n, alpha, power)
-    assert stats.detection_power(found, n, alpha) == exactly(power)
-    # The library's search stopped with the power this far from its goal; its root is as far from the true one.
-    slope = (stats.detection_power(found + 1e-4, n, alpha) - power) / 1e-4
-    assert found - reference == pytest.approx((power - reached) / slope, abs=EXACT)
-    assert 1.5 * found == pytest.approx(case["output"]["mde_points_if_sd_diff_is_1_5"], abs=5e-7)
+    result = stats.minimum_detectable_effect(n, alpha, power)
+    assert stats.detection_power(result, n, alpha) == exactly(power)
+    # The library's root finder stopped with the power this far from its target, so its root is off accordingly.
+    slope = (stats.detection_power(result + 1e-4, n, alpha) - power) / 1e-4
+    assert result - reference == pytest.approx((power - reached) / slope, abs=EXACT)
+    assert 1.5 * result == pytest.approx(case["output"]["mde_points_if_sd_diff_is_1_5"], abs=5e-7)
 
 
 @cases("expected_max_performance")
@@ -129,17 +129,17 @@ def test_published_comparison(case: dict[str, Any]) -> None:
     ours, published, expected = case["input"]["ours"], case["input"]["published"], case["output"]
     sd = stats.sample_sd(published["sd_ddof0"], published["n"])
     assert sd == exactly(expected["published_sd_ddof1"])
-    found = stats.compare(
+    result = stats.compare(
         stats.Summary(ours["mean"], ours["sd_ddof1"], ours["n"]),
         stats.Summary(published["mean"], sd, published["n"]),
         margin=case["input"]["equivalence_margin_points"],
     )
-    assert found.difference == exactly(expected["difference"])
-    assert found.standard_error == exactly(expected["se"])
-    assert found.degrees_of_freedom == exactly(expected["welch_df"])
-    assert found.difference / found.standard_error == exactly(expected["welch_t"])
-    assert found.p == exactly(expected["welch_p_two_sided"])
-    assert (found.low, found.high) == exactly(expected["ci95"])
-    assert found.equivalence_p == exactly(expected["tost_p"])
-    assert (found.equivalence_low, found.equivalence_high) == exactly(expected["ci90_for_tost"])
-    assert (found.verdict == "reproduced") == expected["equivalent_at_0_05"]
+    assert result.difference == exactly(expected["difference"])
+    assert result.standard_error == exactly(expected["se"])
+    assert result.degrees_of_freedom == exactly(expected["welch_df"])
+    assert result.difference / result.standard_error == exactly(expected["welch_t"])
+    assert result.p == exactly(expected["welch_p_two_sided"])
+    assert (result.low, result.high) == exactly(expected["ci95"])
+    assert result.equivalence_p == exactly(expected["tost_p"])
+    assert (result.equivalence_low, result.equivalence_high) == exactly(expected["ci90_for_tost"])
+    assert (result.verdict == "reproduced") == expected["equivalent_at_0_05"]

@@ -19,9 +19,9 @@ def test_corrections_against_statsmodels(seed: int) -> None:
 def test_power_against_statsmodels(n: int) -> None:
     oracle = pytest.importorskip("statsmodels.stats.power", reason="statsmodels is not installed").TTestPower()
     assert statistics.detection_power(0.7, n) == pytest.approx(oracle.power(0.7, n, 0.05), abs=1e-9)
-    if n > 2:  # At two pairs the oracle passes a nan of scipy's on.
-        found = statistics.minimum_detectable_effect(n, alpha=0.01, power=0.9)
-        assert oracle.power(found, n, 0.01) == pytest.approx(0.9, abs=1e-8)
+    if n > 2:  # With two pairs the oracle propagates a nan of scipy.
+        result = statistics.minimum_detectable_effect(n, alpha=0.01, power=0.9)
+        assert oracle.power(result, n, 0.01) == pytest.approx(0.9, abs=1e-8)
 
 
 def test_proportions_against_statsmodels() -> None:
@@ -44,10 +44,10 @@ def test_equivalence_against_statsmodels(gap: float) -> None:
     generator = numpy.random.default_rng(0)
     ours, theirs = generator.normal(70 + gap, 1, 6), generator.normal(70, 2, 9)
     summaries = [statistics.Summary(runs.mean(), runs.std(ddof=1), runs.size) for runs in (ours, theirs)]
-    found = statistics.compare(*summaries, margin=1.5)
+    result = statistics.compare(*summaries, margin=1.5)
     means = oracle.CompareMeans.from_data(ours, theirs)
-    assert found.equivalence_p == pytest.approx(means.ttost_ind(-1.5, 1.5, usevar="unequal")[0], abs=1e-9)
-    assert found.p == pytest.approx(stats.ttest_ind(ours, theirs, equal_var=False).pvalue, abs=1e-9)
+    assert result.equivalence_p == pytest.approx(means.ttost_ind(-1.5, 1.5, usevar="unequal")[0], abs=1e-9)
+    assert result.p == pytest.approx(stats.ttest_ind(ours, theirs, equal_var=False).pvalue, abs=1e-9)
 
 
 @pytest.mark.parametrize("n", [4, 9, 12])
@@ -67,8 +67,8 @@ def test_friedman_against_scipy() -> None:
     generator = numpy.random.default_rng(0)
     scores = generator.normal(size=(6, 4)).round(0)
     expected = stats.friedmanchisquare(*scores.T)
-    found = statistics.friedman(scores)
-    assert (found.chi_squared, found.chi_squared_p) == pytest.approx((expected.statistic, expected.pvalue))
+    result = statistics.friedman(scores)
+    assert (result.chi_squared, result.chi_squared_p) == pytest.approx((expected.statistic, expected.pvalue))
 
 
 def test_interquartile_mean_and_its_interval_against_scipy() -> None:
@@ -81,5 +81,5 @@ def test_interquartile_mean_and_its_interval_against_scipy() -> None:
     expected = stats.bootstrap(
         tuple(tasks), trimmed, n_resamples=5000, method="percentile", rng=numpy.random.default_rng(1)
     ).confidence_interval
-    found = statistics.interquartile_mean_interval(tasks, draws=5000, widened=False)
-    assert found == pytest.approx(tuple(expected), abs=0.15)
+    result = statistics.interquartile_mean_interval(tasks, draws=5000, widened=False)
+    assert result == pytest.approx(tuple(expected), abs=0.15)

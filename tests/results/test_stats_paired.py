@@ -29,14 +29,14 @@ def in_points(counts: numpy.ndarray, examples: int = 277) -> numpy.ndarray:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 7, 11])
-def test_sign_flip_counts_every_pattern_also_with_ties_and_zeros(n: int) -> None:
+def test_the_sign_flip_counts_every_pattern_even_with_ties_and_zeros(n: int) -> None:
     generator = numpy.random.default_rng(n)
     for _ in range(20):
         differences = in_points(generator.integers(-2, 4, n))
         assert stats.sign_flip(differences).p == pytest.approx(by_enumeration(differences), abs=1e-12)
 
 
-def test_three_routes_to_the_distribution_of_signed_sums_agree() -> None:
+def test_three_ways_to_compute_the_distribution_of_signed_sums_agree() -> None:
     differences = in_points(numpy.random.default_rng(0).integers(-3, 6, 24))
     exact, _ = signs.sign_pattern_p(differences)
     steps = signs._on_lattice(numpy.abs(differences))
@@ -47,7 +47,7 @@ def test_three_routes_to_the_distribution_of_signed_sums_agree() -> None:
     assert drawn.mean() == pytest.approx(exact, abs=5 * numpy.sqrt(exact / 200_000))
 
 
-def test_many_accuracies_are_exact_and_many_correlations_drawn() -> None:
+def test_many_accuracies_are_tested_exactly_and_many_correlations_by_drawing() -> None:
     accuracies = in_points(numpy.tile([3, 1, 2, -1], 20))
     assert stats.sign_flip(accuracies).floor == 2.0**-79
     assert stats.sign_flip(accuracies).p < 1e-6
@@ -66,7 +66,7 @@ def test_p_is_uniform_under_the_null(test: Test, n: int) -> None:
         reachable = level if test is stats.t_test else numpy.floor(level * 2 ** (n - 1)) / 2 ** (n - 1)
         noise = 4 * numpy.sqrt(level * (1 - level) / len(rows))
         assert (p <= level).mean() <= level + noise
-        if n > 6:  # Coarse ranks leave gaps between the p values that can occur.
+        if n > 6:  # Coarse ranks leave gaps between the possible p-values.
             assert (p <= level).mean() >= reachable - noise - 0.02
 
 
@@ -85,7 +85,7 @@ def test_swapping_method_and_reference_changes_no_p(test: Test) -> None:
         assert test(row) == pytest.approx(test(100 * row), abs=1e-12)
 
 
-def test_differences_that_floats_tell_apart_are_ties() -> None:
+def test_differences_that_differ_only_by_rounding_are_ties() -> None:
     noisy = numpy.array([0.7 - 0.6, 0.6 - 0.5, 0.3 - 0.2, 0.9 - 0.8, 0.5 - 0.6, 0.4 - 0.3, 0.8 - 0.7])
     clean = numpy.array([1.0, 1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
     assert len(set(numpy.abs(noisy))) > 1
@@ -94,20 +94,20 @@ def test_differences_that_floats_tell_apart_are_ties() -> None:
     assert stats.wins_ties_losses([1e-17, -1e-17, 0.0, 0.1]) == (1, 3, 0)
 
 
-def test_equal_methods_up_to_rounding_are_no_discovery() -> None:
+def test_methods_equal_up_to_rounding_do_not_differ() -> None:
     noise = numpy.full(10, 1e-16)
     assert stats.sign_flip(noise).p == 1.0
     assert stats.wilcoxon(noise) == stats.Wilcoxon(1.0, 0.0, 0)
 
 
 @pytest.mark.parametrize("n", range(1, 6))
-def test_no_star_is_possible_below_six_seeds(n: int) -> None:
+def test_no_mark_is_possible_below_six_seeds(n: int) -> None:
     result = stats.sign_flip(numpy.arange(1.0, n + 1))
     assert result.p == result.floor == 2.0 ** (1 - n)
     assert result.floor > 0.05
 
 
-def test_a_star_needs_more_seeds_the_more_comparisons_are_corrected_for() -> None:
+def test_a_mark_needs_more_seeds_the_more_comparisons_are_corrected_for() -> None:
     needed = {m: stats.smallest_sample(m) for m in (1, 3, 7, 21, 28, 56)}
     assert needed == {1: 6, 3: 7, 7: 9, 21: 10, 28: 11, 56: 12}
     for comparisons, n in needed.items():
@@ -131,7 +131,7 @@ def test_differences_without_spread() -> None:
     assert stats.effect([-2.0, -2.0]).d_z == -numpy.inf
 
 
-def test_t_interval_covers_as_often_as_it_says() -> None:
+def test_the_t_interval_has_its_nominal_coverage() -> None:
     rows = numpy.random.default_rng(0).normal(1.0, 2.0, (2000, 5))
     for level in (0.5, 0.95):
         ends = numpy.array([stats.t_interval(row, level) for row in rows])
@@ -140,7 +140,7 @@ def test_t_interval_covers_as_often_as_it_says() -> None:
 
 
 @pytest.mark.parametrize("adjust", [stats.holm, stats.benjamini_hochberg])
-def test_adjusted_p_values_keep_order_and_only_grow(adjust: Callable[[numpy.ndarray], numpy.ndarray]) -> None:
+def test_adjusted_p_values_keep_their_order_and_only_grow(adjust: Callable[[numpy.ndarray], numpy.ndarray]) -> None:
     generator = numpy.random.default_rng(0)
     for size in (1, 2, 7, 30):
         p = generator.random(size).round(1)
@@ -191,14 +191,14 @@ EVERY_VECTOR_FUNCTION: list[Callable[[list[float]], object]] = [
 
 
 @pytest.mark.parametrize("function", EVERY_VECTOR_FUNCTION)
-def test_nothing_is_made_of_no_values(function: Callable[[list[float]], object]) -> None:
+def test_empty_input_is_refused(function: Callable[[list[float]], object]) -> None:
     with pytest.raises(ValueError, match="at least"):
         function([])
 
 
 @pytest.mark.parametrize("missing", [float("nan"), float("inf")])
 @pytest.mark.parametrize("function", EVERY_VECTOR_FUNCTION)
-def test_a_missing_value_is_refused_not_averaged_over(
+def test_a_missing_value_is_refused_instead_of_ignored(
     function: Callable[[list[float]], object], missing: float
 ) -> None:
     with pytest.raises(ValueError, match="finite"):
@@ -216,6 +216,6 @@ def test_a_missing_value_is_refused_not_averaged_over(
         (lambda: stats.mcnemar([1, 0], [1]), "equally many"),
     ],
 )
-def test_what_makes_no_sense_is_named(call: Callable[[], object], message: str) -> None:
+def test_the_error_for_invalid_arguments_names_them(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()

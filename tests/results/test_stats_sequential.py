@@ -1,4 +1,4 @@
-"""The sequential sign flip: its error over all looks by enumeration, its intervals, a family decided look by look."""
+"""The sequential sign flip: its level over all looks by enumeration, its intervals, and decisions on a family."""
 
 from itertools import product
 
@@ -22,7 +22,7 @@ def sizes(kind: str, generator: numpy.random.Generator) -> numpy.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["normal", "heavy", "ties"])
-def test_over_all_sign_patterns_no_level_is_exceeded_at_any_look(kind: str) -> None:
+def test_over_all_sign_patterns_the_level_holds_at_every_look(kind: str) -> None:
     generator = numpy.random.default_rng(1)
     for _ in range(2):
         size = sizes(kind, generator)
@@ -32,7 +32,7 @@ def test_over_all_sign_patterns_no_level_is_exceeded_at_any_look(kind: str) -> N
             for look, share in enumerate(LOOKS.spent):
                 assert (p[:, look] <= level).mean() <= level * share + 1e-12
         reached = numpy.unique(p[:, -1])
-        # At the end nothing of the level is lost but what the number of patterns cannot express.
+        # At the last look the level is exhausted up to the resolution of the patterns.
         assert [float((p[:, -1] <= value + 1e-12).mean()) for value in reached] == pytest.approx(reached.tolist())
 
 
@@ -46,7 +46,7 @@ def test_a_single_look_is_the_sign_flip_itself(tasks: int, seeds: int) -> None:
 def test_two_looks_by_hand() -> None:
     # Differences 3, 2, 1, with looks at two and three seeds: f = 4/9, 1. Of the first two, |5| is the largest of
     # |5|, |1|, so p_1 = 1/2 and Q_1 = 9/8. Of the three, |6| is the largest of 6, 4, 2, 0: p_2 = 1/4, C_2 = 9/20,
-    # which only its own pattern (of four, up to turning all signs) reaches: Q_2 = 1/4.
+    # which only its own pattern (of four, up to flipping all signs) reaches: Q_2 = 1/4.
     assert sequential_p([[3.0, 2.0, 1.0]], Looks((2, 3))) == pytest.approx((1.0, 0.25))
     assert sequential_p([[3.0, 2.0, -1.0]], Looks((2, 3))) == pytest.approx((1.0, 0.5))
 
@@ -80,7 +80,7 @@ def test_later_seeds_do_not_change_an_earlier_p() -> None:
     assert sequential_p(differences[:, :3], LOOKS) == ()
 
 
-def test_turning_or_scaling_all_differences_changes_nothing() -> None:
+def test_flipping_or_scaling_all_differences_changes_nothing() -> None:
     differences = numpy.random.default_rng(6).normal(0.6, 1.0, (2, 9))
     p = sequential_p(differences, LOOKS)
     assert sequential_p(-differences, LOOKS) == p
@@ -97,7 +97,7 @@ def test_what_six_eight_and_ten_seeds_can_reject() -> None:
     assert smallest_p(looks, tasks=3)[0] * 9 < 0.05
 
 
-def test_looks_that_do_not_ascend_are_refused() -> None:
+def test_looks_must_ascend() -> None:
     for seeds in ((), (0, 3), (6, 6), (8, 6)):
         with pytest.raises(ValueError, match="ascending numbers of seeds"):
             Looks(seeds)
@@ -144,7 +144,7 @@ def test_too_few_seeds_bound_nothing_and_equal_differences_bound_tightly() -> No
 def family(generator: numpy.random.Generator) -> dict[str, numpy.ndarray]:
     gains = {"strong": 3.0, "middling": 1.2, "none": 0.0}
     differences = {name: generator.normal(gain, 1.0, (3, 9)) for name, gain in gains.items()}
-    differences["middling"][:, 1] *= -1  # Its second seed hides at the first look what the later ones show.
+    differences["middling"][:, 1] *= -1  # The second seed hides the effect at the first look.
     differences["none"][:, 4:8] = -differences["none"][:, :4]
     return differences
 
@@ -155,7 +155,7 @@ def test_a_family_is_decided_look_by_look() -> None:
     assert first["strong"].state == REJECTED
     assert first["strong"].seeds == 4
     assert still_open(first) == ("middling", "none")
-    # The decided one gets no more seeds.
+    # The decided comparison gets no more seeds.
     end = decide(differences | {"strong": differences["strong"][:, :4]}, LOOKS)
     assert end["strong"].p == first["strong"].p
     assert end["middling"].state == REJECTED
@@ -163,7 +163,7 @@ def test_a_family_is_decided_look_by_look() -> None:
     assert still_open(end) == ()
     assert end["none"].estimate == pytest.approx(differences["none"].mean())
     assert end["strong"].low > 0
-    # More seeds than it asked for tell nothing new.
+    # Extra seeds after the decision change nothing.
     assert decide(differences, LOOKS)["strong"] == end["strong"]
 
 

@@ -1,4 +1,4 @@
-"""The simulations that chose the test: a short run, and the committed long one, against the rates of the protocol."""
+"""The simulations behind the choice of test: a short run and the committed one agree with the protocol's rates."""
 
 import csv
 from pathlib import Path
@@ -20,7 +20,7 @@ PROTOCOL = {
     ("percentile bootstrap", "failed runs"): (0.172, 0.123, 0.107),
 }
 PROTOCOL_DATA_SETS = 1500
-COMMITTED = Path(simulations.__file__).parents[1] / "tables" / "simulations.csv"
+COMMITTED = Path(simulations.__file__).parents[1] / "tables" / "paired-tests.csv"
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -36,9 +36,9 @@ def expected_rate(test: str, data: str, n: int) -> float:
     return PROTOCOL[test, data][simulations.SEEDS.index(n)]
 
 
-def test_a_short_run_finds_the_rates_of_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    simulations.main(["--data-sets", "150", "--out", str(tmp_path / "new" / "rates.csv")])
-    rows = read(tmp_path / "new" / "rates.csv")
+def test_a_short_run_agrees_with_the_rates_of_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path,) = simulations.simulate_and_write(tmp_path / "new", 150)
+    rows = read(path)
     assert len(rows) == len(simulations.TESTS) * len(simulations.COLLAPSE) * len(simulations.SEEDS)
     for row in rows:
         expected = expected_rate(row["test"], row["data"], int(row["n"]))
@@ -48,21 +48,21 @@ def test_a_short_run_finds_the_rates_of_the_protocol(tmp_path: Path, capsys: pyt
     assert "150 data sets" in printed.out
 
 
-def test_the_committed_rates_are_those_of_the_protocol() -> None:
+def test_the_committed_rates_agree_with_the_protocol() -> None:
     rows = read(COMMITTED)
-    found = {(row["test"], row["data"], int(row["n"])): row for row in rows}
-    assert len(found) == len(PROTOCOL) * len(simulations.SEEDS)
-    for setting, row in found.items():
+    result = {(row["test"], row["data"], int(row["n"])): row for row in rows}
+    assert len(result) == len(PROTOCOL) * len(simulations.SEEDS)
+    for setting, row in result.items():
         rate, data_sets = float(row["false_positive_rate"]), int(row["data_sets"])
         assert data_sets >= 4000
         assert within_monte_carlo_error(rate, data_sets, expected_rate(*setting)), row
 
 
-def test_one_seed_gives_one_set_of_numbers() -> None:
+def test_the_rates_are_reproducible_from_the_seed() -> None:
     assert simulations.simulate(20, seed=1) == simulations.simulate(20, seed=1)
     assert simulations.simulate(20, seed=1) != simulations.simulate(20, seed=2)
 
 
-def test_no_data_sets_are_refused() -> None:
+def test_simulating_no_data_sets_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         simulations.simulate(0)

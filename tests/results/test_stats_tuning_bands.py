@@ -1,4 +1,4 @@
-"""Bands of tuning curves: the chance that they hold, by hand and by simulation, and what they say of a curve."""
+"""Bands of tuning curves: their coverage, by hand and by simulation, and their shape."""
 
 import numpy
 import pytest
@@ -9,14 +9,14 @@ from results.stats.budget import expected_best_with_replacement
 from results.stats.tuning_bands import BANDS, distribution_band, expected_best_band, median_best_band
 
 
-def test_the_chance_to_hold_by_hand() -> None:
+def test_the_coverage_probability_by_hand() -> None:
     one = tuning_bands._holding(numpy.array([0.1]), numpy.array([0.7]))
     assert one == pytest.approx(0.6)
-    # Two numbers, the smaller in (.1, .6), the larger in (.4, .9): both in (.1, .9) less both in (.1, .4) and both in
+    # Two numbers, the smaller in (.1, .6), the larger in (.4, .9): both in (.1, .9), minus both in (.1, .4) and both in
     # (.6, .9).
     two = tuning_bands._holding(numpy.array([0.1, 0.4]), numpy.array([0.6, 0.9]))
     assert two == pytest.approx(0.8**2 - 0.3**2 - 0.3**2)
-    # Kolmogorov's distance is a band too, and scipy knows its chance.
+    # Kolmogorov's distance also gives a band, whose coverage scipy computes.
     for count in (3, 9, 25):
         index, distance = numpy.arange(1, count + 1) / count, 0.3
         low, high = (index - distance).clip(min=0), (index - 1 / count + distance).clip(max=1)
@@ -24,7 +24,7 @@ def test_the_chance_to_hold_by_hand() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12, 30])
-def test_equal_tails_hold_together_exactly_as_often_as_asked(count: int) -> None:
+def test_equal_tails_have_exactly_the_requested_simultaneous_coverage(count: int) -> None:
     for alpha in (0.5, 0.05):
         tail = tuning_bands._tail(count, alpha)
         low, high = tuning_bands._order_limits(count, tail)
@@ -36,7 +36,7 @@ def test_equal_tails_hold_together_exactly_as_often_as_asked(count: int) -> None
 
 @pytest.mark.parametrize("kind", BANDS)
 @pytest.mark.parametrize("ties", [False, True])
-def test_bands_hold_the_whole_distribution_and_the_whole_curve(kind: str, ties: bool) -> None:
+def test_bands_cover_the_whole_distribution_and_the_whole_curve(kind: str, ties: bool) -> None:
     generator, level, data_sets, trials = numpy.random.default_rng(0), 0.8, 600, 9
     grid = numpy.linspace(0, 1, 6)
     held = {"distribution": 0, "mean": 0, "median": 0}
@@ -64,12 +64,12 @@ def test_bands_hold_the_whole_distribution_and_the_whole_curve(kind: str, ties: 
     assert held["distribution"] / data_sets >= level - noise
     assert min(held["mean"], held["median"]) >= held["distribution"]
     if not ties:
-        # Places between those looked at can only break it more often.
+        # Between the points checked, coverage can only fail more often.
         assert held["distribution"] / data_sets <= level + noise + 0.02
 
 
 @pytest.mark.parametrize("kind", BANDS)
-def test_the_band_holds_the_estimate_and_rises(kind: str) -> None:
+def test_the_band_contains_the_estimate_and_rises(kind: str) -> None:
     for seed in range(10):
         scores = numpy.random.default_rng(seed).normal(80, 5, 11).clip(0, 100)
         band = expected_best_band(scores, (0, 100), kind=kind)
@@ -83,7 +83,7 @@ def test_the_band_holds_the_estimate_and_rises(kind: str) -> None:
         assert (wider.high > band.high).all()
 
 
-def test_equal_tails_are_narrower_where_the_best_of_many_is_decided() -> None:
+def test_equal_tails_are_narrower_at_the_upper_end() -> None:
     scores = numpy.random.default_rng(1).normal(size=30)
     narrow, even = distribution_band(scores), distribution_band(scores, kind="kolmogorov")
     assert narrow.lower[-1] > even.lower[-1]
@@ -101,7 +101,7 @@ def test_one_trial_bounds_nothing() -> None:
     assert mean.high[0] == pytest.approx(100 - 0.025 * 30)
 
 
-def test_what_gives_no_band_is_refused() -> None:
+def test_invalid_arguments_of_a_band_are_refused() -> None:
     with pytest.raises(ValueError, match="not within 0, 1"):
         expected_best_band([0.5, 70.0], (0, 1))
     with pytest.raises(ValueError, match="one of equal-tailed, kolmogorov"):

@@ -1,4 +1,4 @@
-"""Variance by source: against statsmodels and by hand, what plans of seeds buy, and the simulated coverage."""
+"""Variance components: against statsmodels and by hand, the effect of numbers of seeds, and simulated coverage."""
 
 import csv
 import math
@@ -37,32 +37,32 @@ def test_mean_squares_are_those_of_statsmodels(shape: tuple[int, int, int]) -> N
     table = anova_lm(model)
     lines = {SUBSET: "C(a)", REST: "C(b)", INTERACTION: "C(a):C(b)" if repeated else "Residual"}
     lines |= {REPEAT: "Residual"} if repeated else {}
-    found = mean_squares(scores)
-    assert set(found) == set(lines)
+    result = mean_squares(scores)
+    assert set(result) == set(lines)
     for name, line in lines.items():
-        assert found[name].value == pytest.approx(table.loc[line, "mean_sq"])
-        assert found[name].degrees_of_freedom == table.loc[line, "df"]
+        assert result[name].value == pytest.approx(table.loc[line, "mean_sq"])
+        assert result[name].degrees_of_freedom == table.loc[line, "df"]
 
 
 def test_components_by_hand() -> None:
     # Rows 0 and 4, columns 0 and 2, nothing else: MS 16, 4 and 0, so variances 16 / 2 and 4 / 2.
-    found = variance_components([[0.0, 2.0], [4.0, 6.0]])
-    assert {name: one.variance for name, one in found.items()} == pytest.approx({SUBSET: 8, REST: 2, INTERACTION: 0})
-    assert {name: one.share for name, one in found.items()} == pytest.approx({SUBSET: 0.8, REST: 0.2, INTERACTION: 0})
-    # Columns differ less than the interaction says they should: zero, not less.
+    result = variance_components([[0.0, 2.0], [4.0, 6.0]])
+    assert {name: one.variance for name, one in result.items()} == pytest.approx({SUBSET: 8, REST: 2, INTERACTION: 0})
+    assert {name: one.share for name, one in result.items()} == pytest.approx({SUBSET: 0.8, REST: 0.2, INTERACTION: 0})
+    # Columns differ less than the interaction implies: the estimate is zero, not negative.
     other = variance_components([[0.0, 3.0], [6.0, 3.0]])
     assert other[REST].variance == 0
     assert other[INTERACTION].variance == pytest.approx(9.0)
-    # Two runs, equal in each cell: nothing is left to repeats.
+    # Two equal runs in each cell leave no variance for repeats.
     twice = variance_components(numpy.repeat([[[0.0], [2.0]], [[4.0], [6.0]]], 2, axis=2))
     assert twice[REPEAT].variance == 0
     assert twice[SUBSET].variance == pytest.approx(8)
 
 
-def test_components_are_unbiased_where_none_is_cut_at_zero() -> None:
+def test_components_are_unbiased_if_none_is_truncated_at_zero() -> None:
     generator = numpy.random.default_rng(1)
     true = {SUBSET: 4.0, REST: 9.0, INTERACTION: 1.0, REPEAT: 0.25}
-    found: dict[str, list[float]] = {name: [] for name in true}
+    result: dict[str, list[float]] = {name: [] for name in true}
     for _ in range(150):
         scores = 2 * generator.standard_normal((12, 1, 1)) + 3 * generator.standard_normal((1, 12, 1))
         scores = scores + generator.standard_normal((12, 12, 1)) + 0.5 * generator.standard_normal((12, 12, 2))
@@ -71,17 +71,17 @@ def test_components_are_unbiased_where_none_is_cut_at_zero() -> None:
         components = variance_components(scores)
         assert components[INTERACTION].variance == pytest.approx((inner - repeat) / 2)
         for name in true:
-            found[name].append(components[name].variance)
-    for name, values in found.items():
+            result[name].append(components[name].variance)
+    for name, values in result.items():
         error = numpy.std(values) / math.sqrt(len(values))
         assert numpy.mean(values) == pytest.approx(true[name], abs=4 * error)
 
 
-def test_shift_scale_and_order_of_the_factors() -> None:
+def test_components_under_shift_scale_and_exchange_of_factors() -> None:
     scores = numpy.random.default_rng(2).normal(size=(4, 6))
-    found, other = variance_components(scores), variance_components(7 + 10 * scores)
-    turned = variance_components(scores.T)
-    for name, one in found.items():
+    result, other = variance_components(scores), variance_components(7 + 10 * scores)
+    transposed = variance_components(scores.T)
+    for name, one in result.items():
         assert other[name].variance == pytest.approx(100 * one.variance)
         assert other[name].share == pytest.approx(one.share)
         assert other[name].share_high == pytest.approx(one.share_high)
@@ -89,13 +89,13 @@ def test_shift_scale_and_order_of_the_factors() -> None:
         assert 0 <= one.share_low <= one.share_high <= 1
         wider = variance_components(scores, 0.99)[name]
         assert wider.high > one.high
-    assert turned[REST].variance == pytest.approx(found[SUBSET].variance)
-    assert sum(one.share for one in found.values()) == pytest.approx(1)
+    assert transposed[REST].variance == pytest.approx(result[SUBSET].variance)
+    assert sum(one.share for one in result.values()) == pytest.approx(1)
 
 
 def test_without_any_spread_there_are_no_shares() -> None:
-    found = variance_components(numpy.full((3, 3), 70.0))
-    assert all(one.variance == one.high == 0 and math.isnan(one.share) for one in found.values())
+    result = variance_components(numpy.full((3, 3), 70.0))
+    assert all(one.variance == one.high == 0 and math.isnan(one.share) for one in result.values())
 
 
 def test_the_variance_of_a_mean_is_that_of_simulated_means() -> None:
@@ -110,14 +110,14 @@ def test_the_variance_of_a_mean_is_that_of_simulated_means() -> None:
     expected = variance_of_mean(variances, 3, 5)
     assert expected == pytest.approx(4 / 3 + 1 / 5 + 2 / 15)
     assert numpy.var(crossed) == pytest.approx(expected, rel=5 * math.sqrt(2 / 4000))
-    # As many runs that draw everything anew are never worse; more seeds of the rest cannot help the subset.
+    # The same number of runs with every source redrawn is never worse; more seeds of the rest do not help the subset.
     assert variance_of_paired_mean(variances, 15) == pytest.approx(7 / 15)
     assert expected > 7 / 15
     assert variance_of_mean(variances, 3, 10**9) == pytest.approx(4 / 3)
     assert variance_of_mean({REPEAT: 6.0}, 1, 2, runs=3) == pytest.approx(1.0)
 
 
-def test_how_many_seeds_a_standard_error_takes() -> None:
+def test_the_number_of_seeds_for_a_standard_error() -> None:
     variances = {SUBSET: 4.0, REST: 3.0, INTERACTION: 2.0}
     assert seeds_for(variances, 1.0) == 9
     assert seeds_for(variances, 0.99) == 10
@@ -130,7 +130,7 @@ def test_how_many_seeds_a_standard_error_takes() -> None:
         variance_of_mean({"seed": 1.0}, 1, 3)
 
 
-def test_designs_that_are_not_crossed_and_complete_are_refused() -> None:
+def test_incomplete_designs_are_refused() -> None:
     for scores in (numpy.zeros((1, 5)), numpy.zeros(4), numpy.zeros((2, 2, 0))):
         with pytest.raises(ValueError, match="at least 2 subsets x 2 rests"):
             mean_squares(scores)
@@ -143,7 +143,7 @@ def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
     return {(r["data"], r["subsets"], r["rests"], r["shares"], r["source"]): r for r in rows}
 
 
-def test_the_committed_coverage_is_what_is_said_of_it() -> None:
+def test_the_committed_coverage_agrees_with_the_documentation() -> None:
     rows = read(COMMITTED)
     assert len(rows) == len(simulations.DATA) * len(simulations.DESIGNS) * len(simulations.SHARES) * 3
     noise = 3 * math.sqrt(0.95 * 0.05 / 500)
@@ -154,17 +154,17 @@ def test_the_committed_coverage_is_what_is_said_of_it() -> None:
             assert float(row["share"]) >= 0.95 - noise - 0.01, row
         else:
             assert float(row["share"]) >= 0.85, row
-            # Single collapses belong to the interaction, whose variance interval does not hold with them.
+            # Single collapses belong to the interaction, whose variance interval then lacks coverage.
             assert (float(row["variance"]) < 0.9) == (source == INTERACTION), row
 
 
-def test_a_small_part_made_again_agrees(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rerunning_a_small_part_agrees_with_the_committed_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(simulations, "DESIGNS", ((5, 5),))
     monkeypatch.setattr(simulations, "SHARES", {"even": simulations.SHARES["even"]})
-    simulations.main(["--data-sets", "60", "--seed", "1", "--out", str(tmp_path)])
-    committed, again = read(COMMITTED), read(tmp_path / "variance-components.csv")
-    assert len(again) == 2 * 3
-    for setting, row in again.items():
+    simulations.simulate_and_write(tmp_path, data_sets=60, seed=1)
+    committed, remade = read(COMMITTED), read(tmp_path / "variance-components.csv")
+    assert len(remade) == 2 * 3
+    for setting, row in remade.items():
         for column in ("variance", "share"):
             expected = float(committed[setting][column])
             noise = 4 * math.sqrt(max(expected * (1 - expected), 0.03) / 60)

@@ -1,4 +1,4 @@
-"""Tables: what a cell says, who is ranked, when a mark is possible, and that every rendering stays as it was."""
+"""Tables: the content of cells, ranks, possible marks, and renderings that equal the golden ones."""
 
 import csv
 import io
@@ -13,12 +13,13 @@ import numpy
 import pytest
 from rich.console import Console
 
+from amix.specs.run_plan import PlanError
 from helpers import golden_tables, synthetic_records
 from results.analysis.cells import cost_ratios
 from results.loading.frame import load, pack
 from results.tabulating import render
 from results.tabulating.collect import collect, make_tables
-from results.tabulating.encoders import main
+from results.tabulating.encoders import encoders_table
 from results.tabulating.published import published
 from results.tabulating.table import BEST, SECOND, Cell, Column, Table, number_text, rank_column
 
@@ -26,13 +27,13 @@ TEXTS = golden_tables.texts()
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
-def test_renderings_are_the_kept_ones(name: str) -> None:
+def test_renderings_equal_the_golden_ones(name: str) -> None:
     assert TEXTS[name] == (golden_tables.FOLDER / name).read_text(), (
         "wanted? then: python tests/helpers/golden_tables.py"
     )
 
 
-def test_no_kept_rendering_is_left_over() -> None:
+def test_no_golden_rendering_is_unused() -> None:
     assert {file.name for file in golden_tables.FOLDER.iterdir()} == set(TEXTS)
 
 
@@ -69,7 +70,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
     assert "Overfull \\hbox" not in done.stdout, "a table is wider than the page"
 
 
-def test_a_csv_reads_back_as_the_numbers() -> None:
+def test_a_csv_reads_back_as_the_same_numbers() -> None:
     rows = list(csv.DictReader(io.StringIO(TEXTS["special.csv"])))
     assert [row["Method"] for row in rows] == ["Majority", "child_tuning", "<script>alert(1)</script>", "a|b"]
     assert rows[1]["Group & one A_1 F1 std"] == "0.5"
@@ -109,7 +110,7 @@ def test_a_row_of_the_wrong_length_is_refused() -> None:
         Table("t", "t", "", (Column("a"), Column("b")), ((Cell(1.0),),))
 
 
-def test_the_main_table_holds_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
+def test_the_main_table_has_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
     suite = synthetic_records.Suite()
     table = make_tables(load("toy", synthetic_records.write(suite, tmp_path)))[0]
     row = next(row for row in table.rows if row[0].value == "agwm")
@@ -126,29 +127,29 @@ def test_rows_planned_with_fewer_seeds_are_not_ranked(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(methods=("vanilla", "mixout", "r3f"), gains={"mixout": 20.0})
     results = load(suite.name, synthetic_records.write(suite, tmp_path))
     few = results.runs["label"].eq("mixout") & ~results.runs["seed"].isin(suite.seeds[:2])
-    fewer = replace(results, runs=results.runs[~few], memory={})
+    fewer = replace(results, runs=results.runs[~few], cache={})
     size = results.plan.sizes[0]
     ranks = []
-    for found in (results, fewer):
-        table = next(table for table in make_tables(found) if table.name == f"main-n{size}")
+    for result in (results, fewer):
+        table = next(table for table in make_tables(result) if table.name == f"main-n{size}")
         ranks.append({row[0].value: row[1].rank for row in table.rows})
-        assert ("they are not ranked" in table.caption) == (found is fewer)
+        assert ("they are not ranked" in table.caption) == (result is fewer)
     assert ranks[0]["mixout"] == BEST
     assert ranks[1]["mixout"] == 0
     assert BEST in (ranks[1]["vanilla"], ranks[1]["r3f"])
 
 
-def test_times_of_runs_that_another_suite_made_are_not_compared(tmp_path: Path) -> None:
+def test_times_of_another_suites_runs_are_not_compared(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(methods=("vanilla", "mixout"))
     results = load(suite.name, synthetic_records.write(suite, tmp_path))
     runs = results.runs.assign(source=numpy.where(results.runs["label"] == "mixout", "another", suite.name))
-    apart = replace(results, runs=runs, memory={})
+    apart = replace(results, runs=runs, cache={})
     size = results.plan.sizes[0]
     assert set(cost_ratios(results, size, "train_seconds")) == {"vanilla", "mixout"}
     assert cost_ratios(apart, size, "train_seconds") == {"vanilla": 1.0}
     assert cost_ratios(apart, size, "passes") == cost_ratios(results, size, "passes")
     text = render.markdown(next(table for table in make_tables(apart) if table.name.startswith("main")))
-    assert "made by another suite than the runs of vanilla: times do not compare" in text
+    assert "run by another suite than vanilla, so times cannot be compared" in text
 
 
 def test_a_clear_gain_is_marked_and_a_loss_too(tmp_path: Path) -> None:
@@ -161,15 +162,15 @@ def test_a_clear_gain_is_marked_and_a_loss_too(tmp_path: Path) -> None:
     assert marks["Majority class"] == [""] * 4
 
 
-def test_too_few_seeds_are_said_to_be_too_few(tmp_path: Path) -> None:
+def test_the_main_table_says_when_there_are_too_few_seeds(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(seeds=(1, 2, 3, 4, 5), gains={"agwm": 20.0})
     table = make_tables(load("toy", synthetic_records.write(suite, tmp_path)))[0]
     assert not any(cell.marks for row in table.rows for cell in row[1:4])
-    assert "with n = 5 seeds the exact test's smallest p is 0.0625" in table.notes[0]
+    assert "with n = 5 seeds the smallest possible p of the exact test is 0.0625" in table.notes[0]
     assert "needs at least 7 seeds" in table.notes[0]
 
 
-def test_collect_writes_every_format_and_names_what_it_left_out(tmp_path: Path) -> None:
+def test_collect_writes_every_format_and_reports_what_it_left_out(tmp_path: Path) -> None:
     layout = synthetic_records.write(synthetic_records.Suite(note="for trying, not evidence"), tmp_path)
     (layout.records / "toy" / ("0" * 64 + ".json")).write_text("{")
     collected = collect("toy", layout)
@@ -188,10 +189,10 @@ def test_no_two_columns_of_a_csv_share_a_name(name: str) -> None:
         assert len(header) == len(set(header))
 
 
-def test_a_method_without_a_task_makes_no_claim_and_is_named() -> None:
+def test_a_method_that_lacks_a_task_is_left_out_of_claims_and_named() -> None:
     table = golden_tables.suite_tables("failures")["against-vanilla-n100"]
     assert [row[0].value for row in table.rows] == ["agwm", "r&d"]
-    assert table.notes[0] == "Not here, for want of two paired seeds on every task: child_tuning."
+    assert table.notes[0] == "Left out, without two paired seeds on every task: child_tuning."
 
 
 def test_failed_and_collapsed_runs_are_counted(tmp_path: Path) -> None:
@@ -222,17 +223,17 @@ def test_intervals_over_test_examples_surround_the_difference_of_the_stored_pred
     assert difference == pytest.approx(100 * (right["agwm"] - right["vanilla"]))
     assert low < difference < high
     assert rows["agwm"][6] == pytest.approx((rows["agwm"][0] + rows["agwm"][3]) / 2)
-    # A failed run has no predictions: no interval there, and none of the average.
+    # A failed run has no predictions, so there is no interval for its task or the average.
     assert rows["lora"][:3] == [None] * 3 == rows["lora"][6:]
     assert rows["lora"][3] is not None
 
 
-def test_published_scores_are_those_of_the_reference_under_our_names() -> None:
+def test_published_scores_are_read_under_our_names() -> None:
     scores = published()
     assert {score.size for score in scores} == {"300", "1000", "full"}
     wanted = ("RTE", "vanilla", "bert-large", "Revisiting")
-    found = [s for s in scores if (s.task, s.method, s.encoder, s.paper.split()[0]) == wanted]
-    assert {(score.size, score.mean, score.std, score.n) for score in found} == {
+    result = [s for s in scores if (s.task, s.method, s.encoder, s.paper.split()[0]) == wanted]
+    assert {(score.size, score.mean, score.std, score.n) for score in result} == {
         ("full", 69.5, 2.5, 20),
         ("1000", 62.5, 2.8, 20),
     }
@@ -252,7 +253,7 @@ def test_a_published_average_is_compared_with_the_average_of_the_same_tasks(tmp_
     assert row[4].spread == pytest.approx(0.93 * (10 / 9) ** 0.5)
 
 
-def test_published_scores_of_another_encoder_are_compared_with_nothing(tmp_path: Path) -> None:
+def test_published_scores_of_another_encoder_are_not_compared(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(tasks=("rte", "mrpc"), sizes=(1000,))
     assert "published" not in {t.name for t in make_tables(load("toy", synthetic_records.write(suite, tmp_path)))}
 
@@ -283,7 +284,7 @@ def test_variants_of_the_focus_method_are_named_by_what_they_change(tmp_path: Pa
     assert table.rows[0][2].marks == "*"
 
 
-def test_methods_stand_in_the_order_of_what_they_train(tmp_path: Path) -> None:
+def test_methods_are_ordered_by_what_they_train(tmp_path: Path) -> None:
     tables = {
         table.name: table
         for table in make_tables(load("toy", synthetic_records.write(synthetic_records.Suite(), tmp_path)))
@@ -294,24 +295,24 @@ def test_methods_stand_in_the_order_of_what_they_train(tmp_path: Path) -> None:
     assert table.rows[-1][5].missing
 
 
-def test_encoders_stand_side_by_side_and_only_where_the_suites_are_alike(tmp_path: Path) -> None:
+def test_encoders_are_compared_side_by_side_if_the_suites_are_alike(tmp_path: Path) -> None:
     small = synthetic_records.Suite(
         name="small", methods=("vanilla", "agwm"), seeds=tuple(range(8)), gains={"agwm": 9.0}
     )
     large = synthetic_records.Suite(name="large", encoder="bert-large", seeds=(1, 2, 3))
     other = synthetic_records.Suite(name="other", tasks=("rte",))
-    for suite in (small, large, other):
-        synthetic_records.write(suite, tmp_path)
-    main(["small", "large", "--out", str(tmp_path)])
-    rows = list(csv.DictReader((tmp_path / "tables" / "encoders-n100.csv").read_text().splitlines()))
+    results = [load(suite.name, synthetic_records.write(suite, tmp_path)) for suite in (small, large, other)]
+    table = encoders_table(results[:2], "100")
+    assert table.notes[0] == "Made by: python -m runners encoders table small large --size 100"
+    rows = list(csv.DictReader(render.csv_text(table).splitlines()))
     assert [row["Method"] for row in rows] == ["vanilla", "agwm", "mixout", "lora"]
     scores = [synthetic_records.score(small, "agwm", task, 100, seed) for task in small.tasks for seed in small.seeds]
     assert float(rows[1]["minilm-l6 Average of tasks"]) == pytest.approx(numpy.mean(scores))
     assert rows[1]["minilm-l6 Gain points marks"] == "*"
     assert rows[2]["minilm-l6 Average of tasks"] == ""
     assert rows[2]["bert-large Average of tasks"]
-    with pytest.raises(SystemExit, match="'small' and 'other' cannot stand in one table"):
-        main(["small", "other", "--out", str(tmp_path)])
+    with pytest.raises(PlanError, match="'small' and 'other' cannot be in one table"):
+        encoders_table([results[0], results[2]], "100")
 
 
 def test_the_order_in_which_runs_finish_does_not_change_a_byte(tmp_path: Path) -> None:
@@ -331,7 +332,7 @@ def test_the_order_in_which_runs_finish_does_not_change_a_byte(tmp_path: Path) -
     assert pack(suite.name, layouts[0]).read_bytes() == pack(suite.name, layouts[1]).read_bytes()
 
 
-def test_another_selection_rule_than_the_protocols_leaves_its_tables_alone(tmp_path: Path) -> None:
+def test_tables_under_another_selection_rule_do_not_overwrite_the_protocols(tmp_path: Path) -> None:
     layout = synthetic_records.write(synthetic_records.Suite(), tmp_path)
     first = {path: path.read_bytes() for path in collect("toy", layout).files}
     second = collect("toy", layout, "best_dev").files
@@ -343,7 +344,7 @@ def test_another_selection_rule_than_the_protocols_leaves_its_tables_alone(tmp_p
     assert "collect --suite toy --selection best\\_dev" in main_table.read_text()
 
 
-def test_a_task_for_which_a_method_is_not_defined_says_so(tmp_path: Path) -> None:
+def test_a_method_that_is_not_defined_for_a_task_has_a_footnote(tmp_path: Path) -> None:
     layout = synthetic_records.write(synthetic_records.Suite(), tmp_path)
     plan = json.loads(layout.plan("toy").read_text())
     plan["runs"] = [run for run in plan["runs"] if (run["label"], run["task"]) != ("lora", "rte")]
@@ -355,7 +356,7 @@ def test_a_task_for_which_a_method_is_not_defined_says_so(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("seeds", "bounded"), [((1, 2), True), (tuple(range(8)), False)])
-def test_a_detectable_difference_beyond_every_score_is_a_bound(
+def test_a_detectable_difference_beyond_the_range_of_scores_is_a_bound(
     tmp_path: Path, seeds: tuple[int, ...], bounded: bool
 ) -> None:
     layout = synthetic_records.write(synthetic_records.Suite(seeds=seeds, difference_sd=9.0), tmp_path)

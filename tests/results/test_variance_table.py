@@ -1,4 +1,4 @@
-"""The table of a crossed design: only for one, with the shares that its components have."""
+"""The table of a crossed design exists only for one, and shows the shares of its components."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ SCORES = numpy.array([[60.0, 61.0], [70.0, 72.0], [50.0, 49.0]])
 
 
 def results(crossed: bool = True, missing: bool = False) -> Any:
-    """Two methods on one task; the second one's scores are the first one's plus noise of its own."""
+    """Two methods on one task; the second's scores are the first's plus independent noise."""
     runs, frame = {}, []
     for label, shift in (("vanilla", 0.0), ("agwm", 1.5)):
         for i, subset in enumerate(SUBSETS):
@@ -34,13 +34,13 @@ def results(crossed: bool = True, missing: bool = False) -> Any:
     return SimpleNamespace(plan=plan, runs=pandas.DataFrame(frame), split="test", selection="last")
 
 
-def test_scores_lie_by_subset_and_by_the_rest() -> None:
-    found = crossed_scores(results(), "100", "sst2", "vanilla")
-    assert found is not None
-    assert numpy.array_equal(found, SCORES)
+def test_scores_are_arranged_by_subset_and_by_the_rest() -> None:
+    result = crossed_scores(results(), "100", "sst2", "vanilla")
+    assert result is not None
+    assert numpy.array_equal(result, SCORES)
 
 
-def test_every_share_is_that_of_its_component() -> None:
+def test_every_share_equals_that_of_its_component() -> None:
     table = variance_table(results(), "100")
     assert table is not None
     first = [cell.value for cell in table.rows[0]]
@@ -52,7 +52,7 @@ def test_every_share_is_that_of_its_component() -> None:
     assert "3 subsets, each with 2 seeds" in table.caption
 
 
-def test_seeds_that_do_not_cross_make_no_table() -> None:
+def test_without_crossed_seeds_there_is_no_table() -> None:
     assert variance_table(results(crossed=False), "100") is None
 
 

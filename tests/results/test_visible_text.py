@@ -1,4 +1,4 @@
-"""Nothing that a file says steers a terminal, on the screen or in the files that are made."""
+"""No control characters of an input file reach the terminal or the files that are written."""
 
 import io
 
@@ -20,7 +20,7 @@ def steering(text: str) -> list[str]:
     ]
 
 
-def test_steering_characters_are_written_out_and_others_stay() -> None:
+def test_control_characters_are_escaped_and_others_stay() -> None:
     assert visible(EVIL) == "a\\x1b]0;title\\x07b\\x9b31mc\\u202ed\\ud800e\\x00f"
     assert visible("Überschrift\tname\nÅ ± 日本") == "Überschrift\tname\nÅ ± 日本"
     assert visible(visible(EVIL)) == visible(EVIL)
@@ -39,7 +39,7 @@ def table() -> Table:
 
 
 @pytest.mark.parametrize("render", [csv_text, html_table, latex, markdown])
-def test_no_file_of_a_table_holds_them(render: object) -> None:
+def test_no_rendering_of_a_table_contains_control_characters(render: object) -> None:
     text = render(table())  # type: ignore[operator]
     assert "title" in text
     assert steering(text) == []
@@ -47,7 +47,7 @@ def test_no_file_of_a_table_holds_them(render: object) -> None:
 
 
 @pytest.mark.parametrize("shown", [EVIL, Text(EVIL), str(Problem(EVIL, EVIL)), "table"])
-def test_no_terminal_gets_them_but_its_own_colours(shown: object) -> None:
+def test_the_terminal_gets_no_control_characters_but_its_own_colours(shown: object) -> None:
     file = io.StringIO()
     console = SafeConsole(file=file, force_terminal=False, width=200, markup=False)
     console.print(terminal(table()) if shown == "table" else shown)
@@ -55,4 +55,4 @@ def test_no_terminal_gets_them_but_its_own_colours(shown: object) -> None:
     assert steering(file.getvalue()) == []
     coloured = io.StringIO()
     SafeConsole(file=coloured, force_terminal=True, color_system="standard").print(Text("red", "red"))
-    assert "\x1b[31m" in coloured.getvalue(), "styles are as ever"
+    assert "\x1b[31m" in coloured.getvalue(), "styles still work"

@@ -1,4 +1,4 @@
-"""How a cell's value, spread, count and footnotes read, whatever the format."""
+"""The texts of a cell's value, spread, count and footnotes, common to all formats."""
 
 import math
 
@@ -19,12 +19,12 @@ def letter(number: int) -> str:
 
 
 def left_aligned(table: Table) -> list[bool]:
-    """For each column whether it is text, set flush left; the first column always is."""
+    """Whether each column is text and so aligned left; the first column always is."""
     return [column.text or number == 0 for number, column in enumerate(table.columns)]
 
 
 def value_text(cell: Cell, column: Column) -> str:
-    """The value in the column's format with its unit, a dash where it is missing."""
+    """The value in the column's format with its unit, or a dash if it is missing."""
     if cell.missing:
         return DASH
     text = cell.value if isinstance(cell.value, str) else number_text(float(cell.value or 0), column.format)
@@ -32,12 +32,12 @@ def value_text(cell: Cell, column: Column) -> str:
 
 
 def spread_text(cell: Cell, column: Column) -> str:
-    """The spread in the column's format, empty where there is none."""
+    """The spread in the column's format; empty if there is none."""
     if cell.missing or cell.spread is None or math.isnan(cell.spread):
         return ""
     return number_text(cell.spread, column.format.replace("+", ""))
 
 
 def count_text(cell: Cell) -> str:
-    """The number of runs in brackets, empty where the cell has none of its own."""
+    """The number of runs in parentheses; empty if the cell has no count of its own."""
     return "" if cell.count is None else f"({cell.count})"

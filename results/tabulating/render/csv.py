@@ -9,7 +9,7 @@ from results.tabulating.table import Table
 
 
 def csv_text(table: Table) -> str:
-    """The table's numbers unrounded: per column its value and, where cells have them, std, n and marks."""
+    """The table's unrounded numbers: for each column its values and, if cells have them, std, n and marks."""
     columns: list[tuple[str, list[object]]] = []
     for i, column in enumerate(table.columns):
         name = " ".join(part for part in (column.group, column.header, column.subheader) if part)
@@ -35,5 +35,5 @@ def _blank(value: float | int | None) -> object:
 
 
 def _plain(value: object) -> object:
-    # Ten significant digits: enough for every later computation, and free of the last bits of a summation order.
+    # Ten significant digits suffice for later computations and do not depend on the order of summation.
     return format(value, ".10g") if isinstance(value, float) else value

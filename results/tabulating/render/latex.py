@@ -15,13 +15,13 @@ _LATEX = {
     "\0": "{}",
 }  # fmt: skip
 WRAPPED = 32
-"""Letters beyond which the text of a column is broken into lines."""
+"""Columns with longer texts, in characters, are wrapped."""
 _LATEX_MARKS = {"*": "*", "†": r"\dagger", "‡": r"\ddagger"}
 
 
 def latex_text(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
-    # Two hyphens in a row, as of a command's option, would be set as one dash.
+    # LaTeX would set two hyphens, as in a command's option, as one dash.
     words = (word.replace("--", "-\0-") for word in visible(text).split())
     return "".join(_LATEX.get(character, character) for character in " ".join(words))
 
@@ -29,7 +29,7 @@ def latex_text(text: str) -> str:
 def latex(table: Table) -> str:
     r"""The table as a LaTeX float: booktabs rules, best \textbf, second \underline, spread as a subscript.
 
-    Needs \usepackage{booktabs,graphicx}; label tab:<name>. A table wider than the line is shrunk to it.
+    Needs \usepackage{booktabs,graphicx}; the label is tab:<name>. A table wider than the line is shrunk to fit.
     """
     caption = " ".join(
         part for part in (table.title + ".", table.banner and f"({table.banner}.)", table.caption) if part

@@ -42,13 +42,13 @@ def _terminal_cell(table: Table, cell: Cell, column: Column) -> Text:
 
 
 AVERAGE = "Average"
-"""Header of the column over all tasks, which a narrow terminal loses last."""
+"""Header of the column over all tasks, which is dropped last on a narrow terminal."""
 
 
 def brief(table: Table, console: Console) -> rich.table.Table:
-    """The table as the last thing that a command shows: no wider than the terminal, no name broken, one line below it.
+    """The table as a command's final output: no wider than the terminal, no wrapped names, one line below it.
 
-    What does not fit goes in this order: spreads, then columns from the right, the average last. The files have all.
+    If it does not fit, spreads are dropped first, then columns from the right, the average last. The files have all.
     """
     plain = replace(table, rows=tuple(tuple(replace(cell, notes=()) for cell in row) for row in table.rows))
     without = replace(plain, rows=tuple(tuple(replace(cell, spread=None) for cell in row) for row in plain.rows))

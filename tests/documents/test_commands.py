@@ -1,0 +1,57 @@
+"""Every command that a document or a committed table names exists."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import TyperGroup, get_command
+
+from results.loading.layout import ROOT
+from results.tabulating.readme import readme_files
+from runners.cli.app import app
+
+DOCUMENTS = sorted({*readme_files(), ROOT / "CONTRIBUTING.md", *(ROOT / "results" / "tables").rglob("*.md")})
+COMMAND = re.compile(r"(?:python|torchrun [^\n]*?) -m (runners\b[^\n`|(]*)")
+ENTRY_POINT = re.compile(r"python -m (\w+)\.(?!cli\.dask)")
+
+
+def commands(document: Path) -> Iterator[list[str]]:
+    """The words after `-m runners` of each command in the document, without comments."""
+    for words in COMMAND.findall(document.read_text(encoding="utf-8")):
+        yield shlex.split(words.replace("\\", "").replace("'", " "), comments=True)[1:]
+
+
+def exists(words: list[str]) -> bool:
+    """Whether the command, its subcommand and its options are declared."""
+    command = get_command(app)
+    while words and isinstance(command, TyperGroup) and words[0].rstrip(".,;:)") in command.commands:
+        command = command.commands[words[0].rstrip(".,;:)")]
+        words = words[1:]
+    unknown = isinstance(command, TyperGroup) and bool(words) and not words[0].startswith("-")
+    declared = {flag for parameter in command.params for flag in parameter.opts} | {"--help", "-h"}
+    return not unknown and all(word.split("=")[0] in declared for word in words if re.match(r"--?[a-z]", word))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_every_command_in_a_document_exists(document: Path) -> None:
+    assert [words for words in commands(document) if not exists(words)] == []
+
+
+def test_a_command_that_does_not_exist_is_found(tmp_path: Path) -> None:
+    document = tmp_path / "README.md"
+    document.write_text(
+        "`python -m runners sweep --suite x`, `python -m runners swep`\npython -m runners plan --sute x # a\n"
+        "python -m runners bench lop"
+    )
+    assert [exists(words) for words in commands(document)] == [True, False, False, False]
+
+
+def test_results_and_figures_are_made_by_runners_alone() -> None:
+    """No other package is an entry point in what people read."""
+    named = {found for path in DOCUMENTS for found in ENTRY_POINT.findall(path.read_text(encoding="utf-8"))}
+    assert not named & {"results", "paper_figures"}
+    for folder in ("results", "paper_figures"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert "__main__" not in path.read_text(encoding="utf-8"), path
