@@ -1,5 +1,6 @@
 """What the registry requires of a method, and how methods are found."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from amix.training import registry
 from amix.training.method import Method, MethodError
 from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
-from amix.training.registry import find_method, load_external, methods, register
+from amix.training.registry import built_in_methods, find_method, load_external, methods, register
 
 INFO = MethodInfo(paper="nobody, 2026", year=2026, kind="test")
 
@@ -116,3 +117,13 @@ def test_an_external_class_that_is_not_a_method_is_refused(tmp_path: Path) -> No
     (tmp_path / "own.py").write_text("class Own: ...")
     with pytest.raises(MethodError, match="has no class Own that derives from"):
         load_external(f"{tmp_path / 'own.py'}:Own")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in built_in_methods().items() if one.__module__.startswith("baselines.")]
+)
+def test_a_baseline_is_in_the_folder_of_its_kind(name: str) -> None:
+    method = built_in_methods()[name]
+    folders = method.__module__.split(".")[1:-1]
+    kind = re.sub(r"\W", "_", method.info.kind)
+    assert folders == ([kind] if name != "vanilla" else []), method.__module__
