@@ -36,6 +36,11 @@ class MethodInfo:
     """Settings at which the method must equal plain finetuning (tested); None where there are none."""
     regression: bool = True
     """Whether it is defined for tasks whose label is a number."""
+    needs_language_model: bool = False
+    """Whether it needs the head of masked language modelling that an encoder was pretrained with.
+
+    Such a method cannot run on every encoder, so that `all` in a suite leaves it out.
+    """
     plain_checkpoint: bool = True
     """Whether Method.export gives a plain Hugging Face model.
 

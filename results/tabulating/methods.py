@@ -18,7 +18,8 @@ NAME = "methods"
 class Entry:
     """One method: passes per update and per whole run relative to plain finetuning, trained share of all weights.
 
-    What it trains is relative to the weights of the plain model, so above 1 where it adds more than it freezes.
+    What it trains is relative to the weights of the plain model, so above 1 where it adds more than it freezes; None
+    where it cannot run on that encoder.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Entry:
     paper: str
     passes: float
     run_passes: float
-    trained: float
+    trained: float | None
     parity: str
     regression: bool
 
@@ -69,7 +70,7 @@ def registry_table(entries: Iterable[Entry], encoder: str, size: int) -> Table:
             Cell(entry.paper),
             Cell(entry.passes),
             Cell(entry.run_passes),
-            Cell(100 * entry.trained),
+            Cell(None if entry.trained is None else 100 * entry.trained),
             Cell(entry.parity or None),
         )
         for entry in entries
