@@ -9,13 +9,13 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from amix.data.encoded import Encoded
-from amix.models.loading import load_model
+from amix.models.loading import load_model, load_tokenizer
 from amix.specs.recipe import Recipe
 from amix.specs.tasks import EMBEDDED, FEW_SHOT, GLUE, Task, find_task
 from amix.training.fit import Fit
 from amix.training.method import MethodError
 from baselines.prompting._classifier import PromptClassifier
-from baselines.prompting._templates import PUBLISHED, prompt_of
+from baselines.prompting._templates import PUBLISHED, closing_tokens, pieces_of, prompt_of, word_tokens
 from baselines.prompting.lm_bff import LMBFF, divergence
 from helpers.toy_encoders import FAMILIES, POOLED, Bench, save_language_models
 from runners.planning.suite import method_rows
@@ -24,7 +24,7 @@ PAIR = Task("pair", "Pair", ("a", "b"), ("no", "yes"), ("accuracy",), origin="fi
 ONE = Task("one", "One", ("a",), ("no", "yes"), ("accuracy",), origin="files")
 TEMPLATES = {PAIR: "<S1-> the [MASK] over <S2>", ONE: "<S1> walks [MASK] sleeps"}
 WORDS = ("sad", "great")
-TEXTS = {
+TEXTS: dict[Task, list[tuple[str, ...]]] = {
     PAIR: [("the cat sings", "a dog"), ("one tree", "the river walks over the house")],
     ONE: [("the cat sings",), ("a bird sleeps over the river",)],
 }
@@ -95,6 +95,21 @@ def test_every_task_of_glue_but_one_has_a_prompt_that_fits_it() -> None:
         assert len(prompt.words) == (2 if task.regression else task.outputs)
     assert prompt_of(find_task("rte"), "", ()).words[0] == "Yes", "the first class is entailment"
     assert prompt_of(find_task("mrpc"), "", ()).words[1] == "Yes", "the second class is equivalence"
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_words_and_templates_are_tokens_of_a_real_vocabulary(name: str) -> None:
+    tokenizer = load_tokenizer("minilm-l6")  # BERT's, in lower case.
+    words = word_tokens(PUBLISHED[name].words, tokenizer)
+    assert tokenizer.convert_ids_to_tokens(words) == [word.lower() for word in PUBLISHED[name].words]
+    pieces = [
+        piece if isinstance(piece, str) else " ".join(tokenizer.convert_ids_to_tokens(piece))
+        for piece in pieces_of(PUBLISHED[name].template, tokenizer)
+    ]
+    assert " ".join(pieces) in (
+        "<S1> it was [MASK] .", "<S1> this is [MASK] .", "<S1> [MASK] , <S2>", "<S1-> ? [MASK] , <S2>"
+    )  # fmt: skip
+    assert sorted(tokenizer.convert_ids_to_tokens(closing_tokens(tokenizer))) == ["!", ".", "?"]
 
 
 @pytest.mark.parametrize(
