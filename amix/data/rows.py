@@ -58,7 +58,7 @@ def load_rows(task: Task, split: str, glue: Path | None = None) -> pandas.DataFr
     elif glue is not None:
         rows, where = _glue_folder_rows(task, split, glue), f"{glue / task.folder}/{split}*.parquet"
     else:
-        rows, where = _hub_rows(task, split), f"{HUB_NAME} {task.folder}/{split}"
+        rows, where = _hub_rows(task, split), f"{' '.join(_hub_name(task))}/{split}"
     return _checked(task, rows, where)
 
 
@@ -74,14 +74,19 @@ def _glue_folder_rows(task: Task, split: str, glue: Path) -> pandas.DataFrame:
     return pandas.concat([pandas.read_parquet(file) for file in files], ignore_index=True)
 
 
+def _hub_name(task: Task) -> tuple[str, ...]:
+    """The data set of the Hub and, of GLUE, its configuration."""
+    return (task.hub,) if task.hub else (HUB_NAME, task.folder)
+
+
 def _hub_rows(task: Task, split: str) -> pandas.DataFrame:
     import datasets  # Takes a second to import, and only this function needs it.
 
     try:
-        loaded = datasets.load_dataset(HUB_NAME, task.folder, split=split)
+        loaded = datasets.load_dataset(*_hub_name(task), split=split)
     except Exception as error:
         raise DataError(
-            f"task {task.name}: the Hub data set {HUB_NAME} ({task.folder}, {split}) could not be loaded: {error}. "
+            f"task {task.name}: the Hub data set {', '.join(_hub_name(task))} ({split}) could not be loaded: {error}. "
             f"Give a folder with --glue DIR or {GLUE_VARIABLE}=DIR (layout <task>/<split>*.parquet), "
             "or try again with a connection."
         ) from error

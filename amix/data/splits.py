@@ -53,17 +53,21 @@ def subset_positions(
         n_train: N; None: the whole split trains, and the dev set is empty.
         seed: Seed of the subset.
         kind: `uniform`: without replacement, as AGWM draws subsets; `stratified`: with the split's class shares, as
-            DPS does.
+            DPS does; `balanced`: equally many rows of every class, with a dev set that is as even as
+            possible.
         own_dev: Whether the task has its own dev file, so that no dev set is drawn.
 
     Returns:
         Positions of the training subset and of the dev set.
 
     Raises:
-        DataError: The split is too small, the kind is unknown, or a stratified subset is asked of a regression.
+        DataError: N is larger than the split or does not fit the classes, the kind is unknown, or a kind that needs
+            classes is asked of a regression.
     """
-    if n_train is None:
+    if n_train is None and kind != "balanced":
         return numpy.arange(len(labels)), numpy.arange(0)
+    if n_train is None:
+        raise DataError("a balanced subset needs a size, and N is the whole split: give one, or use subset: uniform")
     n_dev = 0 if own_dev else n_train // 6
     if n_train < 1 or n_train + n_dev > len(labels):
         largest = len(labels) if own_dev else 6 * len(labels) // 7
@@ -74,21 +78,48 @@ def subset_positions(
     order = array_generator(seed, "subset").permutation(len(labels))
     if kind == "stratified":
         order = _stratified(labels, order, seed)
+    elif kind == "balanced":
+        order = _balanced(labels, order, n_train)
     elif kind != "uniform":
-        raise DataError(f"unknown kind of subset '{kind}'; known: uniform, stratified")
+        raise DataError(f"unknown kind of subset '{kind}'; known: uniform, stratified, balanced")
     return order[:n_train], order[n_train : n_train + n_dev]
 
 
 def _stratified(labels: numpy.ndarray, order: numpy.ndarray, seed: int) -> numpy.ndarray:
     """Return an order whose every prefix has nearly the class shares of the whole split."""
-    if labels.dtype.kind == "f":
-        raise DataError("a stratified subset needs classes; this task's label is a number: use subset: uniform")
+    _refuse_numbers(labels, "stratified")
     place = numpy.empty(len(labels))
     jitter = array_generator(seed, "subset", "strata").random(len(labels))
     for value in numpy.unique(labels):
         members = order[labels[order] == value]
         place[members] = (numpy.arange(len(members)) + jitter[members]) / len(members)
     return numpy.argsort(place, kind="stable")
+
+
+def _balanced(labels: numpy.ndarray, order: numpy.ndarray, n_train: int) -> numpy.ndarray:
+    """An order that takes one of every class in turn, as long as it has some left."""
+    _refuse_numbers(labels, "balanced")
+    classes, counts = numpy.unique(labels, return_counts=True)
+    each, rest = divmod(n_train, len(classes))
+    if rest:
+        raise DataError(
+            f"N={n_train} cannot be balanced over {len(classes)} classes: give a multiple of {len(classes)} such as "
+            f"{len(classes) * max(each, 1)}, or use subset: stratified"
+        )
+    if each > counts.min():
+        raise DataError(
+            f"N={n_train} needs {each} rows of each of {len(classes)} classes, and the rarest has {counts.min()}: "
+            f"the largest balanced N is {len(classes) * counts.min()}"
+        )
+    turn = numpy.empty(len(labels), dtype=int)
+    for value, count in zip(classes, counts, strict=True):
+        turn[labels[order] == value] = numpy.arange(count)
+    return order[numpy.argsort(turn, kind="stable")]
+
+
+def _refuse_numbers(labels: numpy.ndarray, kind: str) -> None:
+    if labels.dtype.kind == "f":
+        raise DataError(f"a {kind} subset needs classes; this task's label is a number: use subset: uniform")
 
 
 @cache

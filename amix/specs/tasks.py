@@ -48,6 +48,7 @@ class Task:
         validation: A user's own dev file; "" for none.
         positive: The class that f1 is computed for; "" for the second.
         encoding: Encoding of text files that are not UTF-8.
+        hub: The data set of the Hub if that is not GLUE.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Task:
     validation: str = ""
     positive: str = ""
     encoding: str = ""
+    hub: str = ""
 
     @property
     def positive_class(self) -> int:
@@ -80,7 +82,7 @@ class Task:
         return 1 if self.labels is None else len(self.labels)
 
 
-LATER = ("validation", "positive", "encoding")
+LATER = ("validation", "positive", "encoding", "hub")
 """Fields added later, which older task descriptions lack."""
 ACCEPTABLE = ("unacceptable", "acceptable")
 ENTAILED = ("entailment", "not_entailment")
@@ -112,11 +114,20 @@ EMBEDDED = (
     Task("mini-mrpc", "mini-MRPC", PAIR, EQUIVALENT, ("f1", "accuracy"), "embedded", "mini-mrpc"),
     Task("mini-stsb", "mini-STS-B", PAIR, None, ("spearman", "pearson"), "embedded", "mini-stsb"),
 )
-TASKS: dict[str, Task] = {task.name: task for task in (*GLUE, *EMBEDDED)}
+FIVE_WAY = ("very negative", "negative", "neutral", "positive", "very positive")
+FEW_SHOT = (
+    Task(
+        "cr", "CR", ("text",), ("negative", "positive"), ("accuracy",),
+        folder="cr", test="test", hub="SetFit/SentEval-CR",
+    ),
+    Task("sst5", "SST-5", ("text",), FIVE_WAY, ("accuracy",), folder="sst5", test="test", hub="SetFit/sst5"),
+)  # fmt: skip
+"""Read as GLUE's tasks are: from its folder, else from the Hub."""
+TASKS: dict[str, Task] = {task.name: task for task in (*GLUE, *EMBEDDED, *FEW_SHOT)}
 OFFICIAL_ROWS = {
     "cola": (8551, 1043), "rte": (2490, 277), "mrpc": (3668, 408), "stsb": (5749, 1500), "sst2": (67349, 872),
     "qnli": (104743, 5463), "qqp": (363846, 40430), "mnli": (392702, 9815), "mnli-mismatched": (392702, 9832),
-    "wnli": (635, 71),
+    "wnli": (635, 71), "sst5": (8544, 2210),
 }  # fmt: skip
 """Rows in the train and test splits of nyu-mll/glue (as counted by the Hub), to detect incomplete folders."""
 

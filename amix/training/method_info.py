@@ -36,6 +36,11 @@ class MethodInfo:
     """Settings with which the method must equal plain finetuning (tested); None if there are none."""
     regression: bool = True
     """Whether it is defined for regression tasks."""
+    needs_language_model: bool = False
+    """Whether it needs the masked-language-modelling head that an encoder was pretrained with.
+
+    Such a method cannot run on every encoder, so that `all` in a suite leaves it out.
+    """
     plain_checkpoint: bool = True
     """Whether Method.export returns a plain Hugging Face model.
 

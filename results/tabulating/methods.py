@@ -19,6 +19,7 @@ class Entry:
     """One method: passes per update and per run relative to plain finetuning, trained share of all weights.
 
     The share is relative to the weights of the plain model, so it exceeds 1 if a method adds more than it freezes.
+    It is None if the method cannot run on that encoder.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Entry:
     paper: str
     passes: float
     run_passes: float
-    trained: float
+    trained: float | None
     parity: str
     regression: bool
 
@@ -69,7 +70,7 @@ def registry_table(entries: Iterable[Entry], encoder: str, size: int) -> Table:
             Cell(entry.paper),
             Cell(entry.passes),
             Cell(entry.run_passes),
-            Cell(100 * entry.trained),
+            Cell(None if entry.trained is None else 100 * entry.trained),
             Cell(entry.parity or None),
         )
         for entry in entries

@@ -128,10 +128,16 @@ def _ours(results: Results, score: Published, label: str) -> Summary | None:
         averages = seed_averages(results, score.size)[label].dropna()
         return Summary(float(averages.mean()), float(averages.std(ddof=1)), len(averages)) if len(averages) else None
     for task in tasks:
-        if task.title == score.task and task.metric == score.metric:
-            cell = summaries(results).get((score.size, task.name, label))
+        named = task.plain_title or task.name
+        if named == score.task and task.metric == score.metric and task.n_train in (None, _count(score.size)):
+            size = score.size if task.n_train is None else results.plan.sizes[0]
+            cell = summaries(results).get((size, task.name, label))
             return Summary(cell.mean, cell.std, cell.n) if cell is not None and cell.n else None
     return None
+
+
+def _count(size: str) -> int | None:
+    return None if size == FULL else int(size)
 
 
 def _row(score: Published, ours: Summary, label: str, plan: RunPlan) -> tuple[Cell, ...]:

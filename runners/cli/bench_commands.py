@@ -86,7 +86,8 @@ def methods_command(
     workload, repeats = (QUICK, 1) if quick else (Workload(encoder, length, batch), repeats)
     chosen = [find_method(name.strip()) for name in methods.split(",") if name.strip()]
     found = []
-    for one in measure(chosen or built_in_methods().values(), workload, repeats):
+    anywhere = [method for method in built_in_methods().values() if not method.info.needs_language_model]
+    for one in measure(chosen or anywhere, workload, repeats):
         found.append(one)
         console.print(one.text())
     path = out or (None if quick or chosen else TABLE)

@@ -8,7 +8,7 @@ import results.tabulating.table
 from amix.specs.encoders import ENCODERS, find_encoder
 from amix.specs.run_plan import size_name
 from amix.specs.tasks import TASKS
-from amix.training.method import Method
+from amix.training.method import Method, MethodError
 from amix.training.registry import built_in_methods
 from results.loading.wording import duration
 from results.tabulating.methods import Entry, measured_parity, registry_table
@@ -39,13 +39,23 @@ def methods_table(methods: Iterable[type[Method]], encoder: str, size: int) -> r
             paper=method.info.paper,
             passes=method.info.passes,
             run_passes=method().relative_passes(size, recipe),
-            trained=trainable_share(method, encoder, size),
+            trained=_trained(method, encoder, size),
             parity=measured_parity(method.info.parity, method.info.cases),
             regression=method.info.regression,
         )
         for method in methods
     ]
     return registry_table(entries, encoder, size)
+
+
+def _trained(method: type[Method], encoder: str, size: int) -> float | None:
+    """The share that a method trains; None where it needs a head that the encoder has not."""
+    try:
+        return trainable_share(method, encoder, size)
+    except MethodError:
+        if not method.info.needs_language_model:
+            raise
+        return None
 
 
 def published_methods_table() -> results.tabulating.table.Table:

@@ -209,7 +209,9 @@ def _every_method(first: str) -> list[Row]:
         built_in_methods,  # Imports torch, which a suite that names its methods does not need.
     )
 
-    return [Row(name, name) for name in sorted(built_in_methods(), key=lambda name: name != first)]
+    known = built_in_methods()
+    names = [name for name in known if not known[name].info.needs_language_model]
+    return [Row(name, name) for name in sorted(names, key=lambda name: name != first)]
 
 
 def _row(label: str, entry: RowEntry, seeds: tuple[int, ...]) -> Row:

@@ -163,8 +163,8 @@ class SuiteFile(SpecModel):
     """Decisions made before any score is seen; the reference defaults to the first row."""
     training: RecipeChanges = {}
     """What differs from the encoder's recipe."""
-    subset: Literal["uniform", "stratified"] = "uniform"
-    """How training examples are drawn."""
+    subset: Literal["uniform", "stratified", "balanced"] = "uniform"
+    """How training examples are drawn: as they come, with the classes' shares kept, or as many of every class."""
     out_of_domain: Annotated[
         Annotated[OneOrMore[str], AfterValidator(refuse_repeated)] | None,
         BeforeValidator(lambda names: None if names == [] else names),

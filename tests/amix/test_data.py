@@ -225,14 +225,14 @@ def test_a_wrong_task_file_is_explained(tmp_path: Path, content: str, words: str
 LABELS = numpy.repeat([0, 1], [700, 300])
 
 
-@pytest.mark.parametrize("kind", ["uniform", "stratified"])
+@pytest.mark.parametrize("kind", ["uniform", "stratified", "balanced"])
 def test_train_and_dev_are_disjoint_and_of_the_stated_sizes(kind: str) -> None:
     train, dev = subset_positions(LABELS, 300, 1, kind)
     assert (len(train), len(dev)) == (300, 50)
     assert len(set(train) | set(dev)) == 350
 
 
-@pytest.mark.parametrize("kind", ["uniform", "stratified"])
+@pytest.mark.parametrize("kind", ["uniform", "stratified", "balanced"])
 def test_a_smaller_subset_is_part_of_a_larger_one(kind: str) -> None:
     small, large = (subset_positions(LABELS, n, 1, kind)[0] for n in (100, 300))
     assert large[:100].tolist() == small.tolist()
@@ -252,6 +252,38 @@ def test_a_stratified_subset_keeps_the_class_shares() -> None:
     assert max(abs(mean - 0.3) for mean in uniform) > 0.01
 
 
+def test_a_task_outside_glue_has_a_data_set_of_its_own_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(*name: str, split: str) -> datasets.Dataset:
+        asked.append((*name, split))
+        return datasets.Dataset.from_dict({"text": ["bad", "good"], "label": [0, 1]} | {"sentence": ["a", "b"]})
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    for task in ("cr", "cola"):
+        assert load_rows(find_task(task), "train")["label"].tolist() == [0, 1]
+    assert asked == [("SetFit/SentEval-CR", "train"), ("nyu-mll/glue", "cola", "train")]
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("each", [1, 8, 20])
+def test_a_balanced_subset_has_as_many_of_every_class(classes: int, each: int) -> None:
+    shares = numpy.arange(1, classes + 1) / numpy.arange(1, classes + 1).sum()
+    labels = numpy.random.default_rng(classes).choice(classes, 500, p=shares)
+    drawn = [subset_positions(labels, classes * each, seed, "balanced") for seed in range(5)]
+    for train, dev in drawn:
+        assert numpy.bincount(labels[train], minlength=classes).tolist() == [each] * classes
+        assert numpy.ptp(numpy.bincount(labels[dev], minlength=classes)) <= 1
+    assert len({tuple(train) for train, _ in drawn}) == 5
+
+
+def test_a_balanced_subset_may_take_all_of_the_rarest_class() -> None:
+    labels = numpy.repeat([0, 1], [90, 10])
+    train, dev = subset_positions(labels, 20, 1, "balanced")
+    assert labels[train].sum() == 10
+    assert labels[dev].tolist() == [0, 0, 0]
+
+
 def test_the_whole_split_trains_without_dev() -> None:
     train, dev = subset_positions(LABELS, None, 1)
     assert train.tolist() == list(range(1000))
@@ -264,10 +296,15 @@ def test_the_whole_split_trains_without_dev() -> None:
         (LABELS, 900, "uniform", "N=900 with a dev set of 150 does not fit a train split of 1000 rows"),
         (LABELS, 0, "uniform", "N=0"),
         (LABELS / 2, 100, "stratified", "a stratified subset needs classes"),
-        (LABELS, 100, "balanced", "unknown kind of subset 'balanced'; known: uniform, stratified"),
+        (LABELS, 100, "sorted", "unknown kind of subset 'sorted'; known: uniform, stratified, balanced"),
+        (LABELS / 2, 100, "balanced", "a balanced subset needs classes"),
+        (LABELS, None, "balanced", "a balanced subset needs a size"),
+        (LABELS, 101, "balanced", "N=101 cannot be balanced over 2 classes: give a multiple of 2 such as 100"),
+        (LABELS, 1, "balanced", "N=1 cannot be balanced over 2 classes: give a multiple of 2 such as 2"),
+        (LABELS, 700, "balanced", "the rarest has 300: the largest balanced N is 600"),
     ],
 )
-def test_impossible_subsets_are_refused(labels: numpy.ndarray, n: int, kind: str, words: str) -> None:
+def test_impossible_subsets_are_refused(labels: numpy.ndarray, n: int | None, kind: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
         subset_positions(labels, n, 1, kind)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy
 import pytest
+from transformers import BertForMaskedLM
 from typer.testing import CliRunner
 
 from amix.runs.context import RunContext
@@ -52,8 +53,9 @@ CASES = OTHERS + [
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Without dropout, whose masks would differ between one process and two."""
+    """Without dropout, whose masks would differ between one process and two; with a head for methods that need one."""
     folder = save_encoder(tmp_path_factory.mktemp("encoder") / "small")
+    BertForMaskedLM.from_pretrained(folder).save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text())
     config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (folder / "config.json").write_text(json.dumps(config))

@@ -12,6 +12,7 @@ import pandas
 import torch
 import yaml
 from transformers import (
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     BertConfig,
     BertTokenizer,
@@ -59,10 +60,10 @@ def configuration(family: str) -> PretrainedConfig:
     return DebertaV2Config(**common, relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8)
 
 
-def save_encoder(family: str, folder: Path) -> str:
-    """Save the family's random encoder and the tokenizer in a folder that transformers can load."""
+def save_encoder(family: str, folder: Path, kind: Any = AutoModelForSequenceClassification) -> str:
+    """Save the family's random encoder, with a head of this kind, and the tokenizer in a folder."""
     torch.manual_seed(11)
-    AutoModelForSequenceClassification.from_config(configuration(family)).save_pretrained(folder)
+    kind.from_config(configuration(family)).save_pretrained(folder)
     tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(VOCABULARY)})
     if family in ("roberta", "mpnet"):
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
@@ -80,6 +81,14 @@ def save_encoders(folder: Path) -> dict[str, str]:
     ENCODERS[POOLED] = Encoder(POOLED, names["bert"], pooling="mean")
     ENCODERS[MPNET] = Encoder(MPNET, save_encoder("mpnet", folder / "mpnet"), pooling="mean")
     return names | {POOLED: POOLED, MPNET: MPNET}
+
+
+def save_language_models(folder: Path) -> dict[str, str]:
+    """The same encoders with random heads of masked language modelling, by the same names."""
+    names = {family: save_encoder(family, folder / family, AutoModelForMaskedLM) for family in (*FAMILIES, "mpnet")}
+    for alias, family in ((POOLED, "bert"), (MPNET, "mpnet")):
+        ENCODERS[f"{alias}-lm"] = Encoder(f"{alias}-lm", names[family], pooling="mean")
+    return names | {POOLED: f"{POOLED}-lm", MPNET: f"{MPNET}-lm"}
 
 
 def sentences(rows: int, seed: int) -> pandas.DataFrame:
@@ -131,6 +140,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.encoders = save_encoders(folder / "encoders")
+        self.language_models = save_language_models(folder / "language-models")
         self.tasks = save_tasks(folder)
         self.cache: dict[tuple[str, ...], Run] = {}
 
@@ -149,8 +159,9 @@ class Bench:
         changes = find_method(method).info.toy_settings if settings is None else settings
         config = full_settings(find_method(method), changes)
         spec = RunSpec(task, ROWS, seed, method, family, method_config=config, training=recipe.as_dict())
+        encoders = self.language_models if find_method(method).info.needs_language_model else self.encoders
         return execute(
-            spec, RunContext(encoder=self.encoders[family], task_files={spec.task: self.tasks[task]}, **context)
+            spec, RunContext(encoder=encoders[family], task_files={spec.task: self.tasks[task]}, **context)
         )
 
     def learnt(self, method: str, family: str) -> Run:

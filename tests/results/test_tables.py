@@ -230,7 +230,7 @@ def test_intervals_over_test_examples_surround_the_difference_of_the_stored_pred
 
 def test_published_scores_are_read_under_our_names() -> None:
     scores = published()
-    assert {score.size for score in scores} == {"300", "1000", "full"}
+    assert {score.size for score in scores} == {"16", "40", "300", "1000", "full"}
     wanted = ("RTE", "vanilla", "bert-large", "Revisiting")
     result = [s for s in scores if (s.task, s.method, s.encoder, s.paper.split()[0]) == wanted]
     assert {(score.size, score.mean, score.std, score.n) for score in result} == {
@@ -251,6 +251,20 @@ def test_a_published_average_is_compared_with_the_average_of_the_same_tasks(tmp_
     assert row[3].value == pytest.approx(numpy.mean(scores))
     assert row[4].value == 80.42
     assert row[4].spread == pytest.approx(0.93 * (10 / 9) ** 0.5)
+
+
+def test_a_published_size_is_that_of_its_task_where_sizes_differ_by_task(tmp_path: Path) -> None:
+    suite = synthetic_records.Suite(tasks=("rte", "mrpc"), sizes=(300, 1000), encoder="bert-large")
+    layout = synthetic_records.write(suite, tmp_path)
+    own = {"rte": 1000, "mrpc": 300}
+    plan = json.loads(layout.plan("toy").read_text())
+    plan |= {"sizes": [own], "runs": [run for run in plan["runs"] if run["n_train"] == own[run["task"]]]}
+    layout.plan("toy").write_text(json.dumps(plan))
+    table = next(t for t in make_tables(load("toy", layout)) if t.name == "published")
+    found = {(row[1].value, row[2].value): row for row in table.rows if row[0].value == "vanilla"}
+    assert set(found) == {("RTE", "1000")}, "MRPC's published scores are of 1000 examples, too"
+    scores = [synthetic_records.score(suite, "vanilla", "rte", 1000, seed) for seed in suite.seeds]
+    assert found["RTE", "1000"][3].value == pytest.approx(numpy.mean(scores))
 
 
 def test_published_scores_of_another_encoder_are_not_compared(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_method_not_defined_for_regression_has_no_run_on_such_a_task(tmp_path:
             "protocol: {selection: best}",
             "protocol: selection: unknown 'best'; did you mean best_dev",
         ),
-        ("note: for tests", "subset: balanced", "known: uniform, stratified"),
+        ("note: for tests", "subset: equal", "known: uniform, stratified, balanced"),
         ("encoder: minilm-l3", "", "missing encoder"),
         ("tasks:", "tasks: [", "is not valid YAML"),
     ],

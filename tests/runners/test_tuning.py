@@ -115,6 +115,13 @@ def test_every_method_gets_the_budget_and_a_larger_one_adds_to_it() -> None:
     assert len(trial_rows(suite, row, Tuning(budget=10_000))) == len(space("mixout"))
 
 
+def test_both_tuning_suites_of_one_encoder_try_the_same_of_what_they_share() -> None:
+    found = [make_plan(find_suite(name)).runs for name in ("tune-adapters", "tune-lowres-cpu")]
+    keys = [{run.spec.key for run in runs if run.spec.method in ("vanilla", "lora")} for runs in found]
+    assert keys[0] == keys[1]
+    assert len(keys[0]) == 2 * 6 * 2 * 3
+
+
 def test_every_grid_holds_settings_that_the_method_has() -> None:
     for name, method in built_in_methods().items():
         for settings, training in space(name):

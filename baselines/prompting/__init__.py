@@ -1,0 +1,1 @@
+"""Methods that put a task into words that the pretrained model knows."""

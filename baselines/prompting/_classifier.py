@@ -1,0 +1,110 @@
+"""A classifier that puts its texts into a prompt and reads the word that the encoder expects at its mask."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class PromptClassifier(nn.Module):
+    """Scores of the label words at the mask of a prompt: E[words] LayerNorm(act(W h + b)) + b[words], h the mask's
+    state and E the encoder's own table of words. For a number the output is low + (high - low) p(high word).
+
+    configuration: the encoder's, as JSON. pieces: the prompt, lists of tokens and names of its places (`<S1>`, `<S1->`
+    without a closing mark, `<S2>`, `[MASK]`). words: the token of each label's word. special: tokens `first`, `last`,
+    `mask` and `padding`; `between`: how many `last` stand between two texts; `closing`: tokens that end a sentence.
+    longest: as many tokens as the encoder takes; the longer text loses what is too much. bounds: low and high, empty
+    for classes. width: of E's rows. Export writes the source of this class beside its weights, so that it uses torch,
+    nn, functional, Any and transformers alone.
+    """
+
+    def __init__(
+        self,
+        configuration: str,
+        pieces: list[Any],
+        words: list[int],
+        special: dict[str, Any],
+        longest: int,
+        bounds: list[float],
+        activation: str,
+        epsilon: float,
+        width: int,
+    ) -> None:
+        import json
+
+        from transformers import AutoConfig, AutoModel
+        from transformers.activations import ACT2FN
+
+        super().__init__()
+        self.arguments: dict[str, Any] = {
+            "configuration": configuration, "pieces": pieces, "words": words, "special": special, "longest": longest,
+            "bounds": bounds, "activation": activation, "epsilon": epsilon, "width": width,
+        }  # fmt: skip
+        settings = AutoConfig.for_model(**json.loads(configuration))
+        self.encoder = AutoModel.from_config(settings).eval()
+        if hasattr(self.encoder, "pooler"):
+            self.encoder.pooler = None
+        self.dense = nn.Linear(settings.hidden_size, width)
+        self.activation = ACT2FN[activation]
+        self.norm = nn.LayerNorm(width, eps=epsilon)
+        self.bias = nn.Parameter(torch.zeros(len(words)))
+        self.pieces, self.words, self.special = pieces, words, special
+        self.longest, self.bounds = longest, bounds
+        self.scores: torch.Tensor | None = None
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The table with a row per token."""
+        table: nn.Module = self.encoder.get_input_embeddings()
+        return table
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
+        """Logits [batch, labels], or numbers [batch, 1]; in training, the words' scores are left in `scores`."""
+        rows = zip(input_ids.tolist(), attention_mask.tolist(), strict=True)
+        texts = [self.texts([token for token, real in zip(*row, strict=True) if real]) for row in rows]
+        prompts = [self.prompt(first, second) for first, second in texts]
+        wide = max(map(len, prompts))
+        padding = self.special["padding"]
+        ids = torch.tensor([row + [padding] * (wide - len(row)) for row in prompts], device=input_ids.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (wide - len(row)) for row in prompts], device=input_ids.device)
+        states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        # A text may hold a mask too, so that the prompt's is not looked for.
+        places = torch.tensor([self.place(first, second) for first, second in texts], device=input_ids.device)
+        hidden = self.norm(self.activation(self.dense(states[torch.arange(len(places), device=ids.device), places])))
+        scores = functional.linear(hidden, self.get_input_embeddings().weight[self.words], self.bias)  # type: ignore[index]
+        self.scores = scores.float() if self.training else None
+        if not self.bounds:
+            return scores
+        low, high = self.bounds
+        return low + (high - low) * functional.softmax(scores.float(), dim=-1)[:, 1:]
+
+    def texts(self, tokens: list[int]) -> tuple[list[int], list[int]]:
+        """The first and the second text (empty where there is one) of a row with its special tokens."""
+        inner, last = tokens[1:-1], self.special["last"]
+        paired = "<S2>" in self.pieces
+        border = inner.index(last) if paired else len(inner)
+        first, second = inner[:border], inner[border + self.special["between"] :]
+        if "<S1->" in self.pieces and len(first) > 1 and first[-1] in self.special["closing"]:
+            first = first[:-1]
+        surplus = len(first) + len(second) + self.own - self.longest
+        while surplus > 0:
+            (first if len(first) >= len(second) else second).pop()
+            surplus -= 1
+        return first, second
+
+    @property
+    def own(self) -> int:
+        """Tokens that the prompt adds to the texts."""
+        return 3 + sum(len(piece) for piece in self.pieces if isinstance(piece, list))
+
+    def prompt(self, first: list[int], second: list[int]) -> list[int]:
+        """The tokens of a prompt."""
+        given = {"<S1>": first, "<S1->": first, "<S2>": second, "[MASK]": [self.special["mask"]]}
+        parts = [given[piece] if isinstance(piece, str) else piece for piece in self.pieces]
+        return [self.special["first"], *(token for part in parts for token in part), self.special["last"]]
+
+    def place(self, first: list[int], second: list[int]) -> int:
+        """Where the mask of a prompt is."""
+        given = {"<S1>": first, "<S1->": first, "<S2>": second}
+        before = self.pieces[: self.pieces.index("[MASK]")]
+        return 1 + sum(len(given[piece] if isinstance(piece, str) else piece) for piece in before)
