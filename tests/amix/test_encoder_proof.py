@@ -229,7 +229,7 @@ def save_xlnet(folder: Path, side: str) -> Path:
 
 
 def test_padding_is_on_the_tokenizer_s_side(tmp_path: Path) -> None:
-    refused(save_xlnet(tmp_path / "right", "right"), "logits change by .* padded on the right; set padding_side")
+    refused(save_xlnet(tmp_path / "right", "right"), "logits change by .* padding is on the right; set padding_side")
     left = save_xlnet(tmp_path / "left", "left")
     prove(left)
     columns = dict(zip(TASK.text, zip(*TEXTS, strict=True), strict=True))
