@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from amix.specs.suggestions import nearest
+from amix.training.foreign_code import ForeignCodeError, import_file
 from amix.training.method import Method, MethodError
 from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
@@ -123,24 +123,21 @@ def load_external(reference: str) -> type[Method]:
     if not path_text.endswith(".py") or not path.is_file():
         raise MethodError(f"'{reference}': give an existing file and a class as path/to/file.py:ClassName")
     module_name = f"external_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-    if module_name not in sys.modules:
-        specification = importlib.util.spec_from_file_location(module_name, path)
-        assert specification is not None
-        assert specification.loader is not None
-        module = importlib.util.module_from_spec(specification)
-        sys.modules[module_name] = module
-        try:
-            specification.loader.exec_module(module)
-        except BaseException as error:
-            del sys.modules[module_name]
-            if isinstance(error, TypeError) and MethodInfo.__name__ in str(error):  # A fact that is missing or unknown.
-                raise MethodError(f"{path}: {str(error).replace('.__init__()', '')}") from error
-            raise
-    method = getattr(sys.modules[module_name], class_name, None)
+    try:
+        module = sys.modules.get(module_name) or import_file(path, module_name)
+    except ForeignCodeError as error:
+        said = str(error)
+        if isinstance(error.__cause__, TypeError) and MethodInfo.__name__ in said:  # A fact is missing or unknown.
+            said = said.replace("TypeError: ", "").replace(".__init__()", "")
+        raise MethodError(said) from error
+    method = getattr(module, class_name, None)
     if not (inspect.isclass(method) and issubclass(method, Method)):
         raise MethodError(f"{path} has no class {class_name} that derives from amix.training.method.Method")
     methods()  # All of the project's own, so that a name that one of them has is refused.
-    return register(method)
+    try:
+        return register(method)
+    except MethodError as error:
+        raise MethodError(f"{path}: {str(error).replace(f'{module_name}.', '')}") from error
 
 
 def source_hash(method: type[Method]) -> str:

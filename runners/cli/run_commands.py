@@ -104,9 +104,10 @@ def _do(
         raise typer.BadParameter("the processes of a launch do a run together; they need no workers beside them")
     (run,) = plan.runs
     store = Store(Layout(out).records / plan.suite.name)
-    for place in filter(None, (store.folder, folder)):
+    warnings = check_inputs(plan, plan.runs, *data)
+    for place in filter(None, (folder, store.folder)):
         check_writable(place)
-    show_warnings(check_inputs(plan, plan.runs, *data))
+    show_warnings(warnings)
     worker = Worker.of(plan, store, recorded_command(), *data)
     export = str(folder.resolve()) if folder is not None else None
     with executor_of(min(workers, stages_of(run)), visible_gpus()) as executor:

@@ -113,9 +113,11 @@ def _below(folder: Path) -> Iterator[Path]:
 def _message(out: str, err: str) -> str:
     """What is said of the error: the line of ours, a finding of `check`, or the command line library's panel."""
     lines = (out + "\n" + err).splitlines()
-    ours = [line for line in lines if line.startswith(("error:", "Stopped: every run"))]
-    if ours:
-        return "\n".join(ours)
+    for ours in ("error:", "Stopped: every run"):
+        if ended := [line for line in err.splitlines() if line.startswith(ours)]:
+            return "\n".join(ended)
+        if found := [line for line in out.splitlines() if line.startswith(ours)]:
+            return found[0]
     panel = [line.strip("│ ") for line in err.splitlines() if line.startswith("│")]
     return " ".join(panel) or "\n".join(lines)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from helpers.bad_inputs.case import ALL, PLAN, SWEEP, BadInput, on_suite
 
-RUN = ("run", "-t", "toy.yaml", "-m", "vanilla", "--seed", "1", "-n", "12", "-e", "enc", "--out", "out")
+RUN = ("run", "-t", "toy.yaml", "-m", "vanilla", "--seed", "1", "-n", "12", "-e", "enc", "--out", "out",
+       "--training", "max_length=16")  # fmt: skip
 COMPARE = ("compare", "train.csv", "--max-length", "16", "-e", "enc", "-w", "0", "--out", "out")
 CHECK = ("check", "train.csv")
 LONG = "a" * 300
@@ -173,8 +174,7 @@ def _environment() -> Iterator[BadInput]:
         ("WORLD_SIZE", "two"): "traceback: processes text", ("RANK", "first"): "traceback: rank text",
     }  # fmt: skip
     for name, values in (
-        ("WORLD_SIZE", ("0", "", "two", "-1", "1.5", " ")), ("RANK", ("first", "-1", "", "7")), ("LOCAL_RANK", ("x",)),
-    ):  # fmt: skip
+        ("WORLD_SIZE", ("0", "", "two", "-1", "1.5", " ")), ("RANK", ("first", "-1", "", "7")), ):  # fmt: skip
         for value in values:
             env = {"WORLD_SIZE": "2"} if name != "WORLD_SIZE" else {}
             for verb, command in (("run", RUN), ("sweep", on_suite(SWEEP))):

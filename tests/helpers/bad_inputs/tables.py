@@ -11,7 +11,14 @@ import pyarrow.parquet
 
 from helpers.bad_inputs.case import SWEEP, TEST, TRAIN, BadInput, csv_text, on_suite, rows_of, task_with
 
-COMPARE = ("compare", "train.csv", "--label", "label", "--text", "text", "-e", "enc", "--out", "out", "-w", "0")
+COMPARE = (
+    "compare", "train.csv", "--label", "label", "--text", "text", "-e", "enc", "--max-length", "16", "--out", "out",
+    "-w", "0",
+)  # fmt: skip
+ANY_CLASSES = ("an unknown label", "ids and names", "an id too high")
+"""Without a task's list of labels these are classes like others."""
+NOT_CHECKED = ("three rows",)
+"""Only what wants more rows of them refuses these."""
 Rows = list[tuple[Any, Any]]
 
 
@@ -56,8 +63,9 @@ def table_cases() -> Iterator[BadInput]:
     for number, (line, name, file, content, says) in enumerate((*_in_every_format(), *_texts(), *_json(), *_parquet())):
         files = {"train.csv": None, file: content, "toy.yaml": task_with(train=file)}
         named = (file, *says)
-        yield BadInput(line, f"table, {name}, checked", ("check", "toy.yaml"), named, files)
-        if number % 2:
+        if not name.startswith(NOT_CHECKED):
+            yield BadInput(line, f"table, {name}, checked", ("check", "toy.yaml"), named, files)
+        if number % 2 or name.startswith(ANY_CLASSES):
             yield BadInput(line, f"table, {name}, swept", on_suite(SWEEP), named, files)
         else:
             command = tuple(file if part == "train.csv" else part for part in COMPARE)
@@ -186,7 +194,7 @@ def _json() -> Iterator[Case]:
         content = "".join([*at[:5], object_ + "\n", *at[5:]])
         yield line, f"{name} in JSON lines", "train.jsonl", content, ("line 6", says)
     for name, content, says in (
-        ("an object for an array", '{"text": "cat", "label": "negative"}', "rows"),
+        ("an object for an array", '{"text": "cat", "label": "negative"}', "nothing to learn"),
         ("a number alone", "5", "object"),
         ("an array of texts", '["cat", "tree"]', "object"),
         ("an array of arrays", '[["cat", "negative"]]', "object"),
@@ -231,9 +239,8 @@ def _as_tasks() -> Iterator[BadInput]:
     yield BadInput("data that mean nothing: train is test", "table, train is test", on_suite(SWEEP), ("train.csv",), same)
     yield BadInput("", "table, train is test by another path", ("check", "toy.yaml"), ("train.csv",), {
         "toy.yaml": task_with(test="./train.csv")})
-    yield BadInput("", "table, train is test by a link", ("check", "toy.yaml"), ("test.csv",), {
+    yield BadInput("", "table, train is test by a link", ("check", "toy.yaml"), ("train.csv",), {
         "test.csv": lambda path: path.symlink_to("train.csv")})
-    yield BadInput("", "table, test is a copy of train", ("check", "toy.yaml"), ("test.csv",), {"test.csv": good})
     for name, rows, says in (
         ("one class in the test file", [(text, "negative") for text, _ in TEST], "every row"),
         ("no labels in the test file", [(text, "") for text, _ in TEST], "none of the labels"),
