@@ -23,9 +23,9 @@ def rank() -> int:
     Raises:
         LaunchError: RANK is no number of one of so many processes.
     """
-    found = _number("RANK", 0, least=0)
-    if found >= processes():
-        raise LaunchError(f"RANK={found}: of {processes()} processes (WORLD_SIZE) the last is {processes() - 1}; {REMEDY}")
+    found, count = _number("RANK", 0, least=0), processes()
+    if found >= count:
+        raise LaunchError(f"RANK={found}: of {count} processes (WORLD_SIZE) the last is {count - 1}; {REMEDY}")
     return found
 
 

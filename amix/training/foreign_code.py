@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, ModuleType
 
+from amix.training.method import MethodError
+
 LONGEST_IMPORT = 120.0
 """Seconds; importing torch and every library around it takes a tenth of that."""
 MOST_SAID = 300
@@ -44,8 +46,8 @@ def import_file(path: Path, name: str) -> ModuleType:
         del sys.modules[name]
         place = _place(path, error)
         raise ForeignCodeError(
-            f"{place}: is still being imported after {LONGEST_IMPORT:g} s; a method's file only defines its class: move "
-            "what takes long into prepare or on_fit_start"
+            f"{place}: is still being imported after {LONGEST_IMPORT:g} s; a method's file only defines its class: "
+            "move what takes long into prepare or on_fit_start"
         ) from error
     except BaseException:
         del sys.modules[name]
@@ -65,14 +67,20 @@ def in_one_line(path: Path, module: str) -> Iterator[None]:
         yield
     except SyntaxError as error:
         place = f"{error.filename or path}, line {error.lineno}"
-        raise ForeignCodeError(f"{place}: is not valid Python ({error.msg}); mend it") from error
+        said = "is not UTF-8; save it as UTF-8" if "codec" in str(error.msg) else f"is not valid Python ({error.msg}); mend it"
+        raise ForeignCodeError(f"{place}: {said}") from error
     except SystemExit as error:
         raise ForeignCodeError(
-            f"{_place(path, error)}: ends Python; take exit() and sys.exit() out of the file, and raise an error instead"
+            f"{_place(path, error)}: ends Python; take exit() and sys.exit() out of the file and raise an error"
         ) from error
+    except ForeignCodeError as error:
+        raise ForeignCodeError(f"{path}: {error}") from error
     except Exception as error:
-        said = " ".join(str(error).split())[:MOST_SAID].replace(f"{module}.", "")
-        raise ForeignCodeError(f"{_place(path, error)}: {type(error).__name__}: {said}") from error
+        named = isinstance(error, OSError) and error.strerror and error.filename
+        said = f"{error.strerror}: {error.filename}" if named else " ".join(str(error).split())
+        said = said[:MOST_SAID].replace(f"{module}.", "")
+        kind = "" if isinstance(error, MethodError) else f"{type(error).__name__}: "
+        raise ForeignCodeError(f"{_place(path, error)}: {kind}{said}") from error
 
 
 @contextmanager
@@ -87,7 +95,8 @@ def of_method(method: type) -> Iterator[None]:
 
 def _place(path: Path, error: BaseException) -> str:
     """The file and the last line of it that was at work."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    there = str(path.absolute())
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == there]
     return f"{path}, line {lines[-1]}" if lines else str(path)
 
 

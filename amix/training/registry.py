@@ -37,9 +37,16 @@ def register(method: RegisteredMethod) -> RegisteredMethod:
         raise MethodError(f"{method.__module__}.{method.__qualname__}: {'; '.join(problems)}")
     taken = _METHODS.get(method.name)
     if taken is not None and (taken.__module__, taken.__qualname__) != (method.__module__, method.__qualname__):
-        raise MethodError(f"the name '{method.name}' is taken by {taken.__module__}.{taken.__qualname__}")
+        raise MethodError(f"the name '{method.name}' is taken by {_place(taken)}; choose another one")
     _METHODS[method.name] = method
     return method
+
+
+def _place(method: type[Method]) -> str:
+    """Where a method comes from: its module, or the file that somebody brought."""
+    if source_hash(method):
+        return f"{inspect.getfile(method)}:{method.__qualname__}"
+    return f"{method.__module__}.{method.__qualname__}"
 
 
 def _contract_problems(method: type[Method]) -> list[str]:
@@ -52,14 +59,20 @@ def _contract_problems(method: type[Method]) -> list[str]:
     overridden = [name for name in _OF_STAGES if hasattr(method, name)]
     if overridden and not issubclass(method, MultiStageMethod):
         problems.append(f"has {', '.join(overridden)}: derive it from amix.training.multi_stage.MultiStageMethod")
-    if hasattr(method, "name") and not _NAME.fullmatch(method.name):
+    if hasattr(method, "name") and not (isinstance(method.name, str) and _NAME.fullmatch(method.name)):
         problems.append(f"the name '{method.name}' is not lower_case_with_underscores")
     if not (method.__doc__ or "").strip() or method.__doc__ == Method.__doc__:
         problems.append("has no docstring")
     parameters = getattr(method.Config, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:
         problems.append("Config is not a frozen dataclass")
+    elif without := [one.name for one in dataclasses.fields(method.Config) if not _has_default(one)]:
+        problems.append(f"Config: {', '.join(without)} has no default; every setting needs one")
     return problems
+
+
+def _has_default(field: "dataclasses.Field[object]") -> bool:
+    return not (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING)
 
 
 def _info_problems(method: type[Method]) -> Iterator[str]:

@@ -100,6 +100,7 @@ def _do(
     from runners.sweeping.preflight import check_inputs
     from runners.sweeping.worker import Worker
 
+    first = rank() == 0  # Asked before anything is read: what a launcher sets wrongly stops here.
     if processes() > 1 and workers:
         raise typer.BadParameter("the processes of a launch do a run together; they need no workers beside them")
     (run,) = plan.runs
@@ -115,7 +116,7 @@ def _do(
         outcome = Worker(worker.store, context)(run)
     if processes() > 1:
         leave()
-    if rank() == 0:
+    if first:
         _show(run, store, outcome)
     if outcome.status != "ok":
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from typing import Any
 
 from amix.data.task_source import task_source
 from amix.specs import encoder_files
+from amix.specs.data_errors import shown
 from amix.specs.encoder_files import public_name
 from amix.specs.recipe import Recipe
 from amix.specs.run_plan import RunPlan, Size
@@ -152,7 +153,9 @@ def _job(
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
     try:
         with of_method(method):
-            passes = float(method(method.Config(**settings)).relative_passes(examples, recipe))
+            passes = method(method.Config(**settings)).relative_passes(examples, recipe)
+            if not isinstance(passes, int | float):
+                raise ForeignCodeError(f"a number is needed, found {shown(passes)}")
     except ForeignCodeError as error:
         raise SuiteError(f"{methods_in(suite)}: {label}: relative_passes: {error}") from error
     tested = OFFICIAL_ROWS[task.name][1] if task.name in OFFICIAL_ROWS else EXAMPLES_OF_A_TEST_SPLIT

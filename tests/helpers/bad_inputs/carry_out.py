@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+from amix.training import registry
 from helpers.bad_inputs.case import ENCODER, BadInput, Content, good_files
 from runners.cli import app
 from runners.sweeping import interrupts
@@ -69,6 +70,7 @@ def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tup
         contextlib.redirect_stderr(err),
         mock.patch.object(sys, "argv", ["runners", *command]),
         mock.patch.object(interrupts, "listen"),
+        mock.patch.dict(registry._METHODS, registry.methods()),  # Methods of a case's own are gone after it.
         mock.patch.dict(os.environ, environment | {"COLUMNS": "200"} | dict(env), clear=True),
     ):
         try:
@@ -129,15 +131,16 @@ def problems(case: BadInput, outcome: Outcome) -> list[str]:
         found.append("ends with exit code 0")
     if "Traceback" in outcome.printed:
         found.append("a traceback is shown")
-    if "\n" in outcome.message.strip():
+    said = outcome.printed if case.runs else outcome.message
+    if "\n" in outcome.message.strip() and not case.runs:
         found.append("the message has several lines")
     if not outcome.message.strip():
         found.append("nothing is said")
-    if match := PYTHONS_OWN.search(outcome.message):
+    if not case.runs and (match := PYTHONS_OWN.search(outcome.message)):
         found.append(f"speaks as Python does: {match[0]}")
-    if len(outcome.message) > LONGEST:
+    if len(outcome.message) > LONGEST and not case.runs:
         found.append(f"the message has {len(outcome.message)} characters")
-    found += [f"does not say {words!r}" for words in case.says if words not in outcome.message]
-    if outcome.written:
+    found += [f"does not say {words!r}" for words in case.says if words not in said]
+    if outcome.written and not case.runs:
         found.append(f"writes {', '.join(outcome.written[:6])}")
     return found

@@ -30,6 +30,7 @@ class BadInput:
         files: what lies in the folder beside the good files, or in their place.
         env: variables of the environment.
         apart: whether it is done in a process of its own.
+        runs: whether only a run can show what is wrong, which then leaves its record and says more than one line.
     """
 
     line: str
@@ -39,6 +40,7 @@ class BadInput:
     files: Mapping[str, Content] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     apart: bool = False
+    runs: bool = False
 
 
 def rows_of(count: int, skipped: int = 0) -> list[tuple[str, str]]:
