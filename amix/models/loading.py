@@ -5,6 +5,7 @@ Imports torch and transformers only when a model is loaded, so that plans need n
 
 import copy
 import inspect
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -175,19 +176,31 @@ MOST_SAID = 500
 """Letters of a foreign error that are passed on."""
 
 
+_PYTHONS_CLASS = re.compile(r"<class '(\w+\.)*(\w+)'>")
+
+
+def _brings_its_kind(encoder: Encoder, said: str) -> bool:
+    """Whether transformers does not know a folder's kind of model, and the folder has Python that does."""
+    source = Path(encoder.source)
+    return "does not recognize this architecture" in said and source.is_dir() and any(source.glob("*.py"))
+
+
 def _loaded(encoder: Encoder, load: Any) -> Any:
     try:
         return load()
     except Exception as error:  # Whatever a foreign file makes a foreign library raise.
-        said = " ".join(str(error).split()) or type(error).__name__
-        if "trust_remote_code" in said:
+        said = _PYTHONS_CLASS.sub(r"\2", " ".join(str(error).split()) or type(error).__name__).replace(
+            "NoneType", "null"
+        )
+        if "trust_remote_code" in said or _brings_its_kind(encoder, said):
             raise EncoderError(
                 f"encoder '{encoder.name}': it needs Python code of its own, which is never run here; such models are "
                 "not supported"
             ) from error
         if Path(encoder.source).is_dir():
             raise EncoderError(
-                f"encoder '{encoder.name}': {encoder.source} cannot be loaded: {said[:MOST_SAID]}"
+                f"encoder '{encoder.name}': {encoder.source} cannot be loaded: {said[:MOST_SAID].rstrip('. ')}. Fetch it "
+                "again, or give the folder that save_pretrained wrote"
             ) from error
         raise EncoderError(
             f"encoder '{encoder.name}': tried '{encoder.source}' as a folder and on the model hub: {said[:MOST_SAID]}. "

@@ -15,8 +15,11 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model", "*.bpe", "*.vocab")
+TOKENIZER_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+"""Of these the ones that hold names and values as JSON."""
 MOST_LAYERS = 1000
 LFS_POINTER = b"version https://git-lfs"
+IS_POINTER = "is a git-lfs pointer, not the file itself: run `git lfs install` and `git lfs pull` there"
 LONGEST_HEADER = 100_000_000
 """Bytes; what the safetensors library itself accepts as a header."""
 
@@ -88,9 +91,7 @@ def check_folder(folder: str | Path) -> None:
         raise EncoderFolderError(f"{folder} has no config.json: {hint}")
     for file in sorted(folder.iterdir()):
         if file.is_file() and file.stat().st_size < 1000 and file.read_bytes().startswith(LFS_POINTER):
-            raise EncoderFolderError(
-                f"{file} is a git-lfs pointer, not the file itself: run `git lfs install` and `git lfs pull` there"
-            )
+            raise EncoderFolderError(f"{file} {IS_POINTER}")
     content = _read(config)
     layers = _number(content, "num_hidden_layers", "n_layers", "n_layer", "num_layers")
     if layers is not None and not 1 <= layers <= MOST_LAYERS:
@@ -110,6 +111,9 @@ def check_tokenizer(folder: str | Path) -> None:
             f"{folder} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}): save it there with "
             "tokenizer.save_pretrained, or copy these files from where the model came from"
         )
+    for name in TOKENIZER_OBJECTS:
+        if (folder / name).exists() or (folder / name).is_symlink():
+            _read(folder / name)
 
 
 def _check_weights(folder: Path) -> None:
@@ -117,11 +121,19 @@ def _check_weights(folder: Path) -> None:
     if not found:
         raise EncoderFolderError(f"{folder} has no weights: it needs model.safetensors (or pytorch_model.bin)")
     if found[0].name.endswith(".index.json"):
-        parts = sorted(set(_read(found[0]).get("weight_map", {}).values()))
+        parts = _parts(found[0])
         if absent := [part for part in parts if not (folder / part).is_file()]:
             raise EncoderFolderError(f"{found[0]} names weights that are not there: {', '.join(absent)}")
     for file in folder.glob("*.safetensors"):
         _check_safetensors(file)
+
+
+def _parts(index: Path) -> list[str]:
+    """The files of weights that an index names."""
+    places = _read(index).get("weight_map")
+    if not (isinstance(places, dict) and places and all(isinstance(one, str) for one in places.values())):
+        raise EncoderFolderError(f"{index} does not say in which file each weight lies (weight_map): fetch it again")
+    return sorted(set(places.values()))
 
 
 def _check_safetensors(file: Path) -> None:
@@ -144,23 +156,36 @@ def _module_paths(folder: Path) -> dict[str, str]:
     file = folder / MODULES
     if not file.is_file():
         return {}
-    try:
-        entries = json.loads(file.read_bytes())
-        return {str(one["type"]).rpartition(".")[2]: str(one["path"]) for one in reversed(entries)}
-    except (ValueError, KeyError, TypeError) as error:
-        raise EncoderFolderError(f"{file} is not what sentence-transformers writes: {error}") from error
+    entries = _json(file)
+    if not (
+        isinstance(entries, list) and all(isinstance(one, dict) and {"type", "path"} <= set(one) for one in entries)
+    ):
+        raise EncoderFolderError(f"{file} is no list of modules with type and path, as sentence-transformers writes it")
+    return {str(one["type"]).rpartition(".")[2]: str(one["path"]) for one in reversed(entries)}
 
 
 def _read(file: Path) -> dict[str, Any]:
+    content = _json(file)
+    if not isinstance(content, dict):
+        raise EncoderFolderError(f"{file} holds no object of names and values: fetch it again")
+    return content
+
+
+def _json(file: Path) -> Any:
+    """What a file of JSON holds; EncoderFolderError where it is none."""
     try:
-        content = json.loads(file.read_bytes())
+        written = file.read_bytes()
+        if written.startswith(LFS_POINTER):
+            raise EncoderFolderError(f"{file} {IS_POINTER}")
+        return json.loads(written)
     except OSError as error:
         raise EncoderFolderError(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise EncoderFolderError(f"{file} is not JSON: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise EncoderFolderError(f"{file} holds no object of names and values")
-    return content
+    except UnicodeDecodeError as error:
+        raise EncoderFolderError(f"{file} is not UTF-8, as JSON is: fetch it again") from error
+    except RecursionError as error:
+        raise EncoderFolderError(f"{file} is nested too deeply: fetch it again") from error
+    except json.JSONDecodeError as error:
+        raise EncoderFolderError(f"{file} is not JSON: {error}; fetch it again") from error
 
 
 def _number(content: dict[str, Any], *names: str) -> Any:

@@ -67,7 +67,11 @@ def in_one_line(path: Path, module: str) -> Iterator[None]:
         yield
     except SyntaxError as error:
         place = f"{error.filename or path}, line {error.lineno}"
-        said = "is not UTF-8; save it as UTF-8" if "codec" in str(error.msg) else f"is not valid Python ({error.msg}); mend it"
+        said = (
+            "is not UTF-8; save it as UTF-8"
+            if "codec" in str(error.msg)
+            else f"is not valid Python ({error.msg}); mend it"
+        )
         raise ForeignCodeError(f"{place}: {said}") from error
     except SystemExit as error:
         raise ForeignCodeError(

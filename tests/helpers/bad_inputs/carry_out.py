@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+from amix.models import loading
+from amix.specs import encoder_files
 from amix.training import registry
 from helpers.bad_inputs.case import ENCODER, BadInput, Content, good_files
 from runners.cli import app
@@ -52,16 +54,20 @@ def lay_out(folder: Path, files: Mapping[str, Content], encoder: Path) -> None:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def outcome_of(folder: Path, command: tuple[str, ...], env: Mapping[str, str], apart: bool = False) -> Outcome:
+def outcome_of(
+    folder: Path, command: tuple[str, ...], env: Mapping[str, str], apart: bool = False, limits: str = ""
+) -> Outcome:
     """Do a command in a folder."""
     before = _files(folder)
-    code, out, err = _apart(folder, command, env) if apart else _here(folder, command, env)
+    code, out, err = _apart(folder, command, env, limits) if apart else _here(folder, command, env)
     after = _files(folder)
     written = tuple(sorted(name for name in {*before, *after} if before.get(name) != after.get(name)))
     return Outcome(code, _message(out, err), out + err, written)
 
 
 def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tuple[int, str, str]:
+    for kept in (loading.load_tokenizer, loading._pretrained, encoder_files.locate):
+        kept.cache_clear()  # Every case has an encoder of the same name.
     out, err = io.StringIO(), io.StringIO()
     environment = {name: value for name, value in os.environ.items() if name not in ("AMIX_GLUE", "WORLD_SIZE", "RANK")}
     with (
@@ -84,10 +90,11 @@ def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tup
     return code, out.getvalue(), err.getvalue()
 
 
-def _apart(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tuple[int, str, str]:
+def _apart(folder: Path, command: tuple[str, ...], env: Mapping[str, str], limits: str) -> tuple[int, str, str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "PYTHONWARNINGS": "ignore"} | dict(env)
+    limited = ["bash", "-c", f'ulimit {limits}; exec "$@"', "bash"] if limits else []
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "runners", *command], cwd=folder, env=environment, capture_output=True, text=True,
+        [*limited, sys.executable, "-P", "-m", "runners", *command], cwd=folder, env=environment, capture_output=True, text=True,
         timeout=SECONDS, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr

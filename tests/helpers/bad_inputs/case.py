@@ -12,7 +12,11 @@ import yaml
 
 Content = bytes | str | Callable[[Path], None] | None
 """A file's content, what makes it from its path, or None where a file of the good folder is taken away."""
-GOOD, BAD, FILLERS = ("fine", "lovely", "great", "happy"), ("awful", "sad", "poor", "dull"), ("cat", "tree", "river", "house", "bird")
+GOOD, BAD, FILLERS = (
+    ("fine", "lovely", "great", "happy"),
+    ("awful", "sad", "poor", "dull"),
+    ("cat", "tree", "river", "house", "bird"),
+)
 LABELS = ["negative", "positive"]
 ENCODER = "enc"
 """A tiny encoder that lies beside every case."""
@@ -30,6 +34,7 @@ class BadInput:
         files: what lies in the folder beside the good files, or in their place.
         env: variables of the environment.
         apart: whether it is done in a process of its own.
+        limits: of that process, as the shell's ulimit takes them.
         runs: whether only a run can show what is wrong, which then leaves its record and says more than one line.
     """
 
@@ -40,6 +45,7 @@ class BadInput:
     files: Mapping[str, Content] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     apart: bool = False
+    limits: str = ""
     runs: bool = False
 
 

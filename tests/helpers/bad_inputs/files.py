@@ -31,9 +31,10 @@ READ_BY: dict[str, tuple[tuple[str, ...], str]] = {
 }
 """A command that reads each file, and what it holds where all is well."""
 NOT_UTF8 = {
-    "own.yaml": "traceback: suite not UTF-8", "toy.yaml": "traceback: task not UTF-8",
+    "own.yaml": "traceback: suite not UTF-8",
+    "toy.yaml": "traceback: task not UTF-8",
     "tuned.yaml": "traceback: tuned not UTF-8",
-}  # fmt: skip
+}
 
 
 def _around(file: str) -> dict[str, str]:
@@ -50,8 +51,12 @@ def _damaged() -> Iterator[BadInput]:
             ("a NUL", good + "\0", "NUL", ""),
             ("a bell", good + "# \x07\n", "character that YAML does not allow", ""),
             ("a tab", good + "\t\tx: 1\n", "is not valid YAML", ""),
-            ("an open bracket", good + "x: [1, 2\n", "is not valid YAML",
-             "traceback: tuned bad YAML" if file == "tuned.yaml" else ""),
+            (
+                "an open bracket",
+                good + "x: [1, 2\n",
+                "is not valid YAML",
+                "traceback: tuned bad YAML" if file == "tuned.yaml" else "",
+            ),
             ("an open quote", good + 'x: "abc\n', "is not valid YAML", ""),
             ("two documents", good + "---\n" + good, "is not valid YAML", ""),
             ("an unknown anchor", good + "x: *gone\n", "is not valid YAML", ""),
@@ -68,12 +73,16 @@ def _damaged() -> Iterator[BadInput]:
             ("the first field twice", good + first + "\n", "twice", ""),
             ("an unknown field", good + "zzz: 1\n", "unknown field 'zzz'", ""),
             ("a number of 5000 digits", good + f"x: {'9' * 5000}\n", "", ""),
-            ("a folder", lambda path: path.mkdir(), "cannot be read",
-             "traceback: tuned is a folder" if file == "tuned.yaml" else ""),
+            (
+                "a folder",
+                lambda path: path.mkdir(),
+                "cannot be read",
+                "traceback: tuned is a folder" if file == "tuned.yaml" else "",
+            ),
             ("a link to nothing", lambda path: path.symlink_to("gone.yaml"), "", ""),
             ("a link to itself", lambda path: path.symlink_to(path.name), "cannot be read", ""),
             ("a merge key of a text", good + "<<: abc\n", "", ""),
-        )  # fmt: skip
+        )
         for name, content, says, line in damages:
             files = {**_around(file), file: content}
             yield BadInput(line, f"file, {file}, {name}", command, (file.removesuffix(".yaml"), says), files)
@@ -86,14 +95,30 @@ def _twice() -> Iterator[BadInput]:
         ("seeds", own + "seeds: [2]\n", "seeds", "seeds"),
         ("methods", own + "methods: [agwm]\n", "methods", "methods"),
         ("training", own + "training: {epochs: 2}\n", "training", "training"),
-        ("a label", suite_with(methods=None).replace(
-            "methods: null", "methods: {vanilla: {}, vanilla: {seeds: 1}}"), "vanilla", "method label"),
-        ("a label in blocks", suite_with(methods=None).replace(
-            "methods: null", "methods:\n  vanilla:\n  mixout:\n  vanilla:\n"), "vanilla", ""),
-        ("a setting", suite_with(methods=None).replace(
-            "methods: null", "methods: {mixout: {p: 0.1, p: 0.9}}"), "'p'", ""),
-        ("a training setting", suite_with(training=None).replace(
-            "training: null", "training: {epochs: 1, epochs: 2}"), "epochs", ""),
+        (
+            "a label",
+            suite_with(methods=None).replace("methods: null", "methods: {vanilla: {}, vanilla: {seeds: 1}}"),
+            "vanilla",
+            "method label",
+        ),
+        (
+            "a label in blocks",
+            suite_with(methods=None).replace("methods: null", "methods:\n  vanilla:\n  mixout:\n  vanilla:\n"),
+            "vanilla",
+            "",
+        ),
+        (
+            "a setting",
+            suite_with(methods=None).replace("methods: null", "methods: {mixout: {p: 0.1, p: 0.9}}"),
+            "'p'",
+            "",
+        ),
+        (
+            "a training setting",
+            suite_with(training=None).replace("training: null", "training: {epochs: 1, epochs: 2}"),
+            "epochs",
+            "",
+        ),
         ("the protocol's level", own + "protocol: {alpha: 0.1, alpha: 0.05}\n", "alpha", ""),
         ("a task's footnote", own + "footnotes: {toy: a, toy: b}\n", "toy", ""),
         ("in quotes once", own + '"seeds": [2]\n', "seeds", ""),
@@ -101,38 +126,92 @@ def _twice() -> Iterator[BadInput]:
         ("in an anchor", own + "x: &a {b: 1, b: 2}\n", "'b'", ""),
         ("in a list", own + "x: [{b: 1, b: 2}]\n", "'b'", ""),
         *((f"field {field}", own + f"{field}: null\n", field, "") for field in SUITE),
-    ):  # fmt: skip
+    ):
         number += 1
         covered = f"key twice: {line}" if line else ""
-        yield BadInput(covered, f"twice, {name}", in_turn(number), ("own.yaml", "line", "twice", key), {"own.yaml": content})
+        yield BadInput(
+            covered, f"twice, {name}", in_turn(number), ("own.yaml", "line", "twice", key), {"own.yaml": content}
+        )
     for name, content, key, line in (
         ("labels", task + "labels: [positive, negative]\n", "labels", "labels of a task"),
-        ("text", task + "text: label\n", "text", ""), ("train", task + "train: test.csv\n", "train", ""),
-        ("test", task + "test: train.csv\n", "test", ""), ("name", task + "name: other\n", "name", ""),
+        ("text", task + "text: label\n", "text", ""),
+        ("train", task + "train: test.csv\n", "train", ""),
+        ("test", task + "test: train.csv\n", "test", ""),
+        ("name", task + "name: other\n", "name", ""),
         ("as YAML's no", task + "no: 1\nno: 2\n", "no", ""),
-    ):  # fmt: skip
+    ):
         covered = f"key twice: {line}" if line else ""
         command = ("check", "toy.yaml") if number % 2 else on_suite(SWEEP)
         number += 1
-        yield BadInput(covered, f"twice, task {name}", command, ("toy.yaml", "line", "twice", key), {"toy.yaml": content})
+        yield BadInput(
+            covered, f"twice, task {name}", command, ("toy.yaml", "line", "twice", key), {"toy.yaml": content}
+        )
 
 
 TASK_FIELDS: dict[str, tuple[Any, ...]] = {
     "name": ("", "../x", "a/b", "mini-cola", "rte", "a\nb", "a" * 100, ".", [], ["a"], {}, {"a": 1}),
     "train": ("", [], ["a"], {}, {"a": 1}, "gone.csv", ".", "/", "train.csv/x", "hub:", "hub:x", "a" * 300),
     "test": ("", [], ["a"], {}, {"a": 1}, "gone.csv", ".", "train.csv/x", "hub:", "hub:x", "a" * 300),
-    "text": ("", [], ["text", "text"], ["text", "label"], ["text", "label", "id"], {}, {"a": 1}, "label", ["label"],
-             "txt", ["text", ""], [["text"]]),
+    "text": (
+        "",
+        [],
+        ["text", "text"],
+        ["text", "label"],
+        ["text", "label", "id"],
+        {},
+        {"a": 1},
+        "label",
+        ["label"],
+        "txt",
+        ["text", ""],
+        [["text"]],
+    ),
     "title": ([], ["a"], {}, {"a": 1}),
     "label": ("", [], ["label"], {}, "text", "labels", "lable"),
-    "labels": (["negative"], ["negative", "negative"], ["negative", ""], ["negative ", "positive"], {"a": 1}, "positive",
-               [["negative"], ["positive"]], ["positive", "negativ"], ["0", "1", "2"]),
-    "metrics": ("acuracy", ["f1", "f1"], {"a": 1}, ["spearman"], ["mae"], ["evaluate:"], "", [[]], ["rmse", "accuracy"]),
+    "labels": (
+        ["negative"],
+        ["negative", "negative"],
+        ["negative", ""],
+        ["negative ", "positive"],
+        {"a": 1},
+        "positive",
+        [["negative"], ["positive"]],
+        ["positive", "negativ"],
+        ["0", "1", "2"],
+    ),
+    "metrics": (
+        "acuracy",
+        ["f1", "f1"],
+        {"a": 1},
+        ["spearman"],
+        ["mae"],
+        ["evaluate:"],
+        "",
+        [[]],
+        ["rmse", "accuracy"],
+    ),
     "validation": ([], ["a"], {}, {"a": 1}, "gone.csv", "train.csv/x"),
     "positive": ("neutral", [], ["positive"], {}, {"a": 1}),
-    "encoding": ("utf-9", "klingon", "hex", "rot13", [], ["utf-8"], {}, {"a": 1}, "utf-16", "ascii\0", "zlib", "undefined"),
-}  # fmt: skip
+    "encoding": (
+        "utf-9",
+        "klingon",
+        "hex",
+        "rot13",
+        [],
+        ["utf-8"],
+        {},
+        {"a": 1},
+        "utf-16",
+        "ascii\0",
+        "zlib",
+        "undefined",
+    ),
+}
 """What each field of a task cannot have."""
+
+
+OF_THE_TABLE = ("txt", "lable", "labels", "['positive', 'negativ']", "['0', '1', '2']")
+"""Names that could be right, were they in the table, which is named then."""
 
 
 def _tasks() -> Iterator[BadInput]:
@@ -148,16 +227,33 @@ def _tasks() -> Iterator[BadInput]:
             line = lines.get((field, str(value) if value else ()), "") if value != "" else ""
             command = ("check", "toy.yaml") if number % 2 else on_suite(SWEEP)
             # A file that is not there is named itself.
-            place = "" if field in ("train", "test", "validation", "encoding") else "toy.yaml"
-            yield BadInput(line, f"task, {field}: {str(value)[:40]!r}", command, (place,), {
-                "toy.yaml": as_yaml(TASK | {field: value})})
+            place = "toy.yaml"
+            if field in ("train", "test", "validation", "encoding") or str(value) in OF_THE_TABLE:
+                place = ""
+            yield BadInput(
+                line,
+                f"task, {field}: {str(value)[:40]!r}",
+                command,
+                (place,),
+                {"toy.yaml": as_yaml(TASK | {field: value})},
+            )
     metrics = "traceback: metrics empty"
-    yield BadInput(metrics, "task, metrics with a null", ("check", "toy.yaml"), ("toy.yaml", "metrics"), {
-        "toy.yaml": task_with() + "metrics: [null]\n"})
+    yield BadInput(
+        metrics,
+        "task, metrics with a null",
+        ("check", "toy.yaml"),
+        ("toy.yaml", "metrics"),
+        {"toy.yaml": task_with() + "metrics: [null]\n"},
+    )
     for missing in ("name", "train", "test", "text"):
         content = task_with(**{missing: None})
-        yield BadInput("", f"task without {missing}", ("check", "toy.yaml"), ("toy.yaml", f"missing {missing}"), {
-            "toy.yaml": content})
+        yield BadInput(
+            "",
+            f"task without {missing}",
+            ("check", "toy.yaml"),
+            ("toy.yaml", f"missing {missing}"),
+            {"toy.yaml": content},
+        )
 
 
 def _tuned() -> Iterator[BadInput]:
@@ -169,7 +265,9 @@ def _tuned() -> Iterator[BadInput]:
         ("", "seeds of the suite", {"found": {"seeds": [1]}}, "chose the settings"),
         ("", "seeds a number", {"found": {"seeds": 42}}, "seeds"),
         ("", "seeds of text", {"found": {"seeds": ["a"]}}, "seeds"),
-        ("", "a number", 5, "name: value"), ("", "a list", [], "name: value"), ("", "a text", "x", "name: value"),
+        ("", "a number", 5, "name: value"),
+        ("", "a list", [], "name: value"),
+        ("", "a text", "x", "name: value"),
         ("", "an unknown field", vanilla | {"setings": {}}, "did you mean settings"),
         ("", "settings of another method", vanilla | {"settings": {"rank": 8}}, "has no setting 'rank'"),
         ("", "settings a list", vanilla | {"settings": []}, "settings"),
@@ -199,29 +297,50 @@ CLUSTER_FIELDS: dict[str, tuple[Any, ...]] = {
     "jobs": (None, 0, -1, 1.5, True, "two", [], {}, {"minimum": 3, "maximum": 2}, {"maximum": 0}, {"minimum": 1}),
     "lifetime": (5, "", "3 weeks", "1:2:3:4", [], {}, True),
     "store": (None, "drive", "", 5, []),
-    "tls": (5, [], {}, {"ca_file": "a"}, {"ca_file": "", "cert": "c", "key": "k"},
-            {"ca_file": "gone.pem", "cert": "gone.pem", "key": "gone.pem"}),
+    "tls": (
+        5,
+        [],
+        {},
+        {"ca_file": "a"},
+        {"ca_file": "", "cert": "c", "key": "k"},
+        {"ca_file": "gone.pem", "cert": "gone.pem", "key": "gone.pem"},
+    ),
     "insecure": ("yes", 1, None),
-}  # fmt: skip
+}
 CLUSTER_OPTIONS: dict[str, tuple[Any, ...]] = {
-    "cores": (None, 0, "1", 1.5, []), "memory": (None, 16, []), "walltime": (None, 43200, "soon", []),
-    "processes": (0, "1", 1.5), "queue": (5, []), "interface": (5,), "job_extra_directives": ("--gres", 5, [5]),
-    "death_timeout": ("60",), "scheduler_options": ([], "x"), "acount": ("me",), "resource_spec": ("x",),
-}  # fmt: skip
+    "cores": (None, 0, "1", 1.5, []),
+    "memory": (None, 16, []),
+    "walltime": (None, 43200, "soon", []),
+    "processes": (0, "1", 1.5),
+    "queue": (5, []),
+    "interface": (5,),
+    "job_extra_directives": ("--gres", 5, [5]),
+    "death_timeout": ("60",),
+    "scheduler_options": ([], "x"),
+    "acount": ("me",),
+    "resource_spec": ("x",),
+}
 
 
 def _clusters() -> Iterator[BadInput]:
     for field, values in CLUSTER_FIELDS.items():
         for value in values:
             content = as_yaml(SLURM | {field: value})
-            yield BadInput("", f"cluster, {field}: {value!r}", CLUSTER, ("cluster.yaml", field), {"cluster.yaml": content})
+            yield BadInput(
+                "", f"cluster, {field}: {value!r}", CLUSTER, ("cluster.yaml", field), {"cluster.yaml": content}
+            )
     for option, values in CLUSTER_OPTIONS.items():
         for value in values:
             content = as_yaml(SLURM | {"options": SLURM["options"] | {option: value}})
             name = f"cluster, options: {option}: {value!r}"
             says = "lifetime" if value == "soon" else option
-            yield BadInput("", name, ("cluster", "check", "cluster.yaml", "--suite", "own.yaml", "--out", "out"),
-                           ("cluster.yaml", says), {"cluster.yaml": content})  # fmt: skip
+            yield BadInput(
+                "",
+                name,
+                ("cluster", "check", "cluster.yaml", "--suite", "own.yaml", "--out", "out"),
+                ("cluster.yaml", says),
+                {"cluster.yaml": content},
+            )
     for name, content, says in (
         ("no jobs", {key: SLURM[key] for key in ("kind", "options")}, "missing jobs"),
         ("no options", {key: SLURM[key] for key in ("kind", "jobs")}, "options"),
@@ -236,9 +355,15 @@ def _clusters() -> Iterator[BadInput]:
     ):
         yield BadInput("", f"cluster, {name}", CLUSTER, ("cluster.yaml", says), {"cluster.yaml": as_yaml(content)})
     for given, says in (
-        ("gone.yaml", "gone.yaml"), ("slurm", "--cluster"), ("", ""), ("http://host:1", "--cluster"),
-        ("tcp://host:1", "--cluster"), ("tls://", "--cluster"), ("tls://host:port", "--cluster"), ("enc", "--cluster"),
-    ):  # fmt: skip
+        ("gone.yaml", "gone.yaml"),
+        ("slurm", "--cluster"),
+        ("", ""),
+        ("http://host:1", "--cluster"),
+        ("tcp://host:1", "--cluster"),
+        ("tls://", "--cluster"),
+        ("tls://host:port", "--cluster"),
+        ("enc", "--cluster"),
+    ):
         if given:
             yield BadInput("", f"cluster, given as {given!r}", on_suite(SWEEP[:1], "--cluster", given), (says,))
     yield BadInput("", "cluster and workers", on_suite(SWEEP, "--cluster", "tls://host:1"), ("--workers",))

@@ -41,7 +41,21 @@ def plugin_cases() -> Iterator[BadInput]:
         if number % 2:
             other: tuple[str, ...] = on_suite(("plan",), "--methods", "+own.py:Own")
         else:
-            other = ("run", "-t", "toy.yaml", "-m", "own.py:Own", "--seed", "1", "-n", "12", "-e", "enc", "--out", "out")
+            other = (
+                "run",
+                "-t",
+                "toy.yaml",
+                "-m",
+                "own.py:Own",
+                "--seed",
+                "1",
+                "-n",
+                "12",
+                "-e",
+                "enc",
+                "--out",
+                "out",
+            )
         yield BadInput(line, f"plugin, {name}, as {other[0]}", other, ("own.py", says), {"own.py": content})
     for name, content, says in (
         ("a method that is not there", "own.py:Other", "has no class Other"),
@@ -103,7 +117,12 @@ def _at_import() -> Iterator[Case]:
     yield "", "endless recursion", "def f():\n    return f()\n\n\nf()\n" + GOOD, "RecursionError"
     yield "", "a file that is not there", "open('gone.txt')\n" + GOOD, "gone.txt"
     yield "", "its own group of errors", "class Bad(Exception):\n    pass\n\n\nraise Bad('a\\nb')\n", "Bad"
-    yield "", "a warning as an error", "import warnings\nwarnings.simplefilter('error')\nraise UserWarning('x')\n", "line 3"
+    yield (
+        "",
+        "a warning as an error",
+        "import warnings\nwarnings.simplefilter('error')\nraise UserWarning('x')\n",
+        "line 3",
+    )
     yield ends, "exit", "import sys\n\nsys.exit(0)\n" + GOOD, "line 3"
     yield ends, "exit by name", "raise SystemExit\n" + GOOD, "line 1"
     yield "", "exit with words", "import sys\nsys.exit('done')\n" + GOOD, "line 2"
@@ -137,7 +156,12 @@ def _described() -> Iterator[Case]:
     for name, old, new, says in changes:
         yield "", name, _changed(old, new), says
         if name in ("no name", "info a text", "a name in capitals"):
-            yield "", f"{name}, registered by itself", _changed(old, new).replace("class Own", "@register\nclass Own"), says
+            yield (
+                "",
+                f"{name}, registered by itself",
+                _changed(old, new).replace("class Own", "@register\nclass Own"),
+                says,
+            )
 
 
 def _changed(old: str, new: str) -> str:

@@ -7,42 +7,103 @@ from typing import Any
 from helpers.bad_inputs.case import SUITE, BadInput, as_yaml, in_turn, suite_with
 
 VALUES: dict[str, Any] = {
-    "null": None, "number": 5, "fraction": 1.5, "true": True, "not a number": math.nan, "infinite": math.inf,
-    "negative": -1, "word": "zzz", "empty text": "", "control": "a\x1b[31m", "empty list": [], "list of lists": [[1]],
-    "list of null": [None], "empty mapping": {}, "mapping": {"zzz": 1}, "long number": 10**30, "date": "2020-01-01",
-}  # fmt: skip
+    "null": None,
+    "number": 5,
+    "fraction": 1.5,
+    "true": True,
+    "not a number": math.nan,
+    "infinite": math.inf,
+    "negative": -1,
+    "word": "zzz",
+    "empty text": "",
+    "control": "a\x1b[31m",
+    "empty list": [],
+    "list of lists": [[1]],
+    "list of null": [None],
+    "empty mapping": {},
+    "mapping": {"zzz": 1},
+    "long number": 10**30,
+    "date": "2020-01-01",
+}
 """Values by a short name."""
 FINE: dict[str, str] = {
-    "name": "word, date", "title": "word, empty text, date", "note": "word, empty text, date", "encoder": "word, date",
-    "sizes": "null, number, long number, list of null", "seeds": "number, negative, long number",
-    "protocol": "null, empty mapping", "training": "null, empty mapping", "out_of_domain": "null, empty list",
+    "name": "word, date",
+    "title": "word, empty text, date",
+    "note": "word, empty text, date",
+    "encoder": "word, date",
+    "sizes": "null, number, long number, list of null",
+    "seeds": "number, negative, long number",
+    "protocol": "null, empty mapping",
+    "training": "null, empty mapping",
+    "out_of_domain": "null, empty list",
     "footnotes": "null, empty mapping",
-}  # fmt: skip
+}
 """Of these, what a suite's field can have (or what another line of this file looks at)."""
 FIELDS = (
-    "name", "title", "note", "encoder", "tasks", "sizes", "seeds", "exploratory_seeds", "methods", "protocol",
-    "training", "subset", "out_of_domain", "hyperparameters", "tuning", "footnotes", "reuse",
-)  # fmt: skip
+    "name",
+    "title",
+    "note",
+    "encoder",
+    "tasks",
+    "sizes",
+    "seeds",
+    "exploratory_seeds",
+    "methods",
+    "protocol",
+    "training",
+    "subset",
+    "out_of_domain",
+    "hyperparameters",
+    "tuning",
+    "footnotes",
+    "reuse",
+)
 COUNTS, NUMBERS = "number, long number", "number, fraction, long number"
 RECIPE: dict[str, str] = {
-    "lr": NUMBERS, "epochs": COUNTS, "steps": f"null, {COUNTS}", "batch_size": COUNTS, "max_length": COUNTS,
-    "weight_decay": NUMBERS, "clip_norm": f"{NUMBERS}, infinite", "adam_epsilon": NUMBERS, "processes": COUNTS,
-    "betas": "", "warmup_ratio": "", "class_weights": "empty text",
-}  # fmt: skip
+    "lr": NUMBERS,
+    "epochs": COUNTS,
+    "steps": f"null, {COUNTS}",
+    "batch_size": COUNTS,
+    "max_length": COUNTS,
+    "weight_decay": NUMBERS,
+    "clip_norm": f"{NUMBERS}, infinite",
+    "adam_epsilon": NUMBERS,
+    "processes": COUNTS,
+    "betas": "",
+    "warmup_ratio": "",
+    "class_weights": "empty text",
+}
 """Settings of a recipe, with what each can have."""
 PROTOCOL: dict[str, str] = {
-    "reference": "empty text", "focus": "null", "alpha": "", "selection": "", "margin": NUMBERS, "split": "",
-    "looks": "", "endpoints": "",
-}  # fmt: skip
+    "reference": "empty text",
+    "focus": "null",
+    "alpha": "",
+    "selection": "",
+    "margin": NUMBERS,
+    "split": "",
+    "looks": "",
+    "endpoints": "",
+}
 ROW: dict[str, str] = {
-    "method": "null", "seeds": "null", "training": "null, empty mapping", "exploratory": "true",
-    "exploratory_seeds": "", "grid": "null, empty mapping",
-}  # fmt: skip
+    "method": "null",
+    "seeds": "null",
+    "training": "null, empty mapping",
+    "exploratory": "true",
+    "exploratory_seeds": "",
+    "grid": "null, empty mapping",
+}
 ENTRY: dict[str, str] = {
-    "name": "word, date", "source": "", "recipe": "null, empty mapping", "layers": "null, number, long number",
-    "pooling": "null", "seen": "null, empty mapping", "block_weights": NUMBERS, "chosen_with": "empty list",
-    "revision": "null", "sha256": "null",
-}  # fmt: skip
+    "name": "word, date",
+    "source": "",
+    "recipe": "null, empty mapping",
+    "layers": "null, number, long number",
+    "pooling": "null",
+    "seen": "null, empty mapping",
+    "block_weights": NUMBERS,
+    "chosen_with": "empty list",
+    "revision": "null",
+    "sha256": "null",
+}
 OWN_ENCODER = {"name": "own-encoder", "source": "enc"}
 SAYS_OF_RECIPE = {"null": "None", "word": "'zzz'", "true": "True", "fraction": "1.5"}
 LINE_OF: dict[tuple[str, str], str] = {
@@ -99,7 +160,7 @@ def _fields() -> Iterator[Case]:
                 ("methods", "empty mapping"): "traceback: methods empty",
                 ("subset", "date"): "traceback: date",
             }.get((field, name), "")
-            yield line, f"{field}: {name}", suite_with(**{field: value}), (field,)
+            yield line, f"{field}: {name}", suite_with(**{field: value}), (field.removesuffix("s"),)
 
 
 def _recipe() -> Iterator[Case]:
@@ -208,7 +269,7 @@ OTHERS: tuple[tuple[str, str, Mapping[str, Any], str], ...] = (
     ("", "encoder and its description", {"encoder": [OWN_ENCODER]}, "encoder"),
     ("", "control in a footnote", {"footnotes": {"toy": "\x1b]0;x"}}, "control characters"),
     ("", "other suite with blanks", {"reuse": [" "]}, "reuse"),
-)  # fmt: skip
+)
 
 
 def _others() -> Iterator[Case]:

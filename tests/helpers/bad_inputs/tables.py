@@ -12,9 +12,21 @@ import pyarrow.parquet
 from helpers.bad_inputs.case import SWEEP, TEST, TRAIN, BadInput, csv_text, on_suite, rows_of, task_with
 
 COMPARE = (
-    "compare", "train.csv", "--label", "label", "--text", "text", "-e", "enc", "--max-length", "16", "--out", "out",
-    "-w", "0",
-)  # fmt: skip
+    "compare",
+    "train.csv",
+    "--label",
+    "label",
+    "--text",
+    "text",
+    "-e",
+    "enc",
+    "--max-length",
+    "16",
+    "--out",
+    "out",
+    "-w",
+    "0",
+)
 ANY_CLASSES = ("an unknown label", "ids and names", "an id too high")
 """Without a task's list of labels these are classes like others."""
 NOT_CHECKED = ("three rows",)
@@ -45,9 +57,12 @@ def columns(rows: Rows) -> bytes:
 
 
 FORMATS: dict[str, Callable[[Rows], str | bytes]] = {
-    "csv": csv_text, "tsv": lambda rows: csv_text(rows, separator="\t"), "jsonl": lines, "json": array,
+    "csv": csv_text,
+    "tsv": lambda rows: csv_text(rows, separator="\t"),
+    "jsonl": lines,
+    "json": array,
     "parquet": columns,
-}  # fmt: skip
+}
 """Kinds of file, and how rows are written in each."""
 
 
@@ -123,10 +138,20 @@ def _texts() -> Iterator[Case]:
     yield "", "UTF-16 cut in a letter", "train.csv", good.encode("utf-16")[:-1], ("encoding",)
     yield "", "UTF-8 cut in a letter", "train.csv", german.encode()[:-1] + b"\xc3", ("is not UTF-8",)
     yield "data that mean nothing: NUL", "a NUL in a text", "train.csv", good.replace("fine", "fi\0ne"), ("NUL",)
-    yield "data that mean nothing: column twice", "a label column twice", "train.csv", csv_text(
-        [(text, label, label) for text, label in TRAIN], ("text", "label", "label")), ("more than once",)
-    yield "", "a text column twice", "train.csv", csv_text(
-        [(text, text, label) for text, label in TRAIN], ("text", "text ", "label")), ("more than once",)
+    yield (
+        "data that mean nothing: column twice",
+        "a label column twice",
+        "train.csv",
+        csv_text([(text, label, label) for text, label in TRAIN], ("text", "label", "label")),
+        ("more than once",),
+    )
+    yield (
+        "",
+        "a text column twice",
+        "train.csv",
+        csv_text([(text, text, label) for text, label in TRAIN], ("text", "text ", "label")),
+        ("more than once",),
+    )
     yield "", "no header", "train.csv", good.removeprefix(HEADER), ("no column",)
     yield "", "other header", "train.csv", good.replace("text,label", "texts,label"), ("no column", "texts")
     yield "", "header in capitals", "train.csv", good.replace("text,label", "TEXT,LABEL"), ("no column", "TEXT")
@@ -138,13 +163,24 @@ def _texts() -> Iterator[Case]:
     yield "", "a comma at every end", "train.csv", good.replace("ive\n", "ive,\n"), ("line 2", "take it away")
     yield "", "an open quote", "train.csv", _changed(good, 8, lambda row: '"' + row), ("line 9", "quote")
     yield "", "a quote that goes on", "train.csv", _changed(good, 8, lambda row: '"a"b' + row), ("line 9", "quote")
-    yield "", "two open quotes", "train.csv", _changed(
-        _changed(good, 8, lambda row: '"' + row), 12, lambda row: row.replace(",", '",')), ("line 9", "quote")
+    yield (
+        "",
+        "two open quotes",
+        "train.csv",
+        _changed(_changed(good, 8, lambda row: '"' + row), 12, lambda row: row.replace(",", '",')),
+        ("line 9", "quote"),
+    )
     yield "", "a huge text", "train.csv", _changed(good, 8, lambda row: "cat " * 50_000 + row), ("characters",)
     yield "", "semicolons and commas", "train.csv", "text;a,label;b\n" + "x;y,z;w\n" * 40, ()
     yield "", "bars", "train.csv", csv_text(TRAIN, separator="|"), ("no column",)
     yield "", "a page of the web", "train.csv", "<!DOCTYPE html>\n<html><body>404: Not Found</body></html>\n", ()
-    yield "", "a git-lfs pointer", "train.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", ()
+    yield (
+        "",
+        "a git-lfs pointer",
+        "train.csv",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n",
+        (),
+    )
     yield "", "an unknown kind", "train.dat", good, ("unknown kind",)
     yield "", "Excel's own kind", "train.xlsx", b"PK\x03\x04" + bytes(64), ("CSV UTF-8",)
     yield "", "no kind", "train", good, ("unknown kind",)
@@ -164,11 +200,24 @@ def _json() -> Iterator[Case]:
     good = lines(list(TRAIN))
     first = json.dumps({"text": TRAIN[0][0], "label": "negative"})
     for name, object_, says, line in (
-        ("a list as text", '{"text": ["a", "b"], "label": "negative"}', "a list", "data that mean nothing: list as text"),
-        ("an object as text", '{"text": {"a": 1}, "label": "negative"}', "object",
-         "data that mean nothing: object as text"),
-        ("a key twice", '{"text": "a", "text": "b", "label": "negative"}', "more than once",
-         "data that mean nothing: JSON key twice"),
+        (
+            "a list as text",
+            '{"text": ["a", "b"], "label": "negative"}',
+            "a list",
+            "data that mean nothing: list as text",
+        ),
+        (
+            "an object as text",
+            '{"text": {"a": 1}, "label": "negative"}',
+            "object",
+            "data that mean nothing: object as text",
+        ),
+        (
+            "a key twice",
+            '{"text": "a", "text": "b", "label": "negative"}',
+            "more than once",
+            "data that mean nothing: JSON key twice",
+        ),
         ("a key twice but for blanks", '{"text": "a", "text ": "b", "label": "negative"}', "more than once", ""),
         ("no text", '{"label": "negative"}', "no column", ""),
         ("null as text", '{"text": null, "label": "negative"}', "an empty text", ""),
@@ -189,7 +238,7 @@ def _json() -> Iterator[Case]:
         ("a comma behind", first + ",", "one object per line", ""),
         ("deep lists", '{"text": ' + "[" * 100_000, "nested too deeply", ""),
         ("a control character", '{"text": "a\x01b", "label": "negative"}', "is no JSON", ""),
-    ):  # fmt: skip
+    ):
         at = good.splitlines(keepends=True)
         content = "".join([*at[:5], object_ + "\n", *at[5:]])
         yield line, f"{name} in JSON lines", "train.jsonl", content, ("line 6", says)
@@ -222,9 +271,13 @@ def _parquet() -> Iterator[Case]:
         ("lists as labels", {"text": texts, "label": [["positive"]] * 48}, "several are not supported", ""),
         ("other columns", {"texts": texts, "label": labels}, "did you mean", ""),
         ("no label", {"text": texts, "id": labels}, "no column", ""),
-        ("no rows", {"text": pyarrow.array([], pyarrow.string()), "label": pyarrow.array([], pyarrow.string())},
-         "has no rows", ""),
-    ):  # fmt: skip
+        (
+            "no rows",
+            {"text": pyarrow.array([], pyarrow.string()), "label": pyarrow.array([], pyarrow.string())},
+            "has no rows",
+            "",
+        ),
+    ):
         yield line, f"{name} in Parquet", "train.parquet", parquet(columns_), (says,)
     yield "", "text under Parquet's name", "train.parquet", csv_text(TRAIN), ("Parquet",)
     good = columns(list(TRAIN))
@@ -236,32 +289,53 @@ def _as_tasks() -> Iterator[BadInput]:
     good = csv_text(TRAIN)
     numbers = csv_text([(text, row) for row, (text, _) in enumerate(TRAIN)])
     same = {"toy.yaml": task_with(test="train.csv")}
-    yield BadInput("data that mean nothing: train is test", "table, train is test", on_suite(SWEEP), ("train.csv",), same)
-    yield BadInput("", "table, train is test by another path", ("check", "toy.yaml"), ("train.csv",), {
-        "toy.yaml": task_with(test="./train.csv")})
-    yield BadInput("", "table, train is test by a link", ("check", "toy.yaml"), ("train.csv",), {
-        "test.csv": lambda path: path.symlink_to("train.csv")})
+    yield BadInput(
+        "data that mean nothing: train is test", "table, train is test", on_suite(SWEEP), ("train.csv",), same
+    )
+    yield BadInput(
+        "",
+        "table, train is test by another path",
+        ("check", "toy.yaml"),
+        ("train.csv",),
+        {"toy.yaml": task_with(test="./train.csv")},
+    )
+    yield BadInput(
+        "",
+        "table, train is test by a link",
+        ("check", "toy.yaml"),
+        ("train.csv",),
+        {"test.csv": lambda path: path.symlink_to("train.csv")},
+    )
     for name, rows, says in (
         ("one class in the test file", [(text, "negative") for text, _ in TEST], "every row"),
         ("no labels in the test file", [(text, "") for text, _ in TEST], "none of the labels"),
         ("hidden labels in the test file", [(text, "-1") for text, _ in TEST], "'-1'"),
         ("another label in the test file", [*TEST, ("cat", "neutral")], "'neutral'"),
-    ):  # fmt: skip
+    ):
         for command in (("check", "toy.yaml"), on_suite(SWEEP)):
-            yield BadInput("", f"table, {name}, {command[0]}", command, ("test.csv", says), {"test.csv": csv_text(rows)})
+            yield BadInput(
+                "", f"table, {name}, {command[0]}", command, ("test.csv", says), {"test.csv": csv_text(rows)}
+            )
     unlabelled = {"test.csv": csv_text([(text,) for text, _ in TEST], ("text",))}
-    yield BadInput("", "table, a test file without labels", on_suite(SWEEP), ("test.csv", "scores need labels"), unlabelled)
+    yield BadInput(
+        "", "table, a test file without labels", on_suite(SWEEP), ("test.csv", "scores need labels"), unlabelled
+    )
     regression = task_with(labels=None)
     for name, content, says in (
         ("constant", csv_text([(text, 3) for text, _ in TRAIN]), "nothing to learn"),
         ("minus one", csv_text([(text, -1) for text, _ in TRAIN]), "hidden"),
-        ("words", good, "no number"), ("infinite", numbers.replace(",7\n", ",inf\n"), "no number"),
-        ("empty", numbers.replace(",7\n", ",\n"), "no number"), ("a unit", numbers.replace(",7\n", ",7 kg\n"), "no number"),
+        ("words", good, "no number"),
+        ("infinite", numbers.replace(",7\n", ",inf\n"), "no number"),
+        ("empty", numbers.replace(",7\n", ",\n"), "no number"),
+        ("a unit", numbers.replace(",7\n", ",7 kg\n"), "no number"),
         ("decimal comma", numbers.replace(",7\n", ',"7,5"\n'), "no number"),
         ("not a number", numbers.replace(",7\n", ",nan\n"), "no number"),
-    ):  # fmt: skip
+    ):
         files = {"train.csv": content, "test.csv": numbers, "toy.yaml": regression}
         yield BadInput("", f"table, number as label: {name}", ("check", "toy.yaml"), ("train.csv", says), files)
-    for name, labels, says in (("too large a subset", None, "N="), ("a class that is one of none", ["x", "y"], "of the labels")):
+    for name, labels, says in (
+        ("too large a subset", None, "N="),
+        ("a class that is one of none", ["x", "y"], "of the labels"),
+    ):
         files = {"train.csv": csv_text(rows_of(10)), "toy.yaml": task_with(**({"labels": labels} if labels else {}))}
         yield BadInput("", f"table, {name}", on_suite(SWEEP), ("toy" if labels is None else "train.csv", says), files)
