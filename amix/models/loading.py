@@ -189,9 +189,8 @@ def _loaded(encoder: Encoder, load: Any) -> Any:
     try:
         return load()
     except Exception as error:  # Whatever a foreign file makes a foreign library raise.
-        said = _PYTHONS_CLASS.sub(r"\2", " ".join(str(error).split()) or type(error).__name__).replace(
-            "NoneType", "null"
-        )
+        said = " ".join(str(error).split()) or type(error).__name__
+        said = _PYTHONS_CLASS.sub(r"\2", said).replace("NoneType", "null")
         if "trust_remote_code" in said or _brings_its_kind(encoder, said):
             raise EncoderError(
                 f"encoder '{encoder.name}': it needs Python code of its own, which is never run here; such models are "
@@ -199,8 +198,8 @@ def _loaded(encoder: Encoder, load: Any) -> Any:
             ) from error
         if Path(encoder.source).is_dir():
             raise EncoderError(
-                f"encoder '{encoder.name}': {encoder.source} cannot be loaded: {said[:MOST_SAID].rstrip('. ')}. Fetch it "
-                "again, or give the folder that save_pretrained wrote"
+                f"encoder '{encoder.name}': {encoder.source} cannot be loaded: {said[:MOST_SAID].rstrip('. ')}. "
+                "Fetch it again, or give the folder that save_pretrained wrote"
             ) from error
         raise EncoderError(
             f"encoder '{encoder.name}': tried '{encoder.source}' as a folder and on the model hub: {said[:MOST_SAID]}. "

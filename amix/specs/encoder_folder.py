@@ -90,6 +90,7 @@ def check_folder(folder: str | Path) -> None:
         hint = f"give {below[0]}" if below else "give the folder that save_pretrained wrote, with its model.safetensors"
         raise EncoderFolderError(f"{folder} has no config.json: {hint}")
     for file in sorted(folder.iterdir()):
+        refuse_dangling(file)
         if file.is_file() and file.stat().st_size < 1000 and file.read_bytes().startswith(LFS_POINTER):
             raise EncoderFolderError(f"{file} {IS_POINTER}")
     content = _read(config)
@@ -97,6 +98,16 @@ def check_folder(folder: str | Path) -> None:
     if layers is not None and not 1 <= layers <= MOST_LAYERS:
         raise EncoderFolderError(f"{config}: {layers} hidden layers; 1 to {MOST_LAYERS} can be")
     _check_weights(folder)
+
+
+def refuse_dangling(file: Path) -> None:
+    """Refuse a link that leads nowhere, such as one into a cache that was emptied.
+
+    Raises:
+        EncoderFolderError: one line with the link.
+    """
+    if file.is_symlink() and not file.exists():
+        raise EncoderFolderError(f"{file} is a link to a file that is not there: fetch the file, or take the link away")
 
 
 def check_tokenizer(folder: str | Path) -> None:
@@ -124,7 +135,7 @@ def _check_weights(folder: Path) -> None:
         parts = _parts(found[0])
         if absent := [part for part in parts if not (folder / part).is_file()]:
             raise EncoderFolderError(f"{found[0]} names weights that are not there: {', '.join(absent)}")
-    for file in folder.glob("*.safetensors"):
+    for file in filter(Path.is_file, folder.glob("*.safetensors")):
         _check_safetensors(file)
 
 

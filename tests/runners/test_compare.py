@@ -186,8 +186,6 @@ def test_a_column_that_is_there_already_is_not_written_over(folder: Path, compar
     ]  # fmt: skip
 
 
-
-
 def test_how_the_file_was_read_is_told(folder: Path, compared: Result) -> None:
     (folder / "quotes.tsv").write_text('id\tmessage\n1\t"lovely thing\n2\tthe awful 12" thing\n')
     result = call("predict", folder / "out" / "model", folder / "quotes.tsv", "--out", folder / "quotes-p.csv")
@@ -267,18 +265,6 @@ def test_one_file_is_asked_for(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists(), "a request that cannot be answered leaves no folder"
 
 
-
-
-
-
-
-
-
-
-
-
-
-
 def test_what_is_done_counts_with_the_seconds_that_it_took(
     folder: Path, compared: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,12 +295,6 @@ def test_a_row_that_is_asked_for_and_left_out_is_one_line(folder: Path, tmp_path
                   "--methods", "tfidf_logistic,vanilla", "--minutes", "0.1", "--row", "vanilla")  # fmt: skip
     assert isinstance(result.exception, CompareError), result.output
     assert "--row: 'vanilla' is left out; give more --minutes" in str(result.exception)
-
-
-
-
-
-
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from runners.sweeping import interrupts
 ROOT = Path(__file__).parents[3]
 PYTHONS_OWN = re.compile(
     r"Traceback|not supported between instances|has no attribute|NoneType|\[Errno|external_[0-9a-f]{4}"
-    r"|codec can't|<class |object is not|positional argument|\bSystemExit\b|unhashable|list index|KeyError|site-packages"
+    r"|codec can't|<class |object is not|positional argument|\bSystemExit\b|unhashable|list index|KeyError"
+    r"|site-packages"
 )
 """Words by which Python speaks to programmers."""
 LONGEST = 1500
@@ -91,12 +92,18 @@ def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tup
 
 
 def _apart(folder: Path, command: tuple[str, ...], env: Mapping[str, str], limits: str) -> tuple[int, str, str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "PYTHONWARNINGS": "ignore"} | dict(env)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "HF_HUB_OFFLINE": "1"} | dict(env)
     limited = ["bash", "-c", f'ulimit {limits}; exec "$@"', "bash"] if limits else []
     done = subprocess.run(
-        [*limited, sys.executable, "-P", "-m", "runners", *command], cwd=folder, env=environment, capture_output=True, text=True,
-        timeout=SECONDS, stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+        [*limited, sys.executable, "-P", "-m", "runners", *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     return done.returncode, done.stdout, done.stderr
 
 

@@ -116,7 +116,6 @@ def _files() -> Iterator[Case]:
         yield line, f"weights cut at {share}", _cut(WEIGHTS, share), "fetch it again"
         yield "", f"tokenizer cut at {share}", _cut(TOKENIZER, share), ""
         yield "", f"configuration cut at {share}", _cut(CONFIG, share), "is not JSON"
-    yield "traceback: folder named json", "a folder named x.json", _folder("x.json"), "x.json"
     yield "traceback: dangling link", "a dangling link", _link("x.bin", "gone"), "x.bin"
 
 

@@ -1,4 +1,4 @@
-"""YAML files that cannot be used: damaged ones, keys that stand there twice, and every field of task, tuned and cluster."""
+"""YAML files that cannot be used: damaged, with keys that stand there twice, and with every field wrong."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

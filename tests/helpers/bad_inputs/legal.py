@@ -37,12 +37,14 @@ class LegalInput:
         command: what is typed after `python -m runners`.
         says: what must be printed.
         files: what lies in the folder beside the good files, or in their place.
+        line: which known fault it was.
     """
 
     name: str
     command: tuple[str, ...]
     says: tuple[str, ...]
     files: Mapping[str, Content] = field(default_factory=dict)
+    line: str = ""
 
 
 def legal_inputs(encoder: Path) -> Iterator[LegalInput]:
@@ -280,12 +282,14 @@ def _suites(encoder: Path) -> Iterator[LegalInput]:
         ("further files in the encoder's folder", _further),
         ("an encoder without its line ends", _stripped),
     ):
-        yield LegalInput(name, on_suite(SWEEP), ("1 ok",), {"enc": copied(encoder, damage)})
+        line = "traceback: folder named json" if damage is _further else ""
+        yield LegalInput(name, on_suite(SWEEP), ("1 ok",), {"enc": copied(encoder, damage)}, line)
 
 
 def _further(path: Path) -> None:
     (path / "README.md").write_text("# mine", encoding="utf-8")
     (path / "onnx").mkdir()
+    (path / "runs.json").mkdir()
     (path / "training_args.json").write_text("{}", encoding="utf-8")
 
 

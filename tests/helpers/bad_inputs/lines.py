@@ -1,4 +1,4 @@
-"""The list of known faults that bad inputs have to cover: a kind, and a short name for each input once seen to go wrong."""
+"""Known faults that bad inputs have to cover: kinds, and a short name for each input once seen to go wrong."""
 
 LINES: dict[str, tuple[str, ...]] = {
     "encoder trained at random": (

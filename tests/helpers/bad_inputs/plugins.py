@@ -1,4 +1,4 @@
-"""Methods in files from outside the project that cannot be used: what they do at import, what they lack, what they raise."""
+"""Methods in files from outside the project that cannot be used: at import, as described, and when asked."""
 
 from collections.abc import Iterator
 
