@@ -6,6 +6,7 @@ from pathlib import Path
 from amix.data.arrow_rows import HUB
 from amix.data.table_files import open_table, read_table
 from amix.specs.data_errors import DataError, no_column, quoted, shown
+from amix.specs.file_encoding import refuse_special
 from amix.specs.safe_names import is_safe_name
 from amix.specs.tasks import Task
 
@@ -37,6 +38,9 @@ def task_of_file(
         DataError: The columns are ambiguous or missing; the message lists them and says what to give.
     """
     hub = str(source).startswith(HUB)
+    for one in (source, test):
+        if one and not str(one).startswith(HUB):
+            refuse_special(Path(one))  # Resolving a link that leads to itself would raise.
     path = str(source) if hub else str(Path(source).resolve())
     label = label or LABEL
     columns = [

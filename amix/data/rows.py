@@ -31,7 +31,8 @@ def glue_folder(given: str | Path | None) -> Path | None:
     if folder is None:
         return None
     if not Path(folder).is_dir():
-        raise DataError(f"the GLUE folder '{folder}' does not exist (option --glue or variable {GLUE_VARIABLE})")
+        found = "is no folder" if Path(folder).exists() else "does not exist"
+        raise DataError(f"the GLUE folder '{folder}' {found} (option --glue or variable {GLUE_VARIABLE})")
     return Path(folder)
 
 
@@ -123,12 +124,14 @@ def _checked(task: Task, rows: pandas.DataFrame, where: str) -> pandas.DataFrame
         raise DataError(f"{where}: has no rows")
     checked = pandas.DataFrame({"idx": _ids(rows)})
     for column in task.text:
-        empty = rows[column].isna() | (rows[column].astype(str).str.strip() == "")
-        _refuse(where, column, rows[column], empty, "an empty text")
         unit, places = _places(rows[column])
-        checked[column] = [
-            as_text(where, place, unit, column, value) for place, value in zip(places, rows[column], strict=True)
+        missing_one = rows[column].isna()
+        texts = [
+            "" if missing else as_text(where, place, unit, column, value)
+            for missing, place, value in zip(missing_one, places, rows[column], strict=True)
         ]
+        _refuse(where, column, rows[column], pandas.Series([not text.strip() for text in texts]), "an empty text")
+        checked[column] = texts
     checked["label"] = _label_values(task, rows[task.label], where).to_numpy()
     if rows.index.name:
         checked[PLACE] = [f"{rows.index.name} {place}" for place in rows.index]

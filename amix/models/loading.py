@@ -5,6 +5,7 @@ Imports torch and transformers only when a model is loaded, because plans do not
 
 import copy
 import inspect
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -178,19 +179,32 @@ LONGEST_REASON = 500
 """Characters of a library's error message that are passed on."""
 
 
+_PYTHON_CLASS = re.compile(r"<class '(\w+\.)*(\w+)'>")
+
+
+def _brings_its_own_class(encoder: Encoder, reason: str) -> bool:
+    """Whether transformers does not know a folder's architecture, and the folder has Python code that may."""
+    source = Path(encoder.source)
+    return "does not recognize this architecture" in reason and source.is_dir() and any(source.glob("*.py"))
+
+
 def _loaded(encoder: Encoder, load: Any) -> Any:
     try:
         return load()
     except Exception as error:  # A damaged file can make the library raise anything.
         reason = " ".join(str(error).split()) or type(error).__name__
-        if "trust_remote_code" in reason:
+        reason = _PYTHON_CLASS.sub(r"\2", reason).replace("NoneType", "null")
+        if "trust_remote_code" in reason or _brings_its_own_class(encoder, reason):
             raise EncoderError(
                 f"encoder '{encoder.name}': it needs Python code of its own, which is never run here; such models are "
                 "not supported"
             ) from error
         reason = reason[:LONGEST_REASON]
         if Path(encoder.source).is_dir():
-            raise EncoderError(f"encoder '{encoder.name}': {encoder.source} cannot be loaded: {reason}") from error
+            raise EncoderError(
+                f"encoder '{encoder.name}': {encoder.source} cannot be loaded: {reason.rstrip('. ')}. "
+                "Fetch it again, or give a folder that save_pretrained wrote"
+            ) from error
         raise EncoderError(
             f"encoder '{encoder.name}': tried '{encoder.source}' as a folder and on the model hub: {reason}. "
             "Give a folder with config.json, model.safetensors and the tokenizer's files, or download the model "

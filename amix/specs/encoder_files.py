@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeGuard
 
-from amix.specs.encoder_folder import model_folder, pooling_of
+from amix.specs.encoder_folder import model_folder, pooling_of, refuse_dangling
 from amix.specs.encoders import ENCODERS, Encoder, EncoderError
 
 VARIABLE = "AMIX_ENCODERS"
@@ -67,7 +67,8 @@ def folder_hash(folder: str) -> str:
     """Return the sha256 over those files of a folder that determine what transformers loads from it."""
     digest = hashlib.sha256()
     for file in sorted(Path(folder).iterdir()):
-        if file.suffix in (".json", ".safetensors", ".bin", ".txt", ".model"):
+        refuse_dangling(file)
+        if file.suffix in (".json", ".safetensors", ".bin", ".txt", ".model") and not file.is_dir():
             digest.update(file.name.encode())
             digest.update(bytes.fromhex(file_hash(file)))
     return digest.hexdigest()

@@ -15,8 +15,11 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model", "*.bpe", "*.vocab")
+TOKENIZER_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+"""Those that contain a JSON object."""
 MOST_LAYERS = 1000
 LFS_POINTER = b"version https://git-lfs"
+IS_POINTER = "is a git-lfs pointer, not the file itself: run `git lfs install` and `git lfs pull` there"
 LONGEST_HEADER = 100_000_000
 """Bytes; the longest header that the safetensors library accepts."""
 
@@ -87,15 +90,24 @@ def check_folder(folder: str | Path) -> None:
         hint = f"give {below[0]}" if below else "give the folder that save_pretrained wrote, with its model.safetensors"
         raise EncoderFolderError(f"{folder} has no config.json: {hint}")
     for file in sorted(folder.iterdir()):
+        refuse_dangling(file)
         if file.is_file() and file.stat().st_size < 1000 and file.read_bytes().startswith(LFS_POINTER):
-            raise EncoderFolderError(
-                f"{file} is a git-lfs pointer, not the file itself: run `git lfs install` and `git lfs pull` there"
-            )
+            raise EncoderFolderError(f"{file} {IS_POINTER}")
     content = _read(config)
     layers = _number(content, "num_hidden_layers", "n_layers", "n_layer", "num_layers")
     if layers is not None and not 1 <= layers <= MOST_LAYERS:
         raise EncoderFolderError(f"{config}: {layers} hidden layers; 1 to {MOST_LAYERS} are possible")
     _check_weights(folder)
+
+
+def refuse_dangling(file: Path) -> None:
+    """Refuse a link that leads nowhere, such as one into a cache that was emptied.
+
+    Raises:
+        EncoderFolderError: one line with the link.
+    """
+    if file.is_symlink() and not file.exists():
+        raise EncoderFolderError(f"{file} is a link to a file that does not exist: fetch the file, or remove the link")
 
 
 def check_tokenizer(folder: str | Path) -> None:
@@ -110,6 +122,9 @@ def check_tokenizer(folder: str | Path) -> None:
             f"{folder} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}): save it there with "
             "tokenizer.save_pretrained, or copy these files from where the model came from"
         )
+    for name in TOKENIZER_OBJECTS:
+        if (folder / name).exists() or (folder / name).is_symlink():
+            _read(folder / name)
 
 
 def _check_weights(folder: Path) -> None:
@@ -117,11 +132,19 @@ def _check_weights(folder: Path) -> None:
     if weights is None:
         raise EncoderFolderError(f"{folder} has no weights: it needs model.safetensors (or pytorch_model.bin)")
     if weights.name.endswith(".index.json"):
-        parts = sorted(set(_read(weights).get("weight_map", {}).values()))
+        parts = _parts(weights)
         if missing := [part for part in parts if not (folder / part).is_file()]:
             raise EncoderFolderError(f"{weights} names weights that are not there: {', '.join(missing)}")
-    for file in folder.glob("*.safetensors"):
+    for file in filter(Path.is_file, folder.glob("*.safetensors")):
         _check_safetensors(file)
+
+
+def _parts(index: Path) -> list[str]:
+    """Return the weight files that an index names."""
+    places = _read(index).get("weight_map")
+    if not (isinstance(places, dict) and places and all(isinstance(one, str) for one in places.values())):
+        raise EncoderFolderError(f"{index} does not say which file has each weight (weight_map): fetch it again")
+    return sorted(set(places.values()))
 
 
 def _check_safetensors(file: Path) -> None:
@@ -144,23 +167,36 @@ def _module_paths(folder: Path) -> dict[str, str]:
     file = folder / MODULES
     if not file.is_file():
         return {}
-    try:
-        entries = json.loads(file.read_bytes())
-        return {str(entry["type"]).rpartition(".")[2]: str(entry["path"]) for entry in reversed(entries)}
-    except (ValueError, KeyError, TypeError) as error:
-        raise EncoderFolderError(f"{file} is not what sentence-transformers writes: {error}") from error
+    entries = _json(file)
+    if not (
+        isinstance(entries, list) and all(isinstance(one, dict) and {"type", "path"} <= set(one) for one in entries)
+    ):
+        raise EncoderFolderError(f"{file} is not the list of modules that sentence-transformers writes (type, path)")
+    return {str(one["type"]).rpartition(".")[2]: str(one["path"]) for one in reversed(entries)}
 
 
 def _read(file: Path) -> dict[str, Any]:
+    content = _json(file)
+    if not isinstance(content, dict):
+        raise EncoderFolderError(f"{file} does not contain a JSON object: fetch it again")
+    return content
+
+
+def _json(file: Path) -> Any:
+    """Read a JSON file; EncoderFolderError if it is not one."""
     try:
-        content = json.loads(file.read_bytes())
+        written = file.read_bytes()
+        if written.startswith(LFS_POINTER):
+            raise EncoderFolderError(f"{file} {IS_POINTER}")
+        return json.loads(written)
     except OSError as error:
         raise EncoderFolderError(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise EncoderFolderError(f"{file} is not JSON: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise EncoderFolderError(f"{file} does not contain a JSON object")
-    return content
+    except UnicodeDecodeError as error:
+        raise EncoderFolderError(f"{file} is not UTF-8, as JSON is: fetch it again") from error
+    except RecursionError as error:
+        raise EncoderFolderError(f"{file} is nested too deeply: fetch it again") from error
+    except json.JSONDecodeError as error:
+        raise EncoderFolderError(f"{file} is not JSON: {error}; fetch it again") from error
 
 
 def _number(content: dict[str, Any], *names: str) -> Any:

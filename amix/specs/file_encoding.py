@@ -138,6 +138,9 @@ def _count_lines(path: Path, chunks: Iterator[bytes], encoding: str, remedy: str
         # error.object is the chunk, preceded by the undecoded rest of the previous one.
         lines.feed(error.object[: error.start].decode(encoding, "ignore"))
         raise _not_decodable(path, lines.breaks + 1, error, encoding, remedy) from error
+    except UnicodeError as error:  # UTF-16 or UTF-32 without the mark that says which way round its bytes are.
+        words = f"is not {encoding} ({error}); leave encoding out, or name another one"
+        raise DataError(f"{at(path, lines.breaks + 1)}: {words}") from error
     return lines.count
 
 

@@ -68,6 +68,8 @@ class TaskFile(SpecModel):
     def _consistent(self) -> Self:
         if not 1 <= len(self.text) <= 2:
             raise ValueError(f"text names one column, or two for pairs: {quoted(self.text) or 'none'}")
+        if not all(name.strip() for name in (*self.text, self.label)):
+            raise ValueError("text and label name columns of the file; one of them is empty")
         if self.label in self.text:
             raise ValueError(f"the column {shown(self.label)} cannot be text and label at once")
         if self.labels is not None:

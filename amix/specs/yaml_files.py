@@ -19,6 +19,10 @@ MERGE = "tag:yaml.org,2002:merge"
 FLOAT = "tag:yaml.org,2002:float"
 
 
+UNHASHABLE = ("found unhashable key", "a key is a list or a mapping; keys are names")
+"""PyYAML's message, and what it means."""
+
+
 class YamlError(ValueError):
     """YAML cannot be read or repeats a key; the message is one line and names the place."""
 
@@ -101,7 +105,7 @@ def _content(text: str, where: str, texts_only: bool) -> Any:
         return yaml.load(text, _Texts if texts_only else _Values)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reason = " ".join((error.problem or error.context or str(error)).split())
+        reason = " ".join((error.problem or error.context or str(error)).split()).replace(*UNHASHABLE)
         raise YamlError(f"{_place(where, mark.line + 1 if mark else None)}is not valid YAML ({reason})") from error
     except yaml.reader.ReaderError as error:
         place = _place(where, text.count("\n", 0, error.position) + 1)

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from amix.specs.suggestions import nearest
+from amix.training.foreign_code import ForeignCodeError, import_file
 from amix.training.method import Method, MethodError
 from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
@@ -37,9 +37,16 @@ def register(method: RegisteredMethod) -> RegisteredMethod:
         raise MethodError(f"{method.__module__}.{method.__qualname__}: {'; '.join(problems)}")
     taken = _METHODS.get(method.name)
     if taken is not None and (taken.__module__, taken.__qualname__) != (method.__module__, method.__qualname__):
-        raise MethodError(f"the name '{method.name}' is taken by {taken.__module__}.{taken.__qualname__}")
+        raise MethodError(f"the name '{method.name}' is taken by {_place(taken)}; choose another one")
     _METHODS[method.name] = method
     return method
+
+
+def _place(method: type[Method]) -> str:
+    """Where a method comes from: its module, or the file that somebody brought."""
+    if source_hash(method):
+        return f"{inspect.getfile(method)}:{method.__qualname__}"
+    return f"{method.__module__}.{method.__qualname__}"
 
 
 def _contract_problems(method: type[Method]) -> list[str]:
@@ -52,14 +59,20 @@ def _contract_problems(method: type[Method]) -> list[str]:
     overridden = [name for name in _OF_STAGES if hasattr(method, name)]
     if overridden and not issubclass(method, MultiStageMethod):
         problems.append(f"has {', '.join(overridden)}: derive it from amix.training.multi_stage.MultiStageMethod")
-    if hasattr(method, "name") and not _NAME.fullmatch(method.name):
+    if hasattr(method, "name") and not (isinstance(method.name, str) and _NAME.fullmatch(method.name)):
         problems.append(f"the name '{method.name}' is not lower_case_with_underscores")
     if not (method.__doc__ or "").strip() or method.__doc__ == Method.__doc__:
         problems.append("has no docstring")
     parameters = getattr(method.Config, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:
         problems.append("Config is not a frozen dataclass")
+    elif without := [one.name for one in dataclasses.fields(method.Config) if not _has_default(one)]:
+        problems.append(f"Config: {', '.join(without)} has no default; every setting needs one")
     return problems
+
+
+def _has_default(field: "dataclasses.Field[object]") -> bool:
+    return not (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING)
 
 
 def _info_problems(method: type[Method]) -> Iterator[str]:
@@ -126,24 +139,21 @@ def load_external(reference: str) -> type[Method]:
     if not path_text.endswith(".py") or not path.is_file():
         raise MethodError(f"'{reference}': give an existing file and a class as path/to/file.py:ClassName")
     module_name = f"external_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-    if module_name not in sys.modules:
-        specification = importlib.util.spec_from_file_location(module_name, path)
-        assert specification is not None
-        assert specification.loader is not None
-        module = importlib.util.module_from_spec(specification)
-        sys.modules[module_name] = module
-        try:
-            specification.loader.exec_module(module)
-        except BaseException as error:
-            del sys.modules[module_name]
-            if isinstance(error, TypeError) and MethodInfo.__name__ in str(error):  # A missing or unknown field.
-                raise MethodError(f"{path}: {str(error).replace('.__init__()', '')}") from error
-            raise
-    method = getattr(sys.modules[module_name], class_name, None)
+    try:
+        module = sys.modules.get(module_name) or import_file(path, module_name)
+    except ForeignCodeError as error:
+        reason = str(error)
+        if isinstance(error.__cause__, TypeError) and MethodInfo.__name__ in reason:  # A missing or unknown field.
+            reason = reason.replace("TypeError: ", "").replace(".__init__()", "")
+        raise MethodError(reason) from error
+    method = getattr(module, class_name, None)
     if not (inspect.isclass(method) and issubclass(method, Method)):
         raise MethodError(f"{path} has no class {class_name} that derives from amix.training.method.Method")
     methods()  # Registers the project's own methods, so that their names are refused.
-    return register(method)
+    try:
+        return register(method)
+    except MethodError as error:
+        raise MethodError(f"{path}: {str(error).replace(f'{module_name}.', '')}") from error
 
 
 def source_hash(method: type[Method]) -> str:

@@ -1,6 +1,7 @@
 """A method's settings: a suite's values to a Config, and the full settings for the run's key."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ def make_config(method: type[Method], settings: Mapping[str, Any]) -> Any:
             raise MethodError(f"{method.name} has no setting '{name}'; {hint}")
     try:
         values = {name: _of_type(known[name].default, value) for name, value in settings.items()}
+        for name, value in values.items():
+            _refuse_no_quantity(method, known[name], value)
         check_fields(method.Config, values)
         return method.Config(**values)
     except MethodError:
@@ -43,6 +46,23 @@ def _of_type(default: Any, value: Any) -> Any:
         return float(value)
     whole = isinstance(value, int) and not isinstance(value, bool)
     return float(value) if isinstance(default, float) and whole else value
+
+
+def _refuse_no_quantity(method: type[Method], field: "dataclasses.Field[Any]", value: Any) -> None:
+    """Refuse what no rate, strength, share or count is: not a number, or below zero.
+
+    A field whose type says its range (`Annotated`) is checked by that alone; one whose default is negative may be so.
+    """
+    numbers = [one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, int | float)]
+    for number in numbers:
+        if math.isnan(number):
+            raise MethodError(f"{method.name}: {field.name}: a number is needed, found {number}")
+    usual = field.default if isinstance(field.default, int | float) else 0
+    if "Annotated" in str(field.type) or isinstance(value, tuple) or usual < 0:
+        return
+    for number in numbers:
+        if number < 0:
+            raise MethodError(f"{method.name}: {field.name}: at least 0 is needed, found {number}")
 
 
 def full_settings(method: type[Method], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from amix.specs.spec_model import Count
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -29,7 +30,7 @@ class SWA(Averaging):
         """start: share of updates before averaging. every: updates per averaged iterate. lr_share: of the peak rate."""
 
         start: float = 0.75
-        every: int = 1
+        every: Count = 1
         lr_share: float = 0.5
 
     name = "swa"

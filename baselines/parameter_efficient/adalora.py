@@ -8,6 +8,8 @@ import torch
 
 from amix.data.encoded import Batch
 from amix.mixup.linears import block_linears
+from amix.specs.recipe import Share
+from amix.specs.spec_model import Count
 from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
@@ -31,13 +33,13 @@ class AdaLoRA(PeftMethod):
     class Config:
         """initial_rank: of every matrix at the start. targets: module names or endings; empty for all linear layers."""
 
-        rank: int = 8
-        initial_rank: int = 12
+        rank: Count = 8
+        initial_rank: Count = 12
         alpha: float = 32.0
-        dropout: float = 0.0
+        dropout: Share = 0.0
         lr: float | None = 1.2e-3
-        init_share: float = 0.15
-        final_share: float = 0.46
+        init_share: Share = 0.15
+        final_share: Share = 0.46
         orthogonality: float = 0.3
         targets: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from amix.models.architecture import backbone, blocks, head_names
 from amix.models.with_addition import Extended
 from amix.random_streams import tensor_generator
+from amix.specs.spec_model import Count
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -66,7 +67,7 @@ class Adapter(Method):
     class Config:
         """bottleneck: width. deviation: standard deviation of the initial weights. lr: null uses the recipe's."""
 
-        bottleneck: int = 64
+        bottleneck: Count = 64
         deviation: float = 1e-3
         lr: float | None = 3e-4
 

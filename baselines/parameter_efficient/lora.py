@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from amix.specs.recipe import Share
+from amix.specs.spec_model import Count
 from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
@@ -25,9 +27,9 @@ class LoRA(PeftMethod):
     class Config:
         """targets: last parts of names; empty for the query and value projections. lr: null uses the recipe's."""
 
-        rank: int = 8
+        rank: Count = 8
         alpha: float = 8.0
-        dropout: float = 0.0
+        dropout: Share = 0.0
         lr: float | None = 5e-4
         targets: tuple[str, ...] = ()
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from amix.specs.recipe import Share
+from amix.specs.spec_model import Count
 from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
@@ -23,9 +25,9 @@ class OFT(PeftMethod):
     class Config:
         """block_size: rows per block. series_terms: 0 for the exact transform. lr: null uses the recipe's."""
 
-        block_size: int = 32
+        block_size: Count = 32
         series_terms: int = 0
-        dropout: float = 0.0
+        dropout: Share = 0.0
         lr: float | None = 1e-3
         targets: tuple[str, ...] = ()
 

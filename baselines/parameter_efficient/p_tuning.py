@@ -1,9 +1,12 @@
 """P-tuning: vectors before the text, computed by a small network."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
+from amix.specs.recipe import Share
+from amix.specs.spec_model import Count
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._prompts import PromptMethod, width
@@ -22,11 +25,11 @@ class PTuning(PromptMethod):
     class Config:
         """tokens: number of vectors. hidden: width of the network, None for the encoder's. network: MLP or LSTM."""
 
-        tokens: int = 20
-        hidden: int | None = None
-        network: str = "MLP"
+        tokens: Count = 20
+        hidden: Count | None = None
+        network: Literal["MLP", "LSTM"] = "MLP"
         lr: float | None = 1e-3
-        dropout: float | None = None
+        dropout: Share | None = None
 
     name = "p_tuning"
     info = MethodInfo(

@@ -6,6 +6,8 @@ from typing import Any
 from torch import nn
 
 from amix.models.architecture import blocks
+from amix.specs.recipe import Share
+from amix.specs.spec_model import Count
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._peft import KEY_AND_VALUE, attention_targets
@@ -28,11 +30,11 @@ class PrefixTuning(PromptMethod):
     class Config:
         """tokens: keys and values per block. projection: use an MLP. hidden: its width, None for the encoder's."""
 
-        tokens: int = 20
+        tokens: Count = 20
         projection: bool = False
-        hidden: int | None = None
+        hidden: Count | None = None
         lr: float | None = 1e-2
-        dropout: float | None = None
+        dropout: Share | None = None
 
     name = "prefix"
     info = MethodInfo(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from amix.models.architecture import embeddings
+from amix.specs.recipe import Share
+from amix.specs.spec_model import Count
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._prompts import PromptMethod, width
@@ -23,10 +25,10 @@ class PromptTuning(PromptMethod):
     class Config:
         """tokens: number of vectors. sample_vocabulary: start at embeddings of random tokens, else at random."""
 
-        tokens: int = 20
+        tokens: Count = 20
         sample_vocabulary: bool = True
         lr: float | None = 1e-2
-        dropout: float | None = None
+        dropout: Share | None = None
 
     name = "prompt"
     info = MethodInfo(

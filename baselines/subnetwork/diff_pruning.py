@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from amix.data.encoded import Batch
@@ -26,7 +28,7 @@ class DiffConfig(MaskConfig):
 
     penalty: float = 1.25e-7
     gate_lr: float = 0.1
-    gate_start: float = 5.0
+    gate_start: Annotated[float, Field(allow_inf_nan=False)] = 5.0
 
 
 PIECE = 1 << 15

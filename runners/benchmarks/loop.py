@@ -27,6 +27,8 @@ SEED = 0
 
 def overhead(encoder: str, task_name: str, size: int, repeats: int) -> tuple[float, float]:
     """Seconds of plain finetuning in our loop, and of its bare passes and updates, as in a sweep's worker."""
+    find_task(task_name)  # Reports a mistake in one line, before the processes start.
+    load_tokenizer(encoder)
     command = [
         sys.executable,
         "-W",

@@ -106,13 +106,15 @@ def _run_and_show(
     from runners.sweeping.preflight import check_inputs
     from runners.sweeping.worker import Worker
 
+    first = rank() == 0  # Asked before anything is read: what a launcher sets wrongly stops here.
     if processes() > 1 and workers:
         raise typer.BadParameter("the processes of a launcher do one run together; leave --workers out")
     (run,) = plan.runs
     store = Store(Layout(out).records / plan.suite.name)
-    for place in filter(None, (store.folder, folder)):
+    warnings = check_inputs(plan, plan.runs, *data)
+    for place in filter(None, (folder, store.folder)):
         check_writable(place)
-    show_warnings(check_inputs(plan, plan.runs, *data))
+    show_warnings(warnings)
     worker = Worker.of(plan, store, recorded_command(), *data)
     export = str(folder.resolve()) if folder is not None else None
     with executor_of(min(workers, stages_of(run)), visible_gpus()) as executor:
@@ -120,7 +122,7 @@ def _run_and_show(
         outcome = Worker(worker.store, context)(run)
     if processes() > 1:
         leave()
-    if rank() == 0:
+    if first:
         _show(run, store, outcome)
     if outcome.status != "ok":
         raise typer.Exit(1)

@@ -44,6 +44,7 @@ from runners.own_data.page import curve_figure, score_table, write_page
 from runners.own_data.request import CompareError, Request, one_of
 from runners.own_data.standings import Comparer, Folds, OnTestFile, Standings, standings
 from runners.planning.plan import SuitePlan
+from runners.planning.tuning_grid import method_of
 
 PROVEN_ON = 200
 TIMED_ON = 16
@@ -95,12 +96,14 @@ def compare(request: Request, shown: Shown) -> Compared:
         EveryRunFails: every run fails for the same reason.
     """
     task = request.task()
-    check_writable(request.out)
-    data = _read(request, task, shown)
-    rate = _prove(request, data)
     engine = Engine(request, rows_of(request.methods), shown.progress)
+    for row in engine.rows:
+        method_of(row, "--methods")
     if request.row:
         one_of(request.row, tuple(row.label for row in engine.rows), "--row")
+    data = _read(request, task, shown)
+    rate = _prove(request, data)
+    check_writable(request.out)
     units = _units(request, data)
     choice = _choose(request, engine, units, rate, shown)
     if request.row and request.row not in choice.labels:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from amix.data.evaluate_metrics import found_from_anywhere
 from amix.data.one_file import task_of_file
 from amix.data.rows import load_rows
-from amix.specs.data_errors import DataError
+from amix.specs.data_errors import DataError, quoted
 from amix.specs.task_file import TaskFile
 from amix.specs.tasks import Task, TaskError
 
@@ -76,6 +76,9 @@ class Request:
         task = task_of_file(self.source, self.text, self.label, self.encoding, self.test)
         if self.numbers:
             task = replace(task, labels=None)
+        if task.labels is not None and len(task.labels) < 2:
+            only = f"every row has the label {quoted(task.labels)}" if task.labels else "no row has a label"
+            raise DataError(f"{self.source}, column {task.label}: {only}; there is nothing to learn")
         task = replace(task, metrics=self._metrics(task), positive=self.positive)
         rows = len(load_rows(task, task.train))
         if rows < FEWEST_ROWS:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from amix.specs.data_errors import shown
 from runners.planning.seeds import chosen_seeds
 from runners.planning.suite import Row, Suite, SuiteError
 from runners.planning.tuning_grid import method_of
@@ -44,7 +45,7 @@ def _chosen_rows(suite: Suite, text: str) -> tuple[Row, ...]:
 
 
 def _new_row(name: str) -> Row:
-    method = method_of(Row(name, name))
+    method = method_of(Row(name, name), "--methods")
     return Row(method.name, name)
 
 
@@ -55,11 +56,11 @@ def _seeds_from_text(text: str) -> tuple[int, ...]:
     if parts and all(map(_is_number, parts)):
         content = [int(part) for part in parts]
     elif colon and not _is_number(first):
-        raise SuiteError(f"seeds: '{text}' is neither numbers with commas nor a preset such as name:6")
+        raise SuiteError(f"--seeds: {shown(text)} is neither numbers with commas nor a preset such as name:6")
     try:
         return chosen_seeds(content)
     except ValueError as error:
-        raise SuiteError(str(error)) from error
+        raise SuiteError(f"--{error}") from error
 
 
 def _is_number(text: str) -> bool:

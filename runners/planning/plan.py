@@ -7,12 +7,14 @@ from typing import Any
 
 from amix.data.task_source import task_source
 from amix.specs import encoder_files
+from amix.specs.data_errors import shown
 from amix.specs.encoder_files import public_name
 from amix.specs.recipe import Recipe
 from amix.specs.run_plan import RunPlan, Size
 from amix.specs.run_spec import RunSpec
 from amix.specs.store import write_atomically
 from amix.specs.tasks import OFFICIAL_ROWS, Task
+from amix.training.foreign_code import ForeignCodeError, of_method
 from amix.training.method import Method
 from amix.training.registry import source_hash
 from amix.training.settings import full_settings
@@ -21,7 +23,7 @@ from runners.planning.described import described
 from runners.planning.job import Job
 from runners.planning.suite import Row, Suite, SuiteError
 from runners.planning.tuned_settings import with_tuned
-from runners.planning.tuning_grid import EXTERNAL, check_seeds, expanded, method_of, recipe_of
+from runners.planning.tuning_grid import EXTERNAL, check_grid, check_seeds, expanded, method_of, methods_in, recipe_of
 
 EXAMPLES_OF_A_FULL_SPLIT, EXAMPLES_OF_A_TEST_SPLIT = 10_000, 600
 """Assumed sizes of splits, which are not known before data is read; used for time estimates only."""
@@ -90,9 +92,11 @@ def make_plan(suite: Suite) -> SuitePlan:
     check_seeds(suite)
     suite = expanded(suite)
     rows = with_tuned(suite)
+    methods = tuple(method_of(row, methods_in(suite)) for row in rows)
+    for row, method in zip(rows, methods, strict=True):
+        check_grid(suite, row, method)
     recipes = [recipe_of(suite, row) for row in rows]
     encoder_source = encoder_files.source_hash(suite.encoder)
-    methods = tuple(method_of(row) for row in rows)
     settings = [_settings(suite, row, method) for row, method in zip(rows, methods, strict=True)]
     sources = {task.name: task_source(task) for task in suite.tasks}
     runs = tuple(
@@ -113,7 +117,7 @@ def make_plan(suite: Suite) -> SuitePlan:
         for row, method, configuration, recipe in zip(suite.methods, methods, settings, recipes, strict=True)
         if (method.info.regression or not task.regression) and (not row.seeds or seed in row.seeds)
     )
-    _refuse_same_runs(runs)
+    _refuse_same_runs(suite, runs)
     return SuitePlan(suite, runs, methods)
 
 
@@ -148,7 +152,13 @@ def _job(
             f"suite {suite.name}, training: class_weights needs classes, but the label of task {task.name} is a number"
         )
     examples = EXAMPLES_OF_A_FULL_SPLIT if size is None else size
-    passes = method(method.Config(**settings)).relative_passes(examples, recipe)
+    try:
+        with of_method(method):
+            passes = method(method.Config(**settings)).relative_passes(examples, recipe)
+            if not isinstance(passes, int | float):
+                raise ForeignCodeError(f"a number is needed, found {shown(passes)}")
+    except ForeignCodeError as error:
+        raise SuiteError(f"{methods_in(suite)}: {label}: relative_passes: {error}") from error
     tested = OFFICIAL_ROWS[task.name][1] if task.name in OFFICIAL_ROWS else EXAMPLES_OF_A_TEST_SPLIT
     evaluated = 0.0 if suite.protocol.split == "dev" else EVALUATIONS[suite.protocol.selection] * FORWARD_SHARE * tested
     return Job(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size + evaluated)
@@ -156,14 +166,17 @@ def _job(
 
 def _settings(suite: Suite, row: Row, method: type[Method]) -> dict[str, Any]:
     try:
-        return full_settings(method, row.config)
+        with of_method(method):
+            return full_settings(method, row.config)
     except (TypeError, ValueError) as error:
-        raise SuiteError(f"suite {suite.name}, methods: {row.label}: {error}") from error
+        raise SuiteError(f"{methods_in(suite)}: {row.label}: {error}") from error
 
 
-def _refuse_same_runs(runs: Sequence[Job]) -> None:
+def _refuse_same_runs(suite: Suite, runs: Sequence[Job]) -> None:
     labels: dict[str, str] = {}
     for run in runs:
         other = labels.setdefault(run.spec.key, run.label)
         if other != run.label:
-            raise SuiteError(f"methods: rows '{other}' and '{run.label}' have the same settings; keep one of them")
+            raise SuiteError(
+                f"{methods_in(suite)}: rows '{other}' and '{run.label}' have the same settings; keep one of them"
+            )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias, Union
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
+from amix.specs.data_errors import shown
 from amix.specs.seed_presets import PRESETS
 from amix.specs.seed_sources import REST, SOURCES, combined
 from amix.specs.spec_model import OneOrMore, SpecModel, problem, refuse_repeated
@@ -38,7 +39,7 @@ class PresetSeeds(SpecModel):
             ValueError: the list does not exist or is shorter.
         """
         if self.preset not in PRESETS:
-            raise ValueError(f"unknown preset of seeds '{self.preset}'; {nearest(self.preset, PRESETS)}")
+            raise ValueError(f"unknown preset of seeds {shown(self.preset)}; {nearest(self.preset, PRESETS)}")
         seeds = PRESETS[self.preset]
         first = len(seeds) if self.first is None else self.first
         if not 1 <= first <= len(seeds):

@@ -19,7 +19,7 @@ from results.analysis.tuning import Choice
 from results.loading.layout import Layout
 from runners.planning.suite import Row, Suite, SuiteError
 from runners.planning.suite_file import PAPER, TUNED, RecipeChanges
-from runners.planning.tuning_grid import method_of
+from runners.planning.tuning_grid import method_of, methods_in
 
 FOLDER = Path(__file__).parent.parent / "hyperparameters"
 HEADER = "# Chosen on dev data by: python -m runners tune. Settings are absolute; the rest says how they were found.\n"
@@ -85,7 +85,7 @@ def with_tuned(suite: Suite) -> tuple[Row, ...]:
 
 
 def _tuned(suite: Suite, row: Row, path: Path, entries: Mapping[str, TunedEntry]) -> Row:
-    name = method_of(row).name
+    name = method_of(row, methods_in(suite)).name
     if name not in entries:
         raise SuiteError(
             f"suite {suite.name}, hyperparameters: {path} has no tuned settings of '{name}' for {suite.encoder}; tune "
@@ -107,7 +107,7 @@ def read(path: Path) -> dict[str, TunedEntry]:
     Raises:
         SuiteError: what is wrong with the file, in one line.
     """
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return {}
     try:
         return TunedFile.model_validate(read_yaml(path)).methods

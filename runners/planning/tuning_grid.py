@@ -9,6 +9,7 @@ from amix.specs.encoders import find_encoder
 from amix.specs.protocol import Tuning
 from amix.specs.recipe import Recipe
 from amix.specs.seed_presets import PRESETS
+from amix.specs.suggestions import nearest
 from amix.training.method import Method, MethodError
 from amix.training.registry import find_method, load_external
 from runners.planning.suite import Row, Suite, SuiteError
@@ -20,8 +21,12 @@ Setting = tuple[dict[str, Any], dict[str, Any]]
 """A method's settings, and the changes to the recipe."""
 
 
-def method_of(row: Row) -> type[Method]:
+def method_of(row: Row, where: str) -> type[Method]:
     """The class behind a row.
+
+    Args:
+        row: the row.
+        where: what stands before a message: the suite and `methods`, or an option.
 
     Raises:
         SuiteError: there is none; the message gives the nearest names.
@@ -29,7 +34,12 @@ def method_of(row: Row) -> type[Method]:
     try:
         return load_external(row.method) if EXTERNAL in row.method else find_method(row.method)
     except MethodError as error:
-        raise SuiteError(f"methods: {error}") from error
+        raise SuiteError(f"{where}: {error}") from error
+
+
+def methods_in(suite: Suite) -> str:
+    """The place of a suite's rows, for messages."""
+    return f"suite {suite.name}, methods"
 
 
 def recipe_of(suite: Suite, row: Row) -> Recipe:
@@ -89,17 +99,30 @@ def _check_tuning(suite: Suite) -> None:
         raise SuiteError(f"suite {suite.name}: settings are chosen on dev data; set protocol: {{split: dev}}")
     if len(suite.sizes) != 1:
         raise SuiteError(f"suite {suite.name}, sizes: settings are chosen at one size")
-    names = [method_of(row).name for row in suite.methods if not row.trial]
+    names = [method_of(row, methods_in(suite)).name for row in suite.methods if not row.trial]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise SuiteError(f"suite {suite.name}: each method is tuned once, but {', '.join(repeated)} is listed twice")
 
 
+def check_grid(suite: Suite, row: Row, method: type[Method]) -> None:
+    """Refuse a grid of settings that neither the method nor a recipe has, whether or not the suite tries them.
+
+    Raises:
+        SuiteError: the unknown name, with the nearest ones.
+    """
+    known = sorted({field.name for kind in (method.Config, Recipe) for field in dataclasses.fields(kind)})
+    for name in row.grid:
+        if name not in known:
+            raise SuiteError(f"{methods_in(suite)}: {row.label}: grid: unknown '{name}'; {nearest(name, known)}")
+
+
 def trial_rows(suite: Suite, row: Row, tuning: Tuning) -> list[Row]:
     """The first `budget` settings of a shuffle of the row's search space; all of them where there are fewer."""
-    settings = search_space(method_of(row), row, recipe_of(suite, row))
+    method = method_of(row, methods_in(suite))
+    settings = search_space(method, row, recipe_of(suite, row))
     # Seeded by the method too: otherwise two grids of one shape would be searched at the same places.
-    random.Random(f"{tuning.shuffle} {method_of(row).name}").shuffle(settings)
+    random.Random(f"{tuning.shuffle} {method.name}").shuffle(settings)
     return [
         dataclasses.replace(
             row,

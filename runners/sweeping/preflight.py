@@ -70,5 +70,8 @@ def own_warnings(task: Task, seeds: Sequence[int], sizes: Sequence[int | None], 
     """
     findings = own_findings(task)
     refuse_errors(task, findings)
-    drawn = [one for size in sizes for seed in seeds for one in drawn_findings(task, size, seed, subset)]
+    try:
+        drawn = [one for size in sizes for seed in seeds for one in drawn_findings(task, size, seed, subset)]
+    except DataError as error:  # More rows than there are.
+        raise DataError(f"task {task.name} ({task.train}): {error}") from error
     return [one for one in (*findings, *drawn) if one.severity == WARNING]
