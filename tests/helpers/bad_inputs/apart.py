@@ -29,9 +29,9 @@ def apart_cases() -> Iterator[BadInput]:
     suite, twice = on_suite(SWEEP), as_yaml(SUITE) + "seeds: [2]\n"
     ends = {"own.py": "import sys\nsys.exit(0)\n", "own.yaml": suite_with(methods=METHODS)}
     given: tuple[tuple[str, str, tuple[str, ...], str, dict[str, str | bytes], dict[str, str], str], ...] = (
-        ("traceback: disk full", "a full disk", suite, "out", {}, {}, "-f 0"),
-        ("", "a full disk, one run", RUN, "out", {}, {}, "-f 0"),
-        ("", "a key twice", suite, "'seeds' stands there twice", {"own.yaml": twice}, {}, ""),
+        ("traceback: disk full", "a full disk", suite, "out", {}, {}, "-f 1"),
+        ("", "a full disk, one run", RUN, "out", {}, {}, "-f 1"),
+        ("", "a key twice", suite, "'seeds' appears twice", {"own.yaml": twice}, {}, ""),
         ("", "a suite that is not UTF-8", suite, "own.yaml, line", {"own.yaml": twice.encode() + b"# \xff"}, {}, ""),
         ("", "a plugin that ends Python", suite, "own.py, line 2", ends, {}, ""),
         (
@@ -72,7 +72,7 @@ def apart_cases() -> Iterator[BadInput]:
         if name == "no tokenizer":
             command = tuple("elsewhere" if part == "enc" else part for part in command)
             files, says = {"elsewhere/config.json": '{"model_type": "bert"}'}, "elsewhere"
-        yield BadInput(line, f"apart, {name}", command, (says,), files, env, True, limits)
+        yield BadInput(line, f"apart, {name}", command, (says,), files, env, True, limits, runs=bool(limits))
     plugin = {
         "own.py": GOOD + "\n    def loss(self, model, batch, fit):\n        exit()\n",
         "own.yaml": suite_with(methods=METHODS),

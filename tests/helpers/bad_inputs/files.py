@@ -262,7 +262,7 @@ def _tuned() -> Iterator[BadInput]:
     entries: list[tuple[str, str, Any, str]] = [
         ("traceback: tuned without found", "without found", {"training": {}}, "missing found"),
         ("", "without seeds", {"found": {}}, "missing seeds"),
-        ("", "seeds of the suite", {"found": {"seeds": [1]}}, "chose the settings"),
+        ("", "seeds of the suite", {"found": {"seeds": [1]}}, "were used to tune"),
         ("", "seeds a number", {"found": {"seeds": 42}}, "seeds"),
         ("", "seeds of text", {"found": {"seeds": ["a"]}}, "seeds"),
         ("", "a number", 5, "name: value"),

@@ -160,7 +160,7 @@ def _texts() -> Iterator[Case]:
     yield "", "blank lines alone", "train.csv", "\n\n\n", ("has no rows",)
     yield "", "a field too many in line 9", "train.csv", _changed(good, 8, lambda row: row + ",x"), ("line 9",)
     yield "", "a field too few in line 9", "train.csv", _changed(good, 8, lambda row: row.split(",")[0]), ("line 9",)
-    yield "", "a comma at every end", "train.csv", good.replace("ive\n", "ive,\n"), ("line 2", "take it away")
+    yield "", "a comma at every end", "train.csv", good.replace("ive\n", "ive,\n"), ("line 2", "remove it")
     yield "", "an open quote", "train.csv", _changed(good, 8, lambda row: '"' + row), ("line 9", "quote")
     yield "", "a quote that goes on", "train.csv", _changed(good, 8, lambda row: '"a"b' + row), ("line 9", "quote")
     yield (
@@ -222,22 +222,22 @@ def _json() -> Iterator[Case]:
         ("no text", '{"label": "negative"}', "no column", ""),
         ("null as text", '{"text": null, "label": "negative"}', "an empty text", ""),
         ("null as label", '{"text": "cat", "label": null}', "none of the labels", ""),
-        ("several labels", '{"text": "cat", "label": ["negative", "positive"]}', "several are not supported", ""),
-        ("an object as label", '{"text": "cat", "label": {"a": 1}}', "several are not supported", ""),
+        ("several labels", '{"text": "cat", "label": ["negative", "positive"]}', "labels are not supported", ""),
+        ("an object as label", '{"text": "cat", "label": {"a": 1}}', "labels are not supported", ""),
         ("true as label", '{"text": "cat", "label": true}', "none of the labels", ""),
         ("an id too high", '{"text": "cat", "label": 2}', "none of the labels", ""),
-        ("NaN", '{"text": "cat", "label": NaN}', "NaN is no JSON", ""),
-        ("infinity", '{"text": Infinity, "label": "negative"}', "Infinity is no JSON", ""),
+        ("NaN", '{"text": "cat", "label": NaN}', "NaN is not JSON", ""),
+        ("infinity", '{"text": Infinity, "label": "negative"}', "Infinity is not JSON", ""),
         ("half a character", '{"text": "\\ud800", "label": "negative"}', "half a character", ""),
-        ("a comma too many", '{"text": "cat", "label": "negative",}', "is no JSON", ""),
-        ("single quotes", "{'text': 'cat', 'label': 'negative'}", "is no JSON", ""),
+        ("a comma too many", '{"text": "cat", "label": "negative",}', "is not JSON", ""),
+        ("single quotes", "{'text': 'cat', 'label': 'negative'}", "is not JSON", ""),
         ("no object", '["cat", "negative"]', "object", ""),
         ("a bare text", '"cat"', "object", ""),
         ("two in a line", first + first, "one object per line", ""),
-        ("half an object", '{"text": "cat", "la', "is no JSON", ""),
+        ("half an object", '{"text": "cat", "la', "is not JSON", ""),
         ("a comma behind", first + ",", "one object per line", ""),
         ("deep lists", '{"text": ' + "[" * 100_000, "nested too deeply", ""),
-        ("a control character", '{"text": "a\x01b", "label": "negative"}', "is no JSON", ""),
+        ("a control character", '{"text": "a\x01b", "label": "negative"}', "is not JSON", ""),
     ):
         at = good.splitlines(keepends=True)
         content = "".join([*at[:5], object_ + "\n", *at[5:]])
@@ -248,7 +248,7 @@ def _json() -> Iterator[Case]:
         ("an array of texts", '["cat", "tree"]', "object"),
         ("an array of arrays", '[["cat", "negative"]]', "object"),
         ("an array that never ends", array(list(TRAIN))[:-1], "end"),
-        ("something behind the array", array(list(TRAIN)) + "x", "behind"),
+        ("something behind the array", array(list(TRAIN)) + "x", "follows the end"),
         ("no comma between", array(list(TRAIN)).replace("}, {", "} {"), "comma"),
         ("an empty array", "[]", "has no rows"),
         ("columns in place of rows", json.dumps({"text": ["cat"], "label": ["negative"]}), ""),
@@ -268,7 +268,7 @@ def _parquet() -> Iterator[Case]:
         ("only nulls as texts", {"text": [None] * 48, "label": labels}, "an empty text", ""),
         ("null as label", {"text": texts, "label": [None, *labels[1:]]}, "none of the labels", ""),
         ("fractions as labels", {"text": texts, "label": [0.5] * 48}, "none of the labels", ""),
-        ("lists as labels", {"text": texts, "label": [["positive"]] * 48}, "several are not supported", ""),
+        ("lists as labels", {"text": texts, "label": [["positive"]] * 48}, "labels are not supported", ""),
         ("other columns", {"texts": texts, "label": labels}, "did you mean", ""),
         ("no label", {"text": texts, "id": labels}, "no column", ""),
         (
@@ -324,12 +324,12 @@ def _as_tasks() -> Iterator[BadInput]:
     for name, content, says in (
         ("constant", csv_text([(text, 3) for text, _ in TRAIN]), "nothing to learn"),
         ("minus one", csv_text([(text, -1) for text, _ in TRAIN]), "hidden"),
-        ("words", good, "no number"),
-        ("infinite", numbers.replace(",7\n", ",inf\n"), "no number"),
-        ("empty", numbers.replace(",7\n", ",\n"), "no number"),
-        ("a unit", numbers.replace(",7\n", ",7 kg\n"), "no number"),
-        ("decimal comma", numbers.replace(",7\n", ',"7,5"\n'), "no number"),
-        ("not a number", numbers.replace(",7\n", ",nan\n"), "no number"),
+        ("words", good, "is not a number"),
+        ("infinite", numbers.replace(",7\n", ",inf\n"), "is not a number"),
+        ("empty", numbers.replace(",7\n", ",\n"), "is not a number"),
+        ("a unit", numbers.replace(",7\n", ",7 kg\n"), "is not a number"),
+        ("decimal comma", numbers.replace(",7\n", ',"7,5"\n'), "is not a number"),
+        ("not a number", numbers.replace(",7\n", ",nan\n"), "is not a number"),
     ):
         files = {"train.csv": content, "test.csv": numbers, "toy.yaml": regression}
         yield BadInput("", f"table, number as label: {name}", ("check", "toy.yaml"), ("train.csv", says), files)
