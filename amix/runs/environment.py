@@ -19,7 +19,7 @@ NUMERICAL_VARIABLES = ("LD_PRELOAD", "MKL_", "ONEDNN_", "OMP_", "ATEN_CPU_CAPABI
 @cache
 def _git(*arguments: str) -> str | None:
     try:
-        # Without optional locks, because a status that is cut off, e.g. by a full disk, leaves its lock in the checkout.
+        # No optional locks: a status that is cut off, e.g. by a full disk, would leave its lock in the checkout.
         completed = subprocess.run(
             ["git", "--no-optional-locks", *arguments],
             cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
