@@ -209,5 +209,6 @@ def _refuse(where: str, column: str, values: pandas.Series, wrong: pandas.Series
         value = values.iloc[row]
         found = shown(value.item() if isinstance(value, numpy.generic) else value)
         others = f", the next in {unit} {places[rows[1]]}" if len(rows) > 1 else ""
-        count = f"({len(rows)} such rows in {len(wrong)}{others})"
-        raise DataError(f"{at(where, int(places[row]), unit)}, column {column}: {found} is {what} {count}")
+        count = f"({len(rows)} such row{'s' * (len(rows) > 1)} in {len(wrong)}{others})"
+        remedy = f"correct or delete {'them' if len(rows) > 1 else 'it'}"
+        raise DataError(f"{at(where, int(places[row]), unit)}, column {column}: {found} is {what} {count}; {remedy}")

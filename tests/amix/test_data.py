@@ -46,7 +46,7 @@ def test_a_split_in_several_files_is_read_in_order(tmp_path: Path) -> None:
         ({"sentence": None}, ["no column 'sentence'", "columns there: 'label', 'idx'"]),
         (
             {"label": [1, 2, 0]},
-            ["column label", "2 is none of the labels unacceptable, acceptable", "1 such rows in 3"],
+            ["column label", "2 is none of the labels unacceptable, acceptable", "1 such row in 3"],
         ),
         ({"label": [1, -1, -1]}, ["-1 is none of the labels", "2 such rows in 3"]),
         ({"sentence": ["it sings", " ", "a tree"]}, ["row 2, column sentence", "an empty text"]),

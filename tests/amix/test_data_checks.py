@@ -170,7 +170,7 @@ def test_a_quoted_text_of_several_lines_with_commas_is_one_text(tmp_path: Path) 
     letters = [f'"Dear shop {row},\nthe lamp is bent,\nsincerely.",{"yes" if row % 2 else "no"}' for row in range(50)]
     letters[20] = '"",no'
     task = task_in(tmp_path, letters, OTHER, ("no", "yes"))
-    with pytest.raises(DataError, match=r"train\.csv, line 62, column text: '' is an empty text \(1 such rows in 50\)"):
+    with pytest.raises(DataError, match=r"train\.csv, line 62, column text: '' is an empty text \(1 such row in 50\)"):
         load_rows(task, "train.csv")
     assert task_of_file(tmp_path / "train.csv").labels == ("no", "yes")
 
