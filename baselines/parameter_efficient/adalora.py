@@ -27,6 +27,11 @@ class AdaLoRA(PeftMethod):
     transformers computes. On all linear layers of the blocks, as there. Shares, alpha, orthogonality and lr are those
     for RTE (QingruZhang/AdaLoRA, NLU/scripts/run_debertav3_rte.sh: 600 and 1800 of 3900 updates); ranks are peft's.
     Pruning synchronises with the device once per update.
+
+    Official options that change numbers (loralib/adalora.py, NLU/scripts): target_rank and lora_r are `rank` and
+    `initial_rank` (1 and 2 there), lora_alpha `alpha`, reg_orth_coef `orthogonality`, init_warmup and final_warmup, in
+    updates, the two shares; mask_interval 1 and beta1 = beta2 = 0.85 are fixed at their scripts' values, which peft has
+    too; target_total_rank and cls_dropout (0.2 there) are not available here; lora_module is `targets`.
     """
 
     @dataclass(frozen=True)

@@ -61,6 +61,10 @@ class Adapter(Method):
     The adapters, all LayerNorms and the head train. Houlsby et al. (2019), section 2.1; official code: google-research/
     adapter-bert, modeling.py, feedforward_adapter, with gelu in its tanh form as there. lr is the code's, the
     bottlenecks to search are the paper's. 300 examples and 3 epochs are a small budget.
+
+    Official options that change numbers (modeling.py, feedforward_adapter; run_classifier.py): hidden_size is
+    `bottleneck`, init_scale `deviation`, learning_rate `lr`; num_train_epochs, train_batch_size and warmup_proportion
+    are the recipe's.
     """
 
     @dataclass(frozen=True)

@@ -18,6 +18,10 @@ class BEFT(PeftMethod):
     regime and finds that it is the value's. Through peft's `beft`, which adds a vector, 0 at the start, to the
     projection's output and so to its bias. lr is ours: a few biases need a far larger one than full finetuning.
     Official code: whubaichuan/BEFT, with which we did not compare.
+
+    Official options that change numbers (run_BEFT.py): bias-terms is `targets`, restricted to biases of linear layers
+    (bitfit covers all); learning-rate is `lr`, which their code takes from a table by task, 1e-4 to 1e-3; epochs (16)
+    and batch-size (16) are the recipe's; training-data-number is the suite's size; fine-tune-type as for bitfit.
     """
 
     @dataclass(frozen=True)

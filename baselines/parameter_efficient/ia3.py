@@ -19,6 +19,11 @@ class IA3(PeftMethod):
 
     Liu et al. (2022), section 3.3, through peft; all scales start at 1. peft's default targets for BERT also scale the
     input of the attention's output layer; we follow the paper. lr is the paper's, for Adafactor and 1000 updates.
+
+    Official options that change numbers (r-three/t-few, configs/ia3.json, src/utils/Config.py): lora_modules and
+    lora_layers are fixed as above; lr is `lr`; optimizer (Adafactor) and num_steps are the recipe's; lora_rank and
+    lora_scaling_rank, a low-rank scale or addition, are not available here; unlikely_loss, mc_loss and length_norm
+    belong to generative models.
     """
 
     @dataclass(frozen=True)

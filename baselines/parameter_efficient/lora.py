@@ -21,6 +21,12 @@ class LoRA(PeftMethod):
     lr is higher than full finetuning's, which hardly trains the adapters (`lr: null` uses the recipe's). The paper runs
     10 to 80 epochs; 300 examples and 3 epochs are a small budget. As in peft's own classifier, BERT's pretrained pooler
     stays frozen while RoBERTa's new dense layer trains.
+
+    Official options that change numbers (microsoft/LoRA, examples/NLU, run_glue.py): lora_r is `rank`, lora_alpha
+    `alpha` (16 in their RoBERTa scripts); lora_path starts from adapters trained on another task (their scripts for
+    RTE, MRPC and STS-B take MNLI's) and is not available here; cls_dropout, the head's dropout, is the encoder's here;
+    reg_loss_wgt and masking_prob, 0 unless set, are not available here; apply_adapter and apply_bitfit are the rows
+    adapter and bitfit.
     """
 
     @dataclass(frozen=True)
@@ -63,6 +69,11 @@ class DoRA(LoRA):
 
     Liu et al. (2024), section 4, through peft; m starts as the norms of W0, so that W starts as W0. Settings as in
     lora, with which the paper compares at equal ranks and learning rates.
+
+    Official options that change numbers (NVlabs/DoRA, commonsense_reasoning/finetune.py): lora_r, lora_alpha,
+    lora_dropout and target_modules are `rank`, `alpha`, `dropout` and `targets`; dora_simple, their default, takes the
+    norm as a constant in the gradient, as peft always does; Wdecompose_target_modules, layers of which only m trains,
+    is not available here.
     """
 
     name = "dora"

@@ -29,6 +29,10 @@ class LoRAPlus(LoRA):
     they recommend a ratio near 16. Equal to lora at ratio 1. Departs from their code (and from peft's
     create_loraplus_optimizer) in parameters that are neither A nor B: there vectors, such as the head's bias, have B's
     rate; here the head has A's. The ratio requires a smaller rate for A than in lora; 2e-4 is ours.
+
+    Official options that change numbers (lora_plus.py): loraplus_lr_ratio is `ratio`; lora_rank, lora_alpha,
+    lora_dropout (16 and 0.1 there) and target_modules are lora's settings; loraplus_lr_embedding is a rate of adapted
+    embeddings, and none is adapted here; lora_use_original_init is not available here.
     """
 
     Config = LoRAPlusConfig

@@ -19,6 +19,10 @@ class PTuning(PromptMethod):
 
     Liu et al. (2021), section 3.2, through peft: an MLP of three layers, or with `network: LSTM` the paper's
     bidirectional LSTM and MLP. They tune the encoder too; here it is frozen, as in peft. lr is ours.
+
+    Official options that change numbers (THUDM/P-tuning, PT-Fewshot/cli.py): prompt_encoder_type is `network`, LSTM by
+    default there; embed_size is the encoder's width; alpha weights a language-modelling loss, and pattern_ids choose
+    prompts with words: neither is available here.
     """
 
     @dataclass(frozen=True)

@@ -24,6 +24,10 @@ class PrefixTuning(PromptMethod):
     keys and values, which DeBERTa-v2 does not support; here they replace the keys and values of empty tokens before the
     text, which gives the same states where both work, at the cost of computing the empty tokens. With `projection` an
     MLP computes them, as in Li and Liang.
+
+    Official options that change numbers (THUDM/P-tuning-v2, arguments.py): pre_seq_len is `tokens`, prefix_projection
+    `projection`, prefix_hidden_size `hidden` (512 there), hidden_dropout_prob `dropout`; `prompt` in place of `prefix`
+    is the row prompt; template_id belongs to tasks that are not covered here.
     """
 
     @dataclass(frozen=True)
