@@ -28,10 +28,11 @@ SLOW = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options for another folder of reference numbers, and for writing the largest differences."""
+    """Options for another folder of reference numbers, and for writing what the project's own are compared with."""
     group = parser.getgroup("reference numbers")
     group.addoption("--golden", type=Path, metavar="FOLDER", help="Parity tests read the cases of this folder.")
     group.addoption("--write-parity", action="store_true", help=f"Write the largest differences to {PARITY.name}.")
+    group.addoption("--write-tables", action="store_true", help="Write the golden tables anew before comparing.")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,7 +14,6 @@ from runners.cli import (
     check_commands,
     cluster_commands,
     encoder_commands,
-    encoder_table_command,
     list_commands,
     own_data_commands,
     publish_command,
@@ -46,7 +45,6 @@ app.add_typer(check_commands.app)
 app.add_typer(schema_command.app)
 app.add_typer(simulate_command.app)
 app.add_typer(own_data_commands.app)
-encoder_commands.app.add_typer(encoder_table_command.app)
 app.add_typer(encoder_commands.app, name="encoders")
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(cluster_commands.app, name="cluster")

@@ -1,11 +1,12 @@
-"""The commands for encoders: list them, or fetch one to this machine."""
+"""The commands for encoders: list them, fetch one to this machine, or put suites on several into one table."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runners.cli.options import console
+from results.loading.layout import Layout
+from runners.cli.options import OutOption, console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,3 +78,23 @@ def say_how_it_is_trained(encoder: "str | Encoder", training: "Mapping[str, Any]
         markup=False,
         highlight=False,
     )
+
+
+@app.command()
+def table(
+    suites: Annotated[list[str], typer.Argument(help="Suites that differ only in their encoder, by name.")],
+    size: Annotated[str, typer.Option("--size", "-n", help="Training examples, or full (default: the smallest).")] = "",
+    out: OutOption = None,
+) -> None:
+    """Compare methods on several encoders: one table, a suite's encoder per column. Needs no torch."""
+    from results.loading.frame import load
+    from results.tabulating.collect import write_tables
+    from results.tabulating.encoders import encoders_table
+    from results.tabulating.render.terminal import terminal
+
+    layout = Layout(out)
+    results = [load(suite, layout) for suite in suites]
+    made = encoders_table(results, size or results[0].plan.sizes[0])
+    console.print(terminal(made))
+    for path in write_tables([made], layout.tables(suites[0]).parent):
+        console.print(f"written to {path}", soft_wrap=True)

@@ -8,8 +8,15 @@ import typer
 
 from runners.cli import bench_commands
 from runners.cli.check_commands import show
-from runners.cli.onnx_option import OnnxOption, check_onnx, write_onnx
-from runners.cli.options import DEFAULT_ENCODER, WorkersOption, console, recorded_command
+from runners.cli.options import (
+    DEFAULT_ENCODER,
+    OnnxOption,
+    WorkersOption,
+    check_onnx,
+    console,
+    recorded_command,
+    write_onnx,
+)
 
 if TYPE_CHECKING:
     from amix.data.data_checks import Finding

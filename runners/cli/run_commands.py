@@ -12,14 +12,16 @@ from amix.specs.store import Store, check_writable
 from results.loading.layout import Layout
 from results.loading.wording import score_words
 from runners.cli.check_commands import show_warnings
-from runners.cli.onnx_option import OnnxOption, check_onnx, write_onnx
 from runners.cli.options import (
     DEFAULT_ENCODER,
     GlueOption,
+    OnnxOption,
     OutOfDomainOption,
     OutOption,
+    check_onnx,
     console,
     recorded_command,
+    write_onnx,
 )
 
 if TYPE_CHECKING:

@@ -1,23 +1,18 @@
-"""The tables that are stored as text in tests/results/golden/tables.
+"""The tables that are stored as text in tests/results/golden, one file per format.
 
-Remake them with: python tests/helpers/golden_tables.py.
+Remake them with: python -m pytest tests/results/test_tables.py --write-tables.
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
-FOLDER = TESTS / "results" / "golden" / "tables"
-if __name__ == "__main__":
-    sys.path[:0] = [str(TESTS), str(TESTS.parent)]
+from helpers import synthetic_records
+from results.loading.frame import load
+from results.tabulating import render
+from results.tabulating.collect import make_tables
+from results.tabulating.table import BEST, SECOND, Cell, Column, Table
 
-from helpers import synthetic_records  # noqa: E402
-from results.loading.frame import load  # noqa: E402
-from results.tabulating import render  # noqa: E402
-from results.tabulating.collect import make_tables  # noqa: E402
-from results.tabulating.table import BEST, SECOND, Cell, Column, Table  # noqa: E402
-
+FOLDER = Path(__file__).resolve().parents[1] / "results" / "golden"
 SPECIAL = Table(
     name="special",
     title="50% of R&D_costs",
@@ -110,21 +105,14 @@ def suite_tables(name: str) -> dict[str, Table]:
 
 
 def texts() -> dict[str, str]:
-    """Content by file name: the stored tables of a suite in Markdown and LaTeX, the special one in every format."""
-    stored = {"special": [SPECIAL]}
+    """Content by file name: the stored tables in Markdown and LaTeX, and the special one in CSV and HTML as well."""
+    tables = [SPECIAL]
     for suite, names in STORED.items():
         tables_by_name = suite_tables(suite)
-        stored[suite] = [tables_by_name[name] for name in (names or tables_by_name)]
-    contents = {"special.csv": render.csv_text(SPECIAL), "special.html": render.html_table(SPECIAL)}
-    for name, tables in stored.items():
-        contents[f"{name}.md"] = "\n".join(map(render.markdown, tables))
-        contents[f"{name}.tex"] = "\n".join(map(render.latex, tables))
-    return contents
-
-
-if __name__ == "__main__":
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for file in FOLDER.iterdir():
-        file.unlink()
-    for name, text in texts().items():
-        (FOLDER / name).write_text(text)
+        tables += [tables_by_name[name] for name in (names or tables_by_name)]
+    return {
+        "tables.md": "\n".join(map(render.markdown, tables)),
+        "tables.tex": "\n".join(map(render.latex, tables)),
+        "tables.csv": render.csv_text(SPECIAL),
+        "tables.html": render.html_table(SPECIAL),
+    }

@@ -27,14 +27,11 @@ TEXTS = golden_tables.texts()
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
-def test_renderings_equal_the_golden_ones(name: str) -> None:
-    assert TEXTS[name] == (golden_tables.FOLDER / name).read_text(), (
-        "wanted? then: python tests/helpers/golden_tables.py"
-    )
-
-
-def test_no_golden_rendering_is_unused() -> None:
-    assert {file.name for file in golden_tables.FOLDER.iterdir()} == set(TEXTS)
+def test_renderings_equal_the_golden_ones(name: str, pytestconfig: pytest.Config) -> None:
+    golden = golden_tables.FOLDER / name
+    if pytestconfig.getoption("--write-tables"):
+        golden.write_text(TEXTS[name], encoding="utf-8")
+    assert golden.read_text(encoding="utf-8") == TEXTS[name], "intended? then pytest --write-tables"
 
 
 @pytest.mark.parametrize("name", sorted(name for name in TEXTS if name.endswith(".tex")))
@@ -71,7 +68,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 
 def test_a_csv_reads_back_as_the_same_numbers() -> None:
-    rows = list(csv.DictReader(io.StringIO(TEXTS["special.csv"])))
+    rows = list(csv.DictReader(io.StringIO(TEXTS["tables.csv"])))
     assert [row["Method"] for row in rows] == ["Majority", "child_tuning", "<script>alert(1)</script>", "a|b"]
     assert rows[1]["Group & one A_1 F1 std"] == "0.5"
     assert {row["note"] for row in rows} == {"for trying, not evidence"}

@@ -11,11 +11,10 @@ import pytest
 from amix.training import foreign_code
 from helpers.bad_inputs.apart import apart_cases
 from helpers.bad_inputs.carry_out import lay_out, outcome_of, problems
-from helpers.bad_inputs.case import BadInput, on_suite, suite_with
+from helpers.bad_inputs.case import BadInput, every_line, on_suite, suite_with
 from helpers.bad_inputs.encoders import encoder_cases
 from helpers.bad_inputs.files import file_cases
 from helpers.bad_inputs.legal import LegalInput, legal_inputs
-from helpers.bad_inputs.lines import every_line
 from helpers.bad_inputs.options import option_cases
 from helpers.bad_inputs.plugins import METHODS, plugin_cases
 from helpers.bad_inputs.suites import suite_cases
