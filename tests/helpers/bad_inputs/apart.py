@@ -2,26 +2,19 @@
 
 from collections.abc import Iterator
 
-from helpers.bad_inputs.case import SUITE, SWEEP, TRAIN, BadInput, as_yaml, csv_text, on_suite, suite_with, task_with
-from helpers.bad_inputs.plugins import GOOD, METHODS
-
-RUN = (
-    "run",
-    "-t",
-    "toy.yaml",
-    "-m",
-    "vanilla",
-    "--seed",
-    "1",
-    "-n",
-    "12",
-    "-e",
-    "enc",
-    "--training",
-    "max_length=16",
-    "--out",
-    "out",
+from helpers.bad_inputs.case import (
+    RUN,
+    SUITE,
+    SWEEP,
+    TRAIN,
+    BadInput,
+    as_yaml,
+    csv_text,
+    on_suite,
+    suite_with,
+    task_with,
 )
+from helpers.bad_inputs.plugins import GOOD, METHODS
 
 
 def apart_cases() -> Iterator[BadInput]:

@@ -21,6 +21,12 @@ LABELS = ["negative", "positive"]
 ENCODER = "enc"
 """A tiny encoder that lies beside every case."""
 
+RUN = (
+    "run", "-t", "toy.yaml", "-m", "vanilla", "--seed", "1", "-n", "12", "-e", "enc", "--training", "max_length=16",
+    "--out", "out",
+)  # fmt: skip
+"""One run with the good files."""
+
 
 @dataclass(frozen=True)
 class BadInput:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from helpers.bad_inputs.case import SWEEP, BadInput, on_suite
+from helpers.bad_inputs.case import RUN, SWEEP, BadInput, on_suite
 
 Damage = Callable[[Path], None]
-RUN = tuple("run -t toy.yaml -m vanilla --seed 1 -n 12 -e enc --training max_length=16 --out out".split())
 COMPARE = ("compare", "train.csv", "-e", "enc", "--max-length", "16", "--out", "out", "-w", "0")
 
 

@@ -5,25 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from helpers.bad_inputs.case import ALL, PLAN, SWEEP, BadInput, on_suite
+from helpers.bad_inputs.case import ALL, PLAN, RUN, SWEEP, BadInput, on_suite
 
-RUN = (
-    "run",
-    "-t",
-    "toy.yaml",
-    "-m",
-    "vanilla",
-    "--seed",
-    "1",
-    "-n",
-    "12",
-    "-e",
-    "enc",
-    "--out",
-    "out",
-    "--training",
-    "max_length=16",
-)
 COMPARE = ("compare", "train.csv", "--max-length", "16", "-e", "enc", "-w", "0", "--out", "out")
 CHECK = ("check", "train.csv")
 LONG = "a" * 300
