@@ -78,7 +78,7 @@ class SearchConfig(SplitConfig):
             raise MethodError(f"attention '{self.attention}' is unknown; known: {', '.join(get_args(AttentionRule))}")
         self.attention_form()
         if self.attention_every < 1:
-            raise MethodError(f"attention_every must be at least 1 task-weight step, not {self.attention_every}")
+            raise MethodError(f"attention_every counts task-weight steps: at least 1, not {self.attention_every}")
         if self.attention_l1 < 0:
             raise MethodError(f"attention_l1 is a penalty weight and must be at least 0, not {self.attention_l1}")
         if self.attention_epochs < 0:
