@@ -24,7 +24,7 @@ from helpers.toy_encoders import save_encoder
 
 TEMPLATE = Path("encoder")
 """Stands for the tiny encoder until a test has made it."""
-AT_A_TIME = 60
+AT_A_TIME = 40
 CASES: tuple[BadInput, ...] = (
     *suite_cases(), *file_cases(), *table_cases(), *option_cases(), *plugin_cases(), *encoder_cases(TEMPLATE),
 )  # fmt: skip
