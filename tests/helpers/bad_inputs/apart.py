@@ -2,73 +2,27 @@
 
 from collections.abc import Iterator
 
-from helpers.bad_inputs.case import (
-    RUN,
-    SUITE,
-    SWEEP,
-    TRAIN,
-    BadInput,
-    as_yaml,
-    csv_text,
-    on_suite,
-    suite_with,
-    task_with,
-)
-from helpers.bad_inputs.plugins import GOOD, METHODS
+from helpers.bad_inputs.case import SUITE, SWEEP, TRAIN, BadInput, as_yaml, on_suite, suite_with
+from helpers.bad_inputs.encoders import RUN
+from helpers.bad_inputs.plugins import ENDS_IN_LOSS, GOOD, METHODS
 
 
 def apart_cases() -> Iterator[BadInput]:
-    """One or two of each kind, and what needs limits that hold for a whole process."""
-    suite, twice = on_suite(SWEEP), as_yaml(SUITE) + "seeds: [2]\n"
+    """One of most kinds, and what needs a limit or a worker of its own."""
+    suite = on_suite(SWEEP)
+    line = "traceback: disk full"
+    yield BadInput(line, "apart, a full disk", suite, ("File too large: out",), apart=True, limits="-f 1", runs=True)
+    twice = {"own.yaml": as_yaml(SUITE) + "seeds: [2]\n"}
+    yield BadInput("", "apart, a key twice", suite, ("own.yaml, line", "'seeds' stands there twice"), twice, apart=True)
     ends = {"own.py": "import sys\nsys.exit(0)\n", "own.yaml": suite_with(methods=METHODS)}
-    given: tuple[tuple[str, str, tuple[str, ...], str, dict[str, str | bytes], dict[str, str], str], ...] = (
-        ("traceback: disk full", "a full disk", suite, "out", {}, {}, "-f 1"),
-        ("", "a full disk, one run", RUN, "out", {}, {}, "-f 1"),
-        ("", "a key twice", suite, "'seeds' appears twice", {"own.yaml": twice}, {}, ""),
-        ("", "a suite that is not UTF-8", suite, "own.yaml, line", {"own.yaml": twice.encode() + b"# \xff"}, {}, ""),
-        ("", "a plugin that ends Python", suite, "own.py, line 2", ends, {}, ""),
-        (
-            "",
-            "a plugin without end brackets",
-            ("methods", "--methods", "own.py:Own"),
-            "own.py",
-            {"own.py": "x = ("},
-            {},
-            "",
-        ),
-        ("", "a text where a number belongs", suite, "lr", {"own.yaml": suite_with(training={"lr": "fast"})}, {}, ""),
-        ("", "two processes of none", RUN, "WORLD_SIZE", {}, {"WORLD_SIZE": "0"}, ""),
-        (
-            "",
-            "a comma in every row",
-            ("check", "toy.yaml"),
-            "train.csv, line 2",
-            {"train.csv": "text,label\n" + "".join(f"{text}, so,{label}\n" for text, label in TRAIN)},
-            {},
-            "",
-        ),
-        ("", "train is test", ("check", "toy.yaml"), "train.csv", {"toy.yaml": task_with(test="train.csv")}, {}, ""),
-        (
-            "",
-            "one class",
-            ("compare", "train.csv", "-e", "enc", "--out", "out"),
-            "nothing to learn",
-            {"train.csv": csv_text([(text, "x") for text, _ in TRAIN])},
-            {},
-            "",
-        ),
-        ("", "an unknown command", ("swep",), "swep", {}, {}, ""),
-        ("", "GLUE a file", ("run", "-t", "rte", *RUN[3:]), "AMIX_GLUE", {}, {"AMIX_GLUE": "toy.yaml"}, ""),
-        ("", "no tokenizer", RUN, "no tokenizer", {"own": b""}, {}, ""),
-    )
-    for line, name, command, says, files, env, limits in given:
-        if name == "no tokenizer":
-            command = tuple("elsewhere" if part == "enc" else part for part in command)
-            files, says = {"elsewhere/config.json": '{"model_type": "bert"}'}, "elsewhere"
-        yield BadInput(line, f"apart, {name}", command, (says,), files, env, True, limits, runs=bool(limits))
-    plugin = {
-        "own.py": GOOD + "\n    def loss(self, model, batch, fit):\n        exit()\n",
-        "own.yaml": suite_with(methods=METHODS),
-    }
+    yield BadInput("", "apart, a plugin that ends Python", suite, ("own.py, line 2",), ends, apart=True)
+    env = {"WORLD_SIZE": "0"}
+    yield BadInput("", "apart, no processes", RUN, ("WORLD_SIZE",), env=env, apart=True)
+    commas = {"train.csv": "text,label\n" + "".join(f"{text}, so,{label}\n" for text, label in TRAIN)}
+    yield BadInput("", "apart, a comma in every row", ("check", "toy.yaml"), ("line 2",), commas, apart=True)
+    foreign = tuple("elsewhere" if part == "enc" else part for part in RUN)
+    files = {"elsewhere/config.json": '{"model_type": "bert"}'}
+    yield BadInput("", "apart, no tokenizer", foreign, ("elsewhere", "tokenizer"), files, apart=True)
+    plugin = {"own.py": GOOD + ENDS_IN_LOSS, "own.yaml": suite_with(methods=METHODS)}
     workers = on_suite(("sweep", "-w", "1"))
-    yield BadInput("", "apart, exit in a worker", workers, ("SystemExit",), plugin, {}, True, "", True)
+    yield BadInput("", "apart, exit in a worker", workers, ("SystemExit",), plugin, apart=True, runs=True)

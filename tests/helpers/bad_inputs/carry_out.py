@@ -28,7 +28,7 @@ PYTHONS_OWN = re.compile(
 )
 """Words by which Python speaks to programmers."""
 LONGEST = 1500
-SECONDS = 120
+SECONDS = 280
 """After which a process of its own counts as hanging."""
 
 
