@@ -37,7 +37,7 @@ def check_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """An error of the system says where it came about: a full disk does not by itself."""
+    """Add the path to errors of the operating system that name none, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -56,11 +56,9 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # The error of a failed write names no file.
-            error.filename = str(path)
         raise
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from helpers.bad_inputs.case import SUITE, SWEEP, TRAIN, BadInput, as_yaml, on_suite, suite_with
-from helpers.bad_inputs.encoders import RUN
+from helpers.bad_inputs.case import RUN, SUITE, SWEEP, TRAIN, BadInput, as_yaml, on_suite, suite_with
 from helpers.bad_inputs.plugins import ENDS_IN_LOSS, GOOD, METHODS
 
 
@@ -13,7 +12,7 @@ def apart_cases() -> Iterator[BadInput]:
     line = "traceback: disk full"
     yield BadInput(line, "apart, a full disk", suite, ("File too large: out",), apart=True, limits="-f 1", runs=True)
     twice = {"own.yaml": as_yaml(SUITE) + "seeds: [2]\n"}
-    yield BadInput("", "apart, a key twice", suite, ("own.yaml, line", "'seeds' stands there twice"), twice, apart=True)
+    yield BadInput("", "apart, a key twice", suite, ("own.yaml, line", "'seeds' appears twice"), twice, apart=True)
     ends = {"own.py": "import sys\nsys.exit(0)\n", "own.yaml": suite_with(methods=METHODS)}
     yield BadInput("", "apart, a plugin that ends Python", suite, ("own.py, line 2",), ends, apart=True)
     env = {"WORLD_SIZE": "0"}
