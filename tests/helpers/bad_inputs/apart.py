@@ -10,7 +10,7 @@ def apart_cases() -> Iterator[BadInput]:
     """One of most kinds, and what needs a limit or a worker of its own."""
     suite = on_suite(SWEEP)
     line = "traceback: disk full"
-    yield BadInput(line, "apart, a full disk", suite, ("File too large: out",), apart=True, limits="-f 1", runs=True)
+    yield BadInput(line, "apart, a full disk", suite, ("File too large: ", "out"), apart=True, limits="-f 1", runs=True)
     twice = {"own.yaml": as_yaml(SUITE) + "seeds: [2]\n"}
     yield BadInput("", "apart, a key twice", suite, ("own.yaml, line", "'seeds' appears twice"), twice, apart=True)
     ends = {"own.py": "import sys\nsys.exit(0)\n", "own.yaml": suite_with(methods=METHODS)}
@@ -21,7 +21,7 @@ def apart_cases() -> Iterator[BadInput]:
     yield BadInput("", "apart, a comma in every row", ("check", "toy.yaml"), ("line 2",), commas, apart=True)
     foreign = tuple("elsewhere" if part == "enc" else part for part in RUN)
     files = {"elsewhere/config.json": '{"model_type": "bert"}'}
-    yield BadInput("", "apart, no tokenizer", foreign, ("elsewhere", "tokenizer"), files, apart=True)
+    yield BadInput("", "apart, no weights", foreign, ("elsewhere has no weights",), files, apart=True)
     plugin = {"own.py": GOOD + ENDS_IN_LOSS, "own.yaml": suite_with(methods=METHODS)}
     workers = on_suite(("sweep", "-w", "1"))
     yield BadInput("", "apart, exit in a worker", workers, ("SystemExit",), plugin, apart=True, runs=True)
