@@ -35,7 +35,7 @@ def checked(file: ClusterFile, needs: Needs) -> list[Checked]:
 
     Raises:
         ClusterError: the cluster cannot be opened.
-        WorkersLost: no worker arrived.
+        WorkersLost: no worker arrived, or none stayed.
     """
     requested, driver = time.monotonic(), survey()
     with opened(file) as (client, queue):
@@ -44,15 +44,23 @@ def checked(file: ClusterFile, needs: Needs) -> list[Checked]:
         places = _workers(client, LONGEST_ABSENCE if queue is None else QUEUED)
         seconds = time.monotonic() - requested
         chosen = places if file.kind == "address" else places[:1]
-        return [_check(client, place, needs, driver, seconds) for place in chosen]
+        results = [_check(client, place, needs, driver, seconds) for place in chosen]
+    if stayed := [one for one in results if one is not None]:
+        return stayed
+    raise WorkersLost(f"every worker left while it was being checked: {', '.join(chosen)}; start them again")
+
+
+def _present(client: Client) -> list[str]:
+    """Addresses of the workers that the scheduler has now."""
+    scheduler: Any = client.scheduler
+    return sorted(client.sync(scheduler.identity, n_workers=-1)["workers"])
 
 
 def _workers(client: Client, patience: float) -> list[str]:
-    scheduler: Any = client.scheduler
     began = time.monotonic()
     while time.monotonic() - began < patience:
         interrupts.check()
-        if places := sorted(client.sync(scheduler.identity, n_workers=-1)["workers"]):
+        if places := _present(client):
             return places
         time.sleep(POLL_SECONDS)
     raise WorkersLost(
@@ -60,8 +68,14 @@ def _workers(client: Client, patience: float) -> list[str]:
     )
 
 
-def _check(client: Client, place: str, needs: Needs, driver: Survey, seconds: float) -> Checked:
+def _check(client: Client, place: str, needs: Needs, driver: Survey, seconds: float) -> Checked | None:
+    """Survey one worker; None if it leaves first, as one that was just stopped does."""
     future = client.submit(survey, needs, workers=[place], allow_other_workers=False, pure=False)
+    while not future.done():
+        interrupts.check()
+        if place not in _present(client):
+            return None
+        time.sleep(POLL_SECONDS)
     error = future.exception()
     if error is not None:
         return Checked(place, seconds, None, [without_project(error)])

@@ -1,6 +1,7 @@
 """Decisions about remote workers: which fit, which are too old for the next run, how many jobs are requested."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,9 @@ import pytest
 
 from amix.runs.context import RunContext
 from runners.planning.cluster_file import ClusterError, ClusterFile
-from runners.sweeping import job_queue, protection
+from runners.sweeping import cluster_check, job_queue, protection
 from runners.sweeping.job_queue import JobQueue
-from runners.sweeping.pool import Loss
+from runners.sweeping.pool import Loss, WorkersLost
 from runners.sweeping.remote_pool import GRACE, QUIET, KnownWorker, RemotePool, WorkersRefused
 from runners.sweeping.survey import Needs, Survey, mismatches
 
@@ -137,6 +138,21 @@ def test_a_worker_that_returns_at_the_same_address_is_a_new_one(missed: bool) ->
     assert client.looked_at == ["tls://n:1"] * 2
     assert pool.loss(first) is Loss.OWN, "its nanny has replaced it"
     assert pool.living() == {second}
+
+
+def test_a_check_does_not_wait_for_a_worker_that_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeWorkers()
+    client.start("tls://n:1", "worker-a")
+
+    def submit(call: Any, needs: Needs, **how: Any) -> Any:
+        client.there.clear()
+        return SimpleNamespace(done=lambda: False)
+
+    monkeypatch.setattr(client, "submit", submit)
+    monkeypatch.setattr(cluster_check, "opened", lambda file: nullcontext((client, None)))
+    file = ClusterFile.model_validate({"kind": "address", "address": "tls://n:1"})
+    with pytest.raises(WorkersLost, match="tls://n:1; start them again"):
+        cluster_check.checked(file, Needs(RunContext(), "e", (), ""))
 
 
 class FakeCluster:

@@ -178,7 +178,10 @@ def test_a_worker_that_is_replaced_at_the_same_port_gets_runs_again(by_hand: Han
     finally:
         by_hand.stop_workers()
     assert statuses(performer) == ["ok"] * 4
-    assert (listening.retried_seeds, listening.given_back_seeds) == ([0], [])
+    assert performer.attempts(0) == 2
+    # The scheduler may give the run to the new worker before the driver sees that the old one is gone.
+    assert listening.retried_seeds in ([], [0])
+    assert listening.given_back_seeds == []
 
 
 def test_the_end_of_a_job_does_not_count_as_an_attempt(
