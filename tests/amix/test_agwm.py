@@ -312,7 +312,7 @@ def test_no_dropout_control_is_deterministic_in_train_mode() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"splits": -1}, "splits must be at least 0"),
+        ({"splits": -1}, "splits: at least 0 is needed, found -1"),
         ({"attention": "sometimes"}, "known: bilevel, joint, fixed, random_walk, as_run"),
         ({"combination": "conves"}, "combination: unknown 'conves'; did you mean convex"),
         ({"rank": 0}, "at least 1"),

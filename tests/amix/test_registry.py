@@ -103,8 +103,8 @@ def test_an_external_method_is_a_file_and_a_class(tmp_path: Path, reference: str
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ('paper="p", kind="test"', "own.py: MethodInfo missing 1 required keyword-only argument: 'year'"),
-        ('paper="p", kind="test", yaer=2026', "own.py: MethodInfo got an unexpected keyword argument 'yaer'"),
+        ('paper="p", kind="test"', "own.py, line 2: MethodInfo missing 1 required keyword-only argument: 'year'"),
+        ('paper="p", kind="test", yaer=2026', "own.py, line 2: MethodInfo got an unexpected keyword argument 'yaer'"),
     ],
 )
 def test_a_missing_or_unknown_field_of_info_is_one_line(tmp_path: Path, given: str, message: str) -> None:
