@@ -1,5 +1,6 @@
 """Options and fixtures shared by the tests, which tests run on one worker, and which a fast run leaves out."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
         official_cases.CHOSEN.folders = (folder.resolve(),)
     if config.getoption("--write-parity") and (folder is not None or config.getoption("numprocesses", None)):
         raise pytest.UsageError("--write-parity measures the project's own cases in one process: no --golden, no -n")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collection at the end of each run pass over what has been imported by now."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ class BEFT(PeftMethod):
             "lr": 5e-2,
             "targets": ("intermediate.dense", "output.dense", "query", "value", "query_proj", "value_proj"),
         },
-        toy_epochs=60,
+        toy_epochs=30,
     )
 
     def settings(self, model: Model, fit: Fit) -> Any:

@@ -39,7 +39,7 @@ class PromptTuning(PromptMethod):
         plain_checkpoint=False,
         grid={"tokens": (5, 20), "lr": (3e-3, 1e-2, 3e-2)},
         toy_settings={"lr": 2e-2, "tokens": 8, "dropout": 0.0},
-        toy_epochs=40,
+        toy_epochs=30,
     )
 
     def addition(self, model: nn.Module) -> VirtualTokens:

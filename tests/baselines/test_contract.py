@@ -22,6 +22,12 @@ ENCODERS = (*FAMILIES, POOLED)
 
 every_method = pytest.mark.parametrize("method", METHODS)
 every_encoder = pytest.mark.parametrize("family", ENCODERS)
+every_method_on_one_family = pytest.mark.parametrize(
+    ("method", "family"),
+    # What differs between two equal runs is the method's randomness; the encoder's would show with plain finetuning.
+    sorted({(name, ENCODERS[place % len(ENCODERS)]) for place, name in enumerate(METHODS)}
+           | {("vanilla", family) for family in ENCODERS}),
+)  # fmt: skip
 every_plain_method = pytest.mark.parametrize(
     "method", [name for name in METHODS if find_method(name).info.plain_checkpoint]
 )
@@ -114,8 +120,7 @@ def test_the_null_setting_is_plain_finetuning(bench: Bench, method: str, family:
     numpy.testing.assert_allclose(arrays["test_logits"], expected["test_logits"], rtol=0, atol=1e-7)
 
 
-@every_encoder
-@every_method
+@every_method_on_one_family
 def test_two_runs_are_equal_bit_for_bit(bench: Bench, method: str, family: str) -> None:
     first_record, first = bench.short(method, family)
     second_record, second = bench.execute(method, family)
