@@ -1,12 +1,13 @@
 """The commands that measure the project itself."""
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from results.loading.layout import Layout
-from runners.cli.options import GlueOption, OutOption, console, recorded_command
+from runners.cli.options import GlueOption, OutOption, SuiteOption, console, recorded_command
 
 app = typer.Typer(help="Measure the project itself: overhead, memory, accuracy.", no_args_is_help=True)
 TASK = "mini-cola"
@@ -147,3 +148,32 @@ def trainer(
         console.print(f"turn {len(so_far.cpu)} of {turns}: {name}: {so_far.cpu[-1]:.0f} CPU s, {so_far.wall[-1]:.0f} s")
     written = save(trainer_table(taken, workload, recorded_command()), out or TABLE)
     console.print(f"written to {' and '.join(map(str, written))}", soft_wrap=True)
+
+
+@app.command()
+def engine(
+    runs: Annotated[int, typer.Option(min=1, help="Number of runs.")] = 20_000,
+    seconds: Annotated[float, typer.Option(min=0.0, help="Seconds that each run waits.")] = 0.02,
+    workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Worker processes.")] = 16,
+    kill_every: Annotated[float, typer.Option(min=0.0, help="Seconds between two kills of a worker; 0: none.")] = 10.0,
+) -> None:
+    """Sweep many runs that only wait while workers are killed at random: overhead, memory, and whether all get done."""
+    from runners.benchmarks.engine import measure
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(runs, seconds, workers, kill_every, Path(folder), console.print)
+    for line in found.lines():
+        console.print(line)
+
+
+@app.command("tables")
+def tables_command(
+    suite: SuiteOption = "lowres-cpu",
+    records: Annotated[str, typer.Option(help="Numbers of records, comma-separated.")] = "10000,100000",
+) -> None:
+    """Make all tables of many copies of a suite's records: time and memory."""
+    from runners.benchmarks.many_records import measured
+
+    for count in records.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            console.print(measured(suite, Layout(), int(count), Path(folder)).line())

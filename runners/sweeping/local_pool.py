@@ -5,13 +5,15 @@ import logging
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Security, WorkerPlugin
+from distributed import Client, LocalCluster, Nanny, Security, WorkerPlugin
+from distributed.core import Status
 
 from runners.sweeping.pool import Loss
 
@@ -30,7 +32,11 @@ SETTINGS = {
     # We decide on retries ourselves, after checking the record, so that no run is charged for another run's death.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
+    # By default a worker that has not been replaced after 15 s, as on a busy machine, is given up for good.
+    "distributed.deploy.lost-worker-timeout": "1 hour",
 }
+LONGEST_DEATH = 5.0
+"""Seconds after which a worker whose process is dead is replaced by us; its nanny does it at once if it does at all."""
 
 
 class Pinned(WorkerPlugin):
@@ -49,7 +55,8 @@ class Pinned(WorkerPlugin):
 @contextlib.contextmanager
 def workers_of(count: int, gpus: list[str], security: Security | None = None) -> Iterator[tuple[LocalCluster, Client]]:
     """A cluster of this many worker processes, which end with this process however it ends (they watch a pipe)."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # We report dead workers ourselves.
+    for name in ("distributed", "asyncio"):  # We report dead workers ourselves.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(SETTINGS):
         cluster = LocalCluster(
             n_workers=count,
@@ -89,6 +96,11 @@ def _close(cluster: LocalCluster, client: Client) -> None:
         cluster.close(timeout=2)
 
 
+def _is_dead(nanny: Nanny) -> bool:
+    """Whether the nanny has no living process, although it had one."""
+    return nanny.status in (Status.failed, Status.closed) or (nanny.process is not None and not nanny.is_alive())
+
+
 @dataclass(frozen=True)
 class LocalPool:
     """The workers of a LocalCluster as a sweep sees them: all alike, each replaced when it dies."""
@@ -96,9 +108,25 @@ class LocalPool:
     cluster: LocalCluster
     client: Client
     patience: float = LONGEST_ABSENCE
+    dead_since: dict[Any, float] = field(default_factory=dict)
+    """When a worker's process was first seen dead, by the worker's name."""
 
     def tend(self, waiting: int, busy: Collection[str]) -> None:
-        """Nothing to do: nannies replace dead workers."""
+        """Replace workers that their nannies have given up, as they do when a process dies while it is starting."""
+        now = time.monotonic()
+        dead = {name for name, nanny in self.cluster.workers.items() if _is_dead(nanny)}
+        for name in dead | set(self.dead_since):
+            if name not in dead:
+                del self.dead_since[name]
+            elif now - self.dead_since.setdefault(name, now) > LONGEST_DEATH:
+                del self.dead_since[name]
+                self.cluster.sync(self._replace, name)
+
+    async def _replace(self, name: Any) -> None:
+        nanny = self.cluster.workers.pop(name, None)
+        if nanny is not None:
+            await nanny.close()
+        self.cluster.scale(len(self.cluster.worker_spec))  # Starts those that are missing.
 
     def living(self) -> set[str]:
         """Addresses of the workers that the scheduler knows."""

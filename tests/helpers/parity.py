@@ -1,4 +1,4 @@
-"""Helpers of the parity tests: a Fit with given batches, and steps on given gradients."""
+"""Helpers of the parity tests: small classifiers, a Fit with given batches, and steps on given gradients."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, BertConfig, RobertaConfig
 
 from amix.data.encoded import Batch, Encoded
 from amix.specs.recipe import Recipe
@@ -15,6 +16,7 @@ from amix.training.method import Method
 from helpers.golden_cases import distance, tiny_bert
 from helpers.official_cases import Case
 
+LAYERS = 4
 NOISE = "attention.self.key.bias"
 """Its gradient is zero in exact arithmetic; the stored values are rounding noise."""
 
@@ -67,3 +69,12 @@ def gradients_distance(model: nn.Module, case: Case, prefix: str) -> float:
     expected = {name: value for name, value in case.group(prefix).items() if NOISE not in name}
     assert expected
     return max(distance(gradients[name], value) for name, value in expected.items() if gradients[name] is not None)
+
+
+def tiny_classifier(kind: str, layers: int = LAYERS) -> nn.Module:
+    """A BERT or RoBERTa of narrow layers with a new head."""
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 20}
+    config = {"bert": BertConfig, "roberta": RobertaConfig}[kind](num_hidden_layers=layers, **sizes)
+    classifier = AutoModelForSequenceClassification.from_config(config)
+    assert isinstance(classifier, nn.Module)
+    return classifier

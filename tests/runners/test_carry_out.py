@@ -10,6 +10,7 @@ import pytest
 
 from helpers.fake_jobs import FakePerformer, Listening, planned, record
 from helpers.toy_suite import gone, wait_until
+from runners.sweeping import local_pool
 from runners.sweeping.carry_out import carry_out, default_workers, visible_gpus
 
 RUNS = [planned(seed) for seed in range(6)]
@@ -91,3 +92,25 @@ def test_only_visible_gpus_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert visible_gpus() == []
     assert default_workers() >= 1
+
+
+def test_a_worker_that_dies_while_it_is_starting_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_pool, "LONGEST_DEATH", 0.2)
+    with local_pool.workers_of(1, []) as (cluster, client):
+        pool = local_pool.LocalPool(cluster, client)
+        (first,) = (nanny.pid for nanny in cluster.workers.values())
+        psutil.Process(first).kill()
+
+        def starting() -> int | None:
+            return next((nanny.pid for nanny in cluster.workers.values() if nanny.pid not in (first, None)), None)
+
+        assert wait_until(lambda: starting() is not None, 240)
+        psutil.Process(starting()).kill()  # Its nanny gives up a process that dies before it has registered.
+
+        def tended() -> bool:
+            pool.tend(0, ())
+            return bool(pool.living())
+
+        assert wait_until(lambda: not pool.living(), 240)
+        assert wait_until(tended, 240)
+        assert client.submit(os.getpid).result(timeout=240) not in (first, os.getpid())

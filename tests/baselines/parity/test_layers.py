@@ -12,13 +12,12 @@ from baselines.layers.linear_probe import LinearProbe
 from baselines.layers.topk_layers import TopKLayers
 from baselines.parameter_efficient.bitfit import BitFit
 from helpers.official_cases import Case, Parity, cases
-from helpers.parity import golden_fit
-from helpers.tiny_classifiers import LAYERS, model
+from helpers.parity import LAYERS, golden_fit, tiny_classifier
 
 
 def case_model(case: Case) -> nn.Module:
     """A model of the case's type and number of blocks."""
-    return model(case.hyperparameters["model_type"], case.hyperparameters["layers"])
+    return tiny_classifier(case.hyperparameters["model_type"], case.hyperparameters["layers"])
 
 
 def differing_flags(prepared: nn.Module, case: Case, trainable: numpy.ndarray) -> int:
@@ -64,7 +63,7 @@ TERMS = {
 @pytest.mark.parametrize("term", TERMS)
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_a_term_trains_the_biases_that_its_official_pattern_matches(kind: str, term: str) -> None:
-    prepared = BitFit(BitFit.Config(terms=(term,))).prepare(model(kind), golden_fit())
+    prepared = BitFit(BitFit.Config(terms=(term,))).prepare(tiny_classifier(kind), golden_fit())
     trained = {name for name, parameter in prepared.named_parameters() if parameter.requires_grad}
     expected = {f"{kind}.encoder.layer.{block}.{name}" for block in range(LAYERS) for name in TERMS[term]}
     pooler = {"bert.pooler.dense.bias"} if kind == "bert" else set()
@@ -72,7 +71,9 @@ def test_a_term_trains_the_biases_that_its_official_pattern_matches(kind: str, t
 
 
 def test_the_term_all_is_the_same_as_no_term() -> None:
-    plain, every = (BitFit(BitFit.Config(terms=terms)).prepare(model("bert"), golden_fit()) for terms in ((), ("all",)))
+    plain, every = (
+        BitFit(BitFit.Config(terms=terms)).prepare(tiny_classifier("bert"), golden_fit()) for terms in ((), ("all",))
+    )
     assert [p.requires_grad for p in plain.parameters()] == [p.requires_grad for p in every.parameters()]
 
 
@@ -90,7 +91,7 @@ def test_a_bias_term_that_the_encoder_lacks_is_refused() -> None:
 
 def test_biases_train_at_a_constant_rate_without_decay() -> None:
     method, fit = BitFit(), golden_fit(total_steps=4, lr=2e-5, weight_decay=0.01)
-    prepared = method.prepare(model("bert"), fit)
+    prepared = method.prepare(tiny_classifier("bert"), fit)
     optimizer = method.optimizer(method.param_groups(prepared, fit), fit)
     scheduler = method.schedule(optimizer, fit)
     for _ in range(4):
@@ -102,7 +103,7 @@ def test_biases_train_at_a_constant_rate_without_decay() -> None:
 def test_a_probe_sees_constant_features_and_trains_only_the_head() -> None:
     torch.manual_seed(0)
     method, fit = LinearProbe(), golden_fit()
-    prepared = method.prepare(model("bert"), fit).train()
+    prepared = method.prepare(tiny_classifier("bert"), fit).train()
     batch = {"input_ids": torch.arange(12).view(2, 6), "labels": torch.tensor([0, 1])}
     assert Method().loss(prepared, batch, fit).item() != Method().loss(prepared, batch, fit).item()
     loss = method.loss(prepared, batch, fit)

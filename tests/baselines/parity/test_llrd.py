@@ -6,8 +6,7 @@ from amix.specs.recipe import Recipe
 from baselines.recipe.llrd import LayerwiseLearningRates
 from baselines.recipe.longer import Longer
 from helpers.official_cases import Case, Parity, cases
-from helpers.parity import golden_fit
-from helpers.tiny_classifiers import model
+from helpers.parity import golden_fit, tiny_classifier
 from tests.baselines.parity.test_layers import case_model
 
 
@@ -35,7 +34,7 @@ def test_every_parameter_has_the_official_learning_rate_and_decay(
 
 
 def test_all_learning_rates_follow_the_schedule() -> None:
-    method, classifier = LayerwiseLearningRates(), model("bert")
+    method, classifier = LayerwiseLearningRates(), tiny_classifier("bert")
     fit = golden_fit(total_steps=20, lr=1e-3)
     optimizer = method.optimizer(method.param_groups(classifier, fit), fit)
     scheduler = method.schedule(optimizer, fit)

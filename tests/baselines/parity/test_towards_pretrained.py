@@ -10,8 +10,7 @@ from baselines.towards_pretrained.mixout import Mixout
 from baselines.towards_pretrained.pretrained_decay import PretrainedDecay
 from helpers.golden_cases import distance
 from helpers.official_cases import Case, Parity, cases, own_case
-from helpers.parity import golden_fit, step
-from helpers.tiny_classifiers import model as tiny_classifier
+from helpers.parity import golden_fit, step, tiny_classifier
 
 
 class StoredMask(Mixout):
