@@ -70,6 +70,7 @@ class LMBFF(Method):
         parity="departs: no blank before the second text, another loss of numbers; the official code was not run",
         plain_checkpoint=False,
         needs_language_model=True,
+        micro_batches=True,
         toy_settings={"template": "the <S1> over [MASK] .", "label_words": ("sad", "great")},
     )
 
