@@ -94,15 +94,17 @@ class Method:
         """
         return self.for_evaluation(model, fit)
 
-    @classmethod
-    def splits_updates(cls) -> bool:
-        """Whether an update may add up the gradients of micro-batches: as info says, or if the loss is the task's."""
-        stated = cls.info.micro_batches
-        return cls.loss is Method.loss if stated is None else stated
-
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Return the forward and backward passes of a run on n_train examples, relative to plain finetuning's.
 
         Override it if a run costs more than its updates. Tests compare it with the passes that runs count.
         """
         return self.info.passes
+
+
+def whole_batches(method: type[Method], processes: int = 1) -> str:
+    """Return why an update of this method needs its whole batch at once; "" if micro-batches may be used."""
+    stated = method.info.micro_batches
+    if not (method.loss is Method.loss if stated is None else stated):
+        return f"{method.name} needs whole batches"
+    return "processes that share a batch need their whole shares" if processes > 1 else ""

@@ -8,6 +8,7 @@ attention kernels of a GPU draw their masks inside. There every part has masks o
 `redrawn` counts these calls, and records state them.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -171,3 +172,17 @@ def _dropout(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> f
             given = args[place] if place < len(args) else options.get("dropout_p", argument.default_value)
             return float(given or 0.0)
     return 0.0
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the error means that the machine ran out of memory; torch and Python have several such errors."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return device_full(error) or isinstance(error, MemoryError)
+
+
+def device_full(error: BaseException) -> bool:
+    """Whether torch could not allocate memory on the device; beside its own error there are plain RuntimeErrors."""
+    words = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    plain = isinstance(error, RuntimeError) and any(part in str(error) for part in words)
+    return plain or isinstance(error, torch.OutOfMemoryError)

@@ -97,11 +97,14 @@ class LMBFF(Method):
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """Cross-entropy of the words, or the divergence from the two ends' shares."""
-        outputs = fit.logits(model, batch)
-        if not fit.task.regression:
-            return fit.task_loss(outputs, batch)
         addition = model.addition
         assert isinstance(addition, PromptClassifier)
+        if fit.part is not None:
+            addition.pad_like(*(fit.part.whole[name] for name in ("input_ids", "attention_mask")))
+        outputs = fit.logits(model, batch)
+        addition.least = 0
+        if not fit.task.regression:
+            return fit.task_loss(outputs, batch)
         assert addition.scores is not None
         loss = divergence(addition.scores, batch["labels"], addition.bounds)
         return loss if processes() == 1 else loss * weight(len(outputs), outputs.device)

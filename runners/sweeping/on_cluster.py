@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from runners.planning.cluster_file import ClusterFile
 from runners.planning.job import Job
 from runners.sweeping.clusters import pool_of
-from runners.sweeping.delivery import Deliverer
 from runners.sweeping.dispatch import Sweep
 from runners.sweeping.jobs import Listener
 from runners.sweeping.survey import Needs
-from runners.sweeping.worker import Worker
+from runners.sweeping.worker import Deliverer, Worker
 
 
 def carry_out_on(

@@ -1,73 +1,236 @@
-"""Micro-batches: the parts of a batch give the gradients of the whole batch, dropout included, in less memory."""
+"""Micro-batches: parts of a batch have the gradients of the whole batch, dropout included; out of memory; bf16."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from amix.data.splits import load_splits
+import amix.training.fit
+import amix.training.loop
+from amix.data.splits import Splits, load_splits
 from amix.models.loading import load_model, load_tokenizer
+from amix.runs.context import RunContext
+from amix.runs.execute import execute
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import find_task
-from amix.training import loop
+from amix.specs.run_spec import RunSpec
+from amix.specs.tasks import Task, find_task
 from amix.training.fit import Fit
+from amix.training.method import Method, whole_batches
 from amix.training.multi_stage import finetune
-from amix.training.registry import find_method, methods
-from amix.training.settings import make_config
-from helpers.toy_encoders import Bench
+from amix.training.registry import built_in_methods, find_method, source_hash
+from amix.training.settings import full_settings, make_config
+from baselines.vanilla import Vanilla
+from helpers.toy_encoders import SHORT, Bench
+from helpers.toy_suite import write_suite
+from runners.planning.plan import make_plan
+from runners.planning.suite import SuiteError, read_suite
 
-SPLIT = [name for name, method in methods().items() if method.info.trains_by_steps and method.splits_updates()]
-"""The methods that take micro-batches."""
-RECIPE = Recipe(lr=1e-3, steps=1, batch_size=8, max_length=24, warmup_ratio=0.0)
+TRAINING = {name: method for name, method in built_in_methods().items() if method.info.trains_by_steps}
+SPLIT = sorted(name for name, method in TRAINING.items() if not whole_batches(method))
+WHOLE = {
+    "agwm", "agwm_fast", "agwm_official", "autolora", "bidora", "bidora_official", "bilora", "match_tuning", "scl",
+    "setfit", "tmix",
+}  # fmt: skip
+"""Bi-level methods, whose passes are in part outside the loss, and methods that relate the examples of a batch."""
+RECIPE = Recipe(lr=1e-3, steps=4, batch_size=8, max_length=24, warmup_ratio=0.0)
+NONE: Mapping[str, Any] = MappingProxyType({})
+OTHERS: list[tuple[str, str, str, Mapping[str, Any]]] = [
+    ("vanilla", "roberta", "toy", NONE),
+    ("vanilla", "deberta-v2", "toy", NONE),
+    ("vanilla", "mpnet-mean", "toy", NONE),
+    *((name, "bert", "toy-score", NONE) for name in ("rdrop", "r3f", "smart", "rose_first", "vibert", "lm_bff")),
+    ("r3f", "bert", "toy", {"summed": True, "shared_dropout": True, "noise": "normal"}),
+    ("rdrop", "bert", "toy", {"summed": True}),
+    ("sam", "bert", "toy", {"shared_dropout": True}),
+    ("smart", "bert", "toy", {"shared_dropout": True, "steps": 2}),
+    ("hype", "bert", "toy", {"intermediate": True, "keep_dropout": True, "noise": "uniform"}),
+    ("neftune", "bert", "toy", {"padded_length": True}),
+    ("rose_second", "bert", "toy", {"two_passes": True}),
+    ("mixout", "bert", "toy", {"keep_dropout": True}),
+    ("dps_mix", "bert", "toy", {"no_dropout": False}),
+    ("lora", "bert", "toy", {"dropout": 0.2}),
+]
+"""Other encoders, regression, and settings that take other branches: method, encoder, task, settings."""
 
 
-class Start:
-    """A model and a Fit before the first step, made once for an encoder and a task."""
-
-    def __init__(self, bench: Bench, family: str, task: str, language_model: bool = False) -> None:
-        name = (bench.language_models if language_model else bench.encoders)[family]
-        self.task, self.name = find_task(bench.tasks[task]), name
-        self.splits = load_splits(self.task, 8, 1, load_tokenizer(name), name, 24)
-
-    def model(self) -> nn.Module:
-        return load_model(self.name, self.task, 1)
-
-    def fit(self, **recipe: Any) -> Fit:
-        return Fit(self.task, replace(RECIPE, **recipe), 1, self.splits.train, self.splits.dev.select([0]))
+class Enough(Exception):
+    """Ends a run after its first update."""
 
 
-def gradients(
-    method: str, start: Start, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any] | None = None, **recipe: Any
+@cache
+def beginning(bench: Bench, family: str, task: str, language_model: bool) -> tuple[Task, Splits, nn.Module]:
+    """A task with eight training examples, and the model to start from."""
+    name, toy = (bench.language_models if language_model else bench.encoders)[family], find_task(bench.tasks[task])
+    return toy, load_splits(toy, 8, 1, load_tokenizer(name), name, 24), load_model(name, toy, 1)
+
+
+def first_update(
+    bench: Bench, method: str, family: str, task: str, settings: Mapping[str, Any], **recipe: Any
 ) -> tuple[list[Tensor], Fit]:
-    """The gradients of every update, before clipping, and the finished Fit."""
-    kind, fit, found = find_method(method), start.fit(**recipe), []
+    """The gradients of a run's first update before clipping, and its Fit."""
+    kind = find_method(method)
+    toy, splits, model = beginning(bench, family, task, kind.info.needs_language_model)
+    fit, found = Fit(toy, replace(RECIPE, **recipe), 1, splits.train, splits.dev), []
 
     def note(optimizer: torch.optim.Optimizer, clip_norm: float) -> None:
         found.extend(p.grad.clone() for group in optimizer.param_groups for p in group["params"] if p.grad is not None)
+        raise Enough
 
-    monkeypatch.setattr(loop, "clip_gradients", note)
-    instance = kind(make_config(kind, kind.info.toy_settings if settings is None else settings))
-    model = start.model()
+    config = full_settings(kind, {**kind.info.toy_settings, **settings})
+    instance, model = kind(make_config(kind, config)), deepcopy(model)
     fit.cost.watch(model)
-    finetune(instance, instance.prepare(model, fit), fit)
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Enough):
+        patched.setattr(amix.training.loop, "clip_gradients", note)
+        finetune(instance, instance.prepare(model, fit), fit)
     return found, fit
 
-import time
+
+def assert_equal_gradients(bench: Bench, method: str, family: str, task: str, settings: Mapping[str, Any]) -> None:
+    """Eight examples at once, and in parts of three, three and two."""
+    whole, fit = first_update(bench, method, family, task, settings)
+    parts, split_fit = first_update(bench, method, family, task, settings, micro_batch=3)
+    largest = max(float(gradient.abs().max()) for gradient in whole)
+    assert largest > 1e-3
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(other, one, rtol=0, atol=1e-6 * max(1.0, largest))
+    counted, split_counted = ((one.cost.forward_passes, one.cost.backward_passes, one.cost.tokens) for one in (fit, split_fit))
+    assert counted == split_counted
+    assert split_fit.cost.redrawn_masks == 0
+
+
+@pytest.mark.filterwarnings("ignore:Invalid `oft_block_size`")  # The encoder is narrower than a block.
 @pytest.mark.parametrize("method", SPLIT)
-def test_parts_have_the_gradients_of_the_whole_batch(
-    bench: Bench, method: str, monkeypatch: pytest.MonkeyPatch
+def test_parts_have_the_gradients_of_the_whole_batch(bench: Bench, method: str) -> None:
+    assert_equal_gradients(bench, method, "bert", "toy", NONE)
+
+
+@pytest.mark.parametrize(("method", "family", "task", "settings"), OTHERS)
+def test_so_they_have_with_other_encoders_tasks_and_settings(
+    bench: Bench, method: str, family: str, task: str, settings: Mapping[str, Any]
 ) -> None:
-    start = Start(bench, "bert", "toy", find_method(method).info.needs_language_model)
-    t=time.perf_counter()
-    whole, fit = gradients(method, start, monkeypatch)
-    parts, split_fit = gradients(method, start, monkeypatch, micro_batch=3)
-    t=time.perf_counter()-t
-    assert len(whole) == len(parts) > 0
-    scale = max(float(g.abs().max()) for g in whole)
-    diff = max(float((a-b).abs().max()) for a,b in zip(whole,parts))
-    print("RES", method, diff, diff/scale, round(t,3), fit.cost.forward_passes, split_fit.cost.forward_passes, fit.cost.tokens, split_fit.cost.tokens)
-    assert diff <= 1e-6*max(1,scale)
-    assert [p["train_loss"] for p in fit.curve] == pytest.approx([p["train_loss"] for p in split_fit.curve], abs=1e-6)
+    assert_equal_gradients(bench, method, family, task, settings)
+
+
+def test_dropout_is_at_work_in_these_comparisons(bench: Bench) -> None:
+    (dropped, _), (kept, _) = (
+        first_update(bench, name, "bert", "toy", NONE) for name in ("vanilla", "vanilla_no_dropout")
+    )
+    assert max(float((a - b).abs().max()) for a, b in zip(dropped, kept, strict=True)) > 1e-3
+
+
+def test_every_other_method_refuses_micro_batches(bench: Bench) -> None:
+    assert set(TRAINING) - set(SPLIT) == WHOLE
+    record, _ = bench.execute("tmix", "bert", recipe=replace(SHORT, micro_batch=4))
+    assert record["error"]["message"] == "micro_batch 4: tmix needs whole batches"
+
+    class OwnLoss(Method):
+        name, info = "own_loss", replace(Vanilla.info)
+
+        def loss(self, model: nn.Module, batch: dict[str, Tensor], fit: Fit) -> Tensor:
+            return super().loss(model, batch, fit)
+
+    assert whole_batches(OwnLoss) == "own_loss needs whole batches"
+    assert whole_batches(Vanilla) == ""
+    assert "whole shares" in whole_batches(Vanilla, 2)
+
+
+def test_a_suite_with_such_a_method_is_refused_in_one_line_unless_its_row_goes_without(tmp_path: Any) -> None:
+    suite = write_suite(tmp_path, "minilm-l2", methods="vanilla, scl")
+    suite.write_text(suite.read_text().replace("training: {", "training: {micro_batch: 2, "))
+    with pytest.raises(SuiteError, match="micro_batch: scl needs whole batches") as refused:
+        make_plan(read_suite(suite))
+    assert "\n" not in str(refused.value)
+    suite.write_text(suite.read_text().replace("scl", "{scl: {training: {micro_batch: null}}}"))
+    sizes = {run.label: run.spec.training.get("micro_batch") for run in make_plan(read_suite(suite)).runs}
+    assert sizes == {"vanilla": 2, "scl": None}
+
+
+def test_the_setting_is_part_of_a_key_only_if_it_is_used() -> None:
+    assert "micro_batch" not in Recipe().as_dict()
+    assert Recipe(micro_batch=4).as_dict()["micro_batch"] == 4
+
+
+def small_device(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> list[int]:
+    """Let a device run out of memory on passes over more than this many examples; returns the sizes of all passes."""
+    sizes, logits = [], Fit.logits
+
+    def limited(self: Fit, model: nn.Module, batch: dict[str, Tensor], **inputs: Any) -> Tensor:
+        if torch.is_grad_enabled():
+            sizes.append(len(batch["labels"]))
+            if sizes[-1] > most:
+                raise error
+        return logits(self, model, batch, **inputs)
+
+    monkeypatch.setattr(Fit, "logits", limited)
+    return sizes
+
+
+FULL = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), RuntimeError("CUDA error: out of memory")]
+
+
+@pytest.mark.parametrize("error", FULL, ids=["torch", "cuda"])
+def test_a_run_that_does_not_fit_is_repeated_with_half_the_micro_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    expected, arrays = bench.execute("vanilla", "bert")
+    sizes = small_device(monkeypatch, 4, error)
+    record, found = bench.execute("vanilla", "bert")
+    assert (record["status"], record["error"]) == ("ok", None)
+    assert sizes[:4] == [16, 8, 4, 4]
+    assert (record["cost"]["micro_batch"], record["cost"]["redrawn_masks"]) == (4, 0)
+    assert (record["key"], record["spec"]) == (expected["key"], expected["spec"])
+    for name in ("forward_passes", "backward_passes", "optimizer_steps", "flops"):
+        assert record["cost"][name] == expected["cost"][name]
+    torch.testing.assert_close(found["test_logits"], arrays["test_logits"], rtol=0, atol=2e-3)
+    assert "micro_batch" not in expected["cost"]
+
+
+def test_a_run_that_never_fits_is_out_of_memory_after_single_examples(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = small_device(monkeypatch, 0, FULL[0])
+    record, _ = bench.execute("vanilla", "bert")
+    assert sizes == [16, 8, 4, 2, 1]
+    assert record["status"] == "oom"
+    assert record["cost"]["micro_batch"] == 1
+
+
+def test_a_method_that_needs_whole_batches_is_not_repeated(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = small_device(monkeypatch, 4, FULL[0])
+    record, _ = bench.execute("tmix", "bert")
+    assert (record["status"], sizes) == ("oom", [16])
+    assert "(tmix needs whole batches: no micro-batch was tried)" in record["error"]["message"]
+
+
+class Bf16OnTheCpu:
+    """Stands in for the Accelerator of a GPU."""
+
+    device = torch.device("cpu")
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16)
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+
+@pytest.mark.parametrize("method", ["vanilla", "rdrop", "lora", "vibert", "smart"])
+def test_bf16_autocast_on_the_cpu_has_fp32_gradients_near_those_of_fp32_in_parts_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    precise, _ = first_update(bench, method, "bert", "toy", NONE)
+    monkeypatch.setattr(amix.training.fit, "accelerator", Bf16OnTheCpu)
+    whole, _ = first_update(bench, method, "bert", "toy", NONE)
+    parts, _ = first_update(bench, method, "bert", "toy", NONE, micro_batch=3)
+    largest = max(float(gradient.abs().max()) for gradient in precise)
+    assert {gradient.dtype for gradient in (*whole, *parts)} == {torch.float32}
+    for exact, one, other in zip(precise, whole, parts, strict=True):
+        torch.testing.assert_close(one, exact, rtol=0, atol=0.05 * largest)
+        torch.testing.assert_close(other, one, rtol=0, atol=0.02 * largest)
+    assert any(not torch.equal(one, exact) for exact, one in zip(precise, whole, strict=True))

@@ -18,7 +18,7 @@ from amix.data.splits import load_splits
 from amix.models.architecture import head_names, set_dropout
 from amix.models.loading import load_model, load_tokenizer
 from amix.runs.context import RunContext
-from amix.runs.execute import execute, out_of_memory
+from amix.runs.execute import execute
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec
 from amix.specs.tasks import find_task
@@ -26,6 +26,7 @@ from amix.training.evaluation import predict
 from amix.training.fit import Diverged, Fit
 from amix.training.loop import clip_gradients, train
 from amix.training.method import Method, MethodError
+from amix.training.micro_batches import out_of_memory
 from amix.training.registry import source_hash
 from amix.training.schedules import warmup_steps
 from amix.training.settings import full_settings
