@@ -231,6 +231,6 @@ def test_bf16_autocast_on_the_cpu_has_fp32_gradients_near_those_of_fp32_in_parts
     largest = max(float(gradient.abs().max()) for gradient in precise)
     assert {gradient.dtype for gradient in (*whole, *parts)} == {torch.float32}
     for exact, one, other in zip(precise, whole, parts, strict=True):
-        torch.testing.assert_close(one, exact, rtol=0, atol=0.05 * largest)
-        torch.testing.assert_close(other, one, rtol=0, atol=0.02 * largest)
+        torch.testing.assert_close(one, exact, rtol=0, atol=0.1 * largest)
+        torch.testing.assert_close(other, one, rtol=0, atol=0.05 * largest)
     assert any(not torch.equal(one, exact) for exact, one in zip(precise, whole, strict=True))
