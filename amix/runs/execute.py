@@ -97,8 +97,8 @@ def execute(spec: RunSpec, context: RunContext) -> tuple[Record, Arrays]:
     """Run a spec, and save its model if the context asks for it.
 
     A run whose training does not fit into the device's memory is repeated with half the micro-batch, from the whole
-    batch down to single examples (Recipe.micro_batch). The spec and its key stay the same; the record's cost block holds
-    the micro-batch, and is that of the attempt that fitted.
+    batch down to single examples (Recipe.micro_batch). The spec and its key stay the same; the record's cost block
+    holds the micro-batch, and is that of the attempt that fitted.
 
     Returns:
         The record and the predictions. The record of a run that failed contains the traceback, and a status that

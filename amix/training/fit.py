@@ -144,7 +144,7 @@ class Fit:
             loss = functional.cross_entropy(logits, labels)
         return loss if processes() == 1 else loss * weight(len(labels), labels.device)
 
-    def losses(self, loss: Callable[[Batch], torch.Tensor], batch: Batch) -> Iterator[torch.Tensor]:
+    def part_losses(self, loss: Callable[[Batch], torch.Tensor], batch: Batch) -> Iterator[torch.Tensor]:
         """Yield what each part of a batch adds to its mean loss; differentiate it before the next one is computed.
 
         The parts have at most recipe.micro_batch examples; without that, the batch is the only part. All their passes
@@ -180,7 +180,7 @@ class Fit:
             The mean loss of the batch, detached.
         """
         values = []
-        for value in self.losses(loss, batch):
+        for value in self.part_losses(loss, batch):
             self.backward(value)
             values.append(value.detach())
         return values[0] if len(values) == 1 else torch.stack(values).sum()

@@ -3,9 +3,9 @@
 Every part has the random draws that its examples have in the whole batch, so that dropout does not depend on the size
 of the parts. Each part starts from the random state of the first one; what is drawn with one row per example (dropout
 masks, noise) is drawn for the whole batch and cut to the part's rows, and what all examples share is drawn alike in
-every part. This costs the memory of one mask at a time, and holds on the CPU and on a GPU, with one exception: the fused
+every part. This costs the memory of one mask at a time, and holds on the CPU and on a GPU, with one exception: fused
 attention kernels of a GPU draw their masks inside. There every part has masks of its own, from the same distribution;
-`redrawn` counts these calls, and records state them.
+`redrawn` counts these calls, and records state them. The GPU's branches were written without one and have not run yet.
 """
 
 import errno

@@ -1,6 +1,7 @@
 """Child-Tuning: every step updates only a child network, by masking the gradient."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -123,12 +124,12 @@ class ChildTuningD(ChildTuning):
             count += 1
         return [values.div_(count) for values in fisher]
 
-    def gradients(self, model: Model, batch: Batch, fit: Fit) -> list[Tensor]:
+    def gradients(self, model: Model, batch: Batch, fit: Fit) -> Sequence[Tensor]:
         """Gradients of a batch's mean loss."""
-        total: list[Tensor] = []
-        for loss in fit.losses(lambda part: fit.task_loss(fit.logits(model, part), part), batch):
+        total: Sequence[Tensor] = ()
+        for loss in fit.part_losses(lambda part: fit.task_loss(fit.logits(model, part), part), batch):
             gradients = fit.gradients(loss, self.parameters)
-            total = torch._foreach_add(total, gradients) if total else list(gradients)
+            total = torch._foreach_add(list(total), list(gradients)) if total else gradients
         return total
 
     def before_step(self, model: Model, fit: Fit) -> None:

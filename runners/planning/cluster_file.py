@@ -16,6 +16,7 @@ from amix.specs.yaml_files import YamlError, read_yaml
 Kind = Literal["slurm", "pbs", "lsf", "sge", "local", "address"]
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
+AUTO = "auto"
 RESERVE = 120.0
 """Seconds of a walltime that are kept for starting a worker and for ending it."""
 
@@ -116,6 +117,14 @@ class LocalOptions(SpecModel):
 
     workers: Count | None = None
     """Worker processes; default: one per GPU, or per core if there is no GPU."""
+    runs_per_gpu: Literal["auto"] | Count | None = None
+    """Runs that share a GPU: at most this number, or with `auto` as many as fit; in either case never more than fit."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.workers is not None and self.runs_per_gpu is not None:
+            raise ValueError("runs_per_gpu sets the number of workers; leave out one of the two")
+        return self
 
 
 class NoOptions(SpecModel):

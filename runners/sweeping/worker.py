@@ -53,7 +53,7 @@ class Worker:
         record, arrays = self.done(run)
         if rank() == 0:
             self.store.put(record, arrays)
-        return Outcome.of(record)
+        return Outcome.of(record, left_gpu())
 
     def done(self, run: Job) -> "tuple[Record, Arrays]":
         """Do a run on one thread, so that its sums do not depend on the machine or on other processes."""
@@ -87,6 +87,7 @@ class Delivery:
 
     record: dict[str, Any]
     arrays: dict[str, numpy.ndarray]
+    gpu_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,19 @@ class Deliverer:
         record, arrays = self.worker.done(run)
         if self.shared:
             self.worker.store.put(record, arrays)
-        return Delivery(record, arrays)
+        return Delivery(record, arrays, left_gpu())
 
     def receive(self, delivery: Delivery) -> Outcome:
         """Write, in the driver, what a worker returned."""
         self.worker.store.put(delivery.record, delivery.arrays)
-        return Outcome.of(delivery.record)
+        return Outcome.of(delivery.record, delivery.gpu_bytes)
+
+
+def left_gpu() -> int:
+    """Leave the memory that the last run took to other processes on the GPU; returns its peak in bytes."""
+    from amix.training.cost import leave_gpu
+
+    return leave_gpu()
 
 
 def _as_loaded(encoder: str | Encoder) -> str | Encoder | None:
