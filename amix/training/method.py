@@ -104,7 +104,7 @@ class Method:
 
 def whole_batches(method: type[Method], processes: int = 1) -> str:
     """Return why an update of this method needs its whole batch at once; "" if micro-batches may be used."""
-    stated = method.info.micro_batches
-    if not (method.loss is Method.loss if stated is None else stated):
-        return f"{method.name} needs whole batches"
+    plain = method.loss is Method.loss and not hasattr(method, "run")
+    if not (plain if method.info.micro_batches is None else method.info.micro_batches):
+        return f"{method.name} needs whole batches" if method.info.trains_by_steps else ""
     return "processes that share a batch need their whole shares" if processes > 1 else ""

@@ -60,7 +60,7 @@ class MethodInfo:
 
     True if the loss of a batch is the mean of its parts' losses, weighted by their examples, where `Fit` tells a part
     from the whole; False if examples of a batch depend on each other, or passes take place outside the loss and cannot
-    be split. None: True for a method with the task's own loss, False for any other.
+    be split. None: True for a method with the task's own loss and a single stage, False for any other.
     """
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values of its settings that tuning tries."""

@@ -155,6 +155,7 @@ class DiffPruning(FixedMask, MultiStageMethod):
         kind="subnetwork",
         parity="departs: one clipping, ranks without noise, no structured gates; not compared with numbers of the code",
         passes=2.0,  # Two stages, with one pass per update.
+        micro_batches=True,
         grid=GRID,
         toy_settings={"share": 0.3, "lr": None},
     )

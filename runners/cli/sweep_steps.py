@@ -45,8 +45,7 @@ def place_of(workers: int | None, cluster: str) -> Place:
         ClusterError: both are given, or the cluster's file is wrong.
     """
     from runners.planning.cluster_file import ClusterError, read_cluster
-    from runners.sweeping.carry_out import default_workers
-    from runners.sweeping.gpu_sharing import workers_here
+    from runners.sweeping.carry_out import default_workers, workers_here
 
     if not cluster:
         return Place(default_workers() if workers is None else workers)

@@ -9,8 +9,7 @@ import dask
 from distributed import Client, Security
 
 from runners.planning.cluster_file import ClusterError, ClusterFile
-from runners.sweeping.carry_out import visible_gpus
-from runners.sweeping.gpu_sharing import workers_here
+from runners.sweeping.carry_out import visible_gpus, workers_here
 from runners.sweeping.job_queue import JobQueue, cluster_of
 from runners.sweeping.local_pool import LONGEST_ABSENCE, SETTINGS, workers_of
 from runners.sweeping.protection import protection

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from runners.planning.cluster_file import AUTO, ClusterError, ClusterFile
 from runners.planning.job import Job
-from runners.sweeping.carry_out import default_workers, visible_gpus
 from runners.sweeping.jobs import Outcome
 
 MOST = 8
@@ -88,34 +87,20 @@ class GpuSharing:
             self.needs[kind_of(run)] = max(outcome.gpu_bytes, self.needs.get(kind_of(run), 0))
 
 
-def sharing_of(file: ClusterFile, number: Callable[[str], int]) -> GpuSharing | None:
+def sharing_of(file: ClusterFile, gpus: Sequence[str], number: Callable[[str], int]) -> GpuSharing | None:
     """How this cluster's runs share GPUs; None if each has a GPU to itself.
 
     Raises:
         ClusterError: the free memory of a GPU is unknown.
     """
     most = most_per_gpu(file)
-    return None if most is None else GpuSharing(free_bytes(visible_gpus()), most, number)
+    return None if most is None else GpuSharing(free_bytes(gpus), most, number)
 
 
 def most_per_gpu(file: ClusterFile) -> int | None:
     """Most runs that may share a GPU; None if the file does not let them."""
     asked = file.options.get("runs_per_gpu") if file.kind == "local" else None
     return MOST if asked == AUTO else asked
-
-
-def workers_here(file: ClusterFile) -> int:
-    """Number of worker processes of a cluster on this machine.
-
-    Raises:
-        ClusterError: GPUs are to be shared, and there is none.
-    """
-    most = most_per_gpu(file)
-    if most is None:
-        return int(file.options.get("workers") or default_workers())
-    if not visible_gpus():
-        raise ClusterError("options: runs_per_gpu: no GPU is visible on this machine; leave it out")
-    return most * len(visible_gpus())
 
 
 def free_bytes(gpus: Sequence[str]) -> dict[str, int]:

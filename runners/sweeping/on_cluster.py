@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from runners.planning.cluster_file import ClusterFile
 from runners.planning.job import Job
+from runners.sweeping.carry_out import visible_gpus
 from runners.sweeping.clusters import pool_of
 from runners.sweeping.dispatch import Sweep
 from runners.sweeping.gpu_sharing import sharing_of
@@ -39,7 +40,7 @@ def carry_out_on(
         return
     deliverer = Deliverer(worker, cluster.store == "shared")
     with pool_of(cluster, needs_of(worker, runs, deliverer.shared), tell) as pool:
-        sharing = sharing_of(cluster, lambda place: int(pool.workers[place].name))
+        sharing = sharing_of(cluster, visible_gpus(), lambda place: int(pool.workers[place].name))
         sweep = Sweep(pool, deliverer, worker.abandon, worker.store, listener, deliverer.receive, expected, sharing)
         sweep.carry_out(list(runs))
 

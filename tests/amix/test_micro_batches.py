@@ -20,7 +20,7 @@ from amix.specs.recipe import Recipe
 from amix.specs.tasks import Task, find_task
 from amix.training.fit import Fit
 from amix.training.method import Method, whole_batches
-from amix.training.multi_stage import finetune
+from amix.training.multi_stage import MultiStageMethod, finetune
 from amix.training.registry import built_in_methods, find_method
 from amix.training.settings import full_settings, make_config
 from baselines.vanilla import Vanilla
@@ -130,12 +130,18 @@ def test_every_other_method_refuses_micro_batches(bench: Bench) -> None:
     assert record["error"]["message"] == "micro_batch 4: tmix needs whole batches"
 
     class OwnLoss(Method):
-        name, info = "own_loss", replace(Vanilla.info)
+        name, info = "own_loss", Vanilla.info
 
         def loss(self, model: nn.Module, batch: dict[str, Tensor], fit: Fit) -> Tensor:
             return super().loss(model, batch, fit)
 
-    assert whole_batches(OwnLoss) == "own_loss needs whole batches"
+    class OwnRun(MultiStageMethod):
+        name, info = "own_run", Vanilla.info
+
+    for kind in (OwnLoss, OwnRun):
+        assert whole_batches(kind) == f"{kind.name} needs whole batches"
+        kind.info = replace(kind.info, micro_batches=True)
+        assert whole_batches(kind) == ""
     assert whole_batches(Vanilla) == ""
     assert "whole shares" in whole_batches(Vanilla, 2)
 

@@ -16,9 +16,9 @@ from helpers.toy_suite import gone, wait_until
 from runners.planning.cluster_file import ClusterError, read_cluster
 from runners.planning.job import Job
 from runners.sweeping import gpu_sharing
-from runners.sweeping.carry_out import carry_out, default_workers, visible_gpus
+from runners.sweeping.carry_out import carry_out, default_workers, visible_gpus, workers_here
 from runners.sweeping.dispatch import Sweep
-from runners.sweeping.gpu_sharing import CONTEXT, GpuSharing, free_bytes, sharing_of, workers_here
+from runners.sweeping.gpu_sharing import CONTEXT, GpuSharing, free_bytes, sharing_of
 from runners.sweeping.jobs import Outcome
 from runners.sweeping.local_pool import LocalPool, workers_of
 
@@ -180,8 +180,8 @@ def test_a_sweep_fills_its_gpus_after_the_first_run_of_each_kind(tmp_path: Path)
     performer = OnGpu(tmp_path)
     runs = [replace(run, spec=replace(run.spec, method=run.label)) for run in kinds(2, 7)]
     with workers_of(6, ["4", "7"]) as (cluster, client):
-        workers = cluster.scheduler.workers
-        sharing = Watched({"4": 11 * GIB, "7": 11 * GIB}, 3, number=lambda place: int(workers[place].name))
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        sharing = Watched({"4": 11 * GIB, "7": 11 * GIB}, 3, number=lambda place: int(workers[place]["name"]))
         sharing.together = []
         pool = LocalPool(cluster, client)
         Sweep(pool, performer, performer.abandon, performer.store, Listening(), sharing=sharing).carry_out(runs)
@@ -199,9 +199,11 @@ def test_a_cluster_file_says_how_many_runs_share_a_gpu(
     path.write_text(f"kind: local\noptions: {{runs_per_gpu: {options}}}\n")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     file = read_cluster(str(path))
-    assert workers_here(file) == 2 * most
+    for cores in (64, 6, 1):
+        monkeypatch.setattr("runners.sweeping.carry_out.cores", lambda cores=cores: cores)
+        assert workers_here(file) == (max(2, min(2 * most, cores)) if options == "auto" else 2 * most)
     monkeypatch.setattr(gpu_sharing, "free_bytes", lambda gpus: dict.fromkeys(gpus, 8 * GIB))
-    sharing = sharing_of(file, int)
+    sharing = sharing_of(file, visible_gpus(), int)
     assert sharing is not None
     assert (sharing.most, sharing.gpu("3"), sharing.room) == (most, "1", {"0": 8 * GIB, "1": 8 * GIB})
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
