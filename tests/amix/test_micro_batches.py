@@ -1,11 +1,11 @@
 """Micro-batches: parts of a batch have the gradients of the whole batch, dropout included; out of memory; bf16."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from amix.specs.recipe import Recipe
 from amix.specs.tasks import Task, find_task
 from amix.training.fit import Fit
 from amix.training.method import Method, whole_batches
+from amix.training.micro_batches import WholeDraws, _Cutting, parts
 from amix.training.multi_stage import MultiStageMethod, finetune
 from amix.training.registry import built_in_methods, find_method
 from amix.training.settings import full_settings, make_config
@@ -122,6 +123,91 @@ def test_dropout_is_at_work_in_these_comparisons(bench: Bench) -> None:
         first_update(bench, name, "bert", "toy", NONE) for name in ("vanilla", "vanilla_no_dropout")
     )
     assert max(float((a - b).abs().max()) for a, b in zip(dropped, kept, strict=True)) > 1e-3
+
+
+def repeated(x: Tensor) -> Tensor:
+    """Noise on a batch that a method repeats in one pass."""
+    return torch.rand_like(torch.cat([x, x])).unflatten(0, (2, len(x))).transpose(0, 1)
+
+
+OWN = torch.Generator()
+DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "dropout": lambda x: nn.functional.dropout(x, 0.3),
+    "fused dropout": lambda x: torch.native_dropout(x, 0.3, True)[0],
+    "uniform": torch.rand_like,
+    "normal": torch.randn_like,
+    "bernoulli": lambda x: torch.bernoulli(x, 0.4),
+    "own generator": lambda x: torch.empty_like(x).normal_(generator=OWN) + torch.empty_like(x).uniform_(generator=OWN),
+    "repeated batch": repeated,
+    "shared by all": lambda x: x * torch.empty(7).uniform_()[0] * torch.empty(7).uniform_(generator=OWN)[0],
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_parts_draw_what_their_rows_get_in_the_whole_batch(draw: Callable[[Tensor], Tensor], size: int) -> None:
+    x, cpu = torch.linspace(0.1, 1, 11 * 6).view(11, 6), torch.device("cpu")
+    torch.manual_seed(5)
+    OWN.manual_seed(6)
+    whole = torch.stack([draw(x), draw(x)])
+    after = torch.rand(1), torch.rand(1, generator=OWN)
+    torch.manual_seed(5)
+    OWN.manual_seed(6)
+    draws, found = WholeDraws(cpu), []
+    for part in parts({"labels": torch.zeros(11), "x": x}, size):
+        with draws.of(part):
+            found.append(torch.stack([draw(part.batch()["x"]), draw(part.batch()["x"])]))
+    torch.testing.assert_close(torch.cat(found, dim=1), whole, rtol=0, atol=1e-6)
+    assert (torch.rand(1), torch.rand(1, generator=OWN)) == after
+    assert draws.redrawn == 0
+
+
+class Kernel:
+    """Stands in for a fused attention kernel, which draws its mask from a GPU's generator."""
+
+    __name__ = "_scaled_dot_product_efficient_attention"
+    _schema = torch.ops.aten._scaled_dot_product_efficient_attention.default._schema
+
+    def __init__(self, generator: "GpuGenerator") -> None:
+        self.generator = generator
+        self.seen: list[tuple[int, int]] = []
+
+    def __call__(self, *arguments: object) -> None:
+        self.seen.append((self.generator.seed, self.generator.offset))
+        self.generator.offset += 4
+
+
+class GpuGenerator:
+    """The parts of a GPU's generator that are used, whose state is a seed and an offset."""
+
+    seed, offset = 9, 40
+
+    def initial_seed(self) -> int:
+        return self.seed
+
+    def manual_seed(self, seed: int) -> None:
+        self.seed, self.offset = seed, 0
+
+    def get_offset(self) -> int:
+        return self.offset
+
+    def set_offset(self, offset: int) -> None:
+        self.offset = offset
+
+
+def test_fused_attention_has_masks_of_its_own_in_every_part_and_they_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = GpuGenerator()
+    kernel, draws = Kernel(generator), WholeDraws(torch.device("cpu"))
+    monkeypatch.setattr(torch.cuda, "default_generators", [generator])
+    query = SimpleNamespace(device=SimpleNamespace(index=0))
+    for part in parts({"labels": torch.zeros(5)}, 3):
+        generator.offset = 40  # As restored for every part.
+        for dropout in (0.1, 0.0):
+            _Cutting(part, draws).__torch_dispatch__(kernel, (), (query, None, None, None, True, dropout))
+    assert kernel.seen == [(9, 40), (9, 44), (12, 40), (9, 44)]
+    assert (generator.seed, generator.offset, draws.redrawn) == (9, 48, 2)
 
 
 def test_every_other_method_refuses_micro_batches(bench: Bench) -> None:
