@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
 from amix.specs.data_errors import shown
@@ -112,12 +121,18 @@ class LsfOptions(JobOptions):
     """Whether bsub reads the script from its standard input."""
 
 
+RunsPerGpu = Annotated[
+    Annotated[Literal["auto"], Tag("(auto)")] | Annotated[Count, Tag("(count)")],
+    Discriminator(lambda value: "(auto)" if isinstance(value, str) else "(count)"),
+]
+
+
 class LocalOptions(SpecModel):
     """Options of a cluster on this machine."""
 
     workers: Count | None = None
     """Worker processes; default: one per GPU, or per core if there is no GPU."""
-    runs_per_gpu: Literal["auto"] | Count | None = None
+    runs_per_gpu: RunsPerGpu | None = None
     """Runs that share a GPU: at most this number, or with `auto` as many as fit; in either case never more than fit."""
 
     @model_validator(mode="after")
