@@ -42,11 +42,15 @@ class RandomState:
         cuda = {device: torch.cuda.get_rng_state(device) for device in used if device.type == "cuda"}
         return cls(torch.get_rng_state(), cuda)
 
+    def restore(self) -> None:
+        """Set the generators to the snapshot."""
+        torch.set_rng_state(self.cpu)
+        for device, state in self.cuda.items():
+            torch.cuda.set_rng_state(state, device)
+
     @contextmanager
     def replayed(self) -> Iterator[None]:
         """Draw from the snapshot inside; the current state is restored on leaving."""
         with torch.random.fork_rng(devices=list(self.cuda)):
-            torch.set_rng_state(self.cpu)
-            for device, state in self.cuda.items():
-                torch.cuda.set_rng_state(state, device)
+            self.restore()
             yield

@@ -36,6 +36,8 @@ class RunContext:
     """Sets that the finished model is scored on, as far as they suit its task."""
     out_of_domain_folder: str | None = None
     """Folder of their files."""
+    micro_batch: int | None = None
+    """Most examples that go through the model at once, in place of the recipe's: what execute found to fit."""
     executor: Executor | None = None
     """Processes that run the independent stages of a method (MultiStageMethod.stages), e.g. ProcessPoolExecutor(5).
 

@@ -5,7 +5,6 @@ trains or predicts. Everything else is an accident of the machine, the files or 
 method: it is not scored, and the same command runs it again.
 """
 
-import errno
 import gc
 import math
 import time
@@ -37,7 +36,8 @@ from amix.training.cost import reset_peak_memory
 from amix.training.data_parallel import Drift
 from amix.training.evaluation import Predictions, predict
 from amix.training.fit import Best, Diverged, Fit
-from amix.training.method import Method, MethodError
+from amix.training.method import Method, MethodError, whole_batches
+from amix.training.micro_batches import device_full, out_of_memory
 from amix.training.multi_stage import MultiStageMethod, finetune
 from amix.training.registry import find_method, load_external, source_hash
 from amix.training.settings import make_config
@@ -66,6 +66,14 @@ class _MethodFailed(Exception):
     """Wraps an error that the method caused."""
 
 
+class _DoesNotFit(Exception):
+    """Training does not fit into the device's memory; half of the micro-batch is to be tried."""
+
+    def __init__(self, half: int) -> None:
+        super().__init__(half)
+        self.half = half
+
+
 @contextmanager
 def _at_work() -> Iterator[None]:
     """Attribute errors of the kinds in FAULTS to the method, while it trains or predicts."""
@@ -77,8 +85,20 @@ def _at_work() -> Iterator[None]:
         raise _MethodFailed from error
 
 
+def micro_batch_used(method: Method, fit: Fit) -> dict[str, int]:
+    """Return what the cost block says of micro-batches, if the run had any: their size and redrawn masks."""
+    size = fit.recipe.micro_batch
+    if size is None or size >= fit.recipe.batch_size or not method.info.trains_by_steps:
+        return {}
+    return {"micro_batch": size, "redrawn_masks": fit.cost.redrawn_masks}
+
+
 def execute(spec: RunSpec, context: RunContext) -> tuple[Record, Arrays]:
     """Run a spec, and save its model if the context asks for it.
+
+    A run whose training does not fit into the device's memory is repeated with half the micro-batch, from the whole
+    batch down to single examples (Recipe.micro_batch). The spec and its key stay the same; the record's cost block
+    holds the micro-batch, and is that of the attempt that fitted.
 
     Returns:
         The record and the predictions. The record of a run that failed contains the traceback, and a status that
@@ -88,6 +108,7 @@ def execute(spec: RunSpec, context: RunContext) -> tuple[Record, Arrays]:
         ExportError: The run succeeded, but its model cannot be saved.
     """
     started = time.perf_counter()
+    half: int | None = None
     reset_peak_memory()
     record = _empty_record(spec, context)
     arrays: Arrays = {}
@@ -95,6 +116,8 @@ def execute(spec: RunSpec, context: RunContext) -> tuple[Record, Arrays]:
     try:
         arrays, method, model, fit = _finetune(spec, context, record)
         finished = method, model, fit
+    except _DoesNotFit as error:
+        half = error.half
     except Diverged as error:
         record |= {"status": "diverged", "error": _described(error)}
     except _MethodFailed as error:
@@ -103,6 +126,9 @@ def execute(spec: RunSpec, context: RunContext) -> tuple[Record, Arrays]:
         record |= {"status": "oom" if out_of_memory(error) else ACCIDENT, "error": _described(error)}
     finally:
         gc.collect()
+    if half is not None:
+        torch.cuda.empty_cache()
+        return execute(spec, replace(context, micro_batch=half))
     record["cost"]["total_seconds"] = time.perf_counter() - started
     outcome = _finite(record), arrays
     if context.export and finished and rank() == 0:
@@ -131,15 +157,6 @@ def accident_record(spec: RunSpec, context: RunContext, kind: str, message: str)
     return _empty_record(spec, context) | {"status": ACCIDENT, "error": error}
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether the error means that the machine ran out of memory; torch and Python have several such errors."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    # On the CPU torch raises a plain RuntimeError.
-    allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return allocator or isinstance(error, MemoryError | torch.OutOfMemoryError)
-
-
 def _empty_record(spec: RunSpec, context: RunContext) -> Record:
     return {
         "schema": SCHEMA,
@@ -159,7 +176,8 @@ def _empty_record(spec: RunSpec, context: RunContext) -> Record:
 
 def _described(error: BaseException) -> dict[str, str]:
     lines = "".join(traceback.format_exception(error))
-    return {"type": type(error).__name__, "message": str(error)[:2000], "traceback": lines[-4000:]}
+    message = " ".join([str(error)[:2000], *getattr(error, "__notes__", [])])
+    return {"type": type(error).__name__, "message": message, "traceback": lines[-4000:]}
 
 
 def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
@@ -180,6 +198,10 @@ def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
         with _at_work():
             raise MethodError(f"{spec.method} is not defined for regression, and {task.title} is one")
     recipe = Recipe().with_changes(spec.training)
+    if context.micro_batch is not None:
+        recipe = replace(recipe, micro_batch=context.micro_batch)
+    if recipe.micro_batch is not None and (reason := whole_batches(method_class, processes())):
+        raise MethodError(f"micro_batch {recipe.micro_batch}: {reason}")
     if recipe.processes != processes():
         raise ValueError(
             f"this run needs {recipe.processes} process(es), not {processes()}; start it with: "
@@ -215,13 +237,28 @@ def _finetune(spec: RunSpec, context: RunContext, record: Record) -> tuple[Array
     try:
         with _stages_elsewhere(method, spec, context), _at_work():
             model = finetune(method, method.prepare(model, fit), fit)
+    except Exception as error:
+        if half := _half(error, method, fit):
+            raise _DoesNotFit(half) from error
+        raise
     finally:
         record["curve"] = fit.curve
-        record["cost"] = fit.cost.summary(model)
+        record["cost"] = fit.cost.summary(model) | micro_batch_used(method, fit)
     with _at_work():
         arrays = _evaluate(method, model, fit, _scored(splits, context.dev_only), sets, record)
     record["cost"] |= fit.cost.summary(model)
     return arrays | _diagnostic_arrays(fit), method, model, fit
+
+
+def _half(error: Exception, method: Method, fit: Fit) -> int | None:
+    """Return half of the micro-batch with which this error filled the device; None if there is none to try."""
+    if not device_full(error):
+        return None
+    if reason := whole_batches(type(method), processes()):
+        error.add_note(f"({reason}: no micro-batch was tried)")
+        return None
+    used = fit.recipe.micro_batch or fit.recipe.batch_size
+    return min(used, fit.recipe.batch_size, len(fit.train)) // 2 or None
 
 
 @contextmanager

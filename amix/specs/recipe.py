@@ -46,6 +46,11 @@ class Recipe:
     """
     class_weights: Literal["", "balanced"] = ""
     """`balanced` gives every class the same total weight in the loss, however rare it is."""
+    micro_batch: Count | None = None
+    """Most examples that go through the model at once; a larger batch is split, and its parts' gradients are added up.
+
+    Batch, mean loss and dropout stay the same (amix.training.micro_batches); memory falls, time rises.
+    """
 
     def __post_init__(self) -> None:
         check_fields(Recipe, {field.name: getattr(self, field.name) for field in fields(self)})
@@ -72,6 +77,8 @@ class Recipe:
             del content["processes"]
         if not self.class_weights:
             del content["class_weights"]
+        if self.micro_batch is None:
+            del content["micro_batch"]
         return content
 
     def total_steps(self, n_train: int) -> int:

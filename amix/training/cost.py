@@ -26,6 +26,8 @@ class Cost:
         open_passes: Forward passes that no backward pass has gone through yet.
         passed_through: Number of forward passes that the last call of backward went through.
         stages_peak: Highest peak, in bytes, of the processes that ran stages of the run; 0 if there were none.
+        same_pass: Whether passes go uncounted, because they take a further part of a batch that was counted already.
+        redrawn_masks: Attention calls with other dropout masks than the whole batch's (amix.training.micro_batches).
     """
 
     forward_passes: int = 0
@@ -36,6 +38,8 @@ class Cost:
     open_passes: int = 0
     passed_through: int = 1
     stages_peak: int = 0
+    same_pass: bool = False
+    redrawn_masks: int = 0
 
     def watch(self, model: nn.Module) -> None:
         """Count every forward pass of this model from now on, whatever calls it."""
@@ -50,11 +54,15 @@ class Cost:
 
     def count_forward(self) -> None:
         """Count one forward pass; a method that doubles its batch calls this once more."""
+        if self.same_pass:
+            return
         self.forward_passes += 1
         self.open_passes += 1
 
     def count_backward(self) -> None:
         """Count one call of backward or autograd.grad."""
+        if self.same_pass:
+            return
         self.passed_through = self.open_passes or self.passed_through
         self.open_passes = 0
         self.backward_passes += self.passed_through
@@ -65,6 +73,7 @@ class Cost:
         self.backward_passes += stage.backward_passes
         self.optimizer_steps += stage.optimizer_steps
         self.tokens += stage.tokens
+        self.redrawn_masks += stage.redrawn_masks
         self.stages_peak = max(self.stages_peak, stage.stages_peak)
         for name, seconds in stage.seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
@@ -110,6 +119,15 @@ def reset_peak_memory() -> None:
     # On other platforms the peak is that of the whole process, an upper bound for the run's.
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
+
+
+def leave_gpu() -> int:
+    """Give memory that torch keeps back to the GPU; returns the most bytes that it kept, 0 without a GPU."""
+    if not torch.cuda.is_available():
+        return 0
+    most = int(torch.cuda.max_memory_reserved())
+    torch.cuda.empty_cache()
+    return most
 
 
 def peak_memory() -> int:

@@ -1,7 +1,7 @@
 """Fit: the state of one finetuning, as a method's hooks see it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -20,6 +20,7 @@ from amix.specs.seed_sources import Seeds
 from amix.specs.tasks import Task
 from amix.training.cost import Cost
 from amix.training.data_parallel import averaged, share, weight
+from amix.training.micro_batches import Part, WholeDraws, parts
 
 
 class Diverged(ArithmeticError):
@@ -69,6 +70,7 @@ class Fit:
         scheduler: Its learning-rate schedule.
         pretrained: The encoder's weights by parameter name, if they are in memory anyway; must not be modified.
         sources: Seeds of the sources of randomness that differ from seed.
+        part: The part of a batch that is in the model, if batches are split (Recipe.micro_batch).
     """
 
     task: Task
@@ -88,6 +90,7 @@ class Fit:
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
     pretrained: Mapping[str, torch.Tensor] = field(default_factory=dict)
     sources: Mapping[str, int] = field(default_factory=dict)
+    part: Part | None = None
 
     @property
     def seeds(self) -> Seeds:
@@ -140,6 +143,65 @@ class Fit:
         else:
             loss = functional.cross_entropy(logits, labels)
         return loss if processes() == 1 else loss * weight(len(labels), labels.device)
+
+    def part_losses(self, loss: Callable[[Batch], torch.Tensor], batch: Batch) -> Iterator[torch.Tensor]:
+        """Yield what each part of a batch adds to its mean loss; differentiate it before the next one is computed.
+
+        The parts have at most recipe.micro_batch examples; without that, the batch is the only part. All their passes
+        together count as one over the whole batch.
+
+        Args:
+            loss: Maps a batch to its mean loss.
+            batch: The whole batch.
+        """
+        split = parts(batch, self.recipe.micro_batch)
+        if not split:
+            yield loss(batch)
+            return
+        draws = WholeDraws(self.device)
+        try:
+            for part in split:
+                self.part, self.cost.same_pass = part, not part.first
+                with draws.of(part):
+                    value = part.share * loss(part.batch())
+                yield value
+        finally:
+            self.part, self.cost.same_pass = None, False
+            self.cost.redrawn_masks += draws.redrawn
+
+    def accumulate(self, loss: Callable[[Batch], torch.Tensor], batch: Batch) -> torch.Tensor:
+        """Run the passes of a batch, in parts if it is split, and add up the gradients in the parameters' grad.
+
+        Args:
+            loss: Maps a batch to its mean loss.
+            batch: The whole batch.
+
+        Returns:
+            The mean loss of the batch, detached.
+        """
+        values = []
+        for value in self.part_losses(loss, batch):
+            self.backward(value)
+            values.append(value.detach())
+        return values[0] if len(values) == 1 else torch.stack(values).sum()
+
+    def whole(self, batch: Batch) -> Batch:
+        """Return the whole batch of which this one is a part; without a split, the batch itself."""
+        return batch if self.part is None else self.part.whole
+
+    @property
+    def share_of_batch(self) -> float:
+        """The share of its batch's examples that are in the model; 1 without a split."""
+        return 1.0 if self.part is None else self.part.share
+
+    def examples(self, batch: Batch) -> int:
+        """Return the number of examples of the update that this batch, or part of one, belongs to."""
+        return processes() * len(self.whole(batch)["labels"])
+
+    def cut(self, tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
+        """Return the part's examples of a tensor that holds the whole batch along dim."""
+        rows = slice(None) if self.part is None else self.part.rows
+        return tensor[(slice(None),) * dim + (rows,)]
 
     def backward(self, loss: torch.Tensor) -> None:
         """Run and count a backward pass, which accumulates the gradients in the parameters' grad."""

@@ -60,8 +60,8 @@ def train_step(method: Method, model: nn.Module, batch: Batch, fit: Fit) -> torc
     assert fit.optimizer is not None
     assert fit.scheduler is not None
     seed_dropout(fit.seeds.dropout, fit.stage, fit.step, rank())
-    loss = method.loss(model, batch, fit)
-    fit.backward(loss)
+    method.before_loss(model, fit)
+    loss = fit.accumulate(lambda part: method.loss(model, part, fit), batch)
     method.after_backward(model, fit)
     clip_gradients(fit.optimizer, fit.recipe.clip_norm)
     method.before_step(model, fit)
@@ -71,7 +71,7 @@ def train_step(method: Method, model: nn.Module, batch: Batch, fit: Fit) -> torc
     fit.optimizer.zero_grad()
     method.after_step(model, fit)
     fit.step += 1
-    return loss.detach()
+    return loss
 
 
 def clip_gradients(optimizer: torch.optim.Optimizer, clip_norm: float) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """The Method contract: a method is one class that overrides what differs from plain finetuning.
 
-There are ten hooks. Before training (amix.training.loop.train): prepare, param_groups, optimizer, schedule,
-on_fit_start. In every step: seed dropout -> loss -> backward -> after_backward -> clip gradients -> before_step ->
-update -> after_step. After every epoch and at the end: for_evaluation.
+There are eleven hooks. Before training (amix.training.loop.train): prepare, param_groups, optimizer, schedule,
+on_fit_start. In every step: seed dropout -> before_loss -> loss -> backward -> after_backward -> clip gradients ->
+before_step -> update -> after_step; if batches are split (Recipe.micro_batch), loss and backward are called for each
+part. After every epoch and at the end: for_evaluation.
 
 A method that is more than one pass of that loop derives from amix.training.multi_stage.MultiStageMethod.
 """
@@ -66,8 +67,11 @@ class Method:
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Run once before the first step, e.g. a Fisher pass or anchors; the random state is restored afterwards."""
 
+    def before_loss(self, model: Model, fit: Fit) -> None:
+        """Change the model before the passes of an update, e.g. draw a mask that all examples share."""
+
     def loss(self, model: Model, batch: Batch, fit: Fit) -> torch.Tensor:
-        """Return the loss of one batch, a scalar."""
+        """Return the mean loss of one batch, or of one part of a batch that is split; a scalar."""
         return fit.task_loss(fit.logits(model, batch), batch)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
@@ -96,3 +100,11 @@ class Method:
         Override it if a run costs more than its updates. Tests compare it with the passes that runs count.
         """
         return self.info.passes
+
+
+def whole_batches(method: type[Method], processes: int = 1) -> str:
+    """Return why an update of this method needs its whole batch at once; "" if micro-batches may be used."""
+    plain = method.loss is Method.loss and not hasattr(method, "run")
+    if not (plain if method.info.micro_batches is None else method.info.micro_batches):
+        return f"{method.name} needs whole batches" if method.info.trains_by_steps else ""
+    return "processes that share a batch need their whole shares" if processes > 1 else ""

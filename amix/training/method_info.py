@@ -55,6 +55,13 @@ class MethodInfo:
 
     False if the method relates the examples of a batch, treats them one by one, or draws noise for each.
     """
+    micro_batches: bool | None = None
+    """Whether an update may add up the gradients of parts of its batch (amix.training.micro_batches).
+
+    True if the loss of a batch is the mean of its parts' losses, weighted by their examples, where `Fit` tells a part
+    from the whole; False if examples of a batch depend on each other, or passes take place outside the loss and cannot
+    be split. None: True for a method with the task's own loss and a single stage, False for any other.
+    """
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values of its settings that tuning tries."""
     recipe_grid: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: RECIPE_GRID)

@@ -48,6 +48,7 @@ class EDA(Method):
         parity="departs: no synonyms, word pieces; the official code was not run",
         null={"share": 0.0},
         splits_batches=False,
+        micro_batches=True,
         grid={"strength": (0.05, 0.1, 0.2), "share": (0.5, 0.8)},
     )
 
@@ -58,7 +59,9 @@ class EDA(Method):
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss, with copies in place of some examples."""
         if self.config.share:
-            batch = self.augmented(batch, fit.recipe.max_length)
+            if fit.part is None or fit.part.first:
+                self.copies = self.augmented(fit.whole(batch), fit.recipe.max_length)
+            batch = {name: fit.cut(tensor) for name, tensor in self.copies.items()}
         return super().loss(model, batch, fit)
 
     def augmented(self, batch: Batch, max_length: int) -> Batch:

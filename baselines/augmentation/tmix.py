@@ -50,6 +50,7 @@ class TMix(Method):
         parity="departs: the official code mixes labelled with unlabelled examples and was not run",
         null={"share": 0.0},
         splits_batches=False,
+        micro_batches=False,
         grid={"alpha": (0.4, 2.0, 16.0)},
     )
 

@@ -95,6 +95,7 @@ class Ensemble(MultiStageMethod):
         kind="averaging",
         parity="no official code",
         passes=float(Config().members),
+        micro_batches=True,
         null={"members": 1},
         plain_checkpoint=False,
         grid={"members": (3, 5, 10)},

@@ -77,6 +77,7 @@ class SetFit(MultiStageMethod):
         "(setfit_*)",
         steps_on_task_loss=False,  # They lower the loss of the pairs; the classifier is fitted at the end.
         splits_batches=False,
+        micro_batches=False,
         grid={"iterations": (5, 20), "lr": (2e-5, 5e-5, 1e-4)},
         recipe_grid={},
         toy_settings={"iterations": 2, "lr": 4e-3},

@@ -37,6 +37,7 @@ class Soup(MultiStageMethod):
         year=2022,
         kind="control",
         parity="no official code",
+        micro_batches=True,
         null={"splits": 0},
         toy_settings={"splits": 2},
     )

@@ -23,6 +23,7 @@ class VanillaMatched(MultiStageMethod):
         year=2019,
         kind="control",
         parity="no official code",
+        micro_batches=True,
         null={"splits": 0},
         toy_settings={"splits": 1},
     )

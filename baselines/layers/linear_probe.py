@@ -36,6 +36,7 @@ class LinearProbe(Method):
         parity="no official code",
         passes=0.5,  # A forward pass, and a backward pass that ends below the head.
         whole_passes=False,
+        micro_batches=True,
         grid={"lr": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)},
         toy_settings={"lr": 3e-2},
         toy_epochs=40,

@@ -54,6 +54,7 @@ class AdaLoRA(PeftMethod):
         year=2023,
         kind="parameter-efficient",
         parity=PARITY,
+        micro_batches=True,
         grid={"rank": (4, 8), "lr": (5e-4, 1.2e-3, 2e-3)},
         toy_settings={"lr": 2e-2},
     )

@@ -76,6 +76,7 @@ class AutoLoRA(TwoLevel):
         kind="parameter-efficient",
         parity="departs: the official code was not read; formula and selection as described",
         passes=PASSES,
+        micro_batches=False,
         grid={"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)},
         toy_settings={"lr": 2e-2, "upper_lr": 0.1},
     )

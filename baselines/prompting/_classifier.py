@@ -50,7 +50,7 @@ class PromptClassifier(nn.Module):
         self.norm = nn.LayerNorm(width, eps=epsilon)
         self.bias = nn.Parameter(torch.zeros(len(words)))
         self.pieces, self.words, self.special = pieces, words, special
-        self.longest, self.bounds = longest, bounds
+        self.longest, self.bounds, self.least = longest, bounds, 0
         self.scores: torch.Tensor | None = None
 
     def get_input_embeddings(self) -> nn.Module:
@@ -60,10 +60,9 @@ class PromptClassifier(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """Logits [batch, labels], or numbers [batch, 1]; in training, the words' scores are left in `scores`."""
-        rows = zip(input_ids.tolist(), attention_mask.tolist(), strict=True)
-        texts = [self.texts([token for token, real in zip(*row, strict=True) if real]) for row in rows]
+        texts = self.rows(input_ids, attention_mask)
         prompts = [self.prompt(first, second) for first, second in texts]
-        wide = max(map(len, prompts))
+        wide = max(self.least, *map(len, prompts))
         padding = self.special["padding"]
         ids = torch.tensor([row + [padding] * (wide - len(row)) for row in prompts], device=input_ids.device)
         mask = torch.tensor([[1] * len(row) + [0] * (wide - len(row)) for row in prompts], device=input_ids.device)
@@ -77,6 +76,15 @@ class PromptClassifier(nn.Module):
             return scores
         low, high = self.bounds
         return low + (high - low) * functional.softmax(scores.float(), dim=-1)[:, 1:]
+
+    def rows(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[tuple[list[int], list[int]]]:
+        """Both texts of every row of a batch."""
+        rows = zip(input_ids.tolist(), attention_mask.tolist(), strict=True)
+        return [self.texts([token for token, real in zip(*row, strict=True) if real]) for row in rows]
+
+    def pad_like(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> None:
+        """From now on, pad prompts at least to the length of those of this batch."""
+        self.least = max(len(self.prompt(*texts)) for texts in self.rows(input_ids, attention_mask))
 
     def texts(self, tokens: list[int]) -> tuple[list[int], list[int]]:
         """The first and the second text (empty where there is one) of a row with its special tokens."""

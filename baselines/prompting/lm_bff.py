@@ -70,6 +70,7 @@ class LMBFF(Method):
         parity="departs: no blank before the second text, another loss of numbers; the official code was not run",
         plain_checkpoint=False,
         needs_language_model=True,
+        micro_batches=True,
         toy_settings={"template": "the <S1> over [MASK] .", "label_words": ("sad", "great")},
     )
 
@@ -96,11 +97,14 @@ class LMBFF(Method):
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """Cross-entropy of the words, or the divergence from the two ends' shares."""
-        outputs = fit.logits(model, batch)
-        if not fit.task.regression:
-            return fit.task_loss(outputs, batch)
         addition = model.addition
         assert isinstance(addition, PromptClassifier)
+        if fit.part is not None:
+            addition.pad_like(*(fit.part.whole[name] for name in ("input_ids", "attention_mask")))
+        outputs = fit.logits(model, batch)
+        addition.least = 0
+        if not fit.task.regression:
+            return fit.task_loss(outputs, batch)
         assert addition.scores is not None
         loss = divergence(addition.scores, batch["labels"], addition.bounds)
         return loss if processes() == 1 else loss * weight(len(outputs), outputs.device)

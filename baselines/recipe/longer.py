@@ -35,6 +35,7 @@ class Longer(MultiStageMethod):
         year=2021,
         kind="recipe",
         parity="departs: torch's AdamW, which decays before the update",
+        micro_batches=True,
         null={"epochs": None, "adam_epsilon": None},
         grid={"epochs": (10, 20, 40), "lr_factor": (0.5, 1.0, 1.5)},
     )

@@ -37,6 +37,7 @@ class LPFT(MultiStageMethod):
         year=2022,
         kind="recipe",
         parity="departs: the official code is for images and fits the head by logistic regression",
+        micro_batches=True,
         whole_passes=False,  # The probe's backward passes end below the head.
         null={"probe_epochs": 0},
         grid={"probe_epochs": (5, 10, 20), "probe_lr": (3e-4, 1e-3, 3e-3)},

@@ -66,6 +66,7 @@ class HyPe(Method):
         kind="smoothness",
         parity="matched: logits, states, gradients",
         cases=("hype_*",),
+        micro_batches=True,
         null={"sigma": 0.0, "keep_dropout": True},
         grid={"sigma": (1e-5, 1e-3, 1e-2), "noise": ("normal", "uniform")},
     )

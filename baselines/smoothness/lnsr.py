@@ -42,6 +42,7 @@ class LNSR(Method):
         kind="smoothness",
         parity="no official code",
         passes=2.0,
+        micro_batches=True,
         null={"strength": 0.0},
         grid={"strength": (0.1, 1.0, 10.0), "sigma": (0.01, 0.05, 0.1)},
     )
@@ -70,10 +71,11 @@ class LNSR(Method):
         noisy_start = changed_inputs(upper[:1], lambda states: states + self.draw_noise(states))
         with masks.replayed(), noisy_start, recorded_outputs(upper) as noised:
             fit.logits(model, batch)
-        return loss + self.config.strength * mean_squared_distance(clean, noised, batch["attention_mask"])
+        tokens = fit.whole(batch)["attention_mask"].sum() * fit.share_of_batch
+        return loss + self.config.strength * squared_distance(clean, noised, batch["attention_mask"]) / tokens
 
 
-def mean_squared_distance(first: list[Tensor], second: list[Tensor], tokens: Tensor) -> Tensor:
-    """||a - b||^2 of each token's states, mean over layers and tokens; tokens: attention mask [batch, length]."""
+def squared_distance(first: list[Tensor], second: list[Tensor], tokens: Tensor) -> Tensor:
+    """||a - b||^2 of each token's states, mean over layers, sum over tokens; tokens: attention mask [batch, length]."""
     squares = [(a - b).square().sum(-1) for a, b in zip(first, second, strict=True)]
-    return (torch.stack(squares).mean(0) * tokens).sum() / tokens.sum()
+    return (torch.stack(squares).mean(0) * tokens).sum()

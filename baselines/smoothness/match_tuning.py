@@ -48,6 +48,7 @@ class MatchTuning(Method):
         cases=("match_tuning*",),
         null={"temperature": 1e-9, "cosine": True},
         splits_batches=False,
+        micro_batches=False,
         grid={"temperature": (0.05, 0.3, 1.0, 10.0), "cosine": (False, True)},
         toy_settings={"temperature": 0.01, "cosine": True},
     )

@@ -45,6 +45,7 @@ class NEFTune(Method):
         parity="departs: not compared with numbers of the official code, which is for decoders",
         null={"alpha": 0.0},
         splits_batches=False,
+        micro_batches=True,
         grid={"alpha": (5.0, 10.0, 15.0)},
     )
 

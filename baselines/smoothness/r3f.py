@@ -11,7 +11,6 @@ from amix.data.encoded import Batch
 from amix.mixup.in_place import RandomState
 from amix.models.architecture import embeddings
 from amix.random_streams import tensor_generator
-from amix.specs.launch import processes
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -56,6 +55,7 @@ class R3F(Method):
         parity="matched: loss and gradients, to the resolution of its float32",
         cases=("r3f_*",),
         passes=2.0,
+        micro_batches=True,
         null={"strength": 0.0},
         grid={"strength": (0.1, 0.5, 1.0), "noise": ("uniform", "normal")},
     )
@@ -91,5 +91,5 @@ class R3F(Method):
         with masks:
             noised = self.noised_logits(model, batch, fit)
         divergence = functional.mse_loss if fit.task.regression else symmetric_divergence
-        strength = self.config.strength * (processes() * len(batch["labels"]) if self.config.summed else 1)
+        strength = self.config.strength * (fit.examples(batch) if self.config.summed else 1)
         return fit.task_loss(clean, batch) + strength * divergence(clean, noised)

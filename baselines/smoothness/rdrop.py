@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from amix.data.encoded import Batch
-from amix.specs.launch import processes
 from amix.training.fit import Fit
 from amix.training.method import Method, Model
 from amix.training.method_info import MethodInfo
@@ -42,6 +41,7 @@ class RDrop(Method):
         parity="matched: loss and gradients, with summed",
         cases=("rdrop*",),
         passes=2.0,
+        micro_batches=True,
         grid={"strength": (0.1, 0.5, 1.0), "summed": (False, True)},
     )
 
@@ -53,5 +53,5 @@ class RDrop(Method):
         losses = fit.task_loss(first, batch) + fit.task_loss(second, batch)
         if fit.task.regression:
             return losses + self.config.strength * functional.mse_loss(first, second)
-        strength = 0.5 * self.config.strength * (processes() * len(batch["labels"]) if self.config.summed else 1)
+        strength = 0.5 * self.config.strength * (fit.examples(batch) if self.config.summed else 1)
         return losses + strength * symmetric_divergence(first, second)

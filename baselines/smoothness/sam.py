@@ -48,13 +48,14 @@ class SAM(Method):
         parity="matched: perturbations, losses, parameters",
         cases=("sam*",),
         passes=2.0,
+        micro_batches=True,
         null={"rho": 0.0, "shared_dropout": True},
         grid={"rho": (0.02, 0.05, 0.15), "adaptive": (False, True)},
     )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss; batch and random state are stored for the second pass."""
-        self.batch = batch
+        self.batch = fit.whole(batch)
         self.random_state = RandomState.capture(fit.device) if self.config.shared_dropout else None
         return super().loss(model, batch, fit)
 
@@ -67,7 +68,7 @@ class SAM(Method):
             parameter.grad = None
         exchange(parameters, perturbed)
         with self.random_state.replayed() if self.random_state else nullcontext():
-            fit.backward(super().loss(model, self.batch, fit))
+            fit.accumulate(lambda part: Method.loss(self, model, part, fit), self.batch)
         exchange(parameters, perturbed)
 
     @torch.no_grad()

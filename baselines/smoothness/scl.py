@@ -51,6 +51,7 @@ class SCL(Method):
         null={"strength": 0.0},
         regression=False,
         splits_batches=False,
+        micro_batches=False,
         grid={"strength": (0.1, 0.3, 0.5, 0.7, 0.9), "temperature": (0.1, 0.3, 0.5)},
     )
 

@@ -109,6 +109,7 @@ class SMART(Method):
         parity="matched: perturbation, loss, gradients, to the resolution of its float32",
         cases=("smart_*",),
         passes=3.0,
+        micro_batches=True,
         null={"strength": 0.0},
         grid={"strength": (0.1, 1.0, 5.0), "unit_perturbation": (False, True)},
     )

@@ -1,5 +1,6 @@
 """VIBERT: a variational information bottleneck between the encoder and the classifier."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +116,7 @@ class VIBERT(Method):
         parity="matched: distribution, KL, losses, logits and gradients to 5e-14 (vibert_*)",
         plain_checkpoint=False,
         splits_batches=False,
+        micro_batches=True,
         grid={"dimension": (144, 384), "beta": (1e-6, 1e-5, 1e-4, 1e-3)},
     )
 
@@ -138,9 +140,9 @@ class VIBERT(Method):
 
     def draw_noise(self, mean: Tensor) -> Tensor:
         """eps [samples, batch, K] for means [batch, K]."""
-        return torch.empty(self.config.samples, *mean.shape, dtype=mean.dtype, device=mean.device).normal_(
-            generator=self.generator
-        )
+        shape = (self.config.samples, *mean.shape)
+        # Flat, because rows of samples are no examples (amix.training.micro_batches).
+        return mean.new_empty(math.prod(shape)).normal_(generator=self.generator).view(shape)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss of the samples plus the divergence."""
@@ -154,7 +156,8 @@ class VIBERT(Method):
 
     def sampled_loss(self, head: Bottleneck, mean: Tensor, deviation: Tensor, batch: Batch, fit: Fit) -> Tensor:
         """The loss, given mean and std of q, each [batch, K]."""
-        logits = head.classifier(mean + deviation * self.draw_noise(mean))
+        whole = mean if fit.part is None else mean.new_empty(fit.examples(batch), mean.shape[1])
+        logits = head.classifier(mean + deviation * fit.cut(self.draw_noise(whole), dim=1))
         losses = torch.stack([fit.task_loss(sample, batch) for sample in logits])
         return losses.mean() + self.beta(fit.epoch + 1) * divergence(mean, deviation, head.mu_p, head.std_p)
 

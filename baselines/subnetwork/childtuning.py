@@ -1,11 +1,13 @@
 """Child-Tuning: every step updates only a child network, by masking the gradient."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from amix.data.encoded import Batch
 from amix.models.architecture import blocks, trainable
 from amix.random_streams import seed_dropout, tensor_generator
 from amix.specs.recipe import Recipe
@@ -116,12 +118,19 @@ class ChildTuningD(ChildTuning):
         count = 0
         for batch in fit.batches(0):
             seed_dropout(fit.seeds.dropout, "fisher", count)
-            loss = fit.task_loss(fit.logits(model, batch), batch)
-            for values, gradient in zip(fisher, fit.gradients(loss, self.parameters), strict=True):
+            for values, gradient in zip(fisher, self.gradients(model, batch, fit), strict=True):
                 clipped = gradient * torch.clamp(limit / (gradient.norm() + 1e-6), max=1.0)
                 values.addcmul_(clipped, clipped)
             count += 1
         return [values.div_(count) for values in fisher]
+
+    def gradients(self, model: Model, batch: Batch, fit: Fit) -> Sequence[Tensor]:
+        """Gradients of a batch's mean loss."""
+        total: Sequence[Tensor] = ()
+        for loss in fit.part_losses(lambda part: fit.task_loss(fit.logits(model, part), part), batch):
+            gradients = fit.gradients(loss, self.parameters)
+            total = torch._foreach_add(list(total), list(gradients)) if total else gradients
+        return total
 
     def before_step(self, model: Model, fit: Fit) -> None:
         """Mask the gradients outside the subnetwork."""

@@ -8,7 +8,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amix.data.encoded import Batch
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.loop import train
@@ -102,14 +101,13 @@ class Gates(Method):
             for weight, start, difference, logit, drawn in pieces(parameter.data, pretrained, delta, alpha, share):
                 torch.addcmul(start, gates(draw_shares_(drawn, logit)), difference, out=weight)
 
-    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss; the penalty enters as a gradient."""
+    def before_loss(self, model: Model, fit: Fit) -> None:
+        """Write weights with new gates into the model."""
         self.write()
-        return super().loss(model, batch, fit)
 
     @torch.no_grad()
     def after_backward(self, model: Model, fit: Fit) -> None:
-        """Turn each weight's gradient into those of its difference and its gate, with the penalty's."""
+        """Turn each weight's gradient into those of its difference and its gate; add the penalty's."""
         tensors = zip(self.body, self.deltas, self.alphas, self.shares, self.alpha_gradients, strict=True)
         for parameter, delta, alpha, share, alpha_gradient in tensors:
             gradient, parameter.grad = parameter.grad, None
@@ -157,6 +155,7 @@ class DiffPruning(FixedMask, MultiStageMethod):
         kind="subnetwork",
         parity="departs: one clipping, ranks without noise, no structured gates; not compared with numbers of the code",
         passes=2.0,  # Two stages, with one pass per update.
+        micro_batches=True,
         grid=GRID,
         toy_settings={"share": 0.3, "lr": None},
     )

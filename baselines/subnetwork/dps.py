@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from amix.data.encoded import Batch
 from amix.mixup.in_place import exchange
 from amix.models.architecture import set_dropout
 from amix.random_streams import tensor_generator
@@ -163,10 +162,9 @@ class DPSMix(DPS):
             masks.append((mean >= self.smallest_kept(mean)).to(mean.dtype))
         return masks
 
-    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss at the mixed weights."""
+    def before_loss(self, model: Model, fit: Fit) -> None:
+        """Mix the weights."""
         self.mix(fit)
-        return super().loss(model, batch, fit)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Put W back, mask its gradient, and score it in an odd window."""

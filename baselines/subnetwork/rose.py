@@ -119,10 +119,13 @@ def two_passes(model: Model, batch: Batch, fit: Fit) -> tuple[Tensor, Tensor]:
 
 
 def averaged_losses(first: Tensor, second: Tensor, batch: Batch, fit: Fit) -> tuple[Tensor, Tensor]:
-    """Loss and disagreement as in two_passes, from the outputs [batch, outputs] of the passes."""
+    """Loss and disagreement as in two_passes, from the outputs [batch, outputs] of the passes.
+
+    The disagreement of a part of a batch is what the part adds to the whole batch's.
+    """
     loss = (fit.task_loss(first, batch) + fit.task_loss(second, batch)) / 2
     if fit.task.regression:
-        return loss, torch.nn.functional.mse_loss(first, second)
+        return loss, fit.share_of_batch * torch.nn.functional.mse_loss(first, second)
     log_p, log_q = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
     return loss, ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum() / 4
 
@@ -154,14 +157,24 @@ class RoseFirst(Rose):
         parity="matched: masks, losses and parameters",
         cases=("rose_first*", "rose_losses*"),
         passes=10 / 3,
+        micro_batches=True,
     )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss of both passes; sets the mask by a backward pass of the disagreement."""
         loss, disagreement = two_passes(model, batch, fit)
         if fit.step >= self.unmasked_steps:
-            self.set_mask(fit.gradients(disagreement, list(self.tensors), retain_graph=True))
+            self.note(fit.gradients(disagreement, list(self.tensors), retain_graph=True), fit)
         return loss
+
+    def note(self, gradients: Sequence[Tensor], fit: Fit) -> None:
+        """Set the mask of this step once the gradients of all parts of the batch are added up."""
+        if fit.part is not None and not fit.part.first:
+            gradients = torch._foreach_add(list(self.gradients), list(gradients))
+        self.gradients: Sequence[Tensor] = gradients
+        if fit.part is None or fit.part.last:
+            self.set_mask(gradients)
+            self.gradients = ()
 
     def set_mask(self, gradients: Sequence[Tensor]) -> None:
         """Set the mask of this step from the gradients of the disagreement."""
@@ -199,6 +212,7 @@ class RoseSecond(Rose):
         Rose.info,
         parity="matched: masks and parameters",
         cases=("rose_second*",),
+        micro_batches=True,
     )
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:

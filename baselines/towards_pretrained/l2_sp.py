@@ -40,6 +40,7 @@ class L2SP(Method):
         kind="towards pretrained",
         parity="matched: penalty and gradient",
         cases=("l2sp*",),
+        micro_batches=True,
         null={"alpha": 0.0, "beta": 0.0, "keep_weight_decay": True},
         grid={"alpha": (0.001, 0.01, 0.1, 1.0), "beta": (0.01, 0.1)},
     )

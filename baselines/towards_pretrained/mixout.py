@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from amix.data.encoded import Batch
 from amix.mixup.in_place import exchange
 from amix.models.architecture import backbone, set_dropout
 from amix.random_streams import tensor_generator
@@ -78,10 +77,9 @@ class Mixout(Method):
             torch.lerp(pretrained, weight, mask / (1.0 - self.config.p), out=mixed)
         exchange(self.weights, self.other)
 
-    def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The task's loss at the mixed weights."""
+    def before_loss(self, model: Model, fit: Fit) -> None:
+        """Mix the weights."""
         self.mix()
-        return super().loss(model, batch, fit)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Restore W and convert the gradient at W~ into the one at W."""

@@ -45,7 +45,7 @@ def place_of(workers: int | None, cluster: str) -> Place:
         ClusterError: both are given, or the cluster's file is wrong.
     """
     from runners.planning.cluster_file import ClusterError, read_cluster
-    from runners.sweeping.carry_out import default_workers
+    from runners.sweeping.carry_out import default_workers, workers_here
 
     if not cluster:
         return Place(default_workers() if workers is None else workers)
@@ -53,7 +53,7 @@ def place_of(workers: int | None, cluster: str) -> Place:
         raise ClusterError(f"--workers {workers}: a cluster sets its own number of workers; leave out one of the two")
     file = read_cluster(cluster)
     if file.kind == "local":
-        return Place(file.options.get("workers") or default_workers(), file)
+        return Place(workers_here(file), file)
     return Place(file.most_runs or 1, file)
 
 

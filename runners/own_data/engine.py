@@ -25,9 +25,8 @@ from runners.planning.suite import Row, Suite, method_rows
 from runners.sweeping.alone import alone_in
 from runners.sweeping.carry_out import carry_out, default_workers
 from runners.sweeping.failures import StopWhenAllFail, causes
-from runners.sweeping.finished import finished_runs
 from runners.sweeping.jobs import Listener
-from runners.sweeping.todo import Todo, todo
+from runners.sweeping.todo import Todo, finished_runs, todo
 from runners.sweeping.worker import Worker
 
 SUITE = "compare"

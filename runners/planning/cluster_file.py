@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
 from amix.specs.data_errors import shown
@@ -16,6 +25,7 @@ from amix.specs.yaml_files import YamlError, read_yaml
 Kind = Literal["slurm", "pbs", "lsf", "sge", "local", "address"]
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
+AUTO = "auto"
 RESERVE = 120.0
 """Seconds of a walltime that are kept for starting a worker and for ending it."""
 
@@ -111,11 +121,25 @@ class LsfOptions(JobOptions):
     """Whether bsub reads the script from its standard input."""
 
 
+RunsPerGpu = Annotated[
+    Annotated[Literal["auto"], Tag("(auto)")] | Annotated[Count, Tag("(count)")],
+    Discriminator(lambda value: "(auto)" if isinstance(value, str) else "(count)"),
+]
+
+
 class LocalOptions(SpecModel):
     """Options of a cluster on this machine."""
 
     workers: Count | None = None
     """Worker processes; default: one per GPU, or per core if there is no GPU."""
+    runs_per_gpu: RunsPerGpu | None = None
+    """Runs that share a GPU: at most this number, or with `auto` as many as fit; in either case never more than fit."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.workers is not None and self.runs_per_gpu is not None:
+            raise ValueError("runs_per_gpu sets the number of workers; leave out one of the two")
+        return self
 
 
 class NoOptions(SpecModel):

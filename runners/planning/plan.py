@@ -15,7 +15,7 @@ from amix.specs.run_spec import RunSpec
 from amix.specs.store import write_atomically
 from amix.specs.tasks import OFFICIAL_ROWS, Task
 from amix.training.foreign_code import ForeignCodeError, of_method
-from amix.training.method import Method
+from amix.training.method import Method, whole_batches
 from amix.training.registry import source_hash
 from amix.training.settings import full_settings
 from results.loading.layout import Layout
@@ -96,6 +96,7 @@ def make_plan(suite: Suite) -> SuitePlan:
     for row, method in zip(rows, methods, strict=True):
         check_grid(suite, row, method)
     recipes = [recipe_of(suite, row) for row in rows]
+    _refuse_micro_batches(suite, methods, recipes)
     encoder_source = encoder_files.source_hash(suite.encoder)
     settings = [_settings(suite, row, method) for row, method in zip(rows, methods, strict=True)]
     sources = {task.name: task_source(task) for task in suite.tasks}
@@ -170,6 +171,16 @@ def _settings(suite: Suite, row: Row, method: type[Method]) -> dict[str, Any]:
             return full_settings(method, row.config)
     except (TypeError, ValueError) as error:
         raise SuiteError(f"{methods_in(suite)}: {row.label}: {error}") from error
+
+
+def _refuse_micro_batches(suite: Suite, methods: Sequence[type[Method]], recipes: Sequence[Recipe]) -> None:
+    asked = zip(suite.methods, methods, recipes, strict=True)
+    whole = [row.label for row, method, recipe in asked if recipe.micro_batch is not None and whole_batches(method)]
+    if whole:
+        raise SuiteError(
+            f"{methods_in(suite)}: training: micro_batch: {', '.join(whole)} needs whole batches; "
+            "leave it out, or give such rows training: {micro_batch: null}"
+        )
 
 
 def _refuse_same_runs(suite: Suite, runs: Sequence[Job]) -> None:

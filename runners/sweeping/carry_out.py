@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Sequence
 
 from amix.specs.store import Store
+from runners.planning.cluster_file import AUTO, ClusterError, ClusterFile
 from runners.planning.job import Job
+from runners.sweeping.gpu_sharing import most_per_gpu
 from runners.sweeping.jobs import Abandon, Listener, Perform
 
 
@@ -27,8 +29,27 @@ def visible_gpus() -> list[str]:
 
 def default_workers() -> int:
     """One worker per GPU or, without a GPU, per core that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return len(visible_gpus()) or cores
+    return len(visible_gpus()) or cores()
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_here(file: ClusterFile) -> int:
+    """Number of worker processes of a cluster on this machine; where runs share GPUs at will, at most one per core.
+
+    Raises:
+        ClusterError: GPUs are to be shared, and there is none.
+    """
+    most = most_per_gpu(file)
+    if most is None:
+        return int(file.options.get("workers") or default_workers())
+    gpus = len(visible_gpus())
+    if not gpus:
+        raise ClusterError("options: runs_per_gpu: no GPU is visible on this machine; leave it out")
+    return max(gpus, min(most * gpus, cores())) if file.options["runs_per_gpu"] == AUTO else most * gpus
 
 
 def carry_out(

@@ -9,7 +9,7 @@ import dask
 from distributed import Client, Security
 
 from runners.planning.cluster_file import ClusterError, ClusterFile
-from runners.sweeping.carry_out import default_workers, visible_gpus
+from runners.sweeping.carry_out import visible_gpus, workers_here
 from runners.sweeping.job_queue import JobQueue, cluster_of
 from runners.sweeping.local_pool import LONGEST_ABSENCE, SETTINGS, workers_of
 from runners.sweeping.protection import protection
@@ -51,7 +51,7 @@ def opened(file: ClusterFile) -> Iterator[tuple[Client, JobQueue | None]]:
 @contextlib.contextmanager
 def _opened(file: ClusterFile, security: Security | None) -> Iterator[tuple[Client, JobQueue | None]]:
     if file.kind == "local":
-        with workers_of(file.options.get("workers") or default_workers(), visible_gpus(), security) as (_, client):
+        with workers_of(workers_here(file), visible_gpus(), security) as (_, client):
             yield client, None
     elif file.kind == "address":
         client = _connected(file.address, security)

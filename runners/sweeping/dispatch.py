@@ -12,6 +12,7 @@ from distributed.client import FutureCancelledError
 from amix.specs.store import Store
 from runners.planning.job import Job
 from runners.sweeping import interrupts
+from runners.sweeping.gpu_sharing import GpuSharing
 from runners.sweeping.jobs import Abandon, Listener, Outcome, Perform, Receive
 from runners.sweeping.pool import Loss, Pool, WorkersLost
 
@@ -61,6 +62,8 @@ class Sweep:
     receive: Receive = as_is
     expected: Mapping[str, float] = field(default_factory=dict)
     """Expected seconds of a run, by its key."""
+    sharing: GpuSharing | None = None
+    """Which runs may share a GPU; None: every free worker gets one."""
     waiting: list[Flight] = field(default_factory=list)
     in_flight: dict[Future, Flight] = field(default_factory=dict)
     lost: list[Flight] = field(default_factory=list)
@@ -88,10 +91,16 @@ class Sweep:
     def _busy(self) -> set[str]:
         return {flight.place for flight in self.in_flight.values()}
 
+    def _running(self) -> dict[str, Job]:
+        return {flight.place: flight.run for flight in (*self.in_flight.values(), *self.lost)}
+
     def _launch(self, living: set[str]) -> None:
-        for place in sorted(living - self._busy()):
+        free = living - self._busy()
+        for place in self.sharing.in_order(free) if self.sharing else sorted(free):
             if not self.waiting:
                 return
+            if self.sharing and not self.sharing.admits(place, self.waiting[0].run, self._running()):
+                continue
             if not self.pool.takes(place, self.expected.get(self.waiting[0].run.spec.key, 0.0)):
                 continue
             flight = replace(self.waiting.pop(0), place=place)
@@ -100,6 +109,8 @@ class Sweep:
                 workers=[self.pool.address(place)], allow_other_workers=False,
             )  # fmt: skip
             self.in_flight[future] = flight
+            if self.sharing:
+                self.sharing.started(place)
             self.listener.started(flight.run)
 
     def _collect(self) -> None:
@@ -127,7 +138,10 @@ class Sweep:
             self.lost.append(flight)
             return
         if error is None:
-            self.listener.finished(flight.run, self.receive(result))
+            outcome = self.receive(result)
+            if self.sharing:
+                self.sharing.note(flight.run, outcome)
+            self.listener.finished(flight.run, outcome)
         elif isinstance(error, KilledWorker | FutureCancelledError):
             self.lost.append(flight)
         else:
@@ -140,10 +154,10 @@ class Sweep:
             match self.pool.loss(flight.place):
                 case None:
                     undecided.append(flight)
-                case Loss.OWN:
-                    self._charge(flight, DIED)
-                case Loss.JOB:
-                    self._give_back(flight)
+                case loss:
+                    if self.sharing:
+                        self.sharing.ended(flight.place)
+                    self._charge(flight, DIED) if loss is Loss.OWN else self._give_back(flight)
         self.lost = undecided
 
     def _give_back(self, flight: Flight) -> None:

@@ -13,11 +13,13 @@ class Outcome:
 
     status: str
     message: str = ""
+    gpu_bytes: int = 0
+    """Most memory that its process held on a GPU, without CUDA's own; 0 without a GPU."""
 
     @classmethod
-    def of(cls, record: dict[str, Any]) -> "Outcome":
+    def of(cls, record: dict[str, Any], gpu_bytes: int = 0) -> "Outcome":
         """The outcome of the run that left this record."""
-        return cls(record["status"], (record["error"] or {}).get("message", ""))
+        return cls(record["status"], (record["error"] or {}).get("message", ""), gpu_bytes)
 
 
 class Listener(Protocol):

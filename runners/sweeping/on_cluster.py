@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from runners.planning.cluster_file import ClusterFile
 from runners.planning.job import Job
+from runners.sweeping.carry_out import visible_gpus
 from runners.sweeping.clusters import pool_of
-from runners.sweeping.delivery import Deliverer
 from runners.sweeping.dispatch import Sweep
+from runners.sweeping.gpu_sharing import sharing_of
 from runners.sweeping.jobs import Listener
 from runners.sweeping.survey import Needs
-from runners.sweeping.worker import Worker
+from runners.sweeping.worker import Deliverer, Worker
 
 
 def carry_out_on(
@@ -39,7 +40,8 @@ def carry_out_on(
         return
     deliverer = Deliverer(worker, cluster.store == "shared")
     with pool_of(cluster, needs_of(worker, runs, deliverer.shared), tell) as pool:
-        sweep = Sweep(pool, deliverer, worker.abandon, worker.store, listener, deliverer.receive, expected)
+        sharing = sharing_of(cluster, visible_gpus(), lambda place: int(pool.workers[place].name))
+        sweep = Sweep(pool, deliverer, worker.abandon, worker.store, listener, deliverer.receive, expected, sharing)
         sweep.carry_out(list(runs))
 
 

@@ -16,7 +16,7 @@ from results.loading.layout import Layout
 from results.loading.record_checks import parsed
 from runners.planning.plan import SuitePlan
 from runners.planning.suite import SuiteError, suite_names
-from runners.sweeping.finished import Finished, usable
+from runners.sweeping.todo import Finished, usable
 
 
 @dataclass(frozen=True)

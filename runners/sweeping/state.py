@@ -8,10 +8,9 @@ from amix.specs.store import FINISHED
 from results.loading.archive import stored_records
 from results.loading.layout import Layout
 from runners.planning.plan import SuitePlan
-from runners.sweeping.finished import Finished, finished_runs
 from runners.sweeping.jobs import Outcome
 from runners.sweeping.reuse import Reusable, reusable
-from runners.sweeping.todo import Todo, todo
+from runners.sweeping.todo import Finished, Todo, finished_runs, todo
 
 
 @dataclass(frozen=True)

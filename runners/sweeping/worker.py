@@ -1,9 +1,11 @@
-"""What a worker does with a run: train, score, write the record. torch is imported in the worker only."""
+"""What a worker does with a run: train, score, write the record or return it. torch is imported in the worker only."""
 
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy
 
 from amix.runs.context import RunContext
 from amix.specs.encoder_files import public_name
@@ -51,7 +53,7 @@ class Worker:
         record, arrays = self.done(run)
         if rank() == 0:
             self.store.put(record, arrays)
-        return Outcome.of(record)
+        return Outcome.of(record, left_gpu())
 
     def done(self, run: Job) -> "tuple[Record, Arrays]":
         """Do a run on one thread, so that its sums do not depend on the machine or on other processes."""
@@ -77,6 +79,43 @@ class Worker:
         record = accident_record(run.spec, replace(self.context, label=run.label), "WorkerDied", reason)
         self.store.put(record)
         return Outcome(record["status"], reason)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a run left behind."""
+
+    record: dict[str, Any]
+    arrays: dict[str, numpy.ndarray]
+    gpu_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Deliverer:
+    """Does runs like a Worker, but returns their records; is sent to the worker processes."""
+
+    worker: Worker
+    shared: bool
+    """The worker sees the folder of records and writes there as well, so that its work outlives the driver."""
+
+    def __call__(self, run: Job) -> Delivery:
+        """Do a run."""
+        record, arrays = self.worker.done(run)
+        if self.shared:
+            self.worker.store.put(record, arrays)
+        return Delivery(record, arrays, left_gpu())
+
+    def receive(self, delivery: Delivery) -> Outcome:
+        """Write, in the driver, what a worker returned."""
+        self.worker.store.put(delivery.record, delivery.arrays)
+        return Outcome.of(delivery.record, delivery.gpu_bytes)
+
+
+def left_gpu() -> int:
+    """Leave the memory that the last run took to other processes on the GPU; returns its peak in bytes."""
+    from amix.training.cost import leave_gpu
+
+    return leave_gpu()
 
 
 def _as_loaded(encoder: str | Encoder) -> str | Encoder | None:

@@ -18,7 +18,7 @@ from amix.data.splits import load_splits
 from amix.models.architecture import head_names, set_dropout
 from amix.models.loading import load_model, load_tokenizer
 from amix.runs.context import RunContext
-from amix.runs.execute import execute, out_of_memory
+from amix.runs.execute import execute
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec
 from amix.specs.tasks import find_task
@@ -26,6 +26,7 @@ from amix.training.evaluation import predict
 from amix.training.fit import Diverged, Fit
 from amix.training.loop import clip_gradients, train
 from amix.training.method import Method, MethodError
+from amix.training.micro_batches import out_of_memory
 from amix.training.registry import source_hash
 from amix.training.schedules import warmup_steps
 from amix.training.settings import full_settings
@@ -108,6 +109,9 @@ def test_methods_with_the_same_seed_see_the_same_subset(bench: Bench, method: st
     assert other["data"]["ids_sha256"] != reference["ids_sha256"]
 
 
+HOOKS = ("param_groups", "optimizer", "schedule", "on_fit_start", "before_loss", "loss", "after_step", "for_evaluation")
+
+
 class Order(Vanilla):
     """Plain finetuning that records the order of hooks, and the gradient's norm in each."""
 
@@ -117,7 +121,7 @@ class Order(Vanilla):
         self.norms: dict[str, float] = {}
 
     def __getattribute__(self, name: str) -> Any:
-        if name in ("param_groups", "optimizer", "schedule", "on_fit_start", "loss", "after_step", "for_evaluation"):
+        if name in HOOKS:
             self.calls.append(name)
         return super().__getattribute__(name)
 
@@ -137,7 +141,7 @@ def test_hooks_are_called_in_the_documented_order_around_clipping(bench: Bench) 
     fit = new_fit(bench, steps=2, clip_norm=0.01)
     method = Order()
     train(method, new_model(bench, fit), fit)
-    step = ["loss", "after_backward", "before_step", "after_step"]
+    step = ["before_loss", "loss", "after_backward", "before_step", "after_step"]
     assert method.calls == ["optimizer", "param_groups", "schedule", "on_fit_start", *step, *step, "for_evaluation"]
     assert method.norms["after_backward"] > 0.02
     assert method.norms["before_step"] == pytest.approx(0.01, rel=1e-3)

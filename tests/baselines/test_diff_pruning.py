@@ -65,6 +65,7 @@ def test_the_gradients_of_differences_and_gates_equal_those_of_autograd() -> Non
         delta.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(delta.numel()))
     deltas, alphas = ([t.detach().clone().requires_grad_() for t in ts] for ts in (method.deltas, method.alphas))
     method.on_fit_start(model, fit)
+    method.before_loss(model, fit)
     loss = method.loss(model, data, fit)
     loss.backward()
     method.after_backward(model, fit)

@@ -3,15 +3,24 @@
 import os
 import signal
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy
 import psutil
 import pytest
 
 from helpers.fake_jobs import FakePerformer, Listening, planned, record
 from helpers.toy_suite import gone, wait_until
-from runners.sweeping import local_pool
-from runners.sweeping.carry_out import carry_out, default_workers, visible_gpus
+from runners.planning.cluster_file import ClusterError, read_cluster
+from runners.planning.job import Job
+from runners.sweeping import gpu_sharing, local_pool
+from runners.sweeping.carry_out import carry_out, default_workers, visible_gpus, workers_here
+from runners.sweeping.dispatch import Sweep
+from runners.sweeping.gpu_sharing import CONTEXT, GpuSharing, free_bytes, sharing_of
+from runners.sweeping.jobs import Outcome
+from runners.sweeping.local_pool import LocalPool, workers_of
 
 RUNS = [planned(seed) for seed in range(6)]
 
@@ -114,3 +123,128 @@ def test_a_worker_that_dies_while_it_is_starting_is_replaced(monkeypatch: pytest
         assert wait_until(lambda: not pool.living(), 240)
         assert wait_until(tended, 240)
         assert client.submit(os.getpid).result(timeout=240) not in (first, os.getpid())
+
+
+GIB = 2**30
+
+
+def kinds(count: int, seeds: int) -> list[Job]:
+    """Runs of several rows, seed by seed."""
+    return [replace(planned(seed), label=f"row {kind}") for seed in range(seeds) for kind in range(count)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_share_a_gpu_only_as_long_as_everything_on_it_fits(seed: int) -> None:
+    """A simulation with runs of random sizes, some larger than a GPU, that end in random order."""
+    random = numpy.random.default_rng(seed)
+    room, most = dict.fromkeys("ab", int(random.integers(8, 40)) * GIB), int(random.integers(1, 6))
+    sharing = GpuSharing(room, most, number=int)
+    size = {f"row {kind}": int(random.integers(0, 12 * GIB)) for kind in range(5)}
+    waiting, running, together = kinds(5, 8), dict[str, Job](), 0
+    measured: set[str] = set()
+    while waiting or running:
+        for place in sharing.in_order({str(number) for number in range(2 * most)} - set(running)):
+            if waiting and sharing.admits(place, waiting[0], running):
+                running[place] = waiting.pop(0)
+                sharing.started(place)
+        assert running, "a GPU without runs takes any"
+        for gpu in room:
+            here = [run.label for place, run in running.items() if sharing.gpu(place) == gpu]
+            processes = sum(sharing.gpu(place) == gpu for place in sharing.opened)
+            taken = sum(size[label] for label in here) + CONTEXT * processes
+            assert len(here) <= most
+            assert len(here) <= 1 or (taken <= room[gpu] and measured.issuperset(here))
+            together = max(together, len(here))
+        place = str(random.choice(sorted(running)))
+        run = running.pop(place)
+        measured.add(run.label)
+        sharing.note(run, Outcome("ok", gpu_bytes=size[run.label]))
+    assert together > 1 or most == 1 or min(size.values()) > 2 * GIB
+
+
+def test_a_failed_run_measures_nothing_and_a_dead_process_holds_nothing() -> None:
+    sharing, run = GpuSharing({"0": 8 * GIB}, 8, number=int), planned(0)
+    sharing.note(run, Outcome("oom", gpu_bytes=1))
+    assert not sharing.admits("1", run, {"0": run})
+    sharing.note(run, Outcome("ok", gpu_bytes=2 * GIB))
+    assert sharing.admits("1", run, {"0": run})
+    for place in ("2", "3"):
+        sharing.started(place)
+    assert not sharing.admits("1", run, {"0": run})
+    sharing.ended("2")
+    assert sharing.admits("1", run, {"0": run})
+
+
+@dataclass(frozen=True)
+class OnGpu(FakePerformer):
+    """Notes its GPU, and says that it took three gigabytes."""
+
+    def __call__(self, run: Job) -> Outcome:
+        (self.folder / f"gpu-{run.label}-{run.spec.seed}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        return replace(super().__call__(run), gpu_bytes=3 * GIB)
+
+
+class Watched(GpuSharing):
+    """Notes which runs are on a GPU together."""
+
+    together: list[list[str]]
+
+    def admits(self, place: str, run: Job, running: Mapping[str, Job]) -> bool:
+        admitted = super().admits(place, run, running)
+        if admitted:
+            here = [other.label for at, other in running.items() if self.gpu(at) == self.gpu(place)]
+            self.together.append([run.label, *here])
+        return admitted
+
+
+def test_a_sweep_fills_its_gpus_after_the_first_run_of_each_kind(tmp_path: Path) -> None:
+    """Two GPUs with room for two runs of 3 GiB, and for not quite three."""
+    performer = OnGpu(tmp_path)
+    runs = [replace(run, spec=replace(run.spec, method=run.label)) for run in kinds(2, 7)]
+    with workers_of(6, ["4", "7"]) as (cluster, client):
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        sharing = Watched({"4": 11 * GIB, "7": 11 * GIB}, 3, number=lambda place: int(workers[place]["name"]))
+        sharing.together = []
+        pool = LocalPool(cluster, client)
+        Sweep(pool, performer, performer.abandon, performer.store, Listening(), sharing=sharing).carry_out(runs)
+    assert sharing.together[:2] == [["row 0"], ["row 1"]]
+    assert len(sharing.together) == len(runs)
+    assert max(map(len, sharing.together)) == 2
+    assert {path.read_text() for path in tmp_path.glob("gpu-*")} == {"4", "7"}
+
+
+@pytest.mark.parametrize(("options", "most"), [("auto", 8), ("2", 2)])
+def test_a_cluster_file_says_how_many_runs_share_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, most: int
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(f"kind: local\noptions: {{runs_per_gpu: {options}}}\n")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    file = read_cluster(str(path))
+    for cores in (64, 6, 1):
+        monkeypatch.setattr("runners.sweeping.carry_out.cores", lambda cores=cores: cores)
+        assert workers_here(file) == (max(2, min(2 * most, cores)) if options == "auto" else 2 * most)
+    monkeypatch.setattr(gpu_sharing, "free_bytes", lambda gpus: dict.fromkeys(gpus, 8 * GIB))
+    sharing = sharing_of(file, visible_gpus(), int)
+    assert sharing is not None
+    assert (sharing.most, sharing.gpu("3"), sharing.room) == (most, "1", {"0": 8 * GIB, "1": 8 * GIB})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ClusterError, match="no GPU is visible"):
+        workers_here(file)
+
+
+def test_free_memory_is_read_from_nvidia_smi_or_its_absence_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "nvidia-smi"
+    command.write_text("#!/bin/sh\necho '0, GPU-a, 1000'\necho '1, GPU-b, 3000'\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert free_bytes(["GPU-b"]) == {"GPU-b": 3000 * 2**20}
+    assert free_bytes(["0", "1"]) == {"0": 1000 * 2**20, "1": 1000 * 2**20}
+    for gpu in ("2", "MIG-x"):
+        with pytest.raises(ClusterError, match=f"how much memory is free on GPU {gpu}; set workers"):
+            free_bytes(["0", gpu])
+    command.write_text("#!/bin/sh\nexit 9\n")
+    with pytest.raises(ClusterError, match="GPU 0"):
+        free_bytes(["0"])
