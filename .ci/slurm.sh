@@ -18,7 +18,7 @@ install() {
   export DEBIAN_FRONTEND=noninteractive
   for step in update "install -y --no-install-recommends slurm-wlm munge"; do
     # shellcheck disable=SC2086 # The options and the step are several words.
-    timeout -k 10 240 apt-get $options $step </dev/null >>"$folder/apt.log" 2>&1 ||
+    timeout --foreground -k 10 240 apt-get $options $step </dev/null >>"$folder/apt.log" 2>&1 ||
       give_up "apt-get failed or took too long: $(tail -n 1 "$folder/apt.log")"
   done
 }
@@ -59,11 +59,12 @@ NodeName=$host NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE
 END
   export SLURM_CONF="$folder/slurm.conf"
-  munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
+  timeout 30 munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
     --log-file="$folder/munged.log" --seed-file="$folder/munge.seed" >>"$folder/start.log" 2>&1 &&
-    slurmctld >>"$folder/start.log" 2>&1 && slurmd >>"$folder/start.log" 2>&1 ||
+    timeout 30 slurmctld >>"$folder/start.log" 2>&1 && timeout 30 slurmd >>"$folder/start.log" 2>&1 ||
     give_up "$(tail -n 1 "$folder/start.log")"
-  for _ in $(seq 120); do
+  until=$((SECONDS + 60))
+  while [ $SECONDS -lt $until ]; do
     [ "$(timeout 10 sinfo -h -o %t 2>/dev/null)" = idle ] && return
     sleep 0.5
   done
@@ -75,9 +76,9 @@ stop() {
   export SLURM_CONF="$folder/slurm.conf"
   timeout 10 scancel --me >/dev/null 2>&1
   timeout 10 scancel --me --signal=KILL --full >/dev/null 2>&1 # Without waiting for jobs that ignore the first.
-  for _ in $(seq 40); do
-    [ -n "$(timeout 10 squeue -h 2>/dev/null)" ] || break
-    sleep 0.25
+  for _ in $(seq 20); do
+    [ -n "$(timeout 3 squeue -h 2>/dev/null)" ] || break
+    sleep 0.5
   done
   pids=$(cat "$folder"/{slurmd,slurmctld,munged}.pid 2>/dev/null)
   for signal in TERM KILL; do
