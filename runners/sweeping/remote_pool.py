@@ -177,7 +177,7 @@ class RemotePool:
         """How many jobs or, without a queue, workers there are now."""
         present = {worker.name for worker in self.workers.values() if not worker.reported}
         if self.queue is None:
-            return f"{len(self.fit)} workers"
+            return f"workers: {len(self.fit)}"
         running, queued = self.queue.running_and_queued(present)
         return f"jobs: {running} running, {queued} queued or starting"
 

@@ -212,6 +212,29 @@ def test_an_ended_job_is_replaced_when_all_its_workers_are_gone_and_there_is_wor
     assert list(cluster.worker_spec) == ["j0"]
 
 
+def test_a_pool_tells_how_many_jobs_run_and_how_many_are_queued() -> None:
+    told: list[str] = []
+    client, (queue, _) = FakeWorkers(), queue_of(2)
+    needs = Needs(RunContext(), "e", (), "")
+    pool = RemotePool(client, needs, DRIVER, 1.0, queue, staffed=told.append)  # type: ignore[arg-type]
+
+    def after_another_look() -> str:
+        pool.looked = 0.0
+        pool.tend(9, set())
+        return told[-1]
+
+    assert after_another_look() == "jobs: 0 running, 2 queued or starting"
+    client.start("j0", "worker-a")
+    assert after_another_look() == "jobs: 1 running, 1 queued or starting"
+    client.start("j1", "worker-b")
+    assert after_another_look() == "jobs: 2 running, 0 queued or starting"
+    del client.there["j0"]
+    assert after_another_look() == "jobs: 2 running, 0 queued or starting", "a nanny may still start another worker"
+    (lost,) = (worker for worker in pool.workers.values() if worker.gone is not None)
+    lost.gone = time.monotonic() - GRACE - 1
+    assert after_another_look() == "jobs: 1 running, 1 queued or starting", "another job was requested"
+
+
 def test_jobs_with_refused_workers_are_not_replaced() -> None:
     queue, cluster = queue_of(3)
     queue.refused = 1

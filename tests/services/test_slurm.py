@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,7 +38,7 @@ def no_slurm() -> str:
         except ImportError:
             return f"{package} is not installed"
     try:
-        up = subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True, check=False, timeout=30)
+        up = subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True, check=False, timeout=15)
     except subprocess.TimeoutExpired:
         return "sinfo does not answer"
     return "" if up.stdout.strip() in ("idle", "mix", "alloc") else f"sinfo shows no node: {up.stdout}{up.stderr}"
@@ -138,6 +139,7 @@ def test_jobs_that_end_early_leave_no_trace_in_the_tables(suite: Path, near: Pat
     assert 1 <= repeated <= 3, "only runs in progress are repeated, and one was held until its job ended"
     assert f"{RUNS} runs: {RUNS} ok ({RUNS} done now, in {RUNS + repeated} attempts)" in output
     assert "is tried again" not in output, "the end of a job is no fault of its run"
+    assert re.search(r"^jobs: [12] running, [01] queued or starting$", output, re.MULTILINE)
     assert_same_tables("tiny", near, tmp_path)
     assert wait_until(lambda: not running_jobs(), 60), "no job outlives its sweep"
 
