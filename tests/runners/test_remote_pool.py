@@ -3,14 +3,16 @@
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from amix.runs.context import RunContext
+from helpers.fake_jobs import FakePerformer, Listening, planned
 from runners.planning.cluster_file import ClusterError, ClusterFile
-from runners.sweeping import cluster_check, job_queue, protection
+from runners.sweeping import cluster_check, dispatch, job_queue, protection
 from runners.sweeping.job_queue import JobQueue
 from runners.sweeping.pool import Loss, WorkersLost
 from runners.sweeping.remote_pool import GRACE, QUIET, KnownWorker, RemotePool, WorkersRefused
@@ -153,6 +155,76 @@ def test_a_check_does_not_wait_for_a_worker_that_has_left(monkeypatch: pytest.Mo
     file = ClusterFile.model_validate({"kind": "address", "address": "tls://n:1"})
     with pytest.raises(WorkersLost, match="tls://n:1; start them again"):
         cluster_check.checked(file, Needs(RunContext(), "e", (), ""))
+
+
+def test_a_scheduler_that_is_gone_ends_the_sweep_with_what_to_do() -> None:
+    client = FakeWorkers()
+    pool = RemotePool(client, Needs(RunContext(), "e", (), ""), DRIVER, 1.0)  # type: ignore[arg-type]
+
+    def cut_off(call: Any, n_workers: int) -> None:
+        raise OSError("Timed out trying to connect")
+
+    client.sync = cut_off  # type: ignore[assignment, method-assign]
+    with pytest.raises(WorkersLost, match="the scheduler no longer answers: Timed out .*; run the command again"):
+        pool.tend(1, set())
+
+
+class UndoneFuture:
+    def done(self) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        pass
+
+
+class ShortJobs:
+    """A pool in which every job ends as soon as its worker has been given a run."""
+
+    def __init__(self, jobs: int, patience: float) -> None:
+        self.patience = patience
+        self.places = [f"job {number}" for number in range(jobs)]
+        self.given: list[str] = []
+        self.client = self
+
+    def submit(self, perform: Any, run: Any, *, workers: list[str], **how: Any) -> Any:
+        self.given += workers
+        return UndoneFuture()
+
+    def tend(self, waiting: int, busy: Any) -> None:
+        pass
+
+    def living(self) -> set[str]:
+        return set([place for place in self.places if place not in self.given][:1])
+
+    def address(self, place: str) -> str:
+        return place
+
+    def takes(self, place: str, seconds: float) -> bool:
+        return True
+
+    def loss(self, place: str) -> Loss:
+        return Loss.JOB
+
+
+def sweep_over(pool: ShortJobs, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Listening:
+    monkeypatch.setattr(dispatch, "wait", lambda *futures, **how: None)
+    performer, listening = FakePerformer(folder), Listening()
+    dispatch.Sweep(pool, performer, performer.abandon, performer.store, listening).carry_out([planned(0)])  # type: ignore[arg-type]
+    return listening
+
+
+def test_a_run_that_outlasts_five_jobs_is_an_accident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listening = sweep_over(ShortJobs(9, float("inf")), tmp_path, monkeypatch)
+    assert (listening.started_seeds, listening.given_back_seeds, listening.retried_seeds) == ([0] * 5, [0] * 4, [])
+    assert listening.finished_runs[0].status == "accident"
+    assert (
+        "5 jobs or machines ended before it was done: it needs a longer walltime" in listening.finished_runs[0].message
+    )
+
+
+def test_a_sweep_without_any_worker_ends_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WorkersLost, match="no worker process has lived for 0 s; run the command again"):
+        sweep_over(ShortJobs(2, 0.0), tmp_path, monkeypatch)
 
 
 class FakeCluster:
