@@ -1,4 +1,4 @@
-"""What is shown of a running sweep: pace and jobs, the seeds that every row has, each look that its suite declared."""
+"""What is shown of a running sweep: its pace and jobs, and the seeds that every row has."""
 
 from datetime import datetime
 from io import StringIO
@@ -6,17 +6,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
 from helpers import synthetic_records
 from helpers.fake_jobs import planned
-from helpers.toy_suite import save_encoder, write_suite
-from results.analysis.claims import claims
 from results.analysis.complete_seeds import complete_seeds, of_seeds
 from results.loading.frame import load
 from results.loading.layout import Layout
 from results.tabulating.main import main_table
-from runners.cli.app import app
 from runners.cli.interim import show_complete_seeds
 from runners.cli.progress import SweepProgress, clock
 from runners.sweeping.jobs import Outcome
@@ -106,21 +102,3 @@ def test_a_sweep_shows_its_jobs_its_pace_and_its_expected_end(monkeypatch: pytes
 def test_an_end_on_another_day_is_shown_with_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runners.cli.progress.datetime", Noon)
     assert (clock(60), clock(86400)) == ("12:01", "Mon 02 Mar, 12:00")
-
-
-@pytest.mark.processes
-def test_a_sweep_looks_twice_and_reports_both_looks(tmp_path: Path) -> None:
-    suite = write_suite(tmp_path, save_encoder(tmp_path / "encoder"), tasks="mini-cola", methods="vanilla, mixout")
-    suite.write_text(suite.read_text() + "protocol: {looks: [1, 2]}\n")
-    arguments = ["sweep", "--suite", str(suite), "--out", str(tmp_path / "out"), "--workers", "0"]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    output = result.output
-    assert output.count("Not decided yet: mixout.") == 1
-    assert output.count("Without a decision after the last look: mixout.") == 1
-    assert output.index("Not decided yet") < output.index("seed 2") < output.index("Without a decision")
-    assert "4 runs: 4 ok" in output
-    claim = claims(load("tiny", Layout(tmp_path / "out")), "24", "vanilla")["mixout"]
-    assert (claim.seeds, claim.comparisons) == (2, 1)
-    again = CliRunner().invoke(app, arguments)
-    assert "Nothing is left to run" in again.output

@@ -14,6 +14,7 @@ from helpers.fake_jobs import FakePerformer, Listening, planned
 from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping import cluster_check, dispatch, job_queue, protection
 from runners.sweeping.job_queue import JobQueue
+from runners.sweeping.jobs import Outcome
 from runners.sweeping.pool import Loss, WorkersLost
 from runners.sweeping.remote_pool import GRACE, QUIET, KnownWorker, RemotePool, WorkersRefused
 from runners.sweeping.survey import Needs, Survey, mismatches
@@ -225,6 +226,37 @@ def test_a_run_that_outlasts_five_jobs_is_an_accident(tmp_path: Path, monkeypatc
 def test_a_sweep_without_any_worker_ends_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WorkersLost, match="no worker process has lived for 0 s; run the command again"):
         sweep_over(ShortJobs(2, 0.0), tmp_path, monkeypatch)
+
+
+class LateFuture:
+    """The future of a run that is done, whose result arrives only when it is asked for a second time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def done(self) -> bool:
+        return True
+
+    def exception(self, timeout: float) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise TimeoutError
+
+    def result(self, timeout: float) -> Outcome:
+        return Outcome("ok")
+
+
+class LastingJob(ShortJobs):
+    def submit(self, perform: Any, run: Any, **how: Any) -> Any:
+        return LateFuture()
+
+
+def test_a_late_result_is_waited_for_as_long_as_its_worker_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = sweep_over(LastingJob(1, float("inf")), tmp_path, monkeypatch)
+    assert (listening.started_seeds, listening.given_back_seeds, listening.retried_seeds) == ([0], [], [])
+    assert listening.finished_runs == {0: Outcome("ok")}
 
 
 class FakeCluster:
