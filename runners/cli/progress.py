@@ -1,8 +1,9 @@
-"""What a sweep shows while it works: one bar with an estimate of the remaining time, and the runs in progress."""
+"""What a sweep shows while it works: one bar with pace and expected end, the cluster's jobs, the runs in progress."""
 
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -28,15 +29,15 @@ class Remaining:
         self.workers = max(workers, 1)
         self.ended, self.finished = 0, 0.0
         self.began = time.monotonic()
-        self.warm: tuple[float, float] | None = None
-        """The time when every worker had done a run, and the expected seconds finished by then."""
+        self.warm: tuple[float, float, int] | None = None
+        """The time when every worker had done a run, and the expected seconds and the runs finished by then."""
 
     def count(self, run: Job) -> None:
         """Count a run that has ended."""
         self.ended += 1
         self.finished += self.expected[run.spec.key]
         if self.ended == self.workers:
-            self.warm = time.monotonic(), self.finished
+            self.warm = time.monotonic(), self.finished, self.ended
 
     def seconds(self) -> float:
         """Seconds left; based on the expectation alone until the workers have shown how fast they are."""
@@ -44,8 +45,28 @@ class Remaining:
         if self.warm is None or self.finished == self.warm[1]:
             at_work = 0.0 if self.ended else now - self.began
             return max(0.0, left / self.workers - at_work)
-        since, finished = self.warm
+        since, finished, _ = self.warm
         return left * (now - since) / (self.finished - finished)
+
+    def per_hour(self) -> float | None:
+        """Runs per hour; None until the workers have shown how fast they are."""
+        if self.warm is None or self.ended == self.warm[2]:
+            return None
+        since, _, ended = self.warm
+        return 3600 * (self.ended - ended) / max(time.monotonic() - since, 1e-9)
+
+    def words(self) -> str:
+        """The time left and, as soon as it is known, when that will be and the runs per hour."""
+        left, rate = self.seconds(), self.per_hour()
+        words = f"about {duration(left)} left"
+        return words if rate is None else f"{words} (until {clock(left)}, {rate:.3g} runs per hour)"
+
+
+def clock(seconds: float) -> str:
+    """The time of day in this many seconds, with the date if that is not today."""
+    now = datetime.now()
+    end = now + timedelta(seconds=seconds)
+    return f"{end:%H:%M}" if end.date() == now.date() else f"{end:%a %d %b, %H:%M}"
 
 
 class SweepProgress:
@@ -66,7 +87,9 @@ class SweepProgress:
         self.console, self.on_seed = console, on_seed
         self.left_of_seed = Counter(run.spec.seed for run in work.runs)
         self.remaining = Remaining(work, workers)
-        self.count, self.done = len(work.runs), 0
+        self.count, self.done, self.attempts = len(work.runs), 0, 0
+        self.workforce = ""
+        """The cluster's jobs or workers, in words."""
         self.outcomes: dict[str, Outcome] = {} if outcomes is None else outcomes
         self.current: dict[str, tuple[Job, float]] = {}
         self.bar = Progress(
@@ -90,6 +113,7 @@ class SweepProgress:
 
     def started(self, run: Job) -> None:
         """A run was given to a worker."""
+        self.attempts += 1
         self.current[run.spec.key] = (run, time.monotonic())
 
     def finished(self, run: Job, outcome: Outcome) -> None:
@@ -102,8 +126,7 @@ class SweepProgress:
         if outcome.status != "ok":
             self.console.print(Text(f"{line}: {outcome.message}".rstrip(": "), style="yellow"))
         elif not self.console.is_terminal:
-            left = duration(self.remaining.seconds())
-            self.console.print(f"{self.done}/{self.count} {line}, about {left} left")
+            self.console.print(f"{self.done}/{self.count} {line}, {self.remaining.words()}")
         self.left_of_seed[run.spec.seed] -= 1
         if self.console.is_terminal and not self.left_of_seed[run.spec.seed] and self.done < self.count:
             self.on_seed()
@@ -118,8 +141,15 @@ class SweepProgress:
         self.current.pop(run.spec.key, None)
         self.console.print(Text(f"the job of {run.name} ended before the run did; the run waits for another job"))
 
+    def staffed(self, workforce: str) -> None:
+        """Jobs or workers of the cluster have come or gone; without a terminal, each change is a line."""
+        if workforce != self.workforce and not self.console.is_terminal:
+            self.console.print(workforce)
+        self.workforce = workforce
+
     def _draw(self) -> Group:
-        self.bar.update(self.task, completed=self.done, left=f"about {duration(self.remaining.seconds())} left")
+        self.bar.update(self.task, completed=self.done, left=self.remaining.words())
         now = time.monotonic()
-        lines = [Text(f"  {run.name}, {duration(now - began)}") for run, began in self.current.values()]
+        lines = [Text(f"  {self.workforce}")] if self.workforce else []
+        lines += [Text(f"  {run.name}, {duration(now - began)}") for run, began in self.current.values()]
         return Group(self.bar.get_renderable(), *lines)

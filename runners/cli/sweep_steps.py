@@ -119,18 +119,20 @@ def do_sweep(
     _report_nothing_left(state, layout)
     outcomes: dict[str, Outcome] = {}
     worker = Worker.of(plan, store, command, glue, out_of_domain)
-    given: set[str] = set()
+    given, attempts = set[str](), 0
     for block in blocks(state, chosen.suite.seeds, layout, _report):
         given |= {run.spec.key for run in block.runs}
         progress = SweepProgress(block, place.workers, console, lambda: show_complete_seeds(name, layout), outcomes)
         _carry_out(state, block, worker, place, progress, layout)
+        attempts += progress.attempts
     if not layout.plan(name).exists():  # The folder was removed meanwhile; records written since then are in a new one.
         shown.write(layout, command)
     counts = state.statuses(outcomes)
     if spared := sum(run.spec.key not in given for run in state.todo.runs):
         counts = counts - Counter(missing=spared) + Counter({"not needed, as their comparisons are decided": spared})
     summary = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    console.print(f"Suite {name}: {len(plan.runs)} runs: {summary}")
+    repeated = f" ({len(outcomes)} done now, in {attempts} attempts)" if attempts > len(outcomes) else ""
+    console.print(f"Suite {name}: {len(plan.runs)} runs: {summary}{repeated}")
     return shown
 
 
@@ -183,7 +185,7 @@ def _carry_out(
             else:
                 from runners.sweeping.on_cluster import carry_out_on  # Slow to import (half a second).
 
-                carry_out_on(place.cluster, runs, state.todo.expected, worker, listener, _report)
+                carry_out_on(place.cluster, runs, state.todo.expected, worker, listener, _report, progress.staffed)
     except EveryRunFails as error:
         console.print(f"Stopped: every run so far failed for the same reason: {error}", soft_wrap=True, markup=False)
         console.print("The others would fail too. Remove the cause and repeat the command to continue.")

@@ -10,7 +10,7 @@ from distributed import Client, Security
 
 from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping.carry_out import visible_gpus, workers_here
-from runners.sweeping.job_queue import JobQueue, cluster_of
+from runners.sweeping.job_queue import JobQueue, cluster_of, remove_certificate
 from runners.sweeping.local_pool import LONGEST_ABSENCE, SETTINGS, workers_of
 from runners.sweeping.protection import protection
 from runners.sweeping.remote_pool import RemotePool
@@ -24,7 +24,9 @@ QUEUED = float("inf")
 
 
 @contextlib.contextmanager
-def pool_of(file: ClusterFile, needs: Needs, tell: Callable[[str], None]) -> Iterator[RemotePool]:
+def pool_of(
+    file: ClusterFile, needs: Needs, tell: Callable[[str], None], staffed: Callable[[str], None] = lambda words: None
+) -> Iterator[RemotePool]:
     """The pool of this cluster; jobs that it started are cancelled at the end.
 
     Raises:
@@ -32,7 +34,7 @@ def pool_of(file: ClusterFile, needs: Needs, tell: Callable[[str], None]) -> Ite
     """
     with opened(file) as (client, queue):
         patience = LONGEST_ABSENCE if queue is None else QUEUED
-        yield RemotePool(client, needs, survey(), patience, queue, file.lifetime_seconds, tell)
+        yield RemotePool(client, needs, survey(), patience, queue, file.lifetime_seconds, tell, staffed)
 
 
 @contextlib.contextmanager
@@ -70,6 +72,7 @@ def _opened(file: ClusterFile, security: Security | None) -> Iterator[tuple[Clie
         finally:
             with contextlib.suppress(AssertionError):  # Raised for a job that was never submitted.
                 cluster.close()
+            remove_certificate(cluster)
 
 
 def _connected(address: str, security: Security | None) -> Client:

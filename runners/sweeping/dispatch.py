@@ -17,8 +17,8 @@ from runners.sweeping.jobs import Abandon, Listener, Outcome, Perform, Receive
 from runners.sweeping.pool import Loss, Pool, WorkersLost
 
 POLL_SECONDS = 0.25
-LONGEST_DELIVERY = 120.0
-"""Seconds that the result of a finished run may take to arrive; a worker that dies meanwhile never sends it."""
+LONGEST_DELIVERY = 5.0
+"""Seconds for which all else waits for the result of a finished run; if that is not enough, it is asked for again."""
 MOST_ATTEMPTS = 3
 """A run whose worker died is tried again: the cause may have been another one (memory, an administrator)."""
 MOST_JOBS = 5
@@ -134,8 +134,7 @@ class Sweep:
             error = future.exception(timeout=LONGEST_DELIVERY)
             result = None if error else future.result(timeout=LONGEST_DELIVERY)
         except TimeoutError:
-            future.cancel()
-            self.lost.append(flight)
+            self.in_flight[future] = flight  # If its worker died before sending it, the run is given up on with it.
             return
         if error is None:
             outcome = self.receive(result)

@@ -5,6 +5,7 @@ import os
 import shlex
 import time
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,13 @@ def _own_folder() -> Path:
     return folder
 
 
+def remove_certificate(cluster: Any) -> None:
+    """Remove the files of the temporary certificate, which dask-jobqueue leaves to the garbage collector."""
+    for name in ("ca_file", "cert", "key"):
+        if file := getattr(cluster, f"_job_{name}", None):
+            file.close()
+
+
 class JobQueue:
     """Keeps as many jobs of a dask-jobqueue cluster queued or running as there is work for."""
 
@@ -105,6 +113,12 @@ class JobQueue:
             self.cluster.sync(self.cluster.scale_down, new)
             return _reason(error)
         return None
+
+    def running_and_queued(self, present: Collection[str]) -> tuple[int, int]:
+        """How many jobs have a worker among these names, and how many have had none yet."""
+        over = [name for name in self.cluster.worker_spec if self.ended.issuperset(self._workers_of(name))]
+        running = [name for name in self.cluster.worker_spec if not set(present).isdisjoint(self._workers_of(name))]
+        return len(running), len(self.cluster.worker_spec) - len(running) - len(over)
 
     @property
     def exhausted(self) -> bool:

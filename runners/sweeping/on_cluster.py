@@ -20,6 +20,7 @@ def carry_out_on(
     worker: Worker,
     listener: Listener,
     tell: Callable[[str], None],
+    staffed: Callable[[str], None],
 ) -> None:
     """Do all runs on a cluster, in the order given; the driver writes the records.
 
@@ -30,6 +31,7 @@ def carry_out_on(
         worker: does a run.
         listener: receives the events of runs.
         tell: receives messages about workers.
+        staffed: receives how many jobs or workers there are, whenever that may have changed.
 
     Raises:
         ClusterError: the cluster cannot be opened.
@@ -39,7 +41,7 @@ def carry_out_on(
     if not runs:
         return
     deliverer = Deliverer(worker, cluster.store == "shared")
-    with pool_of(cluster, needs_of(worker, runs, deliverer.shared), tell) as pool:
+    with pool_of(cluster, needs_of(worker, runs, deliverer.shared), tell, staffed) as pool:
         sharing = sharing_of(cluster, visible_gpus(), lambda place: int(pool.workers[place].name))
         sweep = Sweep(pool, deliverer, worker.abandon, worker.store, listener, deliverer.receive, expected, sharing)
         sweep.carry_out(list(runs))

@@ -67,6 +67,8 @@ class RemotePool:
     lifetime: float | None = None
     """Age at which a worker takes no further run."""
     tell: Callable[[str], None] = print
+    staffed: Callable[[str], None] = lambda words: None
+    """Receives, in words, how many jobs or workers there are now."""
     workers: dict[str, KnownWorker] = field(default_factory=dict)
     """All that ever arrived, by place: address and local folder, as a later process may have the same address."""
     looks: dict[str, Future] = field(default_factory=dict)
@@ -98,6 +100,7 @@ class RemotePool:
             self._tell_once(f"the batch system accepts no further job for now: {refusal}" if refusal else "")
             if not waiting:
                 self._retire_idle(self.living() - set(busy))
+        self.staffed(self._workforce())
         self.looked = time.monotonic()
 
     def _update(self) -> None:
@@ -169,6 +172,14 @@ class RemotePool:
                 one.reported = True
                 if not any(other.name == one.name and other.gone is None for other in self.workers.values()):
                     queue.ended.add(one.name)
+
+    def _workforce(self) -> str:
+        """How many jobs or, without a queue, workers there are now."""
+        present = {worker.name for worker in self.workers.values() if not worker.reported}
+        if self.queue is None:
+            return f"workers: {len(self.fit)}"
+        running, queued = self.queue.running_and_queued(present)
+        return f"jobs: {running} running, {queued} queued or starting"
 
     def _retire_idle(self, idle: set[str]) -> None:
         """Retire idle workers for which no run is waiting; their jobs end."""

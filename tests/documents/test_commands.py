@@ -1,4 +1,4 @@
-"""Every command that a document or a committed table names exists."""
+"""Every command that a document or a committed table names exists, and so does every test."""
 
 import re
 import shlex
@@ -14,6 +14,7 @@ from runners.cli.app import app
 
 DOCUMENTS = sorted({*readme_files(), ROOT / "CONTRIBUTING.md", *(ROOT / "results" / "tables").rglob("*.md")})
 COMMAND = re.compile(r"(?:python|torchrun [^\n]*?) -m (runners\b[^\n`|(]*)")
+TEST = re.compile(r"\b(tests/[\w/]+\.py)(?:::(\w+))?")
 ENTRY_POINT = re.compile(r"python -m (\w+)\.(?!cli\.dask)")
 
 
@@ -46,6 +47,36 @@ def test_a_command_that_does_not_exist_is_found(tmp_path: Path) -> None:
         "python -m runners bench lop"
     )
     assert [exists(words) for words in commands(document)] == [True, False, False, False]
+
+
+def missing_tests(text: str) -> list[str]:
+    """The files and functions of tests that the text names and that do not exist."""
+    return [match[0] for match in TEST.finditer(text) if not _is_there(match[1], match[2])]
+
+
+def _is_there(file: str, function: str | None) -> bool:
+    path = ROOT / file
+    return path.exists() and (function is None or f"\ndef {function}(" in path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_every_test_in_a_document_exists(document: Path) -> None:
+    assert missing_tests(document.read_text(encoding="utf-8")) == []
+
+
+def test_each_fault_has_a_test() -> None:
+    text = (ROOT / "runners" / "README.md").read_text(encoding="utf-8")
+    section = text.partition("\n## When something goes wrong\n")[2].partition("\n## ")[0]
+    rows = [row for row in section.splitlines() if row.startswith("| ") and not row.startswith(("| **", "| ---"))]
+    assert len(rows) > 30
+    assert [row for row in rows[1:] if "::test_" not in row.rsplit("|", 2)[1]] == []
+
+
+def test_a_test_that_does_not_exist_is_found() -> None:
+    named = "`tests/documents/test_commands.py::test_each_fault_has_a_test`, `tests/documents/test_commands.py`"
+    assert missing_tests(named) == []
+    missing = ["tests/test_x.py", "tests/documents/test_commands.py::test_each"]
+    assert missing_tests(" and ".join(missing)) == missing
 
 
 def test_results_and_figures_are_made_by_runners_alone() -> None:

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from amix.specs.store import write_atomically
+from helpers.toy_suite import save_encoder, write_suite
 from runners.cli import app
+from runners.cli.progress import SweepProgress
+from runners.planning.job import Job
 from runners.sweeping import interrupts
 from runners.sweeping.alone import AnotherSweep, alone_in
 
@@ -43,6 +48,67 @@ def test_a_second_sweep_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Pat
     with alone_in(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def sweep(suite: Path, out: Path) -> Result:
+    return CliRunner().invoke(app.app, ["sweep", "--suite", str(suite), "--out", str(out), "--workers", "0"])
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("suite")
+    return write_suite(folder, save_encoder(folder / "encoder"), tasks="mini-cola", methods="vanilla, mixout", epochs=1)
+
+
+def test_the_command_for_a_second_sweep_in_the_folder_says_so(suite: Path, tmp_path: Path) -> None:
+    (tmp_path / "records" / "tiny").mkdir(parents=True)
+    with alone_in(tmp_path / "records" / "tiny"):
+        assert isinstance(sweep(suite, tmp_path).exception, AnotherSweep)
+    assert list((tmp_path / "records" / "tiny").glob("*.npz")) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_fills_up_ends_a_sweep_which_the_same_command_continues(
+    suite: Path, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "records" / "tiny"
+    fsync = os.fsync
+
+    def full_after_two_records(descriptor: int) -> None:
+        if len(list(folder.glob("?" * 64 + ".json"))) == 2:
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full_after_two_records)
+        error = sweep(suite, tmp_path).exception
+    assert isinstance(error, OSError)
+    assert app._is_expected(error)
+    assert app._in_one_line(error).startswith(f"{os.strerror(number)}: {folder}")
+    kept = {path: path.read_bytes() for path in folder.glob("?" * 64 + ".json")}
+    assert len(kept) == 2
+    assert not list(folder.glob("*.tmp"))
+    assert "4 runs: 4 ok" in sweep(suite, tmp_path).output
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_folder_that_vanishes_costs_only_the_records_in_it(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, started = tmp_path / "records" / "tiny", SweepProgress.started
+
+    def remove_at_the_third(self: SweepProgress, run: Job) -> None:
+        started(self, run)
+        if self.attempts == 3:
+            shutil.rmtree(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SweepProgress, "started", remove_at_the_third)
+        assert sweep(suite, tmp_path).exit_code == 0
+    assert len(list(folder.glob("?" * 64 + ".json"))) == 2
+    again = sweep(suite, tmp_path).output
+    assert "2 of 4 runs are done" in again
+    assert "4 runs: 4 ok" in again
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])

@@ -1,15 +1,22 @@
-"""What is shown of a running sweep: the seeds that every row has."""
+"""What is shown of a running sweep: its pace and jobs, and the seeds that every row has."""
 
+from datetime import datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from helpers import synthetic_records
+from helpers.fake_jobs import planned
 from results.analysis.complete_seeds import complete_seeds, of_seeds
 from results.loading.frame import load
 from results.loading.layout import Layout
 from results.tabulating.main import main_table
 from runners.cli.interim import show_complete_seeds
+from runners.cli.progress import SweepProgress, clock
+from runners.sweeping.jobs import Outcome
+from runners.sweeping.todo import Todo
 
 METHODS, TASKS, SEEDS = ("vanilla", "agwm"), ("cola", "rte"), (1, 2, 3, 4)
 
@@ -57,3 +64,41 @@ def test_nothing_is_printed_if_no_seed_or_every_seed_is_complete(
     show_complete_seeds("toy", written(tmp_path, *left_out))
     show_complete_seeds("gone", Layout(tmp_path / "elsewhere"))
     assert capsys.readouterr().out == ""
+
+
+class Noon(datetime):
+    @classmethod
+    def now(cls, tz: object = None) -> "Noon":
+        return cls(2026, 3, 1, 12, 0)
+
+
+def test_a_sweep_shows_its_jobs_its_pace_and_its_expected_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("runners.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("runners.cli.progress.datetime", Noon)
+    runs = [planned(seed) for seed in range(5)]
+    shown = StringIO()
+    progress = SweepProgress(
+        Todo(tuple(runs), {run.spec.key: 60.0 for run in runs}, 0), 1, Console(file=shown, width=200)
+    )
+    for jobs in ("jobs: 0 running, 2 queued or starting",) * 2 + ("jobs: 1 running, 1 queued or starting",):
+        progress.staffed(jobs)
+    for run in runs[:3]:
+        progress.started(run)
+        now[0] += 1800
+        progress.finished(run, Outcome("ok"))
+    first, second, third, *rest = shown.getvalue().splitlines()
+    assert (first, second) == ("jobs: 0 running, 2 queued or starting", "jobs: 1 running, 1 queued or starting")
+    assert third.endswith("about 4 min left"), "the first run includes the start of its worker"
+    assert rest[-1] == "3/5 ok fake task N=10 seed 2, 30 min, about 60 min left (until 13:00, 2 runs per hour)"
+    progress.started(runs[3])
+    drawn = Console(file=(drawing := StringIO()), width=200)
+    drawn.print(progress._draw())
+    bar, jobs, run_now = drawing.getvalue().splitlines()
+    assert "3/5 about 60 min left (until 13:00, 2 runs per hour)" in bar
+    assert (jobs.strip(), run_now.strip()) == ("jobs: 1 running, 1 queued or starting", "fake task N=10 seed 3, 0 s")
+
+
+def test_an_end_on_another_day_is_shown_with_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runners.cli.progress.datetime", Noon)
+    assert (clock(60), clock(86400)) == ("12:01", "Mon 02 Mar, 12:00")

@@ -3,15 +3,18 @@
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from amix.runs.context import RunContext
+from helpers.fake_jobs import FakePerformer, Listening, planned
 from runners.planning.cluster_file import ClusterError, ClusterFile
-from runners.sweeping import cluster_check, job_queue, protection
+from runners.sweeping import cluster_check, dispatch, job_queue, protection
 from runners.sweeping.job_queue import JobQueue
+from runners.sweeping.jobs import Outcome
 from runners.sweeping.pool import Loss, WorkersLost
 from runners.sweeping.remote_pool import GRACE, QUIET, KnownWorker, RemotePool, WorkersRefused
 from runners.sweeping.survey import Needs, Survey, mismatches
@@ -155,6 +158,107 @@ def test_a_check_does_not_wait_for_a_worker_that_has_left(monkeypatch: pytest.Mo
         cluster_check.checked(file, Needs(RunContext(), "e", (), ""))
 
 
+def test_a_scheduler_that_is_gone_ends_the_sweep_with_what_to_do() -> None:
+    client = FakeWorkers()
+    pool = RemotePool(client, Needs(RunContext(), "e", (), ""), DRIVER, 1.0)  # type: ignore[arg-type]
+
+    def cut_off(call: Any, n_workers: int) -> None:
+        raise OSError("Timed out trying to connect")
+
+    client.sync = cut_off  # type: ignore[assignment, method-assign]
+    with pytest.raises(WorkersLost, match="the scheduler no longer answers: Timed out .*; run the command again"):
+        pool.tend(1, set())
+
+
+class UndoneFuture:
+    def done(self) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        pass
+
+
+class ShortJobs:
+    """A pool in which every job ends as soon as its worker has been given a run."""
+
+    def __init__(self, jobs: int, patience: float) -> None:
+        self.patience = patience
+        self.places = [f"job {number}" for number in range(jobs)]
+        self.given: list[str] = []
+        self.client = self
+
+    def submit(self, perform: Any, run: Any, *, workers: list[str], **how: Any) -> Any:
+        self.given += workers
+        return UndoneFuture()
+
+    def tend(self, waiting: int, busy: Any) -> None:
+        pass
+
+    def living(self) -> set[str]:
+        return set([place for place in self.places if place not in self.given][:1])
+
+    def address(self, place: str) -> str:
+        return place
+
+    def takes(self, place: str, seconds: float) -> bool:
+        return True
+
+    def loss(self, place: str) -> Loss:
+        return Loss.JOB
+
+
+def sweep_over(pool: ShortJobs, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Listening:
+    monkeypatch.setattr(dispatch, "wait", lambda *futures, **how: None)
+    performer, listening = FakePerformer(folder), Listening()
+    dispatch.Sweep(pool, performer, performer.abandon, performer.store, listening).carry_out([planned(0)])  # type: ignore[arg-type]
+    return listening
+
+
+def test_a_run_that_outlasts_five_jobs_is_an_accident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listening = sweep_over(ShortJobs(9, float("inf")), tmp_path, monkeypatch)
+    assert (listening.started_seeds, listening.given_back_seeds, listening.retried_seeds) == ([0] * 5, [0] * 4, [])
+    assert listening.finished_runs[0].status == "accident"
+    assert (
+        "5 jobs or machines ended before it was done: it needs a longer walltime" in listening.finished_runs[0].message
+    )
+
+
+def test_a_sweep_without_any_worker_ends_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WorkersLost, match="no worker process has lived for 0 s; run the command again"):
+        sweep_over(ShortJobs(2, 0.0), tmp_path, monkeypatch)
+
+
+class LateFuture:
+    """The future of a run that is done, whose result arrives only when it is asked for a second time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def done(self) -> bool:
+        return True
+
+    def exception(self, timeout: float) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise TimeoutError
+
+    def result(self, timeout: float) -> Outcome:
+        return Outcome("ok")
+
+
+class LastingJob(ShortJobs):
+    def submit(self, perform: Any, run: Any, **how: Any) -> Any:
+        return LateFuture()
+
+
+def test_a_late_result_is_waited_for_as_long_as_its_worker_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = sweep_over(LastingJob(1, float("inf")), tmp_path, monkeypatch)
+    assert (listening.started_seeds, listening.given_back_seeds, listening.retried_seeds) == ([0], [], [])
+    assert listening.finished_runs == {0: Outcome("ok")}
+
+
 class FakeCluster:
     """The part of a dask-jobqueue cluster that a JobQueue uses."""
 
@@ -210,6 +314,29 @@ def test_an_ended_job_is_replaced_when_all_its_workers_are_gone_and_there_is_wor
     queue.ended = {"j1-0", "j1-1"}
     queue.keep(2)
     assert list(cluster.worker_spec) == ["j0"]
+
+
+def test_a_pool_tells_how_many_jobs_run_and_how_many_are_queued() -> None:
+    told: list[str] = []
+    client, (queue, _) = FakeWorkers(), queue_of(2)
+    needs = Needs(RunContext(), "e", (), "")
+    pool = RemotePool(client, needs, DRIVER, 1.0, queue, staffed=told.append)  # type: ignore[arg-type]
+
+    def after_another_look() -> str:
+        pool.looked = 0.0
+        pool.tend(9, set())
+        return told[-1]
+
+    assert after_another_look() == "jobs: 0 running, 2 queued or starting"
+    client.start("j0", "worker-a")
+    assert after_another_look() == "jobs: 1 running, 1 queued or starting"
+    client.start("j1", "worker-b")
+    assert after_another_look() == "jobs: 2 running, 0 queued or starting"
+    del client.there["j0"]
+    assert after_another_look() == "jobs: 2 running, 0 queued or starting", "a nanny may still start another worker"
+    (lost,) = (worker for worker in pool.workers.values() if worker.gone is not None)
+    lost.gone = time.monotonic() - GRACE - 1
+    assert after_another_look() == "jobs: 1 running, 1 queued or starting", "another job was requested"
 
 
 def test_jobs_with_refused_workers_are_not_replaced() -> None:

@@ -1,17 +1,25 @@
-"""The benchmark of all methods on a tiny encoder: what it measures, compares and writes, not how fast it is."""
+"""The benchmarks of all methods and against transformers.Trainer on tiny encoders: what they do, not how fast it is."""
 
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from amix.data.rows import load_rows
+from amix.data.splits import subset_positions
+from amix.specs.tasks import find_task
 from amix.training.method import Method
 from amix.training.method_info import MethodInfo
 from amix.training.registry import built_in_methods, find_method
+from helpers.toy_suite import save_encoder
 from runners.benchmarks import methods
 from runners.benchmarks.methods import Overhead, measure
+from runners.benchmarks.trainer import OURS, SCRIPTS, Taken, Workload, _job, trainer_table
+from runners.benchmarks.trainer import measure as measure_all
 from runners.benchmarks.workload import QUICK
 from runners.cli.app import app
+
+TASKS = ("mini-cola", "mini-stsb")
 
 
 def test_updates_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,3 +71,41 @@ def test_the_command_writes_to_the_given_file(tmp_path: Path) -> None:
     lines = (tmp_path / "b.csv").read_text()
     assert all(name in lines for name in ("vanilla", "topk_layers", "Limit", "kept"))
     assert (tmp_path / "b.md").read_text().count("|") > 20
+
+
+@pytest.fixture
+def workload(tmp_path: Path) -> Workload:
+    save_encoder(tmp_path / "encoder", positions=128)
+    return Workload(str(tmp_path / "encoder"), TASKS, 24, (1,), workers=1)
+
+
+def test_every_contestant_does_all_runs_and_is_timed(workload: Workload) -> None:
+    taken = dict(measure_all(workload, turns=1))
+    assert set(taken) == {OURS, *SCRIPTS}
+    for result in taken.values():
+        assert len(result.cpu) == len(result.wall) == 1
+        assert result.cpu[0] > 0
+        assert set(result.scores) == set(TASKS)
+        assert all(-100 <= score <= 100 for score in result.scores.values())
+
+
+def test_the_script_gets_the_same_subsets_and_recipe_as_the_sweep(workload: Workload) -> None:
+    job = _job(workload, "dynamic", workload.runs)
+    task = find_task("mini-cola")
+    rows = load_rows(task, task.train)
+    train, dev = subset_positions(rows["label"].to_numpy(), 24, seed=1)
+    first = job["runs"][0]
+    assert first["train"]["texts"] == [rows.iloc[train][column].tolist() for column in task.text]
+    assert first["dev"]["labels"] == rows.iloc[dev]["label"].tolist()
+    assert [run["outputs"] for run in job["runs"]] == [2, 1]
+    assert len(job["tests"]["mini-cola"]["labels"]) == len(load_rows(task, task.test))
+
+
+def test_ratios_are_taken_within_a_turn(workload: Workload) -> None:
+    scores = dict.fromkeys(TASKS, 50.0)
+    taken = {
+        OURS: Taken([10.0, 20.0, 10.0], [5.0, 5.0, 5.0], scores),
+        "script": Taken([20.0, 10.0, 15.0], [5.0, 10.0, 20.0], scores),
+    }
+    table = trainer_table(taken, workload, "command")
+    assert [cell.value for cell in table.rows[1][:5]] == ["script", 15.0, 1.5, 10.0, 2.0]
