@@ -70,7 +70,9 @@ def multiply(suite: str, source: Layout, runs: int, target: Layout) -> int:
     """
     plan = stored_plan(suite, source)
     planned = {run["key"]: run for run in plan["runs"]}
-    records = [json.loads(one.text) for one in stored_records(suite, source)[0] if one.key in planned]
+    # By key, as a record may lie both in a file of its own and in the archive.
+    stored = {one.key: one.text for one in stored_records(suite, source)[0] if one.key in planned}
+    records = [json.loads(text) for text in stored.values()]
     store, chance, copies = Store(target.records / suite), random.Random(0), []
     for number in range(-(-runs // len(records))):
         for record in records:

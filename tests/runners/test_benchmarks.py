@@ -1,4 +1,4 @@
-"""The benchmarks of all methods and against transformers.Trainer on tiny encoders: what they do, not how fast it is."""
+"""Benchmarks of methods, against transformers.Trainer, and of many runs: what they do, not how fast it is."""
 
 from pathlib import Path
 
@@ -11,8 +11,11 @@ from amix.specs.tasks import find_task
 from amix.training.method import Method
 from amix.training.method_info import MethodInfo
 from amix.training.registry import built_in_methods, find_method
+from helpers.synthetic_records import Suite, write
 from helpers.toy_suite import save_encoder
-from runners.benchmarks import methods
+from results.loading.frame import load, pack
+from results.loading.layout import Layout
+from runners.benchmarks import engine, many_records, methods
 from runners.benchmarks.methods import Overhead, measure
 from runners.benchmarks.trainer import OURS, SCRIPTS, Taken, Workload, _job, trainer_table
 from runners.benchmarks.trainer import measure as measure_all
@@ -109,3 +112,24 @@ def test_ratios_are_taken_within_a_turn(workload: Workload) -> None:
     }
     table = trainer_table(taken, workload, "command")
     assert [cell.value for cell in table.rows[1][:5]] == ["script", 15.0, 1.5, 10.0, 2.0]
+
+
+@pytest.mark.processes
+def test_the_engine_does_every_brief_run_and_finds_the_missing_ones(tmp_path: Path) -> None:
+    found = engine.measure(8, 0.0, 1, 0.0, tmp_path, print)
+    assert (found.killed, found.retried, found.wrong, found.missing) == (0, 0, (), 0)
+    assert len(list(tmp_path.glob("*.json"))) == found.runs == 8
+    assert 0 < found.first <= found.seconds
+    assert "8 runs on 1 workers" in found.lines()[0]
+
+
+@pytest.mark.processes
+def test_copied_records_all_count_and_are_measured_apart(tmp_path: Path) -> None:
+    source = write(Suite(seeds=(1, 2)), tmp_path / "source")
+    pack("toy", source)
+    found = many_records.measured("toy", source, 30, tmp_path / "copies")
+    assert (found.records, found.left_out) == (48, 0)
+    assert found.peak > 2**20
+    results = load("toy", Layout(tmp_path / "copies"))
+    assert set(results.runs["status"]) == {"ok"}
+    assert results.runs["score"].nunique() == 48
