@@ -26,6 +26,10 @@ class TopKLayers(Method):
         k: int = 3
         freeze_embeddings: bool = True
 
+        def __post_init__(self) -> None:
+            if self.k < 0:
+                raise MethodError(f"topk_layers: k must be 0 or more, not {self.k}")
+
     name = "topk_layers"
     info = MethodInfo(
         paper="Houlsby et al., ICML 2019",
@@ -39,8 +43,6 @@ class TopKLayers(Method):
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze everything below the top k blocks."""
-        if self.config.k < 0:
-            raise MethodError(f"{self.name}: k must be 0 or more, not {self.config.k}")
         all_blocks = blocks(model)
         lower = all_blocks[: max(0, len(all_blocks) - self.config.k)]
         if self.config.freeze_embeddings:

@@ -9,7 +9,7 @@ from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import PARITY, PeftMethod
 
 
 @register
@@ -50,5 +50,5 @@ class OFT(PeftMethod):
             use_cayley_neumann=self.config.series_terms > 0,
             num_cayley_neumann_terms=max(1, self.config.series_terms),
             module_dropout=self.config.dropout,
-            target_modules=list(self.config.targets) or attention_targets(model),
+            target_modules=self.targets(model),
         )

@@ -8,7 +8,7 @@ from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import PARITY, PeftMethod
 
 
 @register
@@ -49,5 +49,5 @@ class VeRA(PeftMethod):
             d_initial=self.config.initial,
             vera_dropout=self.config.dropout,
             projection_prng_key=derive(fit.seed, "method", "projections") % 2**31,
-            target_modules=list(self.config.targets) or attention_targets(model),
+            target_modules=self.targets(model),
         )

@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 
 from amix.data.encoded import Batch
 from amix.models.with_addition import Extended
 from amix.specs.launch import processes
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.data_parallel import weight
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
@@ -72,6 +75,20 @@ class LMBFF(Method):
         needs_language_model=True,
         toy_settings={"template": "the <S1> over [MASK] .", "label_words": ("sad", "great")},
     )
+
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Find the prompt, its words in the vocabulary, and the pretrained head.
+
+        Raises:
+            MethodError: If one of them is missing or of another form.
+        """
+        assert isinstance(model, PreTrainedModel)
+        prompt = prompt_of(task, self.config.template, self.config.label_words)
+        source = _Source.of(model.base_model)
+        source.head()
+        tokenizer = source.tokenizer()
+        word_tokens(prompt.words, tokenizer)
+        _special(tokenizer, source.name)
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """The encoder, with the head that it was pretrained with, behind the prompt."""

@@ -1,19 +1,28 @@
 """Checks before anything trains, so that a missing file costs a second and not an evening."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
 from amix.data.data_checks import WARNING, Finding, refuse_errors
 from amix.data.rows import DataError, glue_folder, load_rows
 from amix.data.splits import drawn_findings, own_findings, subset_positions
+from amix.models.architecture import ArchitectureError
+from amix.models.loading import empty_classifier
 from amix.models.proof import prove_encoder
 from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
 from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import sets_for
+from amix.specs.recipe import Recipe
 from amix.specs.tasks import Task
+from amix.training.foreign_code import of_method
+from amix.training.method import Method
+from amix.training.settings import make_config
 from runners.planning.job import Job
 from runners.planning.plan import SuitePlan, examples_of
+from runners.planning.suite import SuiteError
+from runners.planning.tuning_grid import methods_in
 
 PROVEN_ON = 200
 """Texts of a task that the encoder is tried on."""
@@ -22,13 +31,14 @@ PROVEN_ON = 200
 def check_inputs(
     plan: SuitePlan, runs: tuple[Job, ...], glue: Path | None, out_of_domain: Path | None = None
 ) -> dict[str, list[Finding]]:
-    """Locate the encoder, try it on each task's texts, and read every split and out-of-domain set that the runs need.
+    """Try the encoder on each task's texts and with each row's settings, and read everything that the runs need.
 
     Returns:
         Warnings about people's own data, by task.
 
     Raises:
         EncoderError: the encoder is missing or does not work; the message says what to do.
+        SuiteError: a row's settings do not suit the encoder.
         DataError: a file cannot be used, or training on it would be meaningless.
     """
     warnings: dict[str, list[Finding]] = {}
@@ -45,6 +55,7 @@ def check_inputs(
         longest = max(int(run.spec.training["max_length"]) for run in runs if run.spec.task == task.name)
         texts = list(rows[list(task.text)].iloc[:PROVEN_ON].itertuples(index=False, name=None))
         prove_encoder(plan.suite.encoder, task, longest, texts)
+        check_rows(plan, task, runs)
         load_rows(task, task.test, folder)
         if task.origin == "files":
             sizes = [examples_of(task, size) for size in plan.suite.sizes]
@@ -60,6 +71,28 @@ def check_inputs(
         for data_set in () if plan.suite.protocol.split == "dev" else sets_for(task.name, plan.suite.out_of_domain):
             set_rows(data_set, glue_folder(glue), out_of_domain_folder(out_of_domain))
     return warnings
+
+
+def check_rows(plan: SuitePlan, task: Task, runs: tuple[Job, ...]) -> None:
+    """Let the method of every row that has runs of this task look at the encoder.
+
+    Raises:
+        SuiteError: a row names a layer that the encoder does not have, or cannot use it at all.
+    """
+    classes = {row.label: method for row, method in zip(plan.suite.methods, plan.methods, strict=True)}
+    first = {run.label: run.spec for run in reversed(runs) if run.spec.task == task.name}
+    looking = {label: classes[label] for label in first if classes[label].check_encoder is not Method.check_encoder}
+    if not looking:
+        return
+    model = empty_classifier(plan.suite.encoder, task)
+    for label, method in looking.items():
+        spec = first[label]
+        try:
+            with of_method(method):
+                chosen = method(make_config(method, spec.method_config))
+                chosen.check_encoder(copy.deepcopy(model), task, Recipe().with_changes(spec.training))
+        except (ArchitectureError, ValueError) as error:
+            raise SuiteError(f"{methods_in(plan.suite)}: {label}: {error}") from error
 
 
 def own_warnings(task: Task, seeds: Sequence[int], sizes: Sequence[int | None], subset: str) -> list[Finding]:
