@@ -38,8 +38,11 @@ class BEFT(PeftMethod):
         kind="parameter-efficient",
         parity=PARITY,
         grid={"lr": (1e-3, 5e-3, 2e-2)},
-        toy_settings={"lr": 4e-2, "targets": ("intermediate.dense", "output.dense")},
-        toy_epochs=90,
+        toy_settings={
+            "lr": 5e-2,
+            "targets": ("intermediate.dense", "output.dense", "query", "value", "query_proj", "value_proj"),
+        },
+        toy_epochs=60,
     )
 
     def usual_targets(self, model: Model) -> list[str]:
