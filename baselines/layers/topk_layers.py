@@ -15,8 +15,8 @@ class TopKLayers(Method):
 
     Houlsby et al. (2019), section 3.4 ("variable fine-tuning"), who sweep k; a k above the number of blocks means all.
     The variant in Sai-Ashish/BFTSS, topk_freeze.py, from which AGWM's baseline is probably derived, also trains the
-    embeddings (`freeze_embeddings: false`). Its only other option is i, the highest frozen block counted from 0:
-    k = blocks - 1 - i.
+    embeddings (`freeze_embeddings: false`). Official options that change numbers: i, the highest frozen block counted
+    from 0, is `k` = blocks - 1 - i.
     """
 
     @dataclass(frozen=True)

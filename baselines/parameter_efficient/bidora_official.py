@@ -63,6 +63,8 @@ class BiDoRAOfficial(BiDoRA):
     weights displaced by e v. Ours are the suite's recipe at both levels (the scripts have betas 0.9 and 0.98, eps 1e-6,
     12,000 to 60,000 iterations), batches that are shuffled instead of being the same in every epoch, and clipping as in
     the recipe during the retraining, which has none there.
+
+    Official options that change numbers: under the names that the docstring of bidora lists.
     """
 
     Config = OfficialConfig

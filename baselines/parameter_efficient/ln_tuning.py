@@ -16,6 +16,9 @@ class LNTuning(PeftMethod):
     """LayerNorm tuning: only the gains and biases of the body's normalisation layers and the head train.
 
     Qi et al. (2022), section 3, through peft. lr is ours. Of all methods here it changes the function least.
+
+    No official code was found. peft's options choose layers by name, which is not available here: all of them are
+    tuned.
     """
 
     @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class RsLoRA(LoRA):
     """rsLoRA: LoRA scaled by alpha / sqrt(rank), so that larger ranks keep learning.
 
     Kalajdzievski (2023), theorem 3.2, through peft. At rank 8 its scale is 2.8 times lora's; it is meant for larger
-    ranks.
+    ranks. No official code was found; the options are lora's.
     """
 
     name = "rslora"

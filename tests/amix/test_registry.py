@@ -127,3 +127,9 @@ def test_a_baseline_is_in_the_folder_of_its_kind(name: str) -> None:
     folders = method.__module__.split(".")[1:-1]
     kind = re.sub(r"\W", "_", method.info.kind)
     assert folders == ([kind] if name != "vanilla" else []), method.__module__
+
+
+@pytest.mark.parametrize("name", built_in_methods())
+def test_a_method_says_which_options_of_the_official_code_it_has(name: str) -> None:
+    said = " ".join(str(find_method(name).__doc__).split())
+    assert re.search("Official options that change numbers|[Nn]o official code", said), name
