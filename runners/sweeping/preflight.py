@@ -1,8 +1,9 @@
 """Checks before anything trains, so that a missing file costs a second and not an evening."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from amix.data.data_checks import WARNING, Finding, refuse_errors
 from amix.data.rows import DataError, glue_folder, load_rows
@@ -12,7 +13,7 @@ from amix.models.loading import empty_classifier
 from amix.models.proof import prove_encoder
 from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
 from amix.specs.encoder_files import locate
-from amix.specs.encoders import find_encoder
+from amix.specs.encoders import Encoder, find_encoder
 from amix.specs.out_of_domain import sets_for
 from amix.specs.recipe import Recipe
 from amix.specs.tasks import Task
@@ -55,7 +56,7 @@ def check_inputs(
         longest = max(int(run.spec.training["max_length"]) for run in runs if run.spec.task == task.name)
         texts = list(rows[list(task.text)].iloc[:PROVEN_ON].itertuples(index=False, name=None))
         prove_encoder(plan.suite.encoder, task, longest, texts)
-        check_rows(plan, task, runs)
+        check_rows(plan.suite.encoder, task, looking(plan, task, runs), methods_in(plan.suite))
         load_rows(task, task.test, folder)
         if task.origin == "files":
             sizes = [examples_of(task, size) for size in plan.suite.sizes]
@@ -73,26 +74,42 @@ def check_inputs(
     return warnings
 
 
-def check_rows(plan: SuitePlan, task: Task, runs: tuple[Job, ...]) -> None:
-    """Let the method of every row that has runs of this task look at the encoder.
+Looking = Mapping[str, tuple[type[Method], Mapping[str, Any], Recipe]]
+"""By label the method, settings and recipe of rows that are to look at an encoder."""
+
+
+def looking(plan: SuitePlan, task: Task, runs: tuple[Job, ...]) -> Looking:
+    """The rows that have runs of this task."""
+    classes = {row.label: method for row, method in zip(plan.suite.methods, plan.methods, strict=True)}
+    first = {run.label: run.spec for run in reversed(runs) if run.spec.task == task.name}
+    return {
+        label: (classes[label], spec.method_config, Recipe().with_changes(spec.training))
+        for label, spec in first.items()
+    }
+
+
+def check_rows(encoder: str | Encoder, task: Task, rows: Looking, where: str) -> None:
+    """Let the method of every row look at the encoder.
+
+    Args:
+        encoder: the encoder.
+        task: the task that it classifies.
+        rows: the rows.
+        where: what stands before a message: the suite and `methods`, or an option.
 
     Raises:
         SuiteError: a row names a layer that the encoder does not have, or cannot use it at all.
     """
-    classes = {row.label: method for row, method in zip(plan.suite.methods, plan.methods, strict=True)}
-    first = {run.label: run.spec for run in reversed(runs) if run.spec.task == task.name}
-    looking = {label: classes[label] for label in first if classes[label].check_encoder is not Method.check_encoder}
-    if not looking:
+    checked = {label: row for label, row in rows.items() if row[0].check_encoder is not Method.check_encoder}
+    if not checked:
         return
-    model = empty_classifier(plan.suite.encoder, task)
-    for label, method in looking.items():
-        spec = first[label]
+    model = empty_classifier(encoder, task)
+    for label, (method, settings, recipe) in checked.items():
         try:
             with of_method(method):
-                chosen = method(make_config(method, spec.method_config))
-                chosen.check_encoder(copy.deepcopy(model), task, Recipe().with_changes(spec.training))
+                method(make_config(method, settings)).check_encoder(copy.deepcopy(model), task, recipe)
         except (ArchitectureError, ValueError) as error:
-            raise SuiteError(f"{methods_in(plan.suite)}: {label}: {error}") from error
+            raise SuiteError(f"{where}: {label}: {error}") from error
 
 
 def own_warnings(task: Task, seeds: Sequence[int], sizes: Sequence[int | None], subset: str) -> list[Finding]:

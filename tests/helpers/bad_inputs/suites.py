@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from helpers.bad_inputs.case import ALL, SUITE, SWEEP, BadInput, as_yaml, in_turn, on_suite, suite_with
+from helpers.bad_inputs.case import ALL, RUN, SUITE, SWEEP, BadInput, as_yaml, in_turn, on_suite, suite_with
 
 VALUES: dict[str, Any] = {
     "null": None,
@@ -234,6 +234,10 @@ def _layers() -> Iterator[BadInput]:
         content = suite_with(methods={"vanilla": None, "row": {"method": method} | settings})
         command = on_suite((SWEEP, ALL)[number % 2])
         yield BadInput("", f"layers, {method} {number}", command, ("own, methods: row", says), {"own.yaml": content})
+    alone = (*RUN, "-m", "lora", "--set", "targets=[qurey]")
+    yield BadInput("", "layers, of one run", alone, ("methods: lora: targets", "did you mean query"))
+    compared = ("compare", "train.csv", "-e", "enc", "--max-length", "16", "--out", "out", "-w", "0", "--methods")
+    yield BadInput("", "layers, of a comparison", (*compared, "vanilla,lm_bff"), ("--methods: lm_bff", "no prompt"))
 
 
 TUNERS: tuple[tuple[str, dict[str, Any], str], ...] = (
