@@ -241,7 +241,7 @@ def _layers() -> Iterator[BadInput]:
 
 
 TUNERS: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("a tuner that is not there", {"tuner": "lroa"}, "did you mean lora"),
+    ("a tuner that is not there", {"tuner": "lorra"}, "did you mean lora"),
     ("a tuner that is not possible", {"tuner": "prefix_tuning"}, "use the method prefix"),
     ("an option without a value", {"options": ["r"]}, "key=value"),
     ("a start that is not possible", {"options": ["init_lora_weights=eva"]}, "passes over the data"),
