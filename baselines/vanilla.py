@@ -11,6 +11,9 @@ class Vanilla(Method):
 
     Mosbach et al. (2021) show that bias correction and enough steps make this a strong baseline; the recipe sets the
     number of steps. Departs from the published runs in the form of AdamW (decay before the update, as in torch).
+
+    Official options that change numbers (uds-lsv/bert-stable-fine-tuning, configs): see longer, which takes more of
+    them.
     """
 
     name = "vanilla"

@@ -3,6 +3,7 @@
 Somayajula et al. (2024): the forward pass uses A o W + B o W0, where the attention A is learned on held-out data.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
@@ -12,9 +13,11 @@ from torch import Tensor
 from amix.agwm.search_rules import RULES
 from amix.agwm.split_search import FixedAttention, SearchConfig
 from amix.agwm.splits import split_fit
+from amix.mixup.linears import block_linears
 from amix.mixup.weight_mixup import WeightMixup
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.loop import train
 from amix.training.method import Method, MethodError, Model
@@ -106,6 +109,17 @@ class AGWM(MultiStageMethod):
         toy_settings={"splits": 2},
     )
     Config: ClassVar[type] = AGWMConfig
+
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Find the matrices that are to be mixed.
+
+        Raises:
+            MethodError: There are none, or a pattern of `modules` matches none.
+        """
+        try:
+            block_linears(model, self.config.modules or None)
+        except (ValueError, re.error) as error:
+            raise MethodError(f"modules: {error}") from error
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Run the search on every split, average, and finetune."""

@@ -25,7 +25,7 @@ class AGWMOfficial(AGWM):
     Each iteration updates the task weights twice on one batch and leaves the displacement of the finite difference in
     between; the first one also wipes Adam's moments. Every pass draws a new dropout mask. The implicit term lacks the
     learning rate and is 1e3 to 1e5 times as long as the direct one. Weights decay after the update. See
-    amix.agwm.released_code. The options have the names that the docstring of AGWM lists.
+    amix.agwm.released_code. Official options that change numbers: under the names that the docstring of AGWM lists.
     """
 
     name = "agwm_official"
@@ -58,7 +58,8 @@ class FastConfig(AGWMConfig):
 class AGWMFast(AGWM):
     """The method as intended at less than five times the cost of plain finetuning (published recipe, 300 examples).
 
-    Not a published setting; how its scores compare with those of the full method is measured, not assumed.
+    Not a published setting, so that there is no official code; how its scores compare with those of the full method is
+    measured, not assumed.
     """
 
     name = "agwm_fast"

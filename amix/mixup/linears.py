@@ -19,18 +19,20 @@ def block_linears(model: nn.Module, patterns: Sequence[str] | None = None) -> di
         The modules by name.
 
     Raises:
-        ValueError: No linear is selected; the message lists those there are.
+        ValueError: No linear is selected, or a pattern matches none; the message lists those there are.
     """
     linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     if patterns is None:
         selected = _pretrained_linears(model, linears)
     else:
-        selected = [name for name in linears if any(re.search(pattern, name) for pattern in patterns)]
+        matches = {pattern: [name for name in linears if re.search(pattern, name)] for pattern in patterns}
+        unmatched = [pattern for pattern, names in matches.items() if not names]
+        selected = [] if unmatched else [name for name in linears if any(name in names for names in matches.values())]
     name_of_weight: dict[int, str] = {}
     for name in selected:
         name_of_weight.setdefault(id(linears[name].weight), name)
     if not name_of_weight:
-        wanted = "in the transformer blocks or the pooler" if patterns is None else f"matching {list(patterns)}"
+        wanted = "in the transformer blocks or the pooler" if patterns is None else f"matching {' or '.join(unmatched)}"
         raise ValueError(
             f"{type(model).__name__} has no nn.Linear {wanted}. Its linears: {sorted(linears)[:12] or 'none'}. "
             "Name the modules by regular expressions."

@@ -68,7 +68,6 @@ def fresh_classifier(name: str | Encoder, task: Task) -> "nn.Module":
         EncoderError: The encoder cannot be loaded, or its body is not completely filled from the checkpoint.
     """
     import torch
-    from transformers import AutoConfig
     from transformers.utils import logging
 
     from amix.random_streams import kept_random_state
@@ -79,14 +78,9 @@ def fresh_classifier(name: str | Encoder, task: Task) -> "nn.Module":
     logging.set_verbosity_error()  # Otherwise every load warns that the head is new, which is intended here.
     logging.disable_progress_bar()
     try:
-        config = _loaded(encoder, lambda: AutoConfig.from_pretrained(source, **pinned, **label_settings(task)))
-        if encoder.layers is not None:
-            config.num_hidden_layers = encoder.layers
-        config.pad_token_id = load_tokenizer(name).pad_token_id
-        if encoder.revision:
-            config._commit_hash = encoder.revision  # Records report it, and a fetched folder does not contain it.
         options = {
-            "config": config, "dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True,
+            "config": _configuration(name, task), "dtype": torch.float32, "output_loading_info": True,
+            "ignore_mismatched_sizes": True,
         } | pinned  # fmt: skip
         with kept_random_state():
             # Weights that the checkpoint lacks are drawn, and must not depend on what this process did before.
@@ -94,6 +88,40 @@ def fresh_classifier(name: str | Encoder, task: Task) -> "nn.Module":
             return _checked_classifier(encoder, source, options)
     finally:
         logging.set_verbosity(verbosity)
+
+
+def empty_classifier(name: str | Encoder, task: Task) -> "nn.Module":
+    """Return the classifier without weights, on torch's meta device, for what its layers alone determine.
+
+    Raises:
+        EncoderError: Its configuration or tokenizer cannot be loaded.
+    """
+    import torch
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    from amix.models.mean_pooling import MeanPooledClassifier
+
+    config = _configuration(name, task)
+    with torch.device("meta"):
+        if mean_pooled(find_encoder(name), config):
+            options = {"trust_remote_code": False} | _without_pooler(config)
+            return MeanPooledClassifier(AutoModel.from_config(config, **options))
+        return AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+
+
+def _configuration(name: str | Encoder, task: Task) -> Any:
+    """Return the encoder's configuration for classifying this task."""
+    from transformers import AutoConfig
+
+    encoder = find_encoder(name)
+    source, pinned = _source(encoder, check_folder), _pinned(encoder)
+    config = _loaded(encoder, lambda: AutoConfig.from_pretrained(source, **pinned, **label_settings(task)))
+    if encoder.layers is not None:
+        config.num_hidden_layers = encoder.layers
+    config.pad_token_id = load_tokenizer(name).pad_token_id
+    if encoder.revision:
+        config._commit_hash = encoder.revision  # Records report it, and a fetched folder does not contain it.
+    return config
 
 
 def _checked_classifier(encoder: Encoder, source: str, options: dict[str, Any]) -> "nn.Module":

@@ -6,7 +6,7 @@ A faulty encoder would otherwise make every run fail or, worse, none of them and
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from amix.models.loading import fresh_classifier, load_tokenizer
+from amix.models.loading import empty_classifier, fresh_classifier, load_tokenizer
 from amix.specs.encoders import ENCODERS, Encoder, EncoderError, find_encoder
 from amix.specs.tasks import Task
 
@@ -45,7 +45,7 @@ def prove_encoder(name: str | Encoder, task: Task, max_length: int, texts: Texts
 
     encoder = find_encoder(name)
     tested = ENCODERS.get(encoder.name) is encoder and bool(encoder.sha256)
-    model = _empty_body(encoder) if tested else fresh_classifier(name, task)
+    model = empty_classifier(name, task) if tested else fresh_classifier(name, task)
     tokenizer = load_tokenizer(name)
     _check_positions(encoder, model, max_length)
     _check_words(encoder, tokenizer, texts)
@@ -63,18 +63,6 @@ def prove_encoder(name: str | Encoder, task: Task, max_length: int, texts: Texts
             raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise EncoderError(f"encoder '{encoder.name}' cannot be run on three texts of {task.name}: {reason}") from error
-
-
-def _empty_body(encoder: Encoder) -> "nn.Module":
-    """Return the architecture without weights, which suffices to count its positions."""
-    import torch
-    from transformers import AutoConfig, AutoModel
-
-    from amix.specs.encoder_files import locate
-
-    config = AutoConfig.from_pretrained(locate(encoder), trust_remote_code=False)
-    with torch.device("meta"):
-        return AutoModel.from_config(config, trust_remote_code=False)
 
 
 def positions_of(model: "nn.Module") -> int | None:

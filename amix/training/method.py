@@ -6,6 +6,8 @@ before_step -> update -> after_step; if batches are split (Recipe.micro_batch), 
 part. After every epoch and at the end: for_evaluation.
 
 A method that is more than one pass of that loop derives from amix.training.multi_stage.MultiStageMethod.
+
+Besides the hooks: check_encoder before a sweep, export at its end, relative_passes when it is planned.
 """
 
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from torch import nn
 from amix.data.encoded import Batch
 from amix.models.architecture import decay_groups
 from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.method_info import MethodInfo
 from amix.training.schedules import linear_schedule, warmup_steps
@@ -46,6 +49,18 @@ class Method:
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
+
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Refuse settings that do not suit an encoder, such as a layer that it does not have; called before any run.
+
+        Args:
+            model: A copy of the classifier without its weights, which are on torch's meta device.
+            task: The task that it classifies.
+            recipe: The row's.
+
+        Raises:
+            MethodError: What does not suit it, and what would.
+        """
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Swap or freeze modules before training; returns the model to train."""

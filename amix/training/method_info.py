@@ -67,6 +67,9 @@ class MethodInfo:
     recipe_grid: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: RECIPE_GRID)
     """Factors on the suite's recipe that tuning tries with them."""
     toy_settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings with which it learns the tests' toy task on tiny random encoders, if its defaults need real ones."""
+    """Settings with which it learns the tests' toy task on tiny random encoders, if its defaults need real ones.
+
+    `targets` may name layers of several architectures; an encoder gets those that it has.
+    """
     toy_epochs: int | None = None
     """Epochs that it needs on the toy task, if five are too few because it keeps the encoder's random matrices."""

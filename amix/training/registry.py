@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 import sys
@@ -86,21 +87,22 @@ def _info_problems(method: type[Method]) -> Iterator[str]:
                 yield f"info.{name}: Config has no {', '.join(unknown)}"
 
 
+HOMES = ("amix.agwm", "baselines")
+"""Packages of the project's own methods, by name: their layers are above this one, which must not import them."""
+
+
+def _import_modules(home: str, name: str = "") -> None:
+    """Import the modules of a package and of its sub-packages: all of them, or those of one name."""
+    for module in pkgutil.walk_packages(importlib.import_module(home).__path__, f"{home}."):
+        if not module.ispkg and name in ("", module.name.rpartition(".")[2]):
+            importlib.import_module(module.name)
+
+
 def methods() -> dict[str, type[Method]]:
     """Return all registered methods by name: the library's, those in baselines/, and those loaded from outside."""
-    for package_name in ("amix.agwm", "baselines"):
-        package = importlib.import_module(package_name)
-        for module in pkgutil.walk_packages(package.__path__, f"{package_name}."):
-            importlib.import_module(module.name)
+    for home in HOMES:
+        _import_modules(home)
     return dict(sorted(_METHODS.items()))
-
-
-def _import_file_named(name: str) -> None:
-    """Import baselines/<kind>/<name>.py, or baselines/<name>.py, if there is one."""
-    package = importlib.import_module("baselines")
-    for folder in map(Path, package.__path__):
-        for path in (*folder.glob(f"{name}.py"), *folder.glob(f"*/{name}.py")) if _NAME.fullmatch(name) else ():
-            importlib.import_module(".".join(("baselines", *path.relative_to(folder).with_suffix("").parts)))
 
 
 def built_in_methods() -> dict[str, type[Method]]:
@@ -112,17 +114,19 @@ def built_in_methods() -> dict[str, type[Method]]:
 def find_method(name: str) -> type[Method]:
     """Return the method registered under this name.
 
-    A method whose file has the same name is found without importing all others, which takes seconds in every worker.
+    It is sought in the file of that name, and then in one package after the other, because importing all methods takes
+    seconds in every worker.
 
     Raises:
         MethodError: The name is unknown; the message suggests the nearest ones.
     """
+    for file, home in itertools.product((name, ""), HOMES):
+        if name in _METHODS:
+            break
+        _import_modules(home, file)
     if name not in _METHODS:
-        _import_file_named(name)
-    known = _METHODS if name in _METHODS else methods()
-    if name in known:
-        return known[name]
-    raise MethodError(f"unknown method '{name}'; {nearest(name, known)}")
+        raise MethodError(f"unknown method '{name}'; {nearest(name, sorted(_METHODS))}")
+    return _METHODS[name]
 
 
 def load_external(reference: str) -> type[Method]:

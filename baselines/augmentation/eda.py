@@ -20,13 +20,18 @@ class EDA(Method):
     """EDA's operations that need no thesaurus; each copy of a text is made by one of them, drawn at random.
 
     swap: exchange the tokens at two random positions; insert: put a random token of the text at a random position; both
-    n = max(1, round(strength * tokens)) times. delete: drop every token with probability `strength`, but keep at least
-    one. Wei and Zou (2019), section 2; official code: jasonwei20/eda_nlp, code/eda.py. Departs: their fourth operation
-    replaces words by synonyms and their insertion inserts a synonym, both from WordNet, on which this project does not
-    depend; operations work on word pieces instead of words. Special tokens, and with them the border between two texts,
-    stay in place; the texts of a pair are modified separately. Copies take the place of originals in plain
-    finetuning's batches, so that the number of updates stays the same: with `share` 0.5, half of a batch are copies,
-    new ones every epoch. strength 0.05 is their recommendation for 500 examples or fewer.
+    n = max(1, round(strength * tokens)) times (theirs is cut off instead of rounded). delete: drop every token with
+    probability `strength`, but keep at least one. Wei and Zou (2019), section 2; official code: jasonwei20/eda_nlp,
+    code/eda.py. Departs: their fourth operation replaces words by synonyms and their insertion inserts a synonym, both
+    from WordNet, on which this project does not depend; operations work on word pieces instead of words. Special
+    tokens, and with them the border between two texts, stay in place; the texts of a pair are modified separately.
+    Copies take the place of originals in plain finetuning's batches, so that the number of updates stays the same: with
+    `share` 0.5, half of a batch are copies, new ones every epoch. strength 0.05 is their recommendation for 500
+    examples or fewer.
+
+    Official options that change numbers (code/eda.py): alpha_ri, alpha_rs and p_rd, each 0.1 by default, are one
+    `strength`; alpha_sr belongs to the synonyms; num_aug, how many copies of a text are added to the training set (9),
+    has no counterpart, because copies take the place of originals (`share`).
     """
 
     @dataclass(frozen=True)

@@ -25,7 +25,13 @@ class TMix(Method):
     SALT-NLP/MixText, code/train.py, where TMix is part of semi-supervised learning; here, as in the paper's TMix rows,
     it sees labelled examples only. They draw from blocks 7, 9 and 12 of 12; for other encoders the relative depths stay
     the same. Their loss is the KL divergence from the mixed label, which equals this one up to a constant; in
-    regression the squared error to either target takes its place. alpha 16 is from their code.
+    regression the squared error to either target takes its place. alpha 16 is from their command.
+
+    Official options that change numbers (code/train.py): alpha (0.75 by default) and mix-layers-set are `alpha` and
+    `layers`; co, which mixes every other batch at random, is `share` 0.5, and mix-option off is `share` 0;
+    separate-mix, which their command for TMix sets, takes l' for l, which changes nothing as long as j is a random
+    permutation. mix-method 1 and 2, which join texts, and lrlast, a rate of the head's own, are not here; train_aug,
+    lambda-u, T, temp-change, margin, lambda-u-hinge and batch-size-u belong to unlabelled or translated texts.
     """
 
     @dataclass(frozen=True)

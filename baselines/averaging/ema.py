@@ -17,6 +17,9 @@ class EMA(Averaging):
     Valpola (2017), section 3. Early on d is (1 + t) / (10 + t) where that is smaller, as in TensorFlow's
     ExponentialMovingAverage, because a window of 1000 updates would still contain the pretrained weights at the end of
     a short run (`warm_up: false` keeps d constant).
+
+    No official code. Of TensorFlow's options decay is `decay`, num_updates is counted with `warm_up`, and zero_debias,
+    for means that start at 0, is not here.
     """
 
     @dataclass(frozen=True)

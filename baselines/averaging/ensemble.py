@@ -76,6 +76,8 @@ class Ensemble(MultiStageMethod):
     from the run's seed; the first starts from plain finetuning's head, and with M = 1 the method is plain finetuning.
     An ensemble averages out the randomness that does not come from the data, at M times the cost, in training and in
     use.
+
+    No official code.
     """
 
     @dataclass(frozen=True)

@@ -23,6 +23,10 @@ class SWA(Averaging):
     begins right after the warm-up (train.py waits until halfway), and every iterate enters the mean (`every` counts
     updates), where theirs is one per epoch out of 300: in 3 to 10 epochs that would be the last one or two. They also
     refresh the statistics of batch normalisation, which no encoder here has.
+
+    Official options that change numbers (train.py): swa_start, an epoch, is the share `start`; swa_lr is `lr_share`,
+    relative to lr_init; swa_c_epochs, in epochs, is `every`, in updates; lr_init, wd, epochs and batch_size are the
+    recipe's; momentum belongs to their SGD.
     """
 
     @dataclass(frozen=True)

@@ -20,6 +20,10 @@ class WiseFT(Averaging):
     Wortsman et al. (2022), section 3; official code: mlfoundations/wise-ft, src/wise_ft.py. They recommend alpha 0.5.
     Departs in the head: theirs starts as a zero-shot classifier and is interpolated too; ours starts at random and is
     used as finetuned (`interpolate_head` interpolates it too).
+
+    Official options that change numbers (src/args.py): alpha is `alpha`, but several values, which mix more than two
+    models, are not here, nor is ls, label smoothing; lr, wd, warmup_length, epochs and batch-size are the recipe's;
+    freeze-encoder is the row linear_probe; template and classnames make their zero-shot classifier.
     """
 
     @dataclass(frozen=True)

@@ -26,6 +26,8 @@ class Centroid(Linear):
     et al. (2013), equation 1; less learns the metric, which their section 3 does by gradient steps, and Fisher's linear
     discriminant like this (shrinkage: Ledoit and Wolf 2004). Being linear in x, the classifier is written into the
     head's last layer. Features as in frozen_logistic.
+
+    No official code.
     """
 
     @dataclass(frozen=True)

@@ -23,6 +23,8 @@ class FrozenLogistic(Linear):
     the training set; the solution is written into that layer, so that the model is a plain checkpoint. Where the head
     has a new dense layer below it (RoBERTa, DeBERTa-v2), that layer keeps its random initial weights. Peters et al.
     (2019) compare such feature extraction with finetuning.
+
+    No official code.
     """
 
     @dataclass(frozen=True)

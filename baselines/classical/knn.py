@@ -61,6 +61,8 @@ class KNN(Fitted):
     the first token's state. With K classes, p = (votes + 1 / (2 K)) / (k + 1/2), so that no class has probability 0;
     ties go to the first class. Cover and Hart (1967). With fewer than k examples, all of them vote. Encoder and
     examples are exported together, because no linear head can represent them.
+
+    No official code.
     """
 
     @dataclass(frozen=True)

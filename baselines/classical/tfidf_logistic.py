@@ -53,6 +53,8 @@ class TfidfLogistic(Linear):
 
     Weights by Sparck Jones (1972), in scikit-learn's form: count * (ln((1 + n) / (1 + df)) + 1), scaled to unit length.
     A pair of texts is one bag; special tokens count like any other. Only the encoder's tokenizer is used.
+
+    No official code.
     """
 
     @dataclass(frozen=True)

@@ -66,6 +66,13 @@ class SetFit(MultiStageMethod):
     Ours, where the library has no counterpart: a pair of texts is embedded as one input, as in every method here; in
     regression the target cosine is 1 - |y_i - y_j| / (largest y - smallest y), 2 R pairs per example are drawn from all
     pairs, and the classifier is ridge regression.
+
+    Official options that change numbers (TrainingArguments): num_iterations is `iterations`, with 0 for
+    sampling_strategy oversampling; undersampling and unique are not here. num_epochs, batch_size, body_learning_rate
+    and warmup_proportion are `epochs`, `batch_size`, `lr` and `warmup_ratio`, each the first of its two values; the
+    second ones, head_learning_rate, l2_weight and end_to_end belong to a head of torch, which is not here; nor are
+    max_steps, and loss with distance_metric, margin and samples_per_label. max_length is the recipe's; use_amp is what
+    every method has on a GPU.
     """
 
     name = "setfit"

@@ -29,6 +29,8 @@ class Soup(MultiStageMethod):
 
     This is the mixup's procedure without attention: the same seed gives the same splits, batches, dropout masks and
     head. Every split starts from the same weights, as in uniform model soups.
+
+    No official code.
     """
 
     name = "soup"

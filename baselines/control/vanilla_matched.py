@@ -15,7 +15,10 @@ from amix.training.registry import register
 
 @register
 class VanillaMatched(MultiStageMethod):
-    """Plain finetuning with as many forward and backward passes as the mixup with these settings, in one long run."""
+    """Plain finetuning with as many forward and backward passes as the mixup with these settings, in one long run.
+
+    No official code.
+    """
 
     name = "vanilla_matched"
     info = MethodInfo(

@@ -9,7 +9,10 @@ from amix.training.registry import register
 
 @register
 class VanillaNoDropout(Method):
-    """Plain finetuning with all dropout rates at zero, as in some published baselines that do not say so."""
+    """Plain finetuning with all dropout rates at zero, as in some published baselines that do not say so.
+
+    No official code.
+    """
 
     name = "vanilla_no_dropout"
     info = MethodInfo(

@@ -20,6 +20,8 @@ class LinearProbe(Method):
     dense layer, which trains, so that their probe is not linear. Alain and Bengio (2017), section 3. The method has its
     own learning rate, because full finetuning's does not move a new head far (`lr: null` uses the recipe's). The
     paper's probes are trained to convergence, for which a few epochs are a small budget.
+
+    No official code.
     """
 
     @dataclass(frozen=True)

@@ -15,8 +15,8 @@ class TopKLayers(Method):
 
     Houlsby et al. (2019), section 3.4 ("variable fine-tuning"), who sweep k; a k above the number of blocks means all.
     The variant in Sai-Ashish/BFTSS, topk_freeze.py, from which AGWM's baseline is probably derived, also trains the
-    embeddings (`freeze_embeddings: false`). Its only other option is i, the highest frozen block counted from 0:
-    k = blocks - 1 - i.
+    embeddings (`freeze_embeddings: false`). Official options that change numbers: i, the highest frozen block counted
+    from 0, is `k` = blocks - 1 - i.
     """
 
     @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class TopKLayers(Method):
 
         k: int = 3
         freeze_embeddings: bool = True
+
+        def __post_init__(self) -> None:
+            if self.k < 0:
+                raise MethodError(f"topk_layers: k must be 0 or more, not {self.k}")
 
     name = "topk_layers"
     info = MethodInfo(
@@ -39,8 +43,6 @@ class TopKLayers(Method):
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze everything below the top k blocks."""
-        if self.config.k < 0:
-            raise MethodError(f"{self.name}: k must be 0 or more, not {self.config.k}")
         all_blocks = blocks(model)
         lower = all_blocks[: max(0, len(all_blocks) - self.config.k)]
         if self.config.freeze_embeddings:

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from torch import nn
 
 from amix.models.architecture import backbone, head_names
 from amix.random_streams import derive, kept_random_state
+from amix.specs.recipe import Recipe
+from amix.specs.suggestions import nearest
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 
@@ -47,6 +51,31 @@ def attention_targets(model: nn.Module, families: tuple[tuple[str, ...], ...] = 
     )
 
 
+def check_targets(model: nn.Module, targets: Iterable[str], setting: str = "targets") -> None:
+    """Refuse names of layers that the model does not have: a layer's whole name, or its end after a dot.
+
+    Args:
+        model: A classifier.
+        targets: The names.
+        setting: Where they stand, for the message.
+
+    Raises:
+        MethodError: If one of them names no layer with a matrix of its own.
+    """
+    names = [name for name, module in model.named_modules() if is_matrix(getattr(module, "weight", None))]
+    for target in targets:
+        if not any(f".{name}".endswith(f".{target}") for name in names):
+            known = {".".join(name.split(".")[-1 - target.count(".") :]) for name in names}
+            raise MethodError(
+                f"{setting}: {type(model).__name__} has no layer called '{target}'; {nearest(target, sorted(known))}"
+            )
+
+
+def is_matrix(weight: object) -> bool:
+    """Whether this is a layer's weight, and not a norm's or something else."""
+    return isinstance(weight, torch.Tensor) and weight.dim() > 1
+
+
 class PeftMethod(Method):
     """A frozen body with peft's modules, which are merged into it at the end, and a head that trains.
 
@@ -58,6 +87,24 @@ class PeftMethod(Method):
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration for this model."""
         raise NotImplementedError
+
+    def usual_targets(self, model: Model) -> list[str]:
+        """Names, or last parts of names, of the layers that are tuned unless `targets` says otherwise."""
+        return attention_targets(model)
+
+    def targets(self, model: Model) -> list[str]:
+        """Names, or last parts of names, of the layers that are tuned.
+
+        Raises:
+            MethodError: If one of them is no layer of the model.
+        """
+        given: tuple[str, ...] = getattr(self.config, "targets", ())
+        check_targets(model, given)
+        return list(given) or self.usual_targets(model)
+
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Find every layer that is to be tuned."""
+        self.targets(model)
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze the body and add peft's modules in place; the model keeps its class and its hooks."""

@@ -7,6 +7,8 @@ from transformers import PreTrainedModel
 from amix.models.architecture import backbone, embeddings, head_names, set_dropout
 from amix.models.with_addition import Extended
 from amix.random_streams import derive, kept_random_state
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from baselines.parameter_efficient._peft import at_own_lr
@@ -32,19 +34,24 @@ class PromptMethod(Method):
         plain.vectors.data.copy_(addition().detach())
         return plain
 
-    def prepare(self, model: Model, fit: Fit) -> Model:
-        """Freeze the body and put the vectors before its input.
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Count the encoder's positions.
 
         Raises:
-            MethodError: If texts and vectors together exceed the encoder's positions.
+            MethodError: If texts and vectors together exceed them.
         """
         assert isinstance(model, PreTrainedModel)
         positions = getattr(model.config, "max_position_embeddings", None)
-        if positions is not None and fit.recipe.max_length + self.config.tokens > positions:
+        if positions is not None and recipe.max_length + self.config.tokens > positions:
             raise MethodError(
-                f"{self.name}: max_length {fit.recipe.max_length} plus {self.config.tokens} learned tokens are more "
-                f"than the encoder's {positions} positions"
+                f"{self.name}: max_length {recipe.max_length} plus {self.config.tokens} learned tokens are more "
+                f"than the encoder's {positions} positions; lower one of them"
             )
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze the body and put the vectors before its input."""
+        assert isinstance(model, PreTrainedModel)
+        self.check_encoder(model, fit.task, fit.recipe)
         if self.config.dropout is not None:
             set_dropout(model, self.config.dropout)
         with kept_random_state(fit.device):

@@ -19,13 +19,14 @@ from amix.mixup.levels import Levels
 from amix.models.architecture import backbone, head_names
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.loop import train
 from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.multi_stage import MultiStageMethod
 from amix.training.schedules import linear_schedule, warmup_steps
 from amix.training.weight_averaging import put_back
-from baselines.parameter_efficient._peft import at_own_lr, attention_targets
+from baselines.parameter_efficient._peft import at_own_lr, attention_targets, check_targets
 
 PASSES = 4.0
 """Forward and backward passes of an iteration: lower step, upper loss, and two for the finite difference."""
@@ -99,8 +100,13 @@ class TwoLevel(MultiStageMethod):
         """A new increment for one layer."""
         raise NotImplementedError
 
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Find every layer that is to get an increment."""
+        target_names(model, self.config.targets)
+
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze the body and add the increments."""
+        self.check_encoder(model, fit.task, fit.recipe)
         head = head_names(model)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self.trains_all or name in head)
@@ -250,18 +256,18 @@ def target_names(model: nn.Module, targets: tuple[str, ...]) -> list[str]:
     """Names of the linear layers that get an increment.
 
     Raises:
-        MethodError: If no layer's name ends in one of the targets.
+        MethodError: If one of the targets is the end of no such layer's name.
     """
-    endings = set(targets) or set(attention_targets(model))
+    check_targets(model, targets)
+    endings = targets or tuple(attention_targets(model))
     inside = {id(module) for module in backbone(model).modules()}
-    names = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and id(module) in inside and name.rsplit(".", 1)[-1] in endings
-    ]
-    if not names:
-        raise MethodError(f"{type(model).__name__} has no linear layer called {' or '.join(sorted(endings))}")
-    return names
+    linears = {name for name, module in model.named_modules() if isinstance(module, nn.Linear) and id(module) in inside}
+    found = {ending: {name for name in linears if f".{name}".endswith(f".{ending}")} for ending in endings}
+    for ending, names in found.items():
+        if not names:
+            raise MethodError(f"targets: '{ending}' is no linear layer of {type(model).__name__}'s pretrained body")
+    chosen = set().union(*found.values())
+    return [name for name, _ in model.named_modules() if name in chosen]
 
 
 def normal(shape: tuple[int, int], deviation: float, generator: torch.Generator) -> nn.Parameter:

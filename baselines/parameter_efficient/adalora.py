@@ -59,6 +59,10 @@ class AdaLoRA(PeftMethod):
         toy_settings={"lr": 2e-2},
     )
 
+    def usual_targets(self, model: Model) -> list[str]:
+        """All linear layers of the blocks."""
+        return [name for name in block_linears(model) if "pooler" not in name]
+
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration: ranks, and the schedule of the budget in updates."""
         from peft import AdaLoraConfig
@@ -72,7 +76,7 @@ class AdaLoRA(PeftMethod):
             tinit=int(self.config.init_share * steps),
             tfinal=math.ceil(self.config.final_share * steps),
             total_step=steps,
-            target_modules=list(self.config.targets) or [n for n in block_linears(model) if "pooler" not in n],
+            target_modules=self.targets(model),
         )
 
     def on_fit_start(self, model: Model, fit: Fit) -> None:

@@ -11,7 +11,9 @@ from transformers import PreTrainedModel
 from amix.models.architecture import backbone, blocks, head_names
 from amix.models.with_addition import Extended
 from amix.random_streams import tensor_generator
+from amix.specs.recipe import Recipe
 from amix.specs.spec_model import Count
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -86,6 +88,10 @@ class Adapter(Method):
         toy_settings={"lr": 1.5e-2, "bottleneck": 16},
         toy_epochs=15,
     )
+
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Find the places of the adapters."""
+        places(model)
 
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze all but LayerNorms and head, and add the adapters."""

@@ -64,8 +64,13 @@ class AutoLoRA(TwoLevel):
 
     Of the k components, those with a share of at least 1 / k are selected; with these k', each with share 1 / k', a, b
     and the head are retrained on the whole subset, which is lora with a rank selected per layer. Zhang et al. (2024),
-    section 3; official code: ruz048/AutoLoRA, neither read nor compared with. Learning rates and k are ours, and so is
-    the factor alpha, with which equal shares are the same as lora of rank k.
+    section 3; official code: ruz048/AutoLoRA, of which only the search script was read, and nothing compared. Learning
+    rates and the factor alpha, with which equal shares are the same as lora of rank k, are ours.
+
+    Official options that change numbers (run_glue_search.py): lora_r is `rank` and lora_alpha enters `alpha`; lora_path
+    starts from trained adapters and is not here, nor is cls_dropout, a constant of 0.1; epochs, batch size and length
+    are the suite's. Constants there that are options here: `lr` and `upper_lr` (3e-4, with Adam), `lower_share` (0.7),
+    `unroll` (1). Its search rolls the lower step back, which is not here.
     """
 
     Config = AutoLoRAConfig
@@ -74,7 +79,7 @@ class AutoLoRA(TwoLevel):
         paper="Zhang et al., NAACL 2024",
         year=2024,
         kind="parameter-efficient",
-        parity="departs: the official code was not read; formula and selection as described",
+        parity="departs: only the official search script was read; formula and selection as described",
         passes=PASSES,
         micro_batches=False,
         grid={"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)},

@@ -45,11 +45,15 @@ class BEFT(PeftMethod):
         toy_epochs=30,
     )
 
+    def usual_targets(self, model: Model) -> list[str]:
+        """The value projections."""
+        return value_targets(model)
+
     def settings(self, model: Model, fit: Fit) -> Any:
-        """peft's configuration: the value projections."""
+        """peft's configuration."""
         from peft import BeftConfig
 
-        return BeftConfig(target_modules=list(self.config.targets) or value_targets(model))
+        return BeftConfig(target_modules=self.targets(model))
 
 
 def value_targets(model: Model) -> list[str]:

@@ -62,8 +62,13 @@ class BiDoRA(TwoLevel):
     paper's full text was not available; the description follows the code's README, and bidora_official lists where the
     released code differs. Ours: the learning rates (the scripts' 1e-5 to 5e-5 train every tensor; null uses the
     recipe's), one search of 3 epochs, and an initial scale of A that does not depend on the width; the head trains in
-    both stages. Retraining can be omitted, as in 10 of 16 scripts (`retrain`). Not here: lora_alpha, which the code
-    reads but does not use.
+    both stages. Retraining can be omitted, as in 10 of 16 scripts (`retrain`).
+
+    Official options that change numbers (run_glue_bilevel.py): lora_r is `rank`; lr, arch_lr and arch_weight_decay are
+    `lr`, `upper_lr` and `upper_decay`; reg_loss_d is `regulariser`, inner_training_portion `lower_share`, unroll_step
+    `unroll`; train_iters, in updates, is `search_epochs`; retrain is `retrain`, with the recipe's epochs and `lr` in
+    place of retrain_iters and retrain_lr; weight_decay and the batch size are the recipe's. lora_alpha is read there
+    but not used; lora_type selects other methods.
     """
 
     Config = BiDoRAConfig

@@ -10,11 +10,14 @@ from torch import nn
 from amix.agwm.released_code import leave_displaced
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import Hypergradient, HypergradientOptions
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, MethodError, Model
 from amix.training.optimizers import DecayAfterAdamW
 from amix.training.registry import register
 from baselines.parameter_efficient._peft import at_own_lr
+from baselines.parameter_efficient._two_levels import target_names
 from baselines.parameter_efficient.bidora import BiDoRA, BiDoRAConfig, DirectionAndMagnitude
 
 UNCLIPPED = 1e9
@@ -60,6 +63,8 @@ class BiDoRAOfficial(BiDoRA):
     weights displaced by e v. Ours are the suite's recipe at both levels (the scripts have betas 0.9 and 0.98, eps 1e-6,
     12,000 to 60,000 iterations), batches that are shuffled instead of being the same in every epoch, and clipping as in
     the recipe during the retraining, which has none there.
+
+    Official options that change numbers: under the names that the docstring of bidora lists.
     """
 
     Config = OfficialConfig
@@ -71,12 +76,17 @@ class BiDoRAOfficial(BiDoRA):
     )
     trains_all: ClassVar[bool] = True
 
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Find the layers, which must be square because their weights are used transposed."""
+        for name in target_names(model, self.config.targets):
+            shape = tuple(model.get_parameter(f"{name}.weight").shape)
+            if shape[0] != shape[1]:
+                raise MethodError(
+                    f"{self.name} transposes weights, so that they must be square: {name} is {shape}; set targets"
+                )
+
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> DirectionAndMagnitude:
         """A, B and m of a layer whose weight is used transposed."""
-        if linear.in_features != linear.out_features:
-            raise MethodError(
-                f"{self.name} transposes weights, so that they must be square, not {tuple(linear.weight.shape)}"
-            )
         increment = super().increment(linear, generator)
         assert isinstance(increment, DirectionAndMagnitude)
         increment.transposed = True

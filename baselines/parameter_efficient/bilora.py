@@ -49,7 +49,7 @@ class BiLoRA(TwoLevel):
         P, Q <- step on CE(80 %) + regulariser * mean_k (||P_k' P_k - I||_F^2 + ||Q_k Q_k' - I||_F^2)
         l    <- step on CE(20 %), through the step of P and Q
 
-    Qiang et al. (2024); neither official code nor the paper's full text was available: parametrisation, data split and
+    Qiang et al. (2024). No official code was available, nor the paper's full text: parametrisation, data split and
     penalty follow its abstract and descriptions, and the values are ours. l is unconstrained, the simplest choice; it
     starts at 0, as in AdaLoRA, so that W starts as W0, and P and Q start with columns and rows of expected squared norm
     1. After the search P, Q and the head are retrained on the whole subset with l fixed, as in bidora; whether the

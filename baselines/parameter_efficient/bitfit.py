@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from amix.models.architecture import decay_groups, head_names, pretrained_pooler
+from amix.specs.recipe import Recipe
+from amix.specs.suggestions import nearest
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -53,7 +56,7 @@ class BitFit(Method):
         def __post_init__(self) -> None:
             unknown = [term for term in self.terms if term not in BIAS_TERMS]
             if unknown:
-                raise MethodError(f"bitfit has no bias term '{unknown[0]}'; known: {', '.join(BIAS_TERMS)}")
+                raise MethodError(f"bitfit has no bias term '{unknown[0]}'; {nearest(unknown[0], BIAS_TERMS)}")
 
     name = "bitfit"
     info = MethodInfo(
@@ -67,14 +70,13 @@ class BitFit(Method):
         toy_epochs=40,
     )
 
-    def prepare(self, model: Model, fit: Fit) -> Model:
-        """Freeze everything but the chosen biases and the head.
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Find a bias for every term.
 
         Raises:
             MethodError: If a term matches no bias of this encoder.
         """
         head = head_names(model)
-        pooler = {id(parameter) for module in pretrained_pooler(model) for parameter in module.parameters()}
         body = [name for name, _ in model.named_parameters() if name not in head and name.endswith("bias")]
         for term in self.config.terms:
             if not any(BIAS_TERMS[term] in name for name in body):
@@ -82,6 +84,12 @@ class BitFit(Method):
                     f"bitfit: no bias of {type(model).__name__} belongs to the term '{term}': no parameter's name "
                     f"contains '{BIAS_TERMS[term]}'; leave terms empty to train all biases"
                 )
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Freeze everything but the chosen biases and the head."""
+        self.check_encoder(model, fit.task, fit.recipe)
+        head = head_names(model)
+        pooler = {id(parameter) for module in pretrained_pooler(model) for parameter in module.parameters()}
         for name, parameter in model.named_parameters():
             bias = name.endswith("bias") and (id(parameter) in pooler or self.chosen(name))
             parameter.requires_grad_(bias or name in head)

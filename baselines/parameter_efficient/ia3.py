@@ -43,13 +43,15 @@ class IA3(PeftMethod):
         toy_epochs=15,
     )
 
+    def usual_targets(self, model: Model) -> list[str]:
+        """Keys, values, and the layers that read the inner activations."""
+        return [*attention_targets(model, KEY_AND_VALUE), *feedforward_outputs(model)]
+
     def settings(self, model: Model, fit: Fit) -> Any:
-        """peft's configuration: keys, values, and the layers that read the inner activations."""
+        """peft's configuration."""
         from peft import IA3Config
 
-        inner = feedforward_outputs(model)
-        targets = [*attention_targets(model, KEY_AND_VALUE), *inner]
-        return IA3Config(target_modules=targets, feedforward_modules=inner)
+        return IA3Config(target_modules=self.targets(model), feedforward_modules=feedforward_outputs(model))
 
 
 def feedforward_outputs(model: nn.Module) -> list[str]:

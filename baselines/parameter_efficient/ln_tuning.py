@@ -5,7 +5,7 @@ from typing import Any
 
 from amix.models.architecture import backbone
 from amix.training.fit import Fit
-from amix.training.method import Model
+from amix.training.method import MethodError, Model
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._peft import PARITY, PeftMethod
@@ -16,6 +16,9 @@ class LNTuning(PeftMethod):
     """LayerNorm tuning: only the gains and biases of the body's normalisation layers and the head train.
 
     Qi et al. (2022), section 3, through peft. lr is ours. Of all methods here it changes the function least.
+
+    No official code was found. peft's options choose layers by name, which is not available here: all of them are
+    tuned.
     """
 
     @dataclass(frozen=True)
@@ -35,15 +38,21 @@ class LNTuning(PeftMethod):
         toy_epochs=15,
     )
 
+    def usual_targets(self, model: Model) -> list[str]:
+        """All normalisation layers of the body.
+
+        Raises:
+            MethodError: If there are none.
+        """
+        inside = {id(module) for module in backbone(model).modules()}
+        modules = {name: module for name, module in model.named_modules() if id(module) in inside}
+        norms = [name for name, module in modules.items() if "norm" in type(module).__name__.lower()]
+        if not norms:
+            raise MethodError(f"{type(model).__name__} has no normalisation layer")
+        return norms
+
     def settings(self, model: Model, fit: Fit) -> Any:
-        """peft's configuration: all normalisation layers of the body."""
+        """peft's configuration."""
         from peft import LNTuningConfig
 
-        inside = {id(module) for module in backbone(model).modules()}
-        return LNTuningConfig(
-            target_modules=[
-                name
-                for name, module in model.named_modules()
-                if id(module) in inside and "norm" in type(module).__name__.lower()
-            ]
-        )
+        return LNTuningConfig(target_modules=self.targets(model))

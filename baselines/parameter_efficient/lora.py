@@ -10,7 +10,7 @@ from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import PARITY, PeftMethod
 
 
 @register
@@ -58,7 +58,7 @@ class LoRA(PeftMethod):
             r=self.config.rank,
             lora_alpha=self.config.alpha,
             lora_dropout=self.config.dropout,
-            target_modules=list(self.config.targets) or attention_targets(model),
+            target_modules=self.targets(model),
             **self.variant,
         )
 
@@ -91,7 +91,7 @@ class RsLoRA(LoRA):
     """rsLoRA: LoRA scaled by alpha / sqrt(rank), so that larger ranks keep learning.
 
     Kalajdzievski (2023), theorem 3.2, through peft. At rank 8 its scale is 2.8 times lora's; it is meant for larger
-    ranks.
+    ranks. No official code was found; the options are lora's.
     """
 
     name = "rslora"

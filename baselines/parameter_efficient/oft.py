@@ -9,7 +9,7 @@ from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import PARITY, PeftMethod
 
 
 @register
@@ -19,6 +19,10 @@ class OFT(PeftMethod):
     Qiu et al. (2023), section 3.2, through peft, on the query and value projections as in lora; Q is skew-symmetric
     and starts at 0. The Cayley transform is exact here; peft's default truncates a series (`series_terms`, 5 there).
     The paper finetunes image generators, so that the block size is peft's and the lr ours.
+
+    Official options that change numbers (Zeju1997/oft, oft-db/train_dreambooth_oft.py): r, the number of blocks, is the
+    layer's width over `block_size`; coft, with eps the bound on the distance of R from the identity, is not here, but
+    the row peft has both under their names, and block_share.
     """
 
     @dataclass(frozen=True)
@@ -50,5 +54,5 @@ class OFT(PeftMethod):
             use_cayley_neumann=self.config.series_terms > 0,
             num_cayley_neumann_terms=max(1, self.config.series_terms),
             module_dropout=self.config.dropout,
-            target_modules=list(self.config.targets) or attention_targets(model),
+            target_modules=self.targets(model),
         )

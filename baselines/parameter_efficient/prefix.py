@@ -6,8 +6,10 @@ from typing import Any
 from torch import nn
 
 from amix.models.architecture import blocks
-from amix.specs.recipe import Share
+from amix.specs.recipe import Recipe, Share
 from amix.specs.spec_model import Count
+from amix.specs.tasks import Task
+from amix.training.method import Model
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from baselines.parameter_efficient._peft import KEY_AND_VALUE, attention_targets
@@ -51,6 +53,11 @@ class PrefixTuning(PromptMethod):
         toy_settings={"lr": 2e-2, "tokens": 8, "dropout": 0.0},
         toy_epochs=40,
     )
+
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Count the positions, and find the key and value projections."""
+        super().check_encoder(model, task, recipe)
+        attention_targets(model, KEY_AND_VALUE)
 
     def addition(self, model: nn.Module) -> VirtualTokens:
         """peft's table or MLP of keys and values."""

@@ -19,6 +19,11 @@ class PromptTuning(PromptMethod):
 
     Lester et al. (2021), section 2, through peft. They use 100 tokens and find in section 3.2 that more than 20 gain
     little. They train T5 with Adafactor at lr 0.3; the lr for Adam is ours.
+
+    Official options that change numbers (google-research/prompt-tuning, prompt_tuning/configs): PROMPT_LENGTH is
+    `tokens`; of the starts in prompts/, from_sampled_vocab is `sample_vocabulary`, whose alternative is uniform noise
+    there and peft's normal one here; from_class_labels and from_file are not here; the options of Adafactor, Z_LOSS and
+    LABEL_SMOOTHING belong to their T5.
     """
 
     @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
-from baselines.parameter_efficient._peft import PARITY, PeftMethod, attention_targets
+from baselines.parameter_efficient._peft import PARITY, PeftMethod
 
 
 @register
@@ -17,6 +17,10 @@ class VeRA(PeftMethod):
 
     Kopiczko et al. (2024), section 3, through peft, on the query and value projections; b starts at 0, d at 0.1. Rank
     and d are peft's; A and B depend on the run's seed. It needs a larger learning rate than lora; the value is ours.
+
+    No official code was found. Of peft's options r is `rank`, d_initial `initial`, vera_dropout `dropout`,
+    target_modules `targets`; projection_prng_key follows from the run's seed; bias, init_weights, layers_to_transform
+    and layers_pattern are available in the row peft.
     """
 
     @dataclass(frozen=True)
@@ -49,5 +53,5 @@ class VeRA(PeftMethod):
             d_initial=self.config.initial,
             vera_dropout=self.config.dropout,
             projection_prng_key=derive(fit.seed, "method", "projections") % 2**31,
-            target_modules=list(self.config.targets) or attention_targets(model),
+            target_modules=self.targets(model),
         )

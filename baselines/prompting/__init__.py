@@ -1,1 +1,1 @@
-"""Methods that put a task into words that the pretrained model knows."""
+"""Methods that rephrase a task as a sentence with a missing word."""

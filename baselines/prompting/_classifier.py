@@ -1,4 +1,4 @@
-"""A classifier that puts its texts into a prompt and reads the word that the encoder expects at its mask."""
+"""A classifier that sets its texts into a prompt and reads which word the encoder expects at the mask."""
 
 from typing import Any
 
@@ -8,15 +8,23 @@ from torch.nn import functional
 
 
 class PromptClassifier(nn.Module):
-    """Scores of the label words at the mask of a prompt: E[words] LayerNorm(act(W h + b)) + b[words], h the mask's
-    state and E the encoder's own table of words. For a number the output is low + (high - low) p(high word).
+    """Scores of the label words at the mask of a prompt.
 
-    configuration: the encoder's, as JSON. pieces: the prompt, lists of tokens and names of its places (`<S1>`, `<S1->`
-    without a closing mark, `<S2>`, `[MASK]`). words: the token of each label's word. special: tokens `first`, `last`,
-    `mask` and `padding`; `between`: how many `last` stand between two texts; `closing`: tokens that end a sentence.
-    longest: as many tokens as the encoder takes; the longer text loses what is too much. bounds: low and high, empty
-    for classes. width: of E's rows. Export writes the source of this class beside its weights, so that it uses torch,
-    nn, functional, Any and transformers alone.
+    E[words] LayerNorm(act(W h + b)) + b[words], with h the hidden state at the mask and E the encoder's word
+    embeddings; in regression the output is low + (high - low) p(high word). Export writes the source of this class next
+    to its weights, so that it may use only torch, nn, functional, Any and transformers.
+
+    Args:
+        configuration: The encoder's, as JSON.
+        pieces: The prompt: lists of tokens, and `<S1>`, `<S1->` (without its closing mark), `<S2>` and `[MASK]`.
+        words: The token of each label's word.
+        special: The tokens `first`, `last`, `mask` and `padding`; `between`: how many `last` stand between two texts;
+            `closing`: tokens that end a sentence.
+        longest: The most tokens that the encoder takes; what is too much is cut off the longer text.
+        bounds: Low and high; empty for classes.
+        activation: Name of the head's activation.
+        epsilon: Of the LayerNorm.
+        width: Of the rows of E.
     """
 
     def __init__(
@@ -54,12 +62,12 @@ class PromptClassifier(nn.Module):
         self.scores: torch.Tensor | None = None
 
     def get_input_embeddings(self) -> nn.Module:
-        """The table with a row per token."""
+        """The word embeddings."""
         table: nn.Module = self.encoder.get_input_embeddings()
         return table
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
-        """Logits [batch, labels], or numbers [batch, 1]; in training, the words' scores are left in `scores`."""
+        """Logits [batch, labels], or numbers [batch, 1]; in training the words' scores are kept in `scores`."""
         texts = self.rows(input_ids, attention_mask)
         prompts = [self.prompt(first, second) for first, second in texts]
         wide = max(self.least, *map(len, prompts))
@@ -67,7 +75,7 @@ class PromptClassifier(nn.Module):
         ids = torch.tensor([row + [padding] * (wide - len(row)) for row in prompts], device=input_ids.device)
         mask = torch.tensor([[1] * len(row) + [0] * (wide - len(row)) for row in prompts], device=input_ids.device)
         states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        # A text may hold a mask too, so that the prompt's is not looked for.
+        # A text may contain a mask token itself, so that searching for the prompt's could find the wrong one.
         places = torch.tensor([self.place(first, second) for first, second in texts], device=input_ids.device)
         hidden = self.norm(self.activation(self.dense(states[torch.arange(len(places), device=ids.device), places])))
         scores = functional.linear(hidden, self.get_input_embeddings().weight[self.words], self.bias)  # type: ignore[index]
@@ -87,7 +95,7 @@ class PromptClassifier(nn.Module):
         self.least = max(len(self.prompt(*texts)) for texts in self.rows(input_ids, attention_mask))
 
     def texts(self, tokens: list[int]) -> tuple[list[int], list[int]]:
-        """The first and the second text (empty where there is one) of a row with its special tokens."""
+        """The first and the second text of a row with special tokens; the second is empty if there is only one."""
         inner, last = tokens[1:-1], self.special["last"]
         paired = "<S2>" in self.pieces
         border = inner.index(last) if paired else len(inner)
@@ -102,7 +110,7 @@ class PromptClassifier(nn.Module):
 
     @property
     def own(self) -> int:
-        """Tokens that the prompt adds to the texts."""
+        """How many tokens the prompt adds to the texts."""
         return 3 + sum(len(piece) for piece in self.pieces if isinstance(piece, list))
 
     def prompt(self, first: list[int], second: list[int]) -> list[int]:
@@ -112,7 +120,7 @@ class PromptClassifier(nn.Module):
         return [self.special["first"], *(token for part in parts for token in part), self.special["last"]]
 
     def place(self, first: list[int], second: list[int]) -> int:
-        """Where the mask of a prompt is."""
+        """Position of the mask in a prompt."""
         given = {"<S1>": first, "<S1->": first, "<S2>": second}
         before = self.pieces[: self.pieces.index("[MASK]")]
         return 1 + sum(len(given[piece] if isinstance(piece, str) else piece) for piece in before)

@@ -1,4 +1,4 @@
-"""LM-BFF: finetuning by a prompt, whose missing word the encoder was pretrained to guess."""
+"""LM-BFF: finetuning with a prompt whose missing word the encoder has been pretrained to predict."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 
 from amix.data.encoded import Batch
 from amix.models.with_addition import Extended
 from amix.specs.launch import processes
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.data_parallel import weight
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
@@ -23,40 +26,40 @@ from baselines.prompting._templates import closing_tokens, pieces_of, prompt_of,
 
 @register
 class LMBFF(Method):
-    """LM-BFF without demonstrations: a text becomes a prompt with a mask, a label the word that is expected there.
+    """LM-BFF without demonstrations: each text becomes a prompt with a masked word, each label a word that may fill it.
 
-    With T(x) the prompt, M(y) the word of label y, h the state of the mask and w_v the weights of word v in the head of
-    masked language modelling (section 4.1, equation 1):
+    With T(x) the prompt, M(y) the word of label y, h the hidden state at the mask and w_v the weights of word v in the
+    masked-language-modelling head (section 4.1, equation 1):
 
         p(y|x) = exp(w_M(y) . h) / sum over labels y' of exp(w_M(y') . h),    L = mean cross-entropy of p.
 
-    For numbers between v_l and v_u with one word for either end (section 4.2, equations 2 and 3):
+    In regression between v_l and v_u, with one word for each end (section 4.2, equations 2 and 3):
 
         y = v_l p(y_l|x) + v_u p(y_u|x),    L = mean KL(q || p),  q(y_u) = (y - v_l) / (v_u - v_l).
 
-    Gao et al. (2021): prompts and words written by hand (their table 1) for the GLUE tasks, CR and SST-5; other tasks
-    need `template` and `label_words`. Theirs are 1000 updates with batches of 2, 4 or 8 at 1e-5, 2e-5 or 5e-5, chosen
-    on dev data; here they are the recipe's. Official code: princeton-nlp/LM-BFF.
+    Gao et al. (2021), with the manual prompts and words of their table 1 for the GLUE tasks, CR and SST-5; other tasks
+    need `template` and `label_words`. They train for 1000 updates with batches of 2, 4 or 8 at 1e-5, 2e-5 or 5e-5,
+    chosen on dev data; here all of these are the recipe's. Official code: princeton-nlp/LM-BFF.
 
     Official options that change numbers (run_experiment.sh, run.py): template is `template`, in the paper's notation;
-    mapping is `label_words`; few_shot_type prompt is this method, finetune is plain finetuning, prompt-demo (examples
-    put into the prompt), searched templates and words, and ensembles of templates are not here. max_seq_length,
-    batches, steps and rate are the recipe's. first_sent_limit and truncate_head are not here: texts are cut to the
-    recipe's length before the prompt, which comes in addition, so that it is never cut itself.
+    mapping is `label_words`; of few_shot_type, prompt is this method and finetune is plain finetuning, while
+    prompt-demo (examples in the prompt), searched templates and words, and ensembles of templates are not here.
+    max_seq_length, batch size, steps and learning rate are the recipe's. first_sent_limit and truncate_head are not
+    here: texts are cut to the recipe's length first and the prompt is added to them, so that it is never cut itself.
 
-    Departs: the prompt is made of the tokens of the texts as every method here reads them, so that a second text has no
-    blank before it and keeps its first letter (`+sentl_1` there: src/dataset.py adds the one and changes the other).
-    `<S1->` leaves out a full stop, question or exclamation mark at the end, `sent-_0` there any last letter. The loss
-    of numbers is the paper's; theirs (src/models.py) gives torch's KLDivLoss the logarithms of p with `log_target` and
-    q itself, which is another function. Their BERT class asks for `self.roberta` and cannot run; here every encoder
-    will do whose head is one dense layer, a LayerNorm and the table of words (BERT, RoBERTa, DeBERTa, MPNet, ELECTRA).
+    Departs: a prompt is built from the tokens that every other method reads, so that a second text follows without a
+    space and keeps its first letter as it is (`+sentl_1` adds the space and lowers the letter: src/dataset.py). `<S1->`
+    drops a full stop, question mark or exclamation mark at the end, `sent-_0` any last character. The loss of a
+    regression is the paper's; src/models.py passes log p and q itself to torch's KLDivLoss with `log_target`, which is
+    another function. Their BERT class refers to `self.roberta` and cannot run; here any encoder will do whose head is
+    one dense layer, a LayerNorm and the table of word embeddings (BERT, RoBERTa, DeBERTa, MPNet, ELECTRA).
     """
 
     @dataclass(frozen=True)
     class Config:
-        """template: with <S1>, <S2> for the texts (<S1-> without its closing mark) and [MASK]; empty for the published.
+        """template: [MASK], and <S1> and <S2> for the texts (<S1-> drops a closing mark); empty: the published one.
 
-        label_words: one for each label, in the order of their ids; of a number for its low and its high end.
+        label_words: one per label, in the order of their ids; in regression one for the low and one for the high end.
         """
 
         template: str = ""
@@ -67,15 +70,29 @@ class LMBFF(Method):
         paper="Gao et al., ACL 2021",
         year=2021,
         kind="prompting",
-        parity="departs: no blank before the second text, another loss of numbers; the official code was not run",
+        parity="departs: no space before the second text, another loss in regression; the official code was not run",
         plain_checkpoint=False,
         needs_language_model=True,
         micro_batches=True,
         toy_settings={"template": "the <S1> over [MASK] .", "label_words": ("sad", "great")},
     )
 
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Look for the prompt, for its words in the vocabulary, and for the pretrained head.
+
+        Raises:
+            MethodError: If one of them is missing or of another form.
+        """
+        assert isinstance(model, PreTrainedModel)
+        prompt = prompt_of(task, self.config.template, self.config.label_words)
+        source = _Source.of(model.base_model)
+        source.head()
+        tokenizer = source.tokenizer()
+        word_tokens(prompt.words, tokenizer)
+        _special(tokenizer, source.name)
+
     def prepare(self, model: Model, fit: Fit) -> Model:
-        """The encoder, with the head that it was pretrained with, behind the prompt."""
+        """The encoder and its pretrained head, which read each text in its prompt."""
         prompt = prompt_of(fit.task, self.config.template, self.config.label_words)
         body, configuration, _ = encoder_and_pooling(model, pooler=False)
         source = _Source.of(body)
@@ -96,7 +113,7 @@ class LMBFF(Method):
         return extended.train()
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """Cross-entropy of the words, or the divergence from the two ends' shares."""
+        """Cross-entropy over the label words; in regression the divergence from the shares of the two ends."""
         addition = model.addition
         assert isinstance(addition, PromptClassifier)
         if fit.part is not None:
@@ -111,7 +128,7 @@ class LMBFF(Method):
 
 
 def divergence(scores: Tensor, labels: Tensor, bounds: list[float]) -> Tensor:
-    """Mean KL(q || p) for the scores of both words [batch, 2] and numbers [batch], cut at the bounds."""
+    """Mean KL(q || p) from the scores of both words [batch, 2] and the labels [batch], which are cut at the bounds."""
     low, high = bounds
     share = ((labels.to(scores.dtype) - low) / (high - low)).clamp(0.0, 1.0)
     target = torch.stack([1.0 - share, share], dim=-1)
@@ -119,18 +136,18 @@ def divergence(scores: Tensor, labels: Tensor, bounds: list[float]) -> Tensor:
 
 
 def _ends(fit: Fit) -> tuple[float, float]:
-    """The least and the largest label of the training set, on the scale that models are trained on."""
+    """The lowest and the highest label of the training set, on the scale on which models are trained."""
     low, high = float(fit.train.targets.min()), float(fit.train.targets.max())
     if low == high:
         raise MethodError(
-            f"all labels of the training set of task {fit.task.name} are one number; there are no two ends"
+            f"all training labels of task {fit.task.name} are the same number; lm_bff needs a lowest and a highest one"
         )
     return low, high
 
 
 @dataclass(frozen=True)
 class _Head:
-    """The parts of a head of masked language modelling."""
+    """The parts of a masked-language-modelling head."""
 
     dense: nn.Linear
     norm: nn.LayerNorm
@@ -153,13 +170,13 @@ class _Source:
         return cls(name, {"trust_remote_code": False} | pinned, body.config)
 
     def tokenizer(self) -> Any:
-        """The encoder's tokenizer, which must have a mask."""
+        """The encoder's tokenizer, which must have a mask token."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.name, **self.options)
         if tokenizer.mask_token_id is None:
             raise MethodError(
-                f"lm_bff needs an encoder pretrained to guess masked words; {self.name} has no mask token"
+                f"lm_bff needs an encoder pretrained to predict masked words; {self.name} has no mask token"
             )
         return tokenizer
 
@@ -167,7 +184,7 @@ class _Source:
         """The pretrained head.
 
         Raises:
-            MethodError: the checkpoint has none, or one of another form.
+            MethodError: The checkpoint has none, or one of another form.
         """
         from transformers import AutoModelForMaskedLM
         from transformers.utils import logging
@@ -175,7 +192,7 @@ class _Source:
         if type(self.config) not in AutoModelForMaskedLM._model_mapping:
             raise self.without_head(f"transformers knows none for {self.config.model_type}")
         verbosity = logging.get_verbosity()
-        logging.set_verbosity_error()  # It reports a classifier's head as unexpected, which is left out on purpose.
+        logging.set_verbosity_error()  # It would report weights of other heads, which are left out on purpose.
         logging.disable_progress_bar()
         try:
             options = {"config": self.config, "dtype": torch.float32, "output_loading_info": True} | self.options
@@ -199,27 +216,30 @@ class _Source:
         decoders = [module for module in linears if module.out_features == words and module.bias is not None]
         norms = [module for module in outside if isinstance(module, nn.LayerNorm)]
         if not len(dense) == len(decoders) == len(norms) == 1 or not torch.equal(decoders[0].weight, table):
-            raise self.without_head("its head is not one dense layer, a LayerNorm and the table of words")
-        # RoBERTa's and MPNet's heads have GELU whatever the encoder has.
+            raise self.without_head("its head is not one dense layer, a LayerNorm and the table of word embeddings")
+        # The heads of RoBERTa and MPNet use GELU, whatever activation the encoder has.
         activation = str(getattr(self.config, "hidden_act", None) or self.config.activation)
         activation = "gelu" if hasattr(model, "lm_head") else activation
         return _Head(dense[0], norms[0], decoders[0].bias.detach(), activation)
 
     def without_head(self, why: str) -> MethodError:
-        """What is said of an encoder that cannot guess a word."""
+        """The error for an encoder that cannot predict a word."""
         return MethodError(
-            f"lm_bff needs an encoder with its pretrained head of masked language modelling, such as bert-base or "
+            f"lm_bff needs an encoder with its pretrained masked-language-modelling head, such as bert-base or "
             f"roberta-base; {self.name} has none that can be used: {why}"
         )
 
 
 def _special(tokenizer: Any, name: str) -> dict[str, Any]:
-    """The special tokens of a prompt, as this tokenizer puts them around one text and between two."""
+    """The special tokens of a prompt, as this tokenizer sets them around one text and between two."""
     one, two = tokenizer("a")["input_ids"], tokenizer("a", "a")["input_ids"]
     first, last = one[0], one[-1]
     inner = two[1:-1]
     if len(one) < 3 or not (last in inner and two[0] == first and two[-1] == last):
-        raise MethodError(f"lm_bff needs texts between a first and a last special token; {name} writes {one} and {two}")
+        raise MethodError(
+            f"lm_bff needs a tokenizer that sets texts between a first and a last special token; that of {name} turns "
+            f"one text into {one} and two into {two}"
+        )
     return {
         "first": first, "last": last, "mask": tokenizer.mask_token_id, "padding": tokenizer.pad_token_id,
         "between": inner.count(last), "closing": closing_tokens(tokenizer),
@@ -227,5 +247,5 @@ def _special(tokenizer: Any, name: str) -> dict[str, Any]:
 
 
 def _longest(config: Any) -> int:
-    """As many tokens as the encoder has positions for; RoBERTa's begin behind the number of its padding token."""
+    """The most tokens that the encoder has positions for; RoBERTa's positions start after its padding token's id."""
     return int(config.max_position_embeddings) - int(config.pad_token_id or 0) - 1

@@ -17,8 +17,8 @@ class LayerwiseLearningRates(Method):
     top block. The rest of the body (embeddings, and the relative positions that DeBERTa's blocks share): lr xi^(L + 1).
     Zhang et al. (2021), section 7; official code: asappresearch/revisit-bert-finetuning, run_glue.py:75-121, which also
     removes weight decay from head and pooler (`undecayed_head`). The paper tries lr 2e-5, 5e-5 and 1e-4 where other
-    methods use 2e-5: `lr_factor` 1, 2.5 and 5. The code's option layerwise_learning_rate_decay is `xi`; for its other
-    options see ReInit.
+    methods use 2e-5: `lr_factor` 1, 2.5 and 5. Official options that change numbers: layerwise_learning_rate_decay is
+    `xi`; for the others see reinit.
     """
 
     @dataclass(frozen=True)

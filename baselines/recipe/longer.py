@@ -19,6 +19,11 @@ class Longer(MultiStageMethod):
     1e-6; their learning rates are 1e-5, 2e-5 and 3e-5, expressed by `lr_factor` relative to the recipe's. They keep the
     checkpoint with the best dev score (run_finetuning.py:255-276); a record here holds the scores of both the last step
     and that checkpoint. The epochs replace the recipe's epochs or steps, even if those are more.
+
+    Official options that change numbers (configs/rte): num_train_epochs is `epochs`, adam_epsilon `adam_epsilon`,
+    learning_rate `lr_factor`; the rest of the schedule, of AdamW and of the clipping is the recipe's. re_init_pooler,
+    pooler_layer_norm, pooler_activation, dropout rates and local_normalization, all off or the model's own in those
+    configs, are not here; correct_bias is always on.
     """
 
     @dataclass(frozen=True)

@@ -22,6 +22,9 @@ class LPFT(MultiStageMethod):
     on validation data, then finetuning. Departs in the first stage, which here is a few epochs of gradient descent on
     features without dropout: it works for every head and for regression, and does not use the dev set. The second
     stage has the batches, dropout masks and steps of plain finetuning.
+
+    Official options that change numbers (unlabeled_extrapolation/log_reg_sk.py): num_reg_values penalties are tried and
+    the best by val_metric is kept; neither is here, see above. The options of their finetuning are the recipe's.
     """
 
     @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class NoisyTune(Method):
 
     Wu et al. (2022), equation 1; LayerNorms and biases are included, and a constant tensor does not change. The authors
     published only a snippet, meant for the pretrained model; HyPe's implementation (Yuanhy1997/HyPe, main.py), which
-    runs, also applies it to the new head (`perturb_head`). Its only option, noise_lambda, is `strength`.
+    runs, also applies it to the new head (`perturb_head`). Official options that change numbers: noise_lambda is
+    `strength`.
     """
 
     @dataclass(frozen=True)

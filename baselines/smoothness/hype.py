@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from amix.data.encoded import Batch
 from amix.models.architecture import ArchitectureError, blocks
 from amix.random_streams import tensor_generator
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -71,8 +73,8 @@ class HyPe(Method):
         grid={"sigma": (1e-5, 1e-3, 1e-2), "noise": ("normal", "uniform")},
     )
 
-    def prepare(self, model: Model, fit: Fit) -> Model:
-        """Switch off the dropout of hidden states.
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Count the encoder's blocks.
 
         Raises:
             MethodError: If layer_range names a block that does not exist.
@@ -81,6 +83,10 @@ class HyPe(Method):
         missing = [number for number in self.config.layer_range if not 0 <= number < count]
         if missing:
             raise MethodError(f"{self.name}: layer_range names block {missing[0]} of {count} (numbered from 0)")
+
+    def prepare(self, model: Model, fit: Fit) -> Model:
+        """Switch off the dropout of hidden states."""
+        self.check_encoder(model, fit.task, fit.recipe)
         if not self.config.keep_dropout:
             for dropout in hidden_dropouts(model):
                 dropout.p = 0.0

@@ -9,6 +9,8 @@ from amix.data.encoded import Batch
 from amix.mixup.in_place import RandomState
 from amix.models.architecture import blocks
 from amix.random_streams import tensor_generator
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -47,15 +49,19 @@ class LNSR(Method):
         grid={"strength": (0.1, 1.0, 10.0), "sigma": (0.01, 0.05, 0.1)},
     )
 
-    def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Check the layer and create the generator of the noise.
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Count the encoder's blocks.
 
         Raises:
-            MethodError: If the encoder has no such block.
+            MethodError: If `layer` is none of them.
         """
         count = len(blocks(model))
         if not 0 <= self.config.layer < count:
             raise MethodError(f"{self.name}: layer names block {self.config.layer} of {count} (numbered from 0)")
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Create the generator of the noise."""
+        self.check_encoder(model, fit.task, fit.recipe)
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
     def draw_noise(self, states: Tensor) -> Tensor:

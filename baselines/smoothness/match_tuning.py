@@ -25,7 +25,7 @@ class MatchTuning(Method):
     layer. The temperature is not documented; 1 is ours. At 1 the mean-pooled MiniLM keeps 99.9 % of each example (norms
     near 6), whereas short and similar vectors become almost equal, which leaves little to learn from: `cosine`, not in
     the paper, compares directions only, so that one temperature fits any encoder. Evaluation does not mix, so that a
-    prediction does not depend on the rest of the batch. No option was published.
+    prediction does not depend on the rest of the batch. Official options that change numbers: none was published.
     """
 
     @dataclass(frozen=True)

@@ -24,6 +24,9 @@ class NEFTune(Method):
     embedding table, so that in BERT positions, segments and LayerNorm come after it. L counts a text's own tokens; with
     `padded_length` it is the length of the padded batch, as in the hook of transformers (integrations/neftune.py:48),
     where a text's noise depends on the other texts of its batch.
+
+    Official options that change numbers (neelsjain/NEFTune, train.py as its README calls it; the file was not
+    available): neftune_alpha is `alpha`; the others are the recipe's or belong to instruction tuning.
     """
 
     @dataclass(frozen=True)

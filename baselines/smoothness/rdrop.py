@@ -22,8 +22,8 @@ class RDrop(Method):
     modeling_bert.py:1545-1601 (`bert_kl`), which has strength 0.5 and sums the KL over the batch, so that its weight
     grows with the batch size (`summed`); here it is a mean, like the cross-entropy. Its README averages the two
     cross-entropies and adds alpha * (KL + KL) / 2: half of this loss at strength 2 alpha. In regression the penalty is
-    strength * MSE(f1, f2), with strength 1 in the official code. Without dropout in the model there is no penalty. The
-    strength is a constant of that code, which has no other options of its own.
+    strength * MSE(f1, f2), with strength 1 in the official code. Without dropout in the model there is no penalty.
+    Official options that change numbers: none; the strength is a constant of that code.
     """
 
     @dataclass(frozen=True)

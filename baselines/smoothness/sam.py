@@ -20,12 +20,12 @@ from baselines.subnetwork._selection import entry_of_rank
 class SAM(Method):
     """SAM: step from w with the gradient at w + e, where e = rho g / ||g||, g the gradient at w, with a global norm.
 
-    Foret et al. (2021), equation 2 and algorithm 1; `adaptive`: e = rho w^2 o g / || |w| o g || (Kwon et al. 2021),
-    for which rho is about ten times as large. Official code of most studies: davda54/sam, sam.py. As there, embeddings,
+    Foret et al. (2021), equation 2 and algorithm 1; `adaptive`: e = rho w^2 o g / || |w| o g || (Kwon et al. 2021), for
+    which rho is about ten times as large. Official code of most studies: davda54/sam, sam.py. As there, embeddings,
     LayerNorms and head are perturbed too, and the second gradient is clipped; the norm of the first does not matter.
     Also as there, each pass draws its own dropout masks; `shared_dropout` gives both the same, so that e climbs the
-    loss that is then descended. For language models Bahri et al. (2022) use a rho near 0.15. Options of the class that
-    change numbers: rho and adaptive, with the same names; the base optimizer is the suite's AdamW.
+    loss that is then descended. For language models Bahri et al. (2022) use a rho near 0.15. Official options that
+    change numbers (the class's): rho and adaptive, with the same names; the base optimizer is the suite's AdamW.
     """
 
     @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class SCL(Method):
     mean, as in most implementations. An example that is the only one of its class in the batch adds 0. strength 0.9 and
     tau 0.3 are the values that they found best most often, among {0.1 ... 1.0} and {0.1, 0.3, 0.5, 0.7}. Not defined
     for regression.
+
+    No official code was found.
     """
 
     @dataclass(frozen=True)

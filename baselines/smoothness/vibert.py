@@ -89,6 +89,11 @@ class VIBERT(Method):
     (RoBERTa, DeBERTa, which the code does not support), and the mean for encoders that pool this way. Departs: the
     width of u, (width + K) / 2, depends on the encoder's width, for which the code has 768. The layers are initialised
     like BERT's head (N(0, 0.02), biases 0), and mu_p and std_p from N(0, 1), as there.
+
+    Official options that change numbers (run_glue.py): ib_dim is `dimension`, beta `beta`, kl_annealing `annealing`,
+    sample_size `samples`, activation and deterministic have the same names; dropout is the encoder's; without ib the
+    code finetunes plainly, and mixout and prior_weight_decay are the rows mixout and pretrained_decay; num_samples and
+    sample_train are the suite's sizes.
     """
 
     @dataclass(frozen=True)

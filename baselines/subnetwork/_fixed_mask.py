@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from amix.models.architecture import head_names
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from baselines.subnetwork._selection import largest_entries
@@ -52,21 +54,30 @@ class FixedMask(Method):
         """Score of each entry, one tensor per parameter of the body; the largest are trained."""
         raise NotImplementedError
 
-    def on_fit_start(self, model: Model, fit: Fit) -> None:
-        """Choose the mask.
+    def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
+        """Count the entries that are to be trained."""
+        self.count(model)
+
+    def count(self, model: Model) -> int:
+        """How many entries of the body train.
 
         Raises:
             MethodError: If the share leaves nothing to train outside the head.
         """
-        self.body = body_parameters(model)
         everything = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        head = everything - sum(parameter.numel() for parameter in self.body)
+        head = everything - sum(parameter.numel() for parameter in body_parameters(model))
         count = int(everything * self.config.share) - head
         if count <= 0:
             raise MethodError(
                 f"{self.name}: the head alone holds {head} of {everything} parameters, no less than the share "
                 f"{self.config.share}; choose one above {head / everything:.4f}"
             )
+        return count
+
+    def on_fit_start(self, model: Model, fit: Fit) -> None:
+        """Choose the mask."""
+        self.body = body_parameters(model)
+        count = self.count(model)
         self.masks = largest_entries(self.importance(model, fit, self.body), count)
 
     def after_backward(self, model: Model, fit: Fit) -> None:

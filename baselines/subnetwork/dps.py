@@ -101,14 +101,14 @@ class DPSDense(DPS):
 class DPSMix(DPS):
     """DPS-mix: as DPS-dense, but excluded entries are mixed with earlier weights: W~ = V + (W - V) o M / (1 - p).
 
-    In an odd window M holds one Bernoulli(1 - p) draw per input unit, new at every step, and V = W0; S_W sums
-    (G o M)^2, and c counts how often an entry was chosen. At the first step of the even window M selects the share
-    1 - p of W's entries with the largest S_W / max(c, 1), and V = W; both stay for the window. From u = 50 on, the
-    score is also multiplied by exp(-max(c, 1) / u), which disfavours entries that were chosen often. The loss is taken
-    at W~, and W's gradient is G o M without the factor 1 / (1 - p), in even windows too, where M is not random and
-    E[W~] = W does not hold. Zhang et al. (2022); official code: ZhangHaojie077/DPS, transformers/DPSMix/grads_ops.py
-    and moudle.py. Departs in u and in the head's initialisation, like DPS-dense; dropout is off, as there. Its options
-    are those of DPS-dense.
+    In an odd window M holds one Bernoulli(1 - p) draw per input unit, new at every step, and V = W0; S_W sums (G o
+    M)^2, and c counts how often an entry was chosen. At the first step of the even window M selects the share 1 - p of
+    W's entries with the largest S_W / max(c, 1), and V = W; both stay for the window. From u = 50 on, the score is also
+    multiplied by exp(-max(c, 1) / u), which disfavours entries that were chosen often. The loss is taken at W~, and W's
+    gradient is G o M without the factor 1 / (1 - p), in even windows too, where M is not random and E[W~] = W does not
+    hold. Zhang et al. (2022); official code: ZhangHaojie077/DPS, transformers/DPSMix/grads_ops.py and moudle.py.
+    Departs in u and in the head's initialisation, like DPS-dense; dropout is off, as there. Official options that
+    change numbers: as for dps_dense.
     """
 
     @dataclass(frozen=True)

@@ -17,6 +17,8 @@ class MagnitudeMask(FixedMask):
 
     It uses no data, so that a mask computed from gradients should do better. `smallest` trains the weights near zero,
     which magnitude pruning would remove (Han et al. 2015, section 3). LayerNorm's weights, near one, are chosen first.
+
+    No official code.
     """
 
     @dataclass(frozen=True)

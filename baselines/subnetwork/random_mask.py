@@ -18,6 +18,9 @@ class RandomMask(FixedMask):
     If the choice of weights does not matter, this does as well as a chosen mask of the same size. Xu et al. (2021) and
     Sung et al. (2021) compare with it; official code of the latter: varunnair18/FISH, transformers/examples/
     text-classification/run_glue_sparse_update.py, create_mask_random. A share of 0.005 learns little in 3 epochs.
+
+    Official options that change numbers: mask_method random selects this row and keep_ratio is `share`; for the others
+    see fish_mask.
     """
 
     name = "random_mask"

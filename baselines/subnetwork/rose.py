@@ -198,7 +198,7 @@ class RoseSecond(Rose):
     Saliency of a tensor: | 0.1 ||g|| / ||m|| - 1 |, with the clipped gradient and Adam's first moment before this step;
     the rest is as in ROSE-First, with the same paper and official code. At the first step, without a history, all
     tensors are updated. Departs from the code, which also runs two passes and averages their losses (`two_passes`),
-    although the method does not need the second one. Its options are those of ROSE-First.
+    although the method does not need the second one. Official options that change numbers: as for rose_first.
     """
 
     @dataclass(frozen=True)
@@ -242,7 +242,8 @@ def in_line_with_history(method: Rose, fit: Fit) -> Tensor:
 class RoseEnsemble(RoseFirst):
     """ROSE-Ensemble: a tensor's weight is (1 - gamma) M2 + gamma M1, from the masks of ROSE-Second and ROSE-First.
 
-    A tensor that only one of them selects is updated in part. Jiang et al. (2022), and the code named there.
+    A tensor that only one of them selects is updated in part. Jiang et al. (2022), and the code named there. Official
+    options that change numbers: gamma is `gamma`; for the others see rose_first.
     """
 
     @dataclass(frozen=True)

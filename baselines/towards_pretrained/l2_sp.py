@@ -21,7 +21,8 @@ class L2SP(Method):
     gradients, unlike in the decoupled `pretrained_decay`. Li et al. (2018), equation 3; official code (images, SGD with
     momentum): holyseven/TransferLearningClassification, model/network_base.py:140-156, alpha and beta from its
     train.sh. Biases and LayerNorms are excluded, as in its mode 1; `all_parameters` includes them, as in its mode 101.
-    Other modes of its penalty, and the options of its image networks, are not here.
+    Official options that change numbers: the weights of the two terms are `alpha` and `beta`; other modes of its
+    penalty, and the options of its image networks, are not here.
     """
 
     @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from amix.training.registry import register
 class Mixout(Method):
     """Mixout: dropout on the difference to the pretrained weights, W~ = W0 + (W - W0) o M / (1 - p).
 
-    M holds one Bernoulli(1 - p) draw per input unit of a linear layer, shared by all its rows and the whole batch
-    (Lee et al. 2020, equation 3, written so that E[W~] = W). Dropout is off where weights are mixed, and evaluation
-    uses W. The gradient is exact, G o M / (1 - p). The official code (bloodwass/mixout, mixout/mixout.py:75-79) returns
-    G o M, which changes the effect of clipping and of Adam's epsilon (`unscaled_gradient`); its example also converts
-    the head, mixing it with its initial weights (`mix_head`), where the paper keeps dropout and plain decay. The
-    layer's options: p is `p`; target is W0, and no target (plain dropout of weights) is not here.
+    M holds one Bernoulli(1 - p) draw per input unit of a linear layer, shared by all its rows and the whole batch (Lee
+    et al. 2020, equation 3, written so that E[W~] = W). Dropout is off where weights are mixed, and evaluation uses W.
+    The gradient is exact, G o M / (1 - p). The official code (bloodwass/mixout, mixout/mixout.py:75-79) returns G o M,
+    which changes the effect of clipping and of Adam's epsilon (`unscaled_gradient`); its example also converts the
+    head, mixing it with its initial weights (`mix_head`), where the paper keeps dropout and plain decay. Official
+    options that change numbers (the layer's): p is `p`; target is W0, and no target (plain dropout of weights) is not
+    here.
     """
 
     @dataclass(frozen=True)

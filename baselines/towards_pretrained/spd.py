@@ -26,9 +26,10 @@ class SPD(Method):
     it; the learning rate has no influence. Tian et al. (2024); official code: GT-RIPL/Selective-Projection-Decay,
     adamSPD.py, where lambda is called weight_decay and no value is given: 1 is ours. As there, ordinary decay is off,
     and biases and LayerNorms are treated like other tensors. Departs in the head: the code's example includes it, with
-    its initial weights as anchor (`project_head`); here it decays as in plain finetuning. The code's other options:
-    amsgrad has the same name; an anchor at zero (pre=None, meant for low-rank factors) is not here, because tensors
-    without a pretrained value are not projected.
+    its initial weights as anchor (`project_head`); here it decays as in plain finetuning. Official options that change
+    numbers: weight_decay is `strength`; amsgrad has the same name; lr, betas and eps are the recipe's; an anchor at
+    zero (pre=None, meant for low-rank factors) is not here, because tensors without a pretrained value are not
+    projected.
     """
 
     @dataclass(frozen=True)

@@ -17,7 +17,10 @@ CELL = ["size", "task", "label"]
 Scores = NDArray[np.float64]
 Place = tuple[str, str, str]
 """(size, task, label) of a cell."""
+NOT_NEEDED = "not needed"
+"""A planned run that was left out because a look had decided its comparison."""
 _WORDS = {
+    NOT_NEEDED: "not needed, as an earlier look had decided",
     MISSING: "not run", "oom": "out of memory", "cancelled": "cancelled", ACCIDENT: "stopped by an accident",
     "ok": "without a score by this rule",
 }  # fmt: skip
@@ -54,7 +57,7 @@ def summaries(results: Results) -> dict[Place, Summary]:
         majority=("majority", "median"),
     )
     absent = {
-        cell: _in_words(statuses) for cell, statuses in runs[runs["score"].isna()].groupby(CELL, sort=False)["status"]
+        cell: in_words(statuses) for cell, statuses in runs[runs["score"].isna()].groupby(CELL, sort=False)["status"]
     }
     return {
         cell: Summary(mean, std, int(n), int(planned), int(failed), majority, absent.get(cell, ""))
@@ -62,7 +65,8 @@ def summaries(results: Results) -> dict[Place, Summary]:
     }
 
 
-def _in_words(statuses: pd.Series) -> str:
+def in_words(statuses: pd.Series) -> str:
+    """How often runs without a score have each status."""
     counts = statuses.value_counts()
     return ", ".join(f"{counts[name]} {words}" for name, words in _WORDS.items() if name in counts)
 

@@ -1,10 +1,23 @@
 """The tests of a suite that declared several looks: one procedure whose level holds over all of them."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 
 from amix.specs.run_plan import RunPlan
-from results.analysis.cells import Scores, differences, score_matrix
-from results.loading.frame import Results, cached
+from results.analysis.cells import (
+    CELL,
+    NOT_NEEDED,
+    Place,
+    Scores,
+    Summary,
+    differences,
+    in_words,
+    score_matrix,
+    summaries,
+)
+from results.loading.frame import MISSING, Results, cached
 from results.loading.preregistration import families
 from results.loading.wording import listed, p_text, signed
 from results.stats.sequential import Looks, sequential_p, smallest_p
@@ -80,6 +93,44 @@ def next_rows(results: Results) -> frozenset[str]:
     reference = results.plan.protocol.reference
     open_rows = {label for size in results.plan.sizes for label in still_open(decisions(results, size, reference))}
     return frozenset(open_rows | {reference}) if open_rows else frozenset()
+
+
+def last_looks(results: Results) -> dict[str, int]:
+    """The look after which a row got no more seeds, by label; rows that still get some are left out."""
+    plan = results.plan
+    by_size = [decisions(results, size, plan.protocol.reference) for size in plan.sizes]
+    open_rows = next_rows(results)
+    looks = {
+        label: max(decided[label].look for decided in by_size if label in decided)
+        for label in {label for decided in by_size for label in decided} - open_rows
+    }
+    return looks if open_rows or not looks else looks | {plan.protocol.reference: max(looks.values())}
+
+
+@cached
+def not_needed(results: Results) -> dict[Place, int]:
+    """How many planned runs of a cell were left out because an earlier look had decided."""
+    plan, runs = results.plan, results.runs
+    left_out = {
+        (label, seed)
+        for label, look in last_looks(results).items()
+        for seed in plan.seeds[plan.protocol.looks[look - 1] : plan.protocol.looks[-1]]
+    }
+    absent = runs.loc[runs["status"] == MISSING, [*CELL, "seed"]].itertuples(index=False, name=None)
+    return Counter((size, task, label) for size, task, label, seed in absent if (label, seed) in left_out)
+
+
+@cached
+def explained_summaries(results: Results) -> dict[Place, Summary]:
+    """Every planned cell, in whose words runs that were not needed are told from those that are missing."""
+    cells, runs, spared = summaries(results), results.runs, not_needed(results)
+    unscored = runs[runs["score"].isna()].groupby(CELL, sort=False)["status"]
+    told = {}
+    for place, count in spared.items():
+        statuses = unscored.get_group(place)
+        missing = statuses.index[statuses == MISSING][:count]
+        told[place] = replace(cells[place], absent=in_words(statuses.where(~statuses.index.isin(missing), NOT_NEEDED)))
+    return cells | told
 
 
 def decision_sentences(results: Results, size: str) -> list[str]:

@@ -6,7 +6,7 @@ from amix.specs.run_plan import RunPlan
 from results.analysis.cells import seed_averages
 from results.analysis.claims import Claim, claims
 from results.analysis.comparisons import SCALE
-from results.analysis.looks import name_of_test
+from results.analysis.looks import name_of_test, not_needed
 from results.analysis.tuning import tuning_answer, tuning_question
 from results.loading.frame import SCORED_AS_MAJORITY, Results
 from results.loading.preregistration import named
@@ -120,7 +120,9 @@ def _others(subject: Claim, by_label: dict[str, Claim], results: Results, size: 
     parts = [f"significantly better than {plan.protocol.reference}: {', '.join(better) or 'none'}"]
     parts += [f"significantly worse: {', '.join(worse) or 'none'}"]
     runs = results.runs[results.runs["size"] == size]
-    failed, absent = int(runs["status"].isin(SCORED_AS_MAJORITY).sum()), int(runs["score"].isna().sum())
+    spared = sum(count for (of, _, _), count in not_needed(results).items() if of == size)
+    failed, absent = int(runs["status"].isin(SCORED_AS_MAJORITY).sum()), int(runs["score"].isna().sum()) - spared
+    decided = f", and {spared} were not needed, as an earlier look had decided" if spared else ""
     beyond = ""
     if len(plan.tasks) > 1 and subject.floor_tasks * subject.comparisons > plan.protocol.alpha:
         beyond = f"; {len(plan.tasks)} tasks are too few to say anything about other tasks"
@@ -130,7 +132,7 @@ def _others(subject: Claim, by_label: dict[str, Claim], results: Results, size: 
         )
     return (
         f"Of the other methods, {parts[0]}, {parts[1]}; {failed} of {len(runs)} runs failed or diverged and "
-        f"{absent} have no score{beyond}."
+        f"{absent} have no score{decided}{beyond}."
     )
 
 

@@ -3,9 +3,10 @@
 import statistics
 from dataclasses import dataclass, replace
 
-from results.analysis.cells import Place, Summary, cost_ratios, majority_score, seed_averages, summaries, with_all_seeds
+from results.analysis.cells import Place, Summary, cost_ratios, majority_score, seed_averages, with_all_seeds
 from results.analysis.claims import claims
 from results.analysis.comparisons import against, detectable, detectable_cell, impossible, power_sentence, significant
+from results.analysis.looks import explained_summaries
 from results.loading.frame import Results
 from results.loading.preregistration import protocol_sentence
 from results.loading.wording import listed, metric_words, selection_words, size_words
@@ -45,7 +46,7 @@ def main_table(results: Results, size: str) -> Table:
     """
     plan = results.plan
     tests = run_tests(results, size)
-    seeds = max((cell.n for (s, _, _), cell in summaries(results).items() if s == size), default=0)
+    seeds = max((cell.n for (s, _, _), cell in explained_summaries(results).items() if s == size), default=0)
     blocks = [_task_block(results, size, task, seeds, tests) for task in plan.tasks]
     if len(plan.tasks) > 1:
         blocks.append(_average_block(results, size, seeds, tests))
@@ -115,7 +116,7 @@ def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
 
 
 def _task_block(results: Results, size: str, task: str, seeds: int, tests: Tests) -> Block:
-    plan, cells, ranked = results.plan, summaries(results), with_all_seeds(results, size)
+    plan, cells, ranked = results.plan, explained_summaries(results), with_all_seeds(results, size)
     entry = plan.tasks[task]
     places: list[Place] = [(size, task, label) for label in plan.labels]
     methods = [score_cell(cells.get(place), seeds, tests.marks.get(place[1:], "")) for place in places]
@@ -133,7 +134,7 @@ def _task_block(results: Results, size: str, task: str, seeds: int, tests: Tests
 
 
 def _average_block(results: Results, size: str, seeds: int, tests: Tests) -> Block:
-    plan, cells, ranked = results.plan, summaries(results), with_all_seeds(results, size)
+    plan, cells, ranked = results.plan, explained_summaries(results), with_all_seeds(results, size)
     averages = seed_averages(results, size)
     methods = []
     for label in plan.labels:
@@ -156,7 +157,7 @@ def _average_block(results: Results, size: str, seeds: int, tests: Tests) -> Blo
 
 def _failed_block(results: Results, size: str) -> Block:
     failed = dict.fromkeys(results.plan.labels, 0)
-    for (s, _, label), cell in summaries(results).items():
+    for (s, _, label), cell in explained_summaries(results).items():
         failed[label] += cell.failed if s == size else 0
     return Block(Column("Failed", "runs", ".0f"), BLANK, [Cell(float(count)) for count in failed.values()])
 

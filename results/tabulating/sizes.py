@@ -1,7 +1,8 @@
 """The low-resource table: each method's score by the number of training examples."""
 
-from results.analysis.cells import score_matrix, summaries
+from results.analysis.cells import score_matrix
 from results.analysis.comparisons import against, power_notes, significant
+from results.analysis.looks import explained_summaries
 from results.loading.frame import Results
 from results.loading.wording import metric_words, selection_words, size_words
 from results.tabulating.main import SCORE, STAR, score_cell
@@ -13,7 +14,7 @@ def sizes_table(results: Results) -> Table | None:
     plan = results.plan
     if len(plan.sizes) < 2:
         return None
-    cells = summaries(results)
+    cells = explained_summaries(results)
     starred = {
         (size, *place)
         for size in plan.sizes

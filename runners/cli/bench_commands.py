@@ -43,7 +43,7 @@ def agwm(
     ] = 500,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Try everything once on a tiny encoder; give --out, as its numbers mean nothing."),
+        typer.Option("--quick", help="Try everything once on a tiny encoder; saved only with --out."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="CSV file instead of results/tables/bench-agwm.csv; Markdown next to it.")
@@ -59,8 +59,10 @@ def agwm(
     for line in measure(workload, repeats, presets, memory, between):
         lines.append(line)
         console.print(line.text())
-    save(lines, workload, recorded_command(), out or TABLE)
-    console.print(f"written to {out or TABLE}")
+    path = out or (None if quick else TABLE)
+    if path:
+        save(lines, workload, recorded_command(), path)
+        console.print(f"written to {path}")
 
 
 @app.command("methods")

@@ -45,6 +45,7 @@ from runners.own_data.request import CompareError, Request, one_of
 from runners.own_data.standings import Comparer, Folds, OnTestFile, Standings, standings
 from runners.planning.plan import SuitePlan
 from runners.planning.tuning_grid import method_of
+from runners.sweeping.preflight import check_rows
 
 PROVEN_ON = 200
 TIMED_ON = 16
@@ -97,12 +98,15 @@ def compare(request: Request, shown: Shown) -> Compared:
     """
     task = request.task()
     engine = Engine(request, rows_of(request.methods), shown.progress)
-    for row in engine.rows:
-        method_of(row, "--methods")
+    methods = {row.label: method_of(row, "--methods") for row in engine.rows}
     if request.row:
         one_of(request.row, tuple(row.label for row in engine.rows), "--row")
     data = _read(request, task, shown)
     rate = _prove(request, data)
+    recipe = find_encoder(request.encoder).recipe.with_changes(engine.training)
+    defined = [row for row in engine.rows if methods[row.label].info.regression or not task.regression]
+    looking = {row.label: (methods[row.label], row.config, recipe) for row in defined}
+    check_rows(request.encoder, task, looking, "--methods")
     check_writable(request.out)
     units = _units(request, data)
     choice = _choose(request, engine, units, rate, shown)

@@ -90,6 +90,11 @@ class Engine:
         return Layout(self.request.out / "work")
 
     @property
+    def training(self) -> dict[str, Any]:
+        """What is changed in the encoder's recipe."""
+        return {"max_length": self.request.max_length} if self.request.max_length else {}
+
+    @property
     def store(self) -> Store:
         """The store of the records."""
         return Store(self.layout.records / SUITE)
@@ -131,11 +136,10 @@ class Engine:
         return dataclasses.replace(plan, runs=runs)
 
     def _suite(self, unit: Unit, rows: tuple[Row, ...], sizes: Sequence[int | None]) -> Suite:
-        training = {"max_length": self.request.max_length} if self.request.max_length else {}
         kind = "uniform" if unit.task.regression else "stratified"
         return Suite(
             SUITE, self.request.encoder, (unit.task,), tuple(sizes), (unit.seed,), rows,
-            Protocol(reference=rows[0].label), training=training, subset=kind if sizes != (None,) else "uniform",
+            Protocol(reference=rows[0].label), training=self.training, subset=kind if sizes != (None,) else "uniform",
             task_files={unit.task.name: str(unit.file)},
         )  # fmt: skip
 

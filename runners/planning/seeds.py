@@ -7,8 +7,7 @@ from typing import Annotated, Any, TypeAlias, Union
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from amix.specs.data_errors import shown
-from amix.specs.seed_presets import PRESETS
-from amix.specs.seed_sources import REST, SOURCES, combined
+from amix.specs.seed_sources import PRESETS, REST, SOURCES, combined
 from amix.specs.spec_model import OneOrMore, SpecModel, problem, refuse_repeated
 from amix.specs.suggestions import nearest
 

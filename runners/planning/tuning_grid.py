@@ -8,7 +8,7 @@ from typing import Any
 from amix.specs.encoders import find_encoder
 from amix.specs.protocol import Tuning
 from amix.specs.recipe import Recipe
-from amix.specs.seed_presets import PRESETS
+from amix.specs.seed_sources import PRESETS
 from amix.specs.suggestions import nearest
 from amix.training.method import Method, MethodError
 from amix.training.registry import find_method, load_external

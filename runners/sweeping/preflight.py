@@ -1,19 +1,29 @@
 """Checks before anything trains, so that a missing file costs a second and not an evening."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from amix.data.data_checks import WARNING, Finding, refuse_errors
 from amix.data.rows import DataError, glue_folder, load_rows
 from amix.data.splits import drawn_findings, own_findings, subset_positions
+from amix.models.architecture import ArchitectureError
+from amix.models.loading import empty_classifier
 from amix.models.proof import prove_encoder
 from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
 from amix.specs.encoder_files import locate
-from amix.specs.encoders import find_encoder
+from amix.specs.encoders import Encoder, find_encoder
 from amix.specs.out_of_domain import sets_for
+from amix.specs.recipe import Recipe
 from amix.specs.tasks import Task
+from amix.training.foreign_code import of_method
+from amix.training.method import Method
+from amix.training.settings import make_config
 from runners.planning.job import Job
 from runners.planning.plan import SuitePlan, examples_of
+from runners.planning.suite import SuiteError
+from runners.planning.tuning_grid import methods_in
 
 PROVEN_ON = 200
 """Texts of a task that the encoder is tried on."""
@@ -22,13 +32,14 @@ PROVEN_ON = 200
 def check_inputs(
     plan: SuitePlan, runs: tuple[Job, ...], glue: Path | None, out_of_domain: Path | None = None
 ) -> dict[str, list[Finding]]:
-    """Locate the encoder, try it on each task's texts, and read every split and out-of-domain set that the runs need.
+    """Try the encoder on each task's texts and with each row's settings, and read everything that the runs need.
 
     Returns:
         Warnings about people's own data, by task.
 
     Raises:
         EncoderError: the encoder is missing or does not work; the message says what to do.
+        SuiteError: a row's settings do not suit the encoder.
         DataError: a file cannot be used, or training on it would be meaningless.
     """
     warnings: dict[str, list[Finding]] = {}
@@ -45,6 +56,7 @@ def check_inputs(
         longest = max(int(run.spec.training["max_length"]) for run in runs if run.spec.task == task.name)
         texts = list(rows[list(task.text)].iloc[:PROVEN_ON].itertuples(index=False, name=None))
         prove_encoder(plan.suite.encoder, task, longest, texts)
+        check_rows(plan.suite.encoder, task, looking(plan, task, runs), methods_in(plan.suite))
         load_rows(task, task.test, folder)
         if task.origin == "files":
             sizes = [examples_of(task, size) for size in plan.suite.sizes]
@@ -60,6 +72,44 @@ def check_inputs(
         for data_set in () if plan.suite.protocol.split == "dev" else sets_for(task.name, plan.suite.out_of_domain):
             set_rows(data_set, glue_folder(glue), out_of_domain_folder(out_of_domain))
     return warnings
+
+
+Looking = Mapping[str, tuple[type[Method], Mapping[str, Any], Recipe]]
+"""By label the method, settings and recipe of rows that are to look at an encoder."""
+
+
+def looking(plan: SuitePlan, task: Task, runs: tuple[Job, ...]) -> Looking:
+    """The rows that have runs of this task."""
+    classes = {row.label: method for row, method in zip(plan.suite.methods, plan.methods, strict=True)}
+    first = {run.label: run.spec for run in reversed(runs) if run.spec.task == task.name}
+    return {
+        label: (classes[label], spec.method_config, Recipe().with_changes(spec.training))
+        for label, spec in first.items()
+    }
+
+
+def check_rows(encoder: str | Encoder, task: Task, rows: Looking, where: str) -> None:
+    """Let the method of every row look at the encoder.
+
+    Args:
+        encoder: the encoder.
+        task: the task that it classifies.
+        rows: the rows.
+        where: what stands before a message: the suite and `methods`, or an option.
+
+    Raises:
+        SuiteError: a row names a layer that the encoder does not have, or cannot use it at all.
+    """
+    checked = {label: row for label, row in rows.items() if row[0].check_encoder is not Method.check_encoder}
+    if not checked:
+        return
+    model = empty_classifier(encoder, task)
+    for label, (method, settings, recipe) in checked.items():
+        try:
+            with of_method(method):
+                method(make_config(method, settings)).check_encoder(copy.deepcopy(model), task, recipe)
+        except (ArchitectureError, ValueError) as error:
+            raise SuiteError(f"{where}: {label}: {error}") from error
 
 
 def own_warnings(task: Task, seeds: Sequence[int], sizes: Sequence[int | None], subset: str) -> list[Finding]:

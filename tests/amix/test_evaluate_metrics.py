@@ -12,26 +12,9 @@ from amix.data.splits import own_findings
 from amix.data.task_source import task_source
 from amix.specs.data_errors import DataError
 from amix.specs.tasks import Task, TaskError, find_task
+from helpers.own_texts import evaluate_module
 from results.loading.wording import metric_words
 
-MODULE = """
-import datasets
-import evaluate
-from sklearn.metrics import cohen_kappa_score
-
-
-class Kappa(evaluate.Metric):
-    def _info(self):
-        whole = datasets.Value("int64")
-        return evaluate.MetricInfo(
-            description="", citation="", inputs_description="",
-            features=datasets.Features({"predictions": whole, "references": whole}),
-        )
-
-    def _compute(self, predictions, references):
-        value = float(cohen_kappa_score(references, predictions))
-        return RETURNED
-"""
 ROWS = "text,label\n" + "".join(f"text number {row},{'yes' if row % 2 else 'no'}\n" for row in range(40))
 LABELS, PREDICTIONS = numpy.array([0, 1, 1, 0, 1]), numpy.array([0, 1, 0, 0, 0])
 
@@ -39,7 +22,7 @@ LABELS, PREDICTIONS = numpy.array([0, 1, 1, 0, 1]), numpy.array([0, 1, 0, 0, 0])
 def write(folder: Path, returned: str = '{"kappa": value}', metrics: str = "evaluate:kappa, accuracy") -> Path:
     """A task file with its rows, and a module next to it."""
     (folder / "kappa").mkdir(exist_ok=True)
-    (folder / "kappa" / "kappa.py").write_text(MODULE.replace("RETURNED", returned))
+    (folder / "kappa" / "kappa.py").write_text(evaluate_module(returned))
     for name in ("train", "test"):
         (folder / f"{name}.csv").write_text(ROWS)
     file = folder / "task.yaml"

@@ -3,7 +3,7 @@
 import torch
 
 from amix.random_streams import array_generator, derive, kept_random_state, seed_dropout, tensor_generator
-from amix.specs.seed_presets import PRESETS
+from amix.specs.seed_sources import PRESETS
 
 
 def test_derive_is_stable_over_versions() -> None:

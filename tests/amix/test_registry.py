@@ -1,6 +1,8 @@
 """What the registry requires of a method, and how methods are found."""
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,24 @@ def test_a_baseline_is_in_the_folder_of_its_kind(name: str) -> None:
     folders = method.__module__.split(".")[1:-1]
     kind = re.sub(r"\W", "_", method.info.kind)
     assert folders == ([kind] if name != "vanilla" else []), method.__module__
+
+
+def test_a_method_is_found_without_importing_all_others() -> None:
+    code = """
+import sys
+from amix.training.registry import find_method
+for name in ("agwm_fast", "rdrop"):
+    find_method(name)
+    print(name, sum(module.count(".") == 2 for module in sys.modules if module.startswith("baselines.")))
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    found = dict(line.split() for line in done.stdout.splitlines())
+    assert found["agwm_fast"] == "0"
+    assert 1 <= int(found["rdrop"]) < 5, "with the helpers of its folder"
+
+
+@pytest.mark.parametrize("name", built_in_methods())
+def test_a_method_says_which_options_of_the_official_code_it_has(name: str) -> None:
+    said = " ".join(str(find_method(name).__doc__).split())
+    assert re.search("Official options that change numbers|[Nn]o official code", said), name

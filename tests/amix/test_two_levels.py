@@ -113,5 +113,5 @@ def test_meaningless_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_missing_targets_are_an_error(bench: Bench) -> None:
     model = load_model(bench.encoders["bert"], golden_fit().task, 1)
-    with pytest.raises(MethodError, match="no linear layer called nothing"):
+    with pytest.raises(MethodError, match="has no layer called 'nothing'"):
         AutoLoRA(AutoLoRA.Config(targets=("nothing",))).prepare(model, golden_fit())

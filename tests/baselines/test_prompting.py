@@ -118,9 +118,9 @@ def test_published_words_and_templates_are_tokens_of_a_real_vocabulary(name: str
         (ONE, "", (), "no prompt was published for task one: give one, such as template: '<S1> It was [MASK].'"),
         (PAIR, "", WORDS, "template: '<S1> [MASK], <S2>' and label_words: [a word for no, a word for yes]"),
         (find_task("wnli"), "", (), "no prompt was published for task wnli"),
-        (ONE, "<S1> [MASK] <S2>", WORDS, "must hold [MASK] and <S1> of task one, once each"),
-        (PAIR, "<S1> [MASK]", WORDS, "must hold [MASK] and <S1> and <S2> of task pair, once each"),
-        (ONE, "<S1> is so", WORDS, "must hold [MASK]"),
+        (ONE, "<S1> [MASK] <S2>", WORDS, "must hold, for task one, [MASK], <S1>, once each"),
+        (PAIR, "<S1> [MASK]", WORDS, "must hold, for task pair, [MASK], <S1>, <S2>, once each"),
+        (ONE, "<S1> is so", WORDS, "must hold, for task one"),
         (ONE, "<S1> <S1> [MASK]", WORDS, "once each"),
         (ONE, "<S1> [MASK]", ("sad", "great", "poor"), "2 different words are needed"),
         (ONE, "<S1> [MASK]", ("sad", "sad"), "2 different words are needed"),
@@ -136,9 +136,9 @@ def test_a_prompt_that_does_not_fit_is_refused(task: Task, template: str, words:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("terrible", "great"), "'terrible' must be one token of the encoder's vocabulary, and is not in it"),
-        (("sad cat", "great"), "'sad cat' must be one token of the encoder's vocabulary, and is 2 tokens"),
-        (("great", "Great"), "two of great, Great are one token"),
+        (("terrible", "great"), "'terrible' must be one token of the encoder's vocabulary, but is not in it"),
+        (("sad cat", "great"), "'sad cat' must be one token of the encoder's vocabulary, but is 2 tokens"),
+        (("great", "Great"), "two of great, Great are the same token"),
     ],
 )
 def test_a_word_that_is_not_one_token_is_refused(
@@ -153,7 +153,7 @@ def test_an_encoder_without_its_head_is_refused_before_anything_trains(bench: Be
     with pytest.raises(MethodError) as refused:
         prepared(bench.encoders[family], ONE)
     said = str(refused.value)
-    assert "needs an encoder with its pretrained head of masked language modelling" in said
+    assert "needs an encoder with its pretrained masked-language-modelling head" in said
     assert "its checkpoint lacks cls.predictions" in said
     assert "\n" not in said
 
@@ -169,7 +169,7 @@ def test_a_head_of_another_form_is_refused(encoders: dict[str, str], tmp_path: P
         model.cls.predictions.decoder.weight += 1
     model.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(encoders["bert"]).save_pretrained(tmp_path)
-    with pytest.raises(MethodError, match="is not one dense layer, a LayerNorm and the table of words"):
+    with pytest.raises(MethodError, match="is not one dense layer, a LayerNorm and the table of word embeddings"):
         prepared(str(tmp_path), ONE)
 
 

@@ -12,6 +12,31 @@ from runners.cli import app
 WORDS = {"good": ("lovely", "splendid", "great"), "bad": ("awful", "broken", "useless")}
 
 
+EVALUATE = """
+import datasets
+import evaluate
+from sklearn.metrics import cohen_kappa_score
+
+
+class Own(evaluate.Metric):
+    def _info(self):
+        whole = datasets.Value("int64")
+        return evaluate.MetricInfo(
+            description="", citation="", inputs_description="",
+            features=datasets.Features({"predictions": whole, "references": whole}),
+        )
+
+    def _compute(self, predictions, references):
+        value = float(cohen_kappa_score(references, predictions))
+        return RETURNED
+"""
+
+
+def evaluate_module(returned: str) -> str:
+    """A user's own module of evaluate; returned: an expression in predictions, references and kappa, its `value`."""
+    return EVALUATE.replace("RETURNED", returned)
+
+
 def call(*arguments: str | Path) -> Result:
     """Run a command and return its result."""
     return CliRunner().invoke(app.app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})

@@ -22,11 +22,13 @@ from transformers import (
     RobertaConfig,
 )
 
+from amix.models.loading import empty_classifier
 from amix.runs.context import RunContext
 from amix.runs.execute import execute
 from amix.specs.encoders import ENCODERS, Encoder
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec
+from amix.specs.tasks import find_task
 from amix.training.registry import find_method
 from amix.training.settings import full_settings
 
@@ -156,13 +158,21 @@ class Bench:
     ) -> Run:
         """Execute one run without the cache; further keywords go to its RunContext."""
         gc.freeze()  # A run ends with a garbage collection, which need not visit torch's objects every time.
-        changes = find_method(method).info.toy_settings if settings is None else settings
+        encoders = self.language_models if find_method(method).info.needs_language_model else self.encoders
+        changes = self.toy_settings(method, encoders[family]) if settings is None else settings
         config = full_settings(find_method(method), changes)
         spec = RunSpec(task, ROWS, seed, method, family, method_config=config, training=recipe.as_dict())
-        encoders = self.language_models if find_method(method).info.needs_language_model else self.encoders
         return execute(
             spec, RunContext(encoder=encoders[family], task_files={spec.task: self.tasks[task]}, **context)
         )
+
+    def toy_settings(self, method: str, encoder: str) -> dict[str, Any]:
+        """The method's settings for the toy task; of its targets those that this encoder has."""
+        settings = dict(find_method(method).info.toy_settings)
+        if targets := settings.get("targets"):
+            names = [f".{name}" for name, _ in empty_classifier(encoder, find_task("mini-cola")).named_modules()]
+            settings["targets"] = [one for one in targets if any(name.endswith(f".{one}") for name in names)]
+        return settings
 
     def learnt(self, method: str, family: str) -> Run:
         """The run in which the method learns the toy task, with its model exported."""

@@ -134,6 +134,26 @@ def test_a_sweep_ends_when_every_comparison_is_decided(tmp_path: Path) -> None:
     assert len(list(blocks(state_of(suite), suite.seeds, layout, lambda words: None))) == 1  # type: ignore[arg-type]
 
 
+def notes_of(results: Results, label: str) -> set[str]:
+    """The footnotes of a row of the main table."""
+    table = next(table for table in make_tables(results) if table.name == "main-n100")
+    (row,) = [row for row in table.rows if row[0].value == label]
+    return {note for cell in row for note in cell.notes}
+
+
+def test_tables_tell_runs_that_were_not_needed_from_missing_ones(tmp_path: Path) -> None:
+    late = [(method, task, seed) for method in ("agwm", "mixout") for task in SUITE.tasks for seed in SEEDS[4:]]
+    results = results_of(tmp_path / "open", dataclasses.replace(SUITE, left_out=tuple(late)))
+    spared = "2 of 6 runs without a score: 2 not needed, as an earlier look had decided"
+    assert spared in notes_of(results, "agwm")
+    assert "2 of 6 runs without a score: 2 not run" in notes_of(results, "mixout"), "its comparison is open"
+    assert "4 have no score, and 4 were not needed, as an earlier look had decided" in " ".join(answer(results, "100"))
+    gains = {"agwm": 9.0, "mixout": -9.0}
+    late += [("vanilla", task, seed) for task in SUITE.tasks for seed in SEEDS[4:]]
+    results = results_of(tmp_path / "decided", dataclasses.replace(SUITE, gains=gains, left_out=tuple(late)))
+    assert spared in notes_of(results, "vanilla"), "nothing is left to compare with it"
+
+
 def everything(state: SimpleNamespace, seeds: tuple[int, ...], layout: Layout) -> list[Todo]:
     return list(blocks(state, seeds, layout, lambda words: None))  # type: ignore[arg-type]
 

@@ -6,16 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional
+from typer.testing import CliRunner
 
 from amix.agwm.method import AGWM, AGWMConfig
 from amix.mixup.weight_mixup import WeightMixup
 from amix.specs.recipe import Recipe
+from runners.benchmarks import agwm_tables
 from runners.benchmarks.agwm import ESTIMATORS, IterationTimes, Line, measure, run_cost
 from runners.benchmarks.agwm_memory import measure_memory
 from runners.benchmarks.agwm_tables import save
 from runners.benchmarks.published_model import BACKWARD_PASSES, FORWARD_PASSES, PublishedSearch, TwoBranchLinear
 from runners.benchmarks.workload import QUICK as TINY
 from runners.benchmarks.workload import Measured, beside_plain
+from runners.cli import app
 
 
 def test_the_published_iteration_makes_its_passes_and_moves_both_levels() -> None:
@@ -72,6 +75,19 @@ def test_all_lines_are_measured_and_written(tmp_path: Path) -> None:
     assert [row["name"] for row in rows] == [line.name for line in lines]
     assert {row["command"] for row in rows} == {"python -m runners bench agwm"}
     assert all(row["torch"] == torch.__version__.split("+")[0] or row["torch"] == torch.__version__ for row in rows)
+
+
+def test_a_quick_try_writes_only_what_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed, asked = tmp_path / "committed.csv", tmp_path / "asked.csv"
+    monkeypatch.setattr(agwm_tables, "TABLE", committed)
+    monkeypatch.setattr("runners.benchmarks.agwm.measure", lambda *_: [Line("whole run", "vanilla", 1.0, "x")])
+    for options in ((), ("--out", str(asked))):
+        done = CliRunner().invoke(app.app, ["bench", "agwm", "--quick", *options])
+        assert done.exit_code == 0, done.output
+    assert asked.exists()
+    assert not committed.exists()
+    CliRunner().invoke(app.app, ["bench", "agwm"])
+    assert committed.exists(), "without --quick the table is made anew"
 
 
 def test_a_whole_run_is_the_sum_of_its_updates() -> None:

@@ -15,7 +15,7 @@ from amix.data.one_file import task_of_file
 from amix.data.rows import load_rows
 from amix.models.saved_model import load_saved
 from amix.specs.tasks import find_task
-from helpers.own_texts import call, own_texts, write_rows
+from helpers.own_texts import call, evaluate_module, own_texts, write_rows
 from runners.benchmarks.own_data import study
 from runners.own_data.column_names import free_names
 from runners.own_data.compare import Shown, _choose
@@ -24,22 +24,8 @@ from runners.own_data.folds import Unit, cross_validation, fold_positions
 from runners.own_data.out_of_fold import out_of_fold
 from runners.own_data.request import CompareError, Request
 
-SHARE = """
-import datasets
-import evaluate
-
-
-class Share(evaluate.Metric):
-    def _info(self):
-        whole = datasets.Value("int64")
-        return evaluate.MetricInfo(
-            description="", citation="", inputs_description="",
-            features=datasets.Features({"predictions": whole, "references": whole}),
-        )
-
-    def _compute(self, predictions, references):
-        return {"share": sum(one == other for one, other in zip(predictions, references)) / len(references)}
-"""
+SHARE = '{"share": sum(one == other for one, other in zip(predictions, references)) / len(references)}'
+"""What a user's own metric returns."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +69,7 @@ def test_too_many_folds_for_the_rows_are_one_line(texts: list[str], labels: list
 
 def test_a_metric_in_the_folder_of_the_file_is_found_by_the_runs(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes((folder / "data.csv").read_bytes())
-    (tmp_path / "share.py").write_text(SHARE)
+    (tmp_path / "share.py").write_text(evaluate_module(SHARE))
     request = Request(str(tmp_path / "data.csv"), tmp_path / "out", "", ("message",), metrics=("evaluate:share.py",))
     task = request.task()
     (unit, *_) = cross_validation(task, load_rows(task, task.train), 3, 1, tmp_path / "elsewhere")

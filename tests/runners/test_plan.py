@@ -9,7 +9,7 @@ import amix.training.registry
 from amix.specs.encoders import find_encoder
 from amix.specs.run_plan import read_plan
 from amix.specs.run_spec import SCHEMA
-from amix.specs.seed_presets import PRESETS
+from amix.specs.seed_sources import PRESETS
 from amix.specs.store import Store
 from amix.training.registry import find_method, methods
 from amix.training.settings import full_settings

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from amix.specs.protocol import Tuning
 from amix.specs.recipe import Recipe
-from amix.specs.seed_presets import PRESETS
+from amix.specs.seed_sources import PRESETS
 from amix.specs.store import Store
 from amix.training.method import Method
 from amix.training.method_info import MethodInfo

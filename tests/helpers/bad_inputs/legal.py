@@ -1,7 +1,7 @@
 """Inputs that look wrong and are not: they must be read as they are meant."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pyarrow
 
 from helpers.bad_inputs.case import (
     LABELS,
+    RUN,
     SUITE,
     SWEEP,
     TEST,
@@ -298,30 +299,13 @@ def _stripped(path: Path) -> None:
 
 
 def _options() -> Iterator[LegalInput]:
-    run: Callable[..., tuple[str, ...]] = lambda *more: (  # noqa: E731
-        "run",
-        "-t",
-        "toy.yaml",
-        "-m",
-        "vanilla",
-        "--seed",
-        "1",
-        "-n",
-        "12",
-        "-e",
-        "enc",
-        "--out",
-        "out",
-        "--training",
-        "max_length=16",
-        "--training",
-        "epochs=1",
-        *more,
-    )
+    one = (*RUN, "--training", "epochs=1")
     yield LegalInput("seeds as a preset", on_suite(("plan",), "--seeds", "agwm:2"), ("2 runs",))
     yield LegalInput("seeds with blanks", on_suite(("plan",), "--seeds", " 3, 4 ,"), ("2 runs",))
     yield LegalInput("rows of nothing", on_suite(("plan",), "--methods", ""), ("1 runs",))
     yield LegalInput("a row more", on_suite(("plan",), "--methods", "+mixout"), ("2 runs",))
-    yield LegalInput("a setting in YAML", run("-m", "mixout", "--set", "p=5e-1"), ("ok",))
-    yield LegalInput("one row", run("-n", "1"), ("ok",))
+    yield LegalInput("a setting in YAML", (*one, "-m", "mixout", "--set", "p=5e-1"), ("ok",))
+    there = {"lora": {"targets": ["query"]}, "peft": {"options": ["layers_to_transform=[0]"]}, "lnsr": {"layer": 1}}
+    yield LegalInput("layers that are there", on_suite(SWEEP), ("3 ok",), {"own.yaml": suite_with(methods=there)})
+    yield LegalInput("one row", (*one, "-n", "1"), ("ok",))
     yield LegalInput("an absolute suite", ("plan", "--suite", "./own.yaml", "--out", "./out/../out"), ("1 runs",))

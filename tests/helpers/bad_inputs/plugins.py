@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from helpers.bad_inputs.case import BadInput, on_suite, suite_with
+from helpers.bad_inputs.case import RUN, BadInput, on_suite, suite_with
 
 HEAD = """\"\"\"A method of one's own.\"\"\"
 from dataclasses import dataclass
@@ -41,21 +41,7 @@ def plugin_cases() -> Iterator[BadInput]:
         if number % 2:
             other: tuple[str, ...] = on_suite(("plan",), "--methods", "+own.py:Own")
         else:
-            other = (
-                "run",
-                "-t",
-                "toy.yaml",
-                "-m",
-                "own.py:Own",
-                "--seed",
-                "1",
-                "-n",
-                "12",
-                "-e",
-                "enc",
-                "--out",
-                "out",
-            )
+            other = (*RUN, "-m", "own.py:Own")
         yield BadInput(line, f"plugin, {name}, as {other[0]}", other, ("own.py", says), {"own.py": content})
     for name, content, says in (
         ("a method that is not there", "own.py:Other", "has no class Other"),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from helpers.bad_inputs.case import SUITE, BadInput, as_yaml, in_turn, suite_with
+from helpers.bad_inputs.case import ALL, RUN, SUITE, SWEEP, BadInput, as_yaml, in_turn, on_suite, suite_with
 
 VALUES: dict[str, Any] = {
     "null": None,
@@ -145,6 +145,7 @@ def suite_cases() -> Iterator[BadInput]:
     for number, case in enumerate((*_fields(), *_recipe(), *_protocol(), *_rows(), *_entry(), *_others())):
         line, name, content, says = case
         yield BadInput(line, f"suite, {name}", in_turn(number), ("own", *says), {"own.yaml": content})
+    yield from _layers()
 
 
 Case = tuple[str, str, str, tuple[str, ...]]
@@ -195,7 +196,65 @@ def _protocol() -> Iterator[Case]:
             yield line, f"protocol: {setting}: {name}", suite_with(protocol={setting: value}), ("protocol", setting)
 
 
+LAYERS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("lora", {"targets": ["qurey"]}, "no layer called 'qurey'; did you mean query"),
+    ("lora", {"targets": ["query", "valeu"]}, "no layer called 'valeu'; did you mean value"),
+    ("dora", {"targets": ["LayerNorm"]}, "no layer called 'LayerNorm'"),
+    ("adalora", {"targets": ["output.dens"]}, "did you mean output.dense"),
+    ("beft", {"targets": ["q_proj"]}, "no layer called 'q_proj'"),
+    ("vera", {"targets": ["keys"]}, "did you mean key"),
+    ("oft", {"targets": ["valu"]}, "did you mean value"),
+    ("bidora", {"targets": ["valu"]}, "did you mean value"),
+    ("bilora", {"targets": ["classifier"]}, "no linear layer of BertForSequenceClassification's pretrained body"),
+    ("bidora_official", {"targets": ["intermediate.dense"]}, "must be square"),
+    ("peft", {"targets": ["valu"]}, "did you mean value"),
+    ("peft", {"options": ["target_modules=[query, valu]"]}, "target_modules: BertForSequenceClassification has no"),
+    ("peft", {"options": ["target_modules=.*nowhere"]}, "does not fit: Target modules .*nowhere not found"),
+    ("peft", {"options": ["exclude_modules=[quary]"]}, "exclude_modules"),
+    ("peft", {"options": ["rank_pattern={quary: 4}"]}, "rank_pattern: no layer of"),
+    ("peft", {"options": ["alpha_pattern={quary: 4}"]}, "alpha_pattern: no layer of"),
+    ("peft", {"options": ["layers_to_transform=[0, 99]"]}, "layers_to_transform names block 99 of"),
+    ("peft", {"options": ["init_lora_weights=gausian"]}, "does not fit: Unknown initialization"),
+    ("peft", {"options": ["lora_alhpa=3"]}, "no option 'lora_alhpa'; did you mean lora_alpha"),
+    ("peft", {"tuner": "c3a"}, "block size should be a factor"),
+    ("agwm", {"modules": ["query", "nowhere"]}, "matching nowhere"),
+    ("agwm", {"modules": ["que(ry"]}, "modules: "),
+    ("hype", {"layer_range": [0, 99]}, "layer_range names block 99 of"),
+    ("lnsr", {"layer": 99}, "layer names block 99 of"),
+    ("prefix", {"tokens": 100}, "more than the encoder's"),
+    ("random_mask", {"share": 1e-9}, "the head alone holds"),
+    ("lm_bff", {"template": "<S1> [MASK]", "label_words": ["cat", "tree"]}, "has none that can be used"),
+    ("lm_bff", {}, "no prompt was published for task toy"),
+)
+"""Method, settings, what the message says: what only the encoder and the task together show to be wrong."""
+
+
+def _layers() -> Iterator[BadInput]:
+    for number, (method, settings, says) in enumerate(LAYERS):
+        content = suite_with(methods={"vanilla": None, "row": {"method": method} | settings})
+        command = on_suite((SWEEP, ALL)[number % 2])
+        yield BadInput("", f"layers, {method} {number}", command, ("own, methods: row", says), {"own.yaml": content})
+    alone = (*RUN, "-m", "lora", "--set", "targets=[qurey]")
+    yield BadInput("", "layers, of one run", alone, ("methods: lora: targets", "did you mean query"))
+    compared = ("compare", "train.csv", "-e", "enc", "--max-length", "16", "--out", "out", "-w", "0", "--methods")
+    yield BadInput("", "layers, of a comparison", (*compared, "vanilla,lm_bff"), ("--methods: lm_bff", "no prompt"))
+
+
+TUNERS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("a tuner that is not there", {"tuner": "lorra"}, "did you mean lora"),
+    ("a tuner that is not possible", {"tuner": "prefix_tuning"}, "use the method prefix"),
+    ("an option without a value", {"options": ["r"]}, "key=value"),
+    ("a start that is not possible", {"options": ["init_lora_weights=eva"]}, "passes over the data"),
+    ("modules that are not saved", {"options": ["modules_to_save=[classifier]"]}, "only the head trains"),
+    ("targets twice", {"targets": ["query"], "options": ["target_modules=[value]"]}, "give one of them"),
+)
+
+
 def _rows() -> Iterator[Case]:
+    for name, settings, says in TUNERS:
+        yield "", f"row: peft: {name}", suite_with(methods={"peft": settings}), ("methods: peft", says)
+    terms = suite_with(methods={"bitfit": {"terms": ["quary"]}})
+    yield "", "row: bitfit: unknown term", terms, ("methods: bitfit", "did you mean query")
     for setting, fine in ROW.items():
         for name, value in wrong_values(fine):
             content = suite_with(methods={"vanilla": {setting: value}})
