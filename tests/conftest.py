@@ -77,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.stem in marks:
             item.add_marker(marks[item.path.stem])
         shared = getattr(item, "callspec", None) and item.callspec.params.get("method")  # type: ignore[attr-defined]
-        if shared and "bench" in getattr(item, "fixturenames", ()):
+        if isinstance(shared, str) and "bench" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(f"method {shared}"))
         elif item.path.stem in SHARING:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
