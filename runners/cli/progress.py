@@ -59,7 +59,7 @@ class Remaining:
         """The time left and, as soon as it is known, when that will be and the runs per hour."""
         left, rate = self.seconds(), self.per_hour()
         words = f"about {duration(left)} left"
-        return words if rate is None else f"{words} (until {clock(left)}, {rate:.3g} runs per hour)"
+        return words if rate is None else f"{words} (until {clock(left)}, {rate:,.{int(rate < 10)}f} runs per hour)"
 
 
 def clock(seconds: float) -> str:

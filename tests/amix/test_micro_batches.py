@@ -82,7 +82,8 @@ def first_update(
         found.extend(p.grad.clone() for group in optimizer.param_groups for p in group["params"] if p.grad is not None)
         raise Enough
 
-    config = full_settings(kind, {**kind.info.toy_settings, **settings})
+    encoder = (bench.language_models if kind.info.needs_language_model else bench.encoders)[family]
+    config = full_settings(kind, {**bench.toy_settings(method, encoder), **settings})
     instance, model = kind(make_config(kind, config)), deepcopy(model)
     fit.cost.watch(model)
     with pytest.MonkeyPatch.context() as patched:

@@ -90,12 +90,12 @@ def test_a_sweep_shows_its_jobs_its_pace_and_its_expected_end(monkeypatch: pytes
     first, second, third, *rest = shown.getvalue().splitlines()
     assert (first, second) == ("jobs: 0 running, 2 queued or starting", "jobs: 1 running, 1 queued or starting")
     assert third.endswith("about 4 min left"), "the first run includes the start of its worker"
-    assert rest[-1] == "3/5 ok fake task N=10 seed 2, 30 min, about 60 min left (until 13:00, 2 runs per hour)"
+    assert rest[-1] == "3/5 ok fake task N=10 seed 2, 30 min, about 60 min left (until 13:00, 2.0 runs per hour)"
     progress.started(runs[3])
     drawn = Console(file=(drawing := StringIO()), width=200)
     drawn.print(progress._draw())
     bar, jobs, run_now = drawing.getvalue().splitlines()
-    assert "3/5 about 60 min left (until 13:00, 2 runs per hour)" in bar
+    assert "3/5 about 60 min left (until 13:00, 2.0 runs per hour)" in bar
     assert (jobs.strip(), run_now.strip()) == ("jobs: 1 running, 1 queued or starting", "fake task N=10 seed 3, 0 s")
 
 

@@ -11,13 +11,15 @@ from transformers import RobertaConfig, RobertaForSequenceClassification
 from amix.data.encoded import Batch
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import Hypergradient
+from amix.specs.recipe import Recipe
+from amix.specs.tasks import find_task
 from amix.training.loop import start, train_step
 from amix.training.method import MethodError
 from baselines.parameter_efficient._two_levels import Search
 from baselines.parameter_efficient.bidora import BiDoRA, DirectionAndMagnitude
 from baselines.parameter_efficient.bidora_official import BiDoRAOfficial
 from helpers.golden_cases import Case, distance
-from helpers.parity import NOISE, GoldenFit, golden_fit
+from helpers.parity import NOISE, GoldenFit, golden_fit, tiny_classifier
 
 LAYERS = ("bidora_layer_square", "bidora_layer_start", "bidora_layer_nonsquare")
 TRANSPOSED = dict.fromkeys(LAYERS, (True, False)) | {"bidora_layer_nonsquare": (True,)}
@@ -183,8 +185,9 @@ def check_retraining(method: Recorded, model: nn.Module, case: Case) -> None:
 
 
 def test_only_the_released_form_needs_square_matrices() -> None:
-    linear = nn.Linear(3, 4)
-    with pytest.raises(MethodError, match="must be square, not \\(4, 3\\)"):
-        BiDoRAOfficial().increment(linear, torch.Generator())
+    model, linear = tiny_classifier("bert"), nn.Linear(3, 4)
+    model.bert.encoder.layer[0].attention.self.query = linear
+    with pytest.raises(MethodError, match=r"must be square: bert.encoder.layer.0.attention.self.query is \(4, 3\)"):
+        BiDoRAOfficial().check_encoder(model, find_task("sst2"), Recipe())
     weight = BiDoRA().increment(linear, torch.Generator().manual_seed(0))(linear.weight)
     torch.testing.assert_close(weight, linear.weight)

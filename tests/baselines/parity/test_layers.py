@@ -33,9 +33,9 @@ def differing_flags(prepared: nn.Module, case: Case, trainable: numpy.ndarray) -
 def test_topk_layers_trains_the_official_parameters(name: str, variant: str, record_parity: Parity) -> None:
     case = Case(name)
     for k, expected in zip(case.arrays[f"{variant}_k"], case.arrays[f"{variant}_trainable"], strict=True):
-        config = TopKLayers.Config(k=int(k))
-        if variant == "released":
-            config = TopKLayers.Config(k=max(0, case.hyperparameters["layers"] - 1 - int(k)), freeze_embeddings=False)
+        released = variant == "released"  # Its k is the number of the highest frozen block, -1 if there is none.
+        top = max(0, case.hyperparameters["layers"] - 1 - int(k)) if released else int(k)
+        config = TopKLayers.Config(k=top, freeze_embeddings=not released)
         prepared = TopKLayers(config).prepare(case_model(case), golden_fit())
         record_parity(case, differing_flags(prepared, case, expected), case.limit("flags"))
 
