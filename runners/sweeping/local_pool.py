@@ -1,5 +1,6 @@
 """The worker processes of a sweep: dask.distributed on this machine, one run per worker at a time."""
 
+import atexit
 import contextlib
 import logging
 import multiprocessing
@@ -14,6 +15,7 @@ from typing import Any
 import dask
 from distributed import Client, LocalCluster, Nanny, Security, WorkerPlugin
 from distributed.core import Status
+from distributed.deploy.spec import close_clusters
 
 from runners.sweeping.pool import Loss
 
@@ -58,7 +60,18 @@ def workers_of(count: int, gpus: list[str], security: Security | None = None) ->
     for name in ("distributed", "asyncio"):  # We report dead workers ourselves.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(SETTINGS):
-        cluster = LocalCluster(
+        cluster = _started(count, security)
+        client = Client(cluster, security=security)
+        try:
+            client.register_plugin(Pinned(gpus))
+            yield cluster, client
+        finally:
+            _close(cluster, client)
+
+
+def _started(count: int, security: Security | None) -> LocalCluster:
+    try:
+        return LocalCluster(
             n_workers=count,
             threads_per_worker=1,
             processes=True,
@@ -67,12 +80,11 @@ def workers_of(count: int, gpus: list[str], security: Security | None = None) ->
             silence_logs="CRITICAL",
             security=security,
         )
-        client = Client(cluster, security=security)
-        try:
-            client.register_plugin(Pinned(gpus))
-            yield cluster, client
-        finally:
-            _close(cluster, client)
+    except BaseException:
+        # After a Ctrl-C during the start, this would fail on workers that have not started, with a traceback.
+        atexit.unregister(close_clusters)
+        _kill_children()
+        raise
 
 
 @contextlib.contextmanager
@@ -89,11 +101,15 @@ def _close(cluster: LocalCluster, client: Client) -> None:
     """Kill the workers at once: those of a finished sweep are idle, and those of a stopped one must not continue."""
     for nanny in cluster.workers.values():
         nanny.close_gracefully()  # Otherwise it would replace the worker that is killed below.
-    for child in multiprocessing.active_children():
-        child.kill()
-    with contextlib.suppress(TimeoutError, OSError):
+    _kill_children()
+    with contextlib.suppress(TimeoutError, OSError, AssertionError):  # The last for workers that are still starting.
         client.close(timeout=2)
         cluster.close(timeout=2)
+
+
+def _kill_children() -> None:
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 def _is_dead(nanny: Nanny) -> bool:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ import pytest
 
 from helpers.fake_jobs import FakePerformer, Listening, planned, record
 from helpers.toy_suite import gone, wait_until
+from results.loading.layout import ROOT
 from runners.planning.cluster_file import ClusterError, read_cluster
 from runners.planning.job import Job
 from runners.sweeping import gpu_sharing, local_pool
@@ -248,3 +251,32 @@ def test_free_memory_is_read_from_nvidia_smi_or_its_absence_is_told(
     command.write_text("#!/bin/sh\nexit 9\n")
     with pytest.raises(ClusterError, match="GPU 0"):
         free_bytes(["0"])
+
+
+INTERRUPTED_START = """
+import asyncio, signal, distributed
+from runners.sweeping.local_pool import workers_of
+
+async def never(nanny):
+    signal.raise_signal(signal.SIGUSR1)
+    await asyncio.sleep(600)
+
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+
+distributed.Nanny.start = never
+signal.signal(signal.SIGUSR1, interrupt)
+try:
+    with workers_of(1, []):
+        pass
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_while_workers_start_leaves_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_START], cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")
+    assert "Traceback" not in done.stderr
