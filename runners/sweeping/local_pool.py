@@ -9,13 +9,14 @@ import signal
 import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import dask
 from distributed import Client, LocalCluster, Nanny, Security, WorkerPlugin
 from distributed.core import Status
 from distributed.deploy.spec import close_clusters
+from tornado.ioloop import PeriodicCallback
 
 from runners.sweeping.pool import Loss
 
@@ -54,6 +55,31 @@ class Pinned(WorkerPlugin):
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus[int(worker.name) % len(self.gpus)]
 
 
+class Replacement:
+    """Replaces workers that their nannies have given up, as they do when a process dies while it is starting."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self.cluster = cluster
+        self.dead_since: dict[Any, float] = {}
+        """When a worker's process was first seen dead, by the worker's name."""
+
+    async def look(self) -> None:
+        """Called every second in the cluster's event loop."""
+        now = time.monotonic()
+        dead = {name for name, nanny in self.cluster.workers.items() if self.is_dead(nanny)}
+        self.dead_since = {name: self.dead_since.get(name, now) for name in dead}
+        late = [name for name, since in self.dead_since.items() if now - since > LONGEST_DEATH]
+        for name in late:
+            await self.cluster.workers.pop(name).close()
+        if late:
+            self.cluster.scale(len(self.cluster.worker_spec))  # Starts those that are missing.
+
+    @staticmethod
+    def is_dead(nanny: Nanny) -> bool:
+        """Whether the nanny has no living process, although it had one."""
+        return nanny.status in (Status.failed, Status.closed) or (nanny.process is not None and not nanny.is_alive())
+
+
 @contextlib.contextmanager
 def workers_of(count: int, gpus: list[str], security: Security | None = None) -> Iterator[tuple[LocalCluster, Client]]:
     """A cluster of this many worker processes, which end with this process however it ends (they watch a pipe)."""
@@ -62,10 +88,14 @@ def workers_of(count: int, gpus: list[str], security: Security | None = None) ->
     with dask.config.set(SETTINGS):
         cluster = _started(count, security)
         client = Client(cluster, security=security)
+        watch, loop = PeriodicCallback(Replacement(cluster).look, 1000), cluster.loop
+        assert loop is not None
+        loop.add_callback(watch.start)
         try:
             client.register_plugin(Pinned(gpus))
             yield cluster, client
         finally:
+            loop.add_callback(watch.stop)
             _close(cluster, client)
 
 
@@ -112,11 +142,6 @@ def _kill_children() -> None:
         child.kill()
 
 
-def _is_dead(nanny: Nanny) -> bool:
-    """Whether the nanny has no living process, although it had one."""
-    return nanny.status in (Status.failed, Status.closed) or (nanny.process is not None and not nanny.is_alive())
-
-
 @dataclass(frozen=True)
 class LocalPool:
     """The workers of a LocalCluster as a sweep sees them: all alike, each replaced when it dies."""
@@ -124,25 +149,9 @@ class LocalPool:
     cluster: LocalCluster
     client: Client
     patience: float = LONGEST_ABSENCE
-    dead_since: dict[Any, float] = field(default_factory=dict)
-    """When a worker's process was first seen dead, by the worker's name."""
 
     def tend(self, waiting: int, busy: Collection[str]) -> None:
-        """Replace workers that their nannies have given up, as they do when a process dies while it is starting."""
-        now = time.monotonic()
-        dead = {name for name, nanny in self.cluster.workers.items() if _is_dead(nanny)}
-        for name in dead | set(self.dead_since):
-            if name not in dead:
-                del self.dead_since[name]
-            elif now - self.dead_since.setdefault(name, now) > LONGEST_DEATH:
-                del self.dead_since[name]
-                self.cluster.sync(self._replace, name)
-
-    async def _replace(self, name: Any) -> None:
-        nanny = self.cluster.workers.pop(name, None)
-        if nanny is not None:
-            await nanny.close()
-        self.cluster.scale(len(self.cluster.worker_spec))  # Starts those that are missing.
+        """Nothing to do: dead workers are replaced."""
 
     def living(self) -> set[str]:
         """Addresses of the workers that the scheduler knows."""
