@@ -128,6 +128,7 @@ class Sweep:
         for future in [future for future, flight in self.in_flight.items() if flight.place not in living]:
             self.lost.append(self.in_flight.pop(future))
             future.cancel()
+            future.release()
 
     def _settle(self, future: Future, flight: Flight) -> None:
         try:
@@ -136,6 +137,7 @@ class Sweep:
         except TimeoutError:
             self.in_flight[future] = flight  # If its worker died before sending it, the run is given up on with it.
             return
+        future.release()  # A worker that is to leave stays as long as somebody may want a result that it holds.
         if error is None:
             outcome = self.receive(result)
             if self.sharing:

@@ -141,6 +141,7 @@ class RemotePool:
                 wrong = mismatches(worker.survey, self.driver, self.needs.shared)
             else:
                 wrong = [without_project(error)]
+            look.release()
             if wrong:
                 self._refuse(place, worker, wrong)
             else:

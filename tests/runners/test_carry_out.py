@@ -1,5 +1,6 @@
 """Carrying out runs that train nothing: every run leaves a record, whatever happens to workers."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -276,3 +277,16 @@ def test_ctrl_c_while_workers_start_leaves_no_traceback() -> None:
     )
     assert (done.returncode, done.stdout) == (0, "interrupted\n")
     assert "Traceback" not in done.stderr
+
+
+def test_no_result_is_held_after_its_run(tmp_path: Path) -> None:
+    # What is held keeps a worker that is to leave. Errors that were caught hold it until the next garbage collection.
+    performer = FakePerformer(tmp_path, seconds=0.6)  # Longer than the time after which the driver looks again.
+    gc.disable()
+    try:
+        with workers_of(2, []) as (cluster, client):
+            sweep = Sweep(LocalPool(cluster, client), performer, performer.abandon, performer.store, Listening())
+            sweep.carry_out(RUNS[:4])
+            assert wait_until(lambda: not client.futures, 20)
+    finally:
+        gc.enable()
