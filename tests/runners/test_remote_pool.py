@@ -115,7 +115,7 @@ class FakeWorkers(FakeClient):
 
     def submit(self, call: Any, needs: Needs, workers: list[str], **how: Any) -> Any:
         self.looked_at += workers
-        return SimpleNamespace(done=lambda: True, exception=lambda: None, result=lambda: WORKER)
+        return SimpleNamespace(release=lambda: None, done=lambda: True, exception=lambda: None, result=lambda: WORKER)
 
 
 def living_after_another_look(pool: RemotePool) -> set[str]:
@@ -177,6 +177,9 @@ class UndoneFuture:
     def cancel(self) -> None:
         pass
 
+    def release(self) -> None:
+        pass
+
 
 class ShortJobs:
     """A pool in which every job ends as soon as its worker has been given a run."""
@@ -228,7 +231,7 @@ def test_a_sweep_without_any_worker_ends_with_what_to_do(tmp_path: Path, monkeyp
         sweep_over(ShortJobs(2, 0.0), tmp_path, monkeypatch)
 
 
-class LateFuture:
+class LateFuture(UndoneFuture):
     """The future of a run that is done, whose result arrives only when it is asked for a second time."""
 
     def __init__(self) -> None:
