@@ -30,6 +30,10 @@ class Checked:
     """Mismatches with the driver, one line each with its remedy."""
 
 
+MOST_LOOKS = 3
+"""How often to look for workers if all that were there have left, as those do that are just being replaced."""
+
+
 def checked(file: ClusterFile, needs: Needs) -> list[Checked]:
     """Check one worker of this cluster or, for a scheduler that is already running, every worker that it has.
 
@@ -41,12 +45,13 @@ def checked(file: ClusterFile, needs: Needs) -> list[Checked]:
     with opened(file) as (client, queue):
         if queue is not None and (refusal := queue.keep(1)):
             raise WorkersLost(f"the batch system accepts no job: {refusal}")
-        places = _workers(client, LONGEST_ABSENCE if queue is None else QUEUED)
-        seconds = time.monotonic() - requested
-        chosen = places if file.kind == "address" else places[:1]
-        results = [_check(client, place, needs, driver, seconds) for place in chosen]
-    if stayed := [one for one in results if one is not None]:
-        return stayed
+        for _ in range(MOST_LOOKS):
+            places = _workers(client, LONGEST_ABSENCE if queue is None else QUEUED)
+            seconds = time.monotonic() - requested
+            chosen = places if file.kind == "address" else places[:1]
+            results = [_check(client, place, needs, driver, seconds) for place in chosen]
+            if stayed := [one for one in results if one is not None]:
+                return stayed
     raise WorkersLost(f"every worker left while it was being checked: {', '.join(chosen)}; start them again")
 
 
