@@ -32,6 +32,8 @@ class Checked:
 
 MOST_LOOKS = 3
 """How often to look for workers if all that were there have left, as those do that are just being replaced."""
+RETURN_SECONDS = 30.0
+"""How long to wait for their replacements."""
 
 
 def checked(file: ClusterFile, needs: Needs) -> list[Checked]:
@@ -45,13 +47,20 @@ def checked(file: ClusterFile, needs: Needs) -> list[Checked]:
     with opened(file) as (client, queue):
         if queue is not None and (refusal := queue.keep(1)):
             raise WorkersLost(f"the batch system accepts no job: {refusal}")
+        patience: float = LONGEST_ABSENCE if queue is None else QUEUED
+        places = _workers(client, patience)
+        if not places:
+            raise WorkersLost(
+                f"no worker arrived in {patience:.0f} s: were any started for this scheduler, with its certificates?"
+            )
         for _ in range(MOST_LOOKS):
-            places = _workers(client, LONGEST_ABSENCE if queue is None else QUEUED)
             seconds = time.monotonic() - requested
             chosen = places if file.kind == "address" else places[:1]
             results = [_check(client, place, needs, driver, seconds) for place in chosen]
             if stayed := [one for one in results if one is not None]:
                 return stayed
+            if not (places := _workers(client, RETURN_SECONDS)):
+                break
     raise WorkersLost(f"every worker left while it was being checked: {', '.join(chosen)}; start them again")
 
 
@@ -62,15 +71,14 @@ def _present(client: Client) -> list[str]:
 
 
 def _workers(client: Client, patience: float) -> list[str]:
+    """Addresses of the workers that are there, or none if none arrives in so many seconds."""
     began = time.monotonic()
     while time.monotonic() - began < patience:
         interrupts.check()
         if places := _present(client):
             return places
         time.sleep(POLL_SECONDS)
-    raise WorkersLost(
-        f"no worker arrived in {patience:.0f} s: were any started for this scheduler, with its certificates?"
-    )
+    return []
 
 
 def _check(client: Client, place: str, needs: Needs, driver: Survey, seconds: float) -> Checked | None:

@@ -162,9 +162,7 @@ class Bench:
         changes = self.toy_settings(method, encoders[family]) if settings is None else settings
         config = full_settings(find_method(method), changes)
         spec = RunSpec(task, ROWS, seed, method, family, method_config=config, training=recipe.as_dict())
-        return execute(
-            spec, RunContext(encoder=encoders[family], task_files={spec.task: self.tasks[task]}, **context)
-        )
+        return execute(spec, RunContext(encoder=encoders[family], task_files={spec.task: self.tasks[task]}, **context))
 
     def toy_settings(self, method: str, encoder: str) -> dict[str, Any]:
         """The method's settings for the toy task; of its targets those that this encoder has."""

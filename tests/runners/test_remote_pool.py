@@ -143,18 +143,45 @@ def test_a_worker_that_returns_at_the_same_address_is_a_new_one(missed: bool) ->
     assert pool.living() == {second}
 
 
-def test_a_check_does_not_wait_for_a_worker_that_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = FakeWorkers()
+def workers_that_leave_when_looked_at(monkeypatch: pytest.MonkeyPatch, replacements: int) -> ClusterFile:
+    """An address whose worker leaves while checked and is replaced so many times, the last time by one that stays."""
+    client, left = FakeWorkers(), iter(range(replacements))
     client.start("tls://n:1", "worker-a")
+    look = client.submit
 
-    def submit(call: Any, needs: Needs, **how: Any) -> Any:
+    def submit(call: Any, needs: Needs, workers: list[str], **how: Any) -> Any:
+        if "tls://stays" in workers:
+            return look(call, needs, workers, **how)
         client.there.clear()
+        if (number := next(left, None)) is not None:
+            client.start("tls://stays" if number == replacements - 1 else f"tls://n:{number + 2}", "worker-b")
         return SimpleNamespace(done=lambda: False)
 
     monkeypatch.setattr(client, "submit", submit)
     monkeypatch.setattr(cluster_check, "opened", lambda file: nullcontext((client, None)))
-    file = ClusterFile.model_validate({"kind": "address", "address": "tls://n:1"})
+    monkeypatch.setattr(cluster_check, "RETURN_SECONDS", 0.1)
+    return ClusterFile.model_validate({"kind": "address", "address": "tls://n:1"})
+
+
+def test_a_check_does_not_wait_for_a_worker_that_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = workers_that_leave_when_looked_at(monkeypatch, replacements=0)
     with pytest.raises(WorkersLost, match="tls://n:1; start them again"):
+        cluster_check.checked(file, Needs(RunContext(), "e", (), ""))
+
+
+@pytest.mark.parametrize("replacements", [1, 2])
+def test_a_check_turns_to_the_replacement_of_a_worker_that_has_left(
+    monkeypatch: pytest.MonkeyPatch, replacements: int
+) -> None:
+    file = workers_that_leave_when_looked_at(monkeypatch, replacements)
+    monkeypatch.setattr(cluster_check, "mismatches", lambda *surveys: [])
+    (only,) = cluster_check.checked(file, Needs(RunContext(), "e", (), ""))
+    assert (only.place, only.survey) == ("tls://stays", WORKER)
+
+
+def test_a_check_gives_workers_up_that_leave_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = workers_that_leave_when_looked_at(monkeypatch, replacements=9)
+    with pytest.raises(WorkersLost, match="tls://n:3; start them again"):
         cluster_check.checked(file, Needs(RunContext(), "e", (), ""))
 
 
