@@ -7,6 +7,7 @@ same seed see the same examples, head, batches and dropout masks.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy
 import torch
@@ -30,7 +31,14 @@ def tensor_generator(seed: int, *purpose: str | int, device: torch.device | str 
 
 def seed_dropout(seed: int, stage: str, step: int, rank: int = 0) -> None:
     """Seed torch's global generator, which dropout draws from, for one training step of one process of the run."""
-    torch.manual_seed(derive(seed, "dropout", stage, step, *[rank] * (rank > 0)))
+    seed_torch = torch.manual_seed if _has_accelerator() else torch.default_generator.manual_seed
+    seed_torch(derive(seed, "dropout", stage, step, *[rank] * (rank > 0)))
+
+
+@cache
+def _has_accelerator() -> bool:
+    """Whether torch sees one; without one, torch.manual_seed would format its caller's stack at every step for CUDA."""
+    return torch.accelerator.is_available()
 
 
 @contextmanager

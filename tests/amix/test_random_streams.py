@@ -1,7 +1,9 @@
 """Named random streams: stable over versions, separate, and independent of what methods draw themselves."""
 
+import pytest
 import torch
 
+from amix import random_streams
 from amix.random_streams import array_generator, derive, kept_random_state, seed_dropout, tensor_generator
 from amix.specs.seed_sources import PRESETS
 
@@ -24,6 +26,15 @@ def test_dropout_of_a_step_does_not_depend_on_earlier_draws() -> None:
     seed_dropout(3, "main", 5)
     expected = torch.rand(4)
     torch.rand(1000)
+    seed_dropout(3, "main", 5)
+    assert torch.equal(torch.rand(4), expected)
+
+
+@pytest.mark.parametrize("accelerator", [True, False])
+def test_dropout_is_seeded_as_by_torch_manual_seed(monkeypatch: pytest.MonkeyPatch, accelerator: bool) -> None:
+    torch.manual_seed(derive(3, "dropout", "main", 5))
+    expected = torch.rand(4)
+    monkeypatch.setattr(random_streams, "_has_accelerator", lambda: accelerator)
     seed_dropout(3, "main", 5)
     assert torch.equal(torch.rand(4), expected)
 
