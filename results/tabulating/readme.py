@@ -6,9 +6,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from amix.specs.run_plan import RunPlan
 from results.analysis.summary_text import answer
 from results.loading.frame import Results, load
 from results.loading.layout import MANIFEST, ROOT, Layout
+from results.loading.preregistration import seeds_sentence
 from results.tabulating.collect import make_tables
 from results.tabulating.comparisons import across_name
 from results.tabulating.render.markdown import markdown
@@ -76,15 +78,17 @@ def _short(results: Results, rows: list[str], layout: Layout, folder: Path) -> s
     """The main table with only these rows and a caption of one line, and the forest plot."""
     plan, (size,) = results.plan, results.plan.sizes
     (table,) = (table for table in make_tables(results) if table.name == f"main-n{size}")
-    return f"{markdown(_chosen(table, rows)).strip()}\n\n{_figures(plan.suite, ('forest',), size, layout, folder)}"
+    figure = _figures(plan.suite, ("forest",), size, layout, folder, brief=True)
+    return f"{markdown(_chosen(table, rows, plan)).strip()}\n\n{figure}"
 
 
-def _chosen(table: Table, rows: list[str]) -> Table:
+def _chosen(table: Table, rows: list[str], plan: RunPlan) -> Table:
     """Some rows of a main table, without ranks, since those are among all rows."""
     known = {str(row[0].value): row for row in table.rows}
     kept = tuple(tuple(replace(cell, rank=0, notes=()) for cell in known[row]) for row in rows if row in known)
     columns = tuple(replace(column, notes=()) for column in table.columns)
     caption = "Mean ± standard deviation over seeds; the full table has every row, and explains marks and footnotes."
+    caption = f"{caption} {seeds_sentence(plan)}".strip()
     return replace(table, rows=kept, columns=columns, caption=caption, rules=frozenset(), notes=table.notes[-1:])
 
 
@@ -108,9 +112,12 @@ def _whole(results: Results, layout: Layout, folder: Path) -> str:
     return "\n\n".join(blocks)
 
 
-def _figures(suite: str, figures: tuple[str, ...], size: str, layout: Layout, folder: Path) -> str:
+def _figures(
+    suite: str, figures: tuple[str, ...], size: str, layout: Layout, folder: Path, brief: bool = False
+) -> str:
+    """Images with their captions, of which `brief` keeps the first sentence."""
     blocks = []
-    captions = _captions(layout.figures(suite))
+    captions = _captions(layout.figures(suite), brief)
     for name in (f"{figure}-n{size}" for figure in figures):
         image = os.path.relpath(layout.figures(suite) / f"{name}.png", folder)
         blocks.append(f"![{name}]({image})")
@@ -118,8 +125,11 @@ def _figures(suite: str, figures: tuple[str, ...], size: str, layout: Layout, fo
     return "\n\n".join(blocks)
 
 
-def _captions(figures: Path) -> dict[str, str]:
+def _captions(figures: Path, brief: bool) -> dict[str, str]:
     """Titles and captions of the figures in a folder, by name."""
     manifest = figures / MANIFEST
     made = json.loads(manifest.read_text(encoding="utf-8"))["figures"] if manifest.exists() else []
-    return {figure["name"]: f"{figure['title']}. {figure['caption']}" for figure in made}
+    texts = {figure["name"]: figure["caption"] for figure in made}
+    if brief:
+        texts = {name: text.partition(". ")[0].removesuffix(".") + "." for name, text in texts.items()}
+    return {figure["name"]: f"{figure['title']}. {texts[figure['name']]}" for figure in made}

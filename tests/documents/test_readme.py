@@ -13,6 +13,9 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from helpers.toy_suite import save_encoder, write_suite
+from results.analysis.cells import differences
+from results.analysis.claims import claims
+from results.loading.frame import load
 from results.loading.layout import ROOT, Layout
 from results.tabulating.methods import NAME
 from results.tabulating.readme import README, marked, markers, part, put, readme_files
@@ -120,24 +123,49 @@ def test_links_in_the_readmes_lead_to_existing_files() -> None:
             assert "://" in target or (readme.parent / target).exists(), f"{readme}: {target}"
 
 
+@pytest.mark.skipif(not Layout().archive("lowres-cpu").exists(), reason="no committed records of lowres-cpu")
 def test_the_answer_in_the_readme_agrees_with_the_records() -> None:
-    from results.analysis.claims import claims
-    from results.loading.frame import load
-
     results = load("lowres-cpu", Layout())
-    found = claims(results, results.plan.sizes[0], "vanilla")
-    words = (
-        rf"gains {found['agwm'].difference:.1f} points .*?interval {abs(found['agwm'].low):.1f} to "
-        rf"{found['agwm'].high:.1f}\).*?\(p = {found['agwm'].p_holm:.2f}\)"
+    (size,) = results.plan.sizes
+    found = claims(results, size, "vanilla")
+    agwm, against_stages = found["agwm"], claims(results, size, "two_stage")["agwm"]
+    stsb = {label: differences(results, size, "stsb", label, "vanilla").mean() for label in ("agwm", "two_stage")}
+    passes = results.runs.groupby("label")["passes"].sum()
+    passes /= passes["vanilla"]
+    for words in (
+        rf"gains {agwm.difference:.1f} points .*?interval {agwm.low:.1f} to {agwm.high:.1f}\), at "
+        rf"{passes['agwm']:.1f} times the passes",
+        rf"\(p = {agwm.p_holm:.2f}\)",
+        rf"STS-B \(\+{stsb['agwm']:.1f}\)\. There two stages .*? gain {stsb['two_stage']:.1f}\s+points at "
+        rf"{passes['two_stage']:.1f} times",
+        rf"AGWM is {against_stages.difference:.1f} points ahead of them \({shown(against_stages.low)} to "
+        rf"{against_stages.high:.1f}\)",
+    ):
+        assert re.search(words, TEXT, flags=re.DOTALL), words
+    significant = {label: claim for label, claim in found.items() if claim.p_holm <= results.plan.protocol.alpha}
+    assert set(significant) == {"childtuning_f", "childtuning_d", "lora", "frozen_logistic"}
+    assert all(claim.difference < 0 for claim in significant.values())
+
+
+def shown(value: float) -> str:
+    """A number with one digit and a true minus sign."""
+    return f"{value:.1f}".replace("-", "−")
+
+
+def test_the_log_loss_in_the_readme_is_that_of_the_table() -> None:
+    table = (ROOT / "results" / "tables" / "lowres-cpu" / "probabilities-n100-300.md").read_text(encoding="utf-8")
+    names, agwm = (
+        next(line for line in table.splitlines() if line.startswith(f"| {first} |")).split("|")
+        for first in ("Method", "agwm")
     )
-    assert re.search(words, TEXT, flags=re.DOTALL), words
+    column = next(place for place, name in enumerate(names) if "Log-loss − vanilla Difference" in name)
+    difference = re.sub("<.*", "", agwm[column]).strip()
+    assert "<sup>" in agwm[column], "the README calls it worse"
+    assert f"(log-loss {float(difference):+.2f})" in TEXT
 
 
 @pytest.mark.skipif(not Layout().archive("ablation").exists(), reason="no committed records of the ablation")
 def test_the_parts_of_the_gain_agree_with_the_records() -> None:
-    from results.analysis.claims import claims
-    from results.loading.frame import load
-
     results, number = load("ablation", Layout()), r"([+−][\d.]+)"
     text = (ROOT / "amix" / "agwm" / "README.md").read_text(encoding="utf-8")
     row = rf"\| `([^`]+)` − `([^`]+)` \| {number} \({number} to {number}\) \| ([\d.]+) \|"
