@@ -80,8 +80,8 @@ class SetFit(MultiStageMethod):
         paper="Tunstall et al., arXiv 2022",
         year=2022,
         kind="contrastive",
-        parity="matched: pairs equal, losses and embeddings after the library's own steps to 3e-7, its float32 "
-        "(setfit_*)",
+        parity="matched: the library's pairs, losses and final embeddings, to the resolution of its float32",
+        cases=("setfit_*",),
         steps_on_task_loss=False,  # They lower the loss of the pairs; the classifier is fitted at the end.
         splits_batches=False,
         micro_batches=False,
