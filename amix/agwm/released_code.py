@@ -22,7 +22,7 @@ from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.optimizers import DecayAfterAdamW
 from amix.training.schedules import linear_schedule
 
-AS_RUN = HypergradientOptions(
+RELEASED_OPTIONS = HypergradientOptions(
     estimator="central", point="after", preconditioner="adam", xi=1.0, radius=0.01, masks="independent"
 )
 """Finite differences around W', Adam preconditioner without the learning rate, a new dropout mask for every pass."""
@@ -80,7 +80,7 @@ def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
         group["lr"] = rate
 
 
-class AsRun(Search):
+class ReleasedCode(Search):
     """The search of a split, with every step of the released loop."""
 
     @classmethod

@@ -86,7 +86,7 @@ class SetFit(MultiStageMethod):
         splits_batches=False,
         micro_batches=False,
         grid={"iterations": (5, 20), "lr": (2e-5, 5e-5, 1e-4)},
-        recipe_grid={},
+        recipe_search_space={},
         toy_settings={"iterations": 2, "lr": 4e-3},
     )
     Config = SetFitConfig

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from amix.data.encoded import Batch
 from amix.models.architecture import initialise
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
@@ -136,7 +136,7 @@ class VIBERT(Method):
         )
         start(addition, float(getattr(body.config, "initializer_range", 0.02)), tensor_generator(fit.seed, "method"))
         addition.encoder = body
-        extended = Extended(None, addition.to(fit.device))
+        extended = EncoderWithAddition(None, addition.to(fit.device))
         fit.cost.watch(extended)
         return extended.train()
 
