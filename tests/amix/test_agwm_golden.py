@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from amix.agwm.presets import ReleasedCodeConfig
-from amix.agwm.released_code import RELEASED_OPTIONS, ReleasedCode, leave_displaced, second_lower_step
+from amix.agwm.released_code import ReleasedCode, leave_displaced, second_lower_step
 from amix.data.encoded import Encoded
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import HypergradientOptions
@@ -163,7 +163,7 @@ def check(case: Case, worst: dict[str, float], record_parity: Parity) -> None:
 
 @pytest.mark.parametrize("name", TRAJECTORIES)
 def test_as_run_matches_the_released_code(name: str, record_parity: Parity) -> None:
-    replay = Replay(name, RELEASED_OPTIONS)
+    replay = Replay(name, ReleasedCodeConfig().hypergradient_options())
     case = replay.case
     for t in range(replay.settings["iterations"]):
         replay.set_rates(t)
