@@ -114,8 +114,8 @@ def built_in_methods() -> dict[str, type[Method]]:
 def find_method(name: str) -> type[Method]:
     """Return the method registered under this name.
 
-    It is looked for in the file of that name, and then in one package after the other, because importing all methods takes
-    seconds in every worker.
+    It is looked for in the file of that name, and then in one package after the other, because importing all methods
+    takes seconds in every worker.
 
     Raises:
         MethodError: The name is unknown; the message suggests the nearest ones.
