@@ -24,7 +24,7 @@ from amix.training.method import Method, MethodError, Model
 from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
-from amix.training.weight_averaging import RunningMean, kept_weights, put_back
+from amix.training.weight_averaging import RunningMean, restore, snapshot
 
 Average = Literal["all", "attention"]
 PAPER = "Somayajula et al., NAACL 2024, arXiv 2403.12918"
@@ -124,11 +124,11 @@ class AGWM(MultiStageMethod):
     def run(self, model: Model, fit: Fit) -> Model:
         """Run the search on every split, average, and finetune."""
         config: AGWMConfig = self.config
-        start = kept_weights(model, fit.pretrained)
+        start = snapshot(model, fit.pretrained)
         mean = RunningMean()
         for weights in self.stage_weights(model, replace(fit, pretrained=start)):
             mean.add(weights)
-            put_back(model, start)
+            restore(model, start)
         if not mean.count:  # Without splits: a mixup whose attention starts below 1 would not be plain finetuning.
             return train(Method(), model, fit) if config.finetune else model
         mixup = self.mixup(model, start)
@@ -153,7 +153,7 @@ class AGWM(MultiStageMethod):
     def mixup(self, model: Model, pretrained: Mapping[str, Tensor]) -> WeightMixup:
         """Return the mixup over the model's current weights."""
         config: AGWMConfig = self.config
-        return config.mixup(model, kept_weights(model, pretrained))
+        return config.mixup(model, snapshot(model, pretrained))
 
     def averaged(self, mixup: WeightMixup) -> dict[str, Tensor]:
         """Return what is averaged over the splits: everything they train, or only the attention."""

@@ -10,7 +10,7 @@ from amix.training.registry import register
 
 
 @dataclass(frozen=True)
-class AsRunConfig(AGWMConfig):
+class ReleasedCodeConfig(AGWMConfig):
     """Settings of the released code with Betty 0.2.0, the release it pins."""
 
     attention: AttentionRule = "as_run"
@@ -34,10 +34,10 @@ class AGWMOfficial(AGWM):
         paper=f"{PAPER}; code at 7aa6a27 with betty 0.2.0",
         parity="matched: task weights and attention of whole searches, one of them in float32",
         cases=("agwm_trajectory*",),
-        passes=AsRunConfig().mean_passes(),
+        passes=ReleasedCodeConfig().mean_passes(),
         toy_settings={"splits": 1},
     )
-    Config: ClassVar[type] = AsRunConfig
+    Config: ClassVar[type] = ReleasedCodeConfig
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,12 @@ import torch
 from amix.agwm.split_search import Search, SearchConfig
 from amix.data.encoded import Batch
 from amix.mixup.bilevel_step import BilevelStep
-from amix.mixup.hypergradient import Hypergradient, HypergradientOptions, Loss
+from amix.mixup.hypergradient import Hypergradient, Loss
 from amix.mixup.sparse_rows import move
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.optimizers import DecayAfterAdamW
 from amix.training.schedules import linear_schedule
-
-AS_RUN = HypergradientOptions(
-    estimator="central", point="after", preconditioner="adam", xi=1.0, radius=0.01, masks="independent"
-)
-"""Finite differences around W', Adam preconditioner without the learning rate, a new dropout mask for every pass."""
 
 
 @torch.no_grad()
@@ -80,7 +75,7 @@ def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
         group["lr"] = rate
 
 
-class AsRun(Search):
+class ReleasedCode(Search):
     """The search of a split, with every step of the released loop."""
 
     @classmethod

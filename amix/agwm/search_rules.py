@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from amix.agwm.attention_after import LearnedAfterwards
-from amix.agwm.released_code import AsRun
+from amix.agwm.released_code import ReleasedCode
 from amix.agwm.split_search import AttentionRule, FixedAttention, Search, SearchConfig
 from amix.training.fit import Fit
 from amix.training.method import Model
@@ -66,6 +66,6 @@ RULES: Mapping[AttentionRule, type[FixedAttention]] = {
     "joint": JointSearch,
     "fixed": FixedAttention,
     "random_walk": RandomWalk,
-    "as_run": AsRun,
+    "as_run": ReleasedCode,
     "after": LearnedAfterwards,
 }

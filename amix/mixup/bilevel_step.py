@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from amix.mixup.hypergradient import Gradients, Hypergradient, HypergradientOptions, Loss, LowerPass, hypergradient
 from amix.mixup.in_place import RandomState
 from amix.mixup.levels import Levels
-from amix.mixup.step_jacobian import step_response_
+from amix.mixup.step_jacobian import apply_step_jacobian_
 from amix.mixup.weight_mixup import WeightMixup
 
 
@@ -178,7 +178,7 @@ class BilevelStep:
     def _response(self, vectors: list[Tensor]) -> None:
         parameters = list(self.mixup.lower.values())
         options = self.options
-        step_response_(vectors, parameters, self.lower, options.preconditioner, options.xi, self._rates)
+        apply_step_jacobian_(vectors, parameters, self.lower, options.preconditioner, options.xi, self._rates)
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """The hypergradient: derivative of the upper loss with respect to the attention, through one step on the lower loss.
 
-With W' = W - J dL1/dW (J: the lower optimizer's map from gradient to step, see step_jacobian.step_response_)
+With W' = W - J dL1/dW (J: the lower optimizer's map from gradient to step, see step_jacobian.apply_step_jacobian_)
 
     dL2/da = d - c      direct term    d = dL2/da at (W', a)
                         implicit term  c = (d2 L1 / da dW) v,   v = J u,   u = dL2/dW at (W', a)

@@ -11,7 +11,7 @@ Preconditioner = Literal["identity", "adam"]
 
 
 @torch.no_grad()
-def step_response_(
+def apply_step_jacobian_(
     vectors: Sequence[Tensor],
     parameters: Sequence[Tensor],
     optimizer: Optimizer,

@@ -14,7 +14,7 @@ from amix.models import folder_code
 from amix.models.loading import label_settings
 from amix.models.mean_pooling import MeanPooledClassifier
 from amix.models.model_folder import Description
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.specs.tasks import Task
 
 CODE_FILE = "modeling_finetuned.py"
@@ -59,7 +59,7 @@ def save(
     cannot be loaded without it, so it is never loaded with parts missing.
 
     Args:
-        model: A plain Hugging Face classifier, a MeanPooledClassifier, or an Extended.
+        model: A plain Hugging Face classifier, a MeanPooledClassifier, or an EncoderWithAddition.
         tokenizer: The encoder's tokenizer.
         task: Names columns and labels.
         folder: The folder; created if it does not exist.
@@ -67,18 +67,18 @@ def save(
         max_length: Tokens that were kept of a text; None: as many as the tokenizer accepts.
 
     Raises:
-        TypeError: The model is neither a plain Hugging Face model nor an Extended.
+        TypeError: The model is neither a plain Hugging Face model nor an EncoderWithAddition.
     """
-    if not isinstance(model, PreTrainedModel | Extended):
+    if not isinstance(model, PreTrainedModel | EncoderWithAddition):
         raise TypeError(f"export gave a {type(model).__name__}, not a Hugging Face model")
     folder.mkdir(parents=True, exist_ok=True)
-    own = isinstance(model, Extended | MeanPooledClassifier)
+    own = isinstance(model, EncoderWithAddition | MeanPooledClassifier)
     loading = _save_with_code(model, task, folder) if own else _save_plain(model, task, folder)
     tokenizer = copy.deepcopy(tokenizer)
     if max_length is not None:
         tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)
-    addition = type(model.addition).__module__ if isinstance(model, Extended) else ""
+    addition = type(model.addition).__module__ if isinstance(model, EncoderWithAddition) else ""
     description = Description.of(task, max_length or int(tokenizer.model_max_length), scale, addition)
     card = CARD.format(title=task.title, labels=description.labels_in_words, loading=loading)
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -96,9 +96,9 @@ def _save_plain(model: nn.Module, task: Task, folder: Path) -> str:
 
 def _save_with_code(model: nn.Module, task: Task, folder: Path) -> str:
     """Write weights, configuration and the class that reads them; returns the instructions for loading them."""
-    classifier = model.classifier if isinstance(model, Extended) else model
+    classifier = model.classifier if isinstance(model, EncoderWithAddition) else model
     assert classifier is None or isinstance(classifier, PreTrainedModel)
-    addition: Any = model.addition if isinstance(model, Extended) else None
+    addition: Any = model.addition if isinstance(model, EncoderWithAddition) else None
     pooling = "none" if classifier is None else "mean" if isinstance(classifier, MeanPooledClassifier) else "own"
     config = folder_code.FinetunedConfig(
         encoder={} if classifier is None else _configuration(classifier, task),

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 
-class Extended(nn.Module):
+class EncoderWithAddition(nn.Module):
     """A plain classifier with an addition that acts inside its encoder or, if classifier is None, an addition alone.
 
     The addition's class must be self-contained, because export writes its source next to the weights: it may use only

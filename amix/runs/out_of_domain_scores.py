@@ -14,7 +14,7 @@ from amix.data.metrics import majority_scores, score
 from amix.data.rows import DataError, glue_folder, load_rows
 from amix.models.loading import load_tokenizer
 from amix.specs.encoders import Encoder
-from amix.specs.out_of_domain import ORIGIN, VARIABLE, OtherSet, common_classes, sets_for
+from amix.specs.out_of_domain import ORIGIN, VARIABLE, OutOfDomainSet, common_classes, sets_for
 from amix.specs.store import id_type
 from amix.specs.tasks import Task
 from amix.training.evaluation import predict
@@ -35,7 +35,7 @@ class Prepared:
         class_of: The shared class of each class of the task, shape [classes]; None for regression.
     """
 
-    other: OtherSet
+    other: OutOfDomainSet
     data: Encoded
     labels: numpy.ndarray
     class_of: numpy.ndarray | None
@@ -62,7 +62,7 @@ def out_of_domain_folder(given: str | Path | None) -> Path | None:
     return None if folder is None else Path(folder)
 
 
-def set_rows(other: OtherSet, glue: Path | None, folder: Path | None) -> pandas.DataFrame:
+def set_rows(other: OutOfDomainSet, glue: Path | None, folder: Path | None) -> pandas.DataFrame:
     """Return all rows of a set, checked like those of a task.
 
     Raises:
@@ -90,7 +90,7 @@ def prepared_sets(
 
 @cache
 def _prepared(
-    task: Task, other: OtherSet, encoder: str | Encoder, max_length: int, glue: Path | None, folder: Path | None
+    task: Task, other: OutOfDomainSet, encoder: str | Encoder, max_length: int, glue: Path | None, folder: Path | None
 ) -> Prepared:
     rows = set_rows(other, glue, folder)
     data = tokenize(other.data, rows, load_tokenizer(encoder), max_length)

@@ -22,7 +22,7 @@ TWO_WAY = {
 
 
 @dataclass(frozen=True)
-class OtherSet:
+class OutOfDomainSet:
     """An out-of-domain set: its data, described like a task (first metric primary), and the tasks scored on it.
 
     Its files are <name>/<split>*.parquet in the folder of sets; a set that is itself a GLUE task is read from GLUE.
@@ -39,21 +39,21 @@ class OtherSet:
 
 def _set(
     name: str, title: str, like: str, tasks: tuple[str, ...], split: str = "validation", **changes: object
-) -> OtherSet:
+) -> OutOfDomainSet:
     """Describe a set with the columns and labels of a known task, except for these changes."""
     fields = {"metrics": ("accuracy",), "folder": name, "test": split} | changes
-    return OtherSet(replace(TASKS[like], name=name, title=title, origin=ORIGIN, **fields), tasks)  # type: ignore[arg-type]
+    return OutOfDomainSet(replace(TASKS[like], name=name, title=title, origin=ORIGIN, **fields), tasks)  # type: ignore[arg-type]
 
 
 ENTAILED_OR_NEUTRAL = ("entailment", "neutral")
 PAIRS = ("sentence1", "sentence2")
 MNLI = ("mnli", "mnli-mismatched")
 COLA = ("cola", "mini-cola")
-SETS: dict[str, OtherSet] = {
+SETS: dict[str, OutOfDomainSet] = {
     other.name: other
     for other in (
-        OtherSet(TASKS["mnli"], ("rte", "mini-rte")),
-        OtherSet(TASKS["rte"], MNLI),
+        OutOfDomainSet(TASKS["mnli"], ("rte", "mini-rte")),
+        OutOfDomainSet(TASKS["rte"], MNLI),
         _set("snli", "SNLI", "mnli", NLI, "test"),
         _set("sick", "SICK", "mnli", NLI, "test"),
         _set("scitail", "SciTail", "mnli", NLI, "test", labels=ENTAILED_OR_NEUTRAL),
@@ -78,7 +78,7 @@ SETS: dict[str, OtherSet] = {
 }  # fmt: skip
 
 
-def find_set(name: str) -> OtherSet:
+def find_set(name: str) -> OutOfDomainSet:
     """Return the set of this name.
 
     Raises:
@@ -89,12 +89,12 @@ def find_set(name: str) -> OtherSet:
     raise TaskError(f"unknown out-of-domain set '{name}'; {nearest(name, SETS)}")
 
 
-def sets_for(task: str, names: tuple[str, ...]) -> tuple[OtherSet, ...]:
+def sets_for(task: str, names: tuple[str, ...]) -> tuple[OutOfDomainSet, ...]:
     """Return those of the named sets that a model of this task is scored on, in the same order."""
     return tuple(other for other in map(find_set, names) if task in other.tasks)
 
 
-def common_classes(task: Task, other: OtherSet) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def common_classes(task: Task, other: OutOfDomainSet) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Map the classes of a task and of a set to the classes that both distinguish.
 
     If the label names are the same, these are the set's own classes. Two- and three-way entailment are both mapped to

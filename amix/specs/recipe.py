@@ -10,7 +10,6 @@ from amix.specs.spec_model import Count, Positive
 from amix.specs.suggestions import nearest
 from amix.specs.typed_fields import check_fields
 
-BALANCED = "balanced"
 Share = Annotated[float, Field(ge=0, lt=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -107,7 +107,7 @@ def _place(path: Path, error: BaseException) -> str:
 
 @contextmanager
 def _bounded(seconds: float) -> Iterator[None]:
-    """Stop after so many seconds, if the system has alarm signals and this is the main thread."""
+    """Stop after this many seconds, if the system has alarm signals and this is the main thread."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return

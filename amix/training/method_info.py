@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-RECIPE_GRID: Mapping[str, tuple[float, ...]] = {"lr": (0.5, 1.0, 2.0), "epochs": (1.0, 2.0, 3.0)}
+RECIPE_SEARCH_SPACE: Mapping[str, tuple[float, ...]] = {"lr": (0.5, 1.0, 2.0), "epochs": (1.0, 2.0, 3.0)}
 """Factors on the suite's recipe that tuning tries; an absolute learning rate would suit only one encoder."""
 
 
@@ -44,7 +44,7 @@ class MethodInfo:
     plain_checkpoint: bool = True
     """Whether Method.export returns a plain Hugging Face model.
 
-    If not, it returns an amix.models.with_addition.Extended, and the saved model says how to load it.
+    If not, it returns an amix.models.with_addition.EncoderWithAddition, and the saved model says how to load it.
     """
     trains_by_steps: bool = True
     """Whether it takes gradient steps."""
@@ -64,7 +64,7 @@ class MethodInfo:
     """
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values of its settings that tuning tries."""
-    recipe_grid: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: RECIPE_GRID)
+    recipe_search_space: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: RECIPE_SEARCH_SPACE)
     """Factors on the suite's recipe that tuning tries with them."""
     toy_settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings with which it learns the tests' toy task on tiny random encoders, if its defaults need real ones.

@@ -44,7 +44,7 @@ def register(method: RegisteredMethod) -> RegisteredMethod:
 
 
 def _place(method: type[Method]) -> str:
-    """Where a method comes from: its module, or the file that somebody brought."""
+    """Where a method comes from: its module, or a file of the user's."""
     if source_hash(method):
         return f"{inspect.getfile(method)}:{method.__qualname__}"
     return f"{method.__module__}.{method.__qualname__}"
@@ -114,8 +114,8 @@ def built_in_methods() -> dict[str, type[Method]]:
 def find_method(name: str) -> type[Method]:
     """Return the method registered under this name.
 
-    It is sought in the file of that name, and then in one package after the other, because importing all methods takes
-    seconds in every worker.
+    It is looked for in the file of that name, and then in one package after the other, because importing all methods
+    takes seconds in every worker.
 
     Raises:
         MethodError: The name is unknown; the message suggests the nearest ones.

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 
-def kept_weights(model: nn.Module, pretrained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the model's current trainable weights by name, to be restored by put_back.
+def snapshot(model: nn.Module, pretrained: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the model's current trainable weights by name; `restore` puts them back.
 
     Weights that equal their pretrained value are the tensors of pretrained, not copies, so that a method holds no
     second copy of an encoder that is in memory anyway.
@@ -27,8 +27,8 @@ def kept_weights(model: nn.Module, pretrained: Mapping[str, Tensor]) -> dict[str
 
 
 @torch.no_grad()
-def put_back(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
-    """Restore the weights that kept_weights returned."""
+def restore(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
+    """Restore the weights that snapshot returned."""
     for name, value in kept.items():
         model.get_parameter(name).copy_(value)
 

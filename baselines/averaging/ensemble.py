@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from amix.models.architecture import initialise_head
 from amix.models.mean_pooling import MeanPooledClassifier
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
@@ -18,7 +18,7 @@ from amix.training.method import Method, MethodError, Model
 from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
-from amix.training.weight_averaging import put_back
+from amix.training.weight_averaging import restore
 
 
 class Members(nn.Module):
@@ -112,7 +112,7 @@ class Ensemble(MultiStageMethod):
         members = []
         for weights in self.stage_weights(model, fit):
             members.append({name: tensor.detach().cpu().clone() for name, tensor in weights.items()})
-            put_back(model, start)
+            restore(model, start)
         assert isinstance(model, PreTrainedModel)
         return combined(model, members, fit)
 
@@ -133,17 +133,17 @@ class Ensemble(MultiStageMethod):
         return float(self.config.members)
 
 
-def combined(model: PreTrainedModel, trained: list[dict[str, Tensor]], fit: Fit) -> Extended:
+def combined(model: PreTrainedModel, trained: list[dict[str, Tensor]], fit: Fit) -> EncoderWithAddition:
     """One model of all members; trained: the weights of each, by name."""
     mean = isinstance(model, MeanPooledClassifier)
     configuration = model.config.to_json_string(use_diff=False)
     members = Members(configuration, len(trained), fit.task.outputs, mean)
     for number, weights in enumerate(trained):
-        put_back(model, weights)
+        restore(model, weights)
         target: Any = members.members[number]
         if mean:
             target.load_state_dict(model.base_model.state_dict())
             members.heads[number].load_state_dict(model.get_submodule("classifier").state_dict())
         else:
             target.load_state_dict(model.state_dict())
-    return Extended(None, members.to(fit.device).eval())
+    return EncoderWithAddition(None, members.to(fit.device).eval())

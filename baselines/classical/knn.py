@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amix.data.encoded import evaluation_batches
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -99,7 +99,7 @@ class KNN(Fitted):
             not fit.task.regression,
         )
         neighbours.encoder = body.requires_grad_(False)
-        return Extended(None, neighbours.to(fit.device))
+        return EncoderWithAddition(None, neighbours.to(fit.device))
 
     @torch.no_grad()
     def run(self, model: Model, fit: Fit) -> Model:

@@ -9,7 +9,7 @@ from torch import nn
 
 from amix.data.encoded import Encoded
 from amix.models.architecture import embeddings
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
@@ -80,7 +80,7 @@ class TfidfLogistic(Linear):
         """Replace the encoder by a bag of tokens."""
         table = embeddings(model)
         assert isinstance(table, nn.Embedding)
-        return Extended(None, BagOfTokens(table.num_embeddings, fit.task.outputs).to(fit.device))
+        return EncoderWithAddition(None, BagOfTokens(table.num_embeddings, fit.task.outputs).to(fit.device))
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Count and weight the tokens, fit, and write the solution into the model."""

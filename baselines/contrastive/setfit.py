@@ -80,13 +80,13 @@ class SetFit(MultiStageMethod):
         paper="Tunstall et al., arXiv 2022",
         year=2022,
         kind="contrastive",
-        parity="matched: pairs equal, losses and embeddings after the library's own steps to 3e-7, its float32 "
-        "(setfit_*)",
+        parity="matched: the library's pairs, losses and final embeddings, to the resolution of its float32",
+        cases=("setfit_*",),
         steps_on_task_loss=False,  # They lower the loss of the pairs; the classifier is fitted at the end.
         splits_batches=False,
         micro_batches=False,
         grid={"iterations": (5, 20), "lr": (2e-5, 5e-5, 1e-4)},
-        recipe_grid={},
+        recipe_search_space={},
         toy_settings={"iterations": 2, "lr": 4e-3},
     )
     Config = SetFitConfig

@@ -13,7 +13,7 @@ from amix.training.method import Method, Model
 from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import register
-from amix.training.weight_averaging import RunningMean, kept_weights, put_back
+from amix.training.weight_averaging import RunningMean, restore, snapshot
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Soup(MultiStageMethod):
 
     def run(self, model: Model, fit: Fit) -> Model:
         """Train every split from the same start, average, finetune."""
-        start = kept_weights(model, fit.pretrained)
+        start = snapshot(model, fit.pretrained)
         mean = RunningMean()
         for weights in self.stage_weights(model, fit):
             mean.add(weights)
-            put_back(model, start)
+            restore(model, start)
         if mean.count:
             mean.write(_trained(model))
         del start, mean

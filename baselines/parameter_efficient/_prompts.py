@@ -5,7 +5,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from amix.models.architecture import backbone, embeddings, head_names, set_dropout
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.random_streams import derive, kept_random_state
 from amix.specs.recipe import Recipe
 from amix.specs.tasks import Task
@@ -61,7 +61,7 @@ class PromptMethod(Method):
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in head)
         addition.attach(backbone(model))
-        return Extended(model, addition)
+        return EncoderWithAddition(model, addition)
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Vectors and head, at the method's learning rate."""
@@ -69,9 +69,9 @@ class PromptMethod(Method):
 
     def export(self, model: Model, fit: Fit) -> Model:
         """The classifier with its hooks, and the current vectors."""
-        assert isinstance(model, Extended)
+        assert isinstance(model, EncoderWithAddition)
         assert isinstance(model.addition, VirtualTokens)
-        return Extended(model.classifier, self.finished(model.addition))
+        return EncoderWithAddition(model.classifier, self.finished(model.addition))
 
 
 def width(model: nn.Module) -> int:

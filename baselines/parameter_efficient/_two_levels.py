@@ -25,7 +25,7 @@ from amix.training.loop import train
 from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.multi_stage import MultiStageMethod
 from amix.training.schedules import linear_schedule, warmup_steps
-from amix.training.weight_averaging import put_back
+from amix.training.weight_averaging import restore
 from baselines.parameter_efficient._peft import at_own_lr, attention_targets, check_targets
 
 PASSES = 4.0
@@ -178,7 +178,7 @@ class TwoLevel(MultiStageMethod):
 
     def reset_lower(self, model: Model, levels: Levels, start: Mapping[str, Tensor]) -> None:
         """Reset the lower level to its start and fix the upper one at the result of the search."""
-        put_back(model, start)
+        restore(model, start)
         for increment, _ in self.increments(model):
             increment.settle()
         for parameter in levels.attention:

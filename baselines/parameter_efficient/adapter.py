@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from amix.models.architecture import backbone, blocks, head_names
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
 from amix.specs.spec_model import Count
@@ -110,7 +110,7 @@ class Adapter(Method):
                 nn.init.trunc_normal_(values, 0.0, start, -2 * start, 2 * start, generator=generator)
             parameter.data.copy_(values)
         addition.attach(backbone(model))
-        return Extended(model, addition)
+        return EncoderWithAddition(model, addition)
 
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Adapters, LayerNorms and head, at the method's learning rate."""

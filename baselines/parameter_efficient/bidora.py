@@ -77,8 +77,8 @@ class BiDoRA(TwoLevel):
         paper="Zhang et al., TMLR 2025",
         year=2024,
         kind="parameter-efficient",
-        parity="departs: as described, not as run; layer (described/*) and regulariser matched to 5e-16 "
-        "(bidora_layer_*, bidora_regulariser*)",
+        parity="departs: as described, not as run; layer and regulariser matched",
+        cases=("bidora_layer_*", "bidora_regulariser*"),
         passes=PASSES,
         micro_batches=False,
         grid={"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)},

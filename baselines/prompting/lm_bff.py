@@ -10,7 +10,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from amix.data.encoded import Batch
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.specs.launch import processes
 from amix.specs.recipe import Recipe
 from amix.specs.tasks import Task
@@ -108,7 +108,7 @@ class LMBFF(Method):
         addition.dense.load_state_dict(head.dense.state_dict())
         addition.norm.load_state_dict(head.norm.state_dict())
         addition.bias.data.copy_(head.bias[words])
-        extended = Extended(None, addition.to(fit.device))
+        extended = EncoderWithAddition(None, addition.to(fit.device))
         fit.cost.watch(extended)
         return extended.train()
 

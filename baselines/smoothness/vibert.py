@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from amix.data.encoded import Batch
 from amix.models.architecture import initialise
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
@@ -118,7 +118,8 @@ class VIBERT(Method):
         paper="Mahabadi et al., ICLR 2021",
         year=2021,
         kind="smoothness",
-        parity="matched: distribution, KL, losses, logits and gradients to 5e-14 (vibert_*)",
+        parity="matched: distribution, KL, losses, logits and gradients",
+        cases=("vibert_*",),
         plain_checkpoint=False,
         splits_batches=False,
         micro_batches=True,
@@ -135,7 +136,7 @@ class VIBERT(Method):
         )
         start(addition, float(getattr(body.config, "initializer_range", 0.02)), tensor_generator(fit.seed, "method"))
         addition.encoder = body
-        extended = Extended(None, addition.to(fit.device))
+        extended = EncoderWithAddition(None, addition.to(fit.device))
         fit.cost.watch(extended)
         return extended.train()
 

@@ -50,7 +50,8 @@ class SPD(Method):
         paper="Tian et al., NeurIPS 2024",
         year=2024,
         kind="towards pretrained",
-        parity="matched: branches equal, ratios and parameters to 2e-16 (spd_*, with project_head)",
+        parity="matched: branches, ratios and parameters, with project_head",
+        cases=("spd_*",),
         null={"strength": 0.0, "keep_weight_decay": True},
         grid={"strength": (0.1, 0.5, 1.0, 2.0)},
     )

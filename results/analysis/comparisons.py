@@ -11,11 +11,9 @@ from results.loading.frame import Results, cached
 from results.loading.preregistration import exploratory
 from results.stats import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
 from results.stats.power import minimum_detectable_effect
-from results.tabulating.table import Cell
 
 SCALE = 100
 """Points from the lowest to the highest score."""
-NONE_POSSIBLE = "by the t-test; with so few seeds the exact test, which decides, cannot show any difference here"
 
 
 @cached
@@ -107,15 +105,6 @@ def detectable(frame: pd.DataFrame, alpha: float) -> dict[str, float]:
 
 
 _detectable_effect = cache(minimum_detectable_effect)
-
-
-def detectable_cell(points: float | None, possible: bool = True) -> Cell:
-    """A detectable difference in a table; with so few runs that no two scores could differ that much, a bound.
-
-    possible: whether the exact test can show any difference there; if it cannot, a footnote says so.
-    """
-    notes = () if possible or points is None else (NONE_POSSIBLE,)
-    return Cell(f">{SCALE}" if points is not None and points > SCALE else points, notes=notes)
 
 
 def impossible(frame: pd.DataFrame, alpha: float) -> set[str]:

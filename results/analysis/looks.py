@@ -122,7 +122,7 @@ def not_needed(results: Results) -> dict[Place, int]:
 
 @cached
 def explained_summaries(results: Results) -> dict[Place, Summary]:
-    """Every planned cell, in whose words runs that were not needed are told from those that are missing."""
+    """Every planned cell; its text distinguishes runs that were not needed from missing ones."""
     cells, runs, spared = summaries(results), results.runs, not_needed(results)
     unscored = runs[runs["score"].isna()].groupby(CELL, sort=False)["status"]
     told = {}

@@ -19,7 +19,7 @@ _BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImp
 """What Python's readers raise for damaged content, none of which is ever executed."""
 
 
-def arrays_complaint(source: bytes | Path, tested: int | None) -> str | None:
+def arrays_rejection(source: bytes | Path, tested: int | None) -> str | None:
     """Why the arrays of a run cannot be used; None when they can.
 
     Args:

@@ -12,10 +12,10 @@ import pandas as pd
 
 from amix.specs.run_plan import PlanError, RunPlan, read_plan
 from results.loading.archive import Stored, stored_plan, stored_records, write_archive
-from results.loading.array_checks import arrays_complaint
+from results.loading.array_checks import arrays_rejection
 from results.loading.data_checks import other_data, usual_examples, with_data_notes
 from results.loading.layout import Layout
-from results.loading.record_checks import Problem, complaint, parsed
+from results.loading.record_checks import Problem, parsed, rejection_reason
 from results.loading.wording import SELECTIONS
 
 P = ParamSpec("P")
@@ -142,7 +142,7 @@ def _usable(stored: Sequence[Stored], plan: RunPlan) -> tuple[dict[str, dict[str
 
 def _read(item: Stored, plan: RunPlan) -> tuple[dict[str, Any], str | None]:
     record, reason = parsed(item.text)
-    reason = reason or complaint(record, plan)
+    reason = reason or rejection_reason(record, plan)
     if reason is None and record["key"] != item.key:
         reason = f"holds the record of another run, {record['key']} (a copy?)"
     return record, reason
@@ -158,7 +158,7 @@ def _sound_arrays(
         if item.predictions is None:
             continue
         data = records[item.key].get("data") or {}
-        if (reason := arrays_complaint(item.predictions, data.get("n_test"))) is None:
+        if (reason := arrays_rejection(item.predictions, data.get("n_test"))) is None:
             sound[item.key] = item.predictions
             continue
         place = item.predictions.name if isinstance(item.predictions, Path) else f"{item.source} (predictions)"

@@ -11,7 +11,7 @@ from amix.specs.run_plan import RunPlan
 from amix.specs.run_spec import OUT_OF_DOMAIN, SCHEMA
 from amix.specs.store import STATUSES, digest
 from amix.specs.visible_text import visible
-from results.loading.record_shape import is_number, scores_complaint, shape_complaint
+from results.loading.record_shape import is_number, scores_rejection, shape_rejection
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 _TOO_DEEP = "is nested too deeply for a record"
 
 
-def complaint(record: Any, plan: RunPlan) -> str | None:
+def rejection_reason(record: Any, plan: RunPlan) -> str | None:
     """Why this record cannot be used for the plan's tables; None when it can."""
     try:
-        return _complaint(record, plan)
+        return _rejection_reason(record, plan)
     except RecursionError:
         return _TOO_DEEP
 
 
-def _complaint(record: Any, plan: RunPlan) -> str | None:
+def _rejection_reason(record: Any, plan: RunPlan) -> str | None:
     if not isinstance(record, dict):
         return "is not a record (a JSON object)"
     schema = record.get("schema")
@@ -74,11 +74,11 @@ def _complaint(record: Any, plan: RunPlan) -> str | None:
         return f"has the unknown status {str(record.get('status'))[:40]!r}"
     metric = plan.tasks[planned.task].metric
     return (
-        shape_complaint(record)
-        or _score_complaint(record, metric, plan.protocol)
-        or scores_complaint(record.get("scores") or {})
-        or _other_sets_complaint(record, plan)
-        or _number_complaint(record, metric)
+        shape_rejection(record)
+        or _score_rejection(record, metric, plan.protocol)
+        or scores_rejection(record.get("scores") or {})
+        or _out_of_domain_rejection(record, plan)
+        or _number_rejection(record, metric)
     )
 
 
@@ -87,7 +87,7 @@ def _key(spec: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
-def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) -> str | None:
+def _score_rejection(record: dict[str, Any], metric: str, protocol: Protocol) -> str | None:
     """Why the scores are unusable: the protocol's selection rule must have some, and all must be numbers."""
     if record["status"] != "ok":
         return None
@@ -108,7 +108,7 @@ def _score_complaint(record: dict[str, Any], metric: str, protocol: Protocol) ->
     return None
 
 
-def _other_sets_complaint(record: dict[str, Any], plan: RunPlan) -> str | None:
+def _out_of_domain_rejection(record: dict[str, Any], plan: RunPlan) -> str | None:
     for other in plan.out_of_domain:
         for selection, splits in (record.get("scores") or {}).items():
             scores = splits.get(OUT_OF_DOMAIN) or {}
@@ -123,7 +123,7 @@ def _other_sets_complaint(record: dict[str, Any], plan: RunPlan) -> str | None:
     return None
 
 
-def _number_complaint(record: dict[str, Any], metric: str) -> str | None:
+def _number_rejection(record: dict[str, Any], metric: str) -> str | None:
     for name in ("majority", "majority_dev"):
         block = (record.get("data") or {}).get(name)
         if block is not None and not isinstance(block, dict):

@@ -68,7 +68,7 @@ POINT: Mapping[str, Check] = {
 }
 
 
-def shape_complaint(record: dict[str, Any]) -> str | None:
+def shape_rejection(record: dict[str, Any]) -> str | None:
     """Which field of a record has a type that no run writes; None if all are valid."""
     if wrong := _wrong(record, TOP):
         return f"its {wrong} is {_shown(record[wrong])}"
@@ -87,7 +87,7 @@ def shape_complaint(record: dict[str, Any]) -> str | None:
     return None
 
 
-def scores_complaint(scores: Any) -> str | None:
+def scores_rejection(scores: Any) -> str | None:
     """Which of a record's scores is not a score; None if all are valid."""
     for rule, splits in scores.items():
         if not isinstance(splits, dict):

@@ -17,7 +17,7 @@ from results.stats.aggregates import (
     interquartile_mean_interval,
     performance_profile,
 )
-from results.stats.budget import expected_best_with_replacement, expected_best_without_replacement
+from results.stats.budget import expected_best_without_replacement
 from results.stats.effects import (
     Effect,
     Winning,
@@ -69,7 +69,6 @@ __all__ = [
     "detection_power",
     "effect",
     "equivalence_p",
-    "expected_best_with_replacement",
     "expected_best_without_replacement",
     "failed",
     "friedman",

@@ -6,18 +6,6 @@ from numpy.typing import ArrayLike
 from results.stats.inputs import Vector, vector
 
 
-def expected_best_with_replacement(scores: ArrayLike) -> Vector:
-    """(B,) expected best of n = 1..B trials, by the plug-in estimator: sum v_(i) [(i/B)^n - ((i-1)/B)^n].
-
-    scores: (B,), one per trial. Biased downwards, most at n = B. Source: Dodge et al. 2019. ValueError if
-    empty or not finite.
-    """
-    ordered = numpy.sort(vector(scores, "scores"))
-    trials = numpy.arange(ordered.size + 1)
-    share = (trials / ordered.size)[None] ** trials[1:, None]
-    return numpy.diff(share, axis=1) @ ordered
-
-
 def expected_best_without_replacement(scores: ArrayLike) -> Vector:
     """(B,) expected best of n = 1..B trials, unbiased: sum v_(i) C(i-1, n-1) / C(B, n).
 

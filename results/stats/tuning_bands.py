@@ -43,7 +43,7 @@ class DistributionBand:
 
 @dataclass(frozen=True)
 class CurveBand:
-    """Band of a tuning curve at n = 1, 2, ...; infinite where the trials do not bound it."""
+    """Band of a tuning curve at n = 1, 2, ..., within the bounds of the scores."""
 
     low: Vector
     high: Vector
@@ -73,29 +73,6 @@ def distribution_band(scores: ArrayLike, level: float = 0.95, kind: str = EQUAL_
     low, high = _order_limits(count, _tail(count, alpha))
     # F is above the limit of the previous score and below that of the next one.
     return DistributionBand(ordered, numpy.concatenate(([0.0], low)), numpy.concatenate((high, [1.0])))
-
-
-def median_best_band(
-    scores: ArrayLike, trials: int | None = None, level: float = 0.95, kind: str = EQUAL_TAILED
-) -> CurveBand:
-    """Band of the median of the best of n = 1..trials random trials.
-
-    Args:
-        scores: (B,), one per trial, higher is better.
-        trials: The largest n; None is B.
-        level: Probability that the band contains the whole curve.
-        kind: One of BANDS.
-
-    Returns:
-        The scores at which the limits of F reach 2^(-1/n); the upper end is infinite, from a small n on, where B trials
-        do not bound how good the best of n could be.
-
-    Raises:
-        ValueError: As in `distribution_band`, or for no trial.
-    """
-    band = distribution_band(scores, level, kind)
-    share = 0.5 ** (1 / _numbers(band, trials))
-    return CurveBand(_reached(band.scores, band.upper, share), _reached(band.scores, band.lower, share))
 
 
 def expected_best_band(
@@ -136,13 +113,6 @@ def _numbers(band: DistributionBand, trials: int | None) -> Vector:
     if count < 1:
         raise ValueError(f"trials: at least 1 needed, got {count}")
     return numpy.arange(1.0, count + 1)
-
-
-def _reached(scores: Vector, limit: Vector, share: Vector) -> Vector:
-    # The smallest score at which the limit is at least the share.
-    ends = numpy.concatenate(([-numpy.inf], scores, [numpy.inf]))
-    reached: Vector = ends[numpy.searchsorted(limit, share - 1e-12, side="left")]
-    return reached
 
 
 def _order_limits(count: int, tail: float) -> tuple[Vector, Vector]:

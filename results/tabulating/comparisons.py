@@ -2,11 +2,12 @@
 
 from amix.specs.run_plan import RunPlan
 from results.analysis.claims import Claim, claims, planned_comparisons
-from results.analysis.comparisons import against, detectable_cell, power_notes
+from results.analysis.comparisons import against, power_notes
 from results.analysis.looks import decision_sentences, name_of_test, seen_differences
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words
 from results.stats.effects import effect, probability_of_winning
+from results.tabulating.main import detectable_cell
 from results.tabulating.table import P_VALUE, Cell, Column, Table
 
 POINTS, P = "+.2f", P_VALUE

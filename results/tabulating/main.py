@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 
 from results.analysis.cells import Place, Summary, cost_ratios, majority_score, seed_averages, with_all_seeds
 from results.analysis.claims import claims
-from results.analysis.comparisons import against, detectable, detectable_cell, impossible, power_sentence, significant
+from results.analysis.comparisons import SCALE, against, detectable, impossible, power_sentence, significant
 from results.analysis.looks import explained_summaries
 from results.loading.frame import Results
 from results.loading.preregistration import protocol_sentence
 from results.loading.wording import listed, metric_words, selection_words, size_words
 from results.tabulating.table import Cell, Column, Table, rank_column
+
+NONE_POSSIBLE = "by the t-test; with so few seeds the exact test, which decides, cannot show any difference here"
 
 SCORE = ".1f"
 RATIO = ".2f"
@@ -85,6 +87,15 @@ def run_tests(results: Results, size: str) -> Tests:
             marks[cell] = marks.get(cell, "") + mark
         sentences.append(_test_sentence(mark, other, len(cells), power_sentence(frame, plan), results))
     return Tests(marks, tuple(sentences), _detectable(results, size))
+
+
+def detectable_cell(points: float | None, possible: bool = True) -> Cell:
+    """A detectable difference in a table; with so few runs that no two scores could differ that much, a bound.
+
+    possible: whether the exact test can show any difference there; if it cannot, a footnote says so.
+    """
+    notes = () if possible or points is None else (NONE_POSSIBLE,)
+    return Cell(f">{SCALE}" if points is not None and points > SCALE else points, notes=notes)
 
 
 def _detectable(results: Results, size: str) -> dict[str, Cell]:

@@ -11,12 +11,12 @@ import pandas as pd
 from amix.specs.run_plan import PlannedSet
 from amix.specs.run_spec import OUT_OF_DOMAIN
 from results.analysis.cells import FEWEST_SEEDS, Scores
-from results.analysis.comparisons import detectable_cell
 from results.loading.frame import POINTS, SCORED_AS_MAJORITY, Results
 from results.loading.preregistration import families
 from results.loading.wording import metric_words, selection_words, size_words
 from results.stats import holm, sign_flip, smallest_sample
 from results.stats.power import minimum_detectable_effect
+from results.tabulating.main import detectable_cell
 from results.tabulating.table import Cell, Column, Table, rank_column
 
 SCORE = ".1f"

@@ -11,10 +11,9 @@ from results.loading.layout import ROOT
 from results.tabulating.render.markdown import markdown
 from results.tabulating.table import Cell, Column, Table
 from runners.benchmarks.agwm import N_TRAIN, Line
-from runners.benchmarks.workload import Workload
+from runners.benchmarks.workload import VERDICTS, Workload
 
 TABLE = ROOT / "results" / "tables" / "bench-agwm.csv"
-VERDICTS = {True: "kept", False: "missed", None: ""}
 EXPLAINED = {
     "iteration": "One iteration of the search, its updates included, in forward and backward passes of the unmodified "
     "encoder on the same batch.",

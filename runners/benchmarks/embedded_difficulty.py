@@ -1,13 +1,10 @@
-"""Measure the difficulty of the embedded tasks and write the table into their README.md.
-
-    python -m runners.benchmarks.embedded_difficulty
+"""How difficult the embedded tasks are: `python -m runners bench embedded` prints the table of their README.md.
 
 Plain finetuning of MiniLM and of its first four layers, three seeds for each task: about five minutes on one idle core.
 """
 
 import statistics
 
-import torch
 from rich.progress import track
 
 from amix.runs.context import RunContext
@@ -16,9 +13,8 @@ from amix.specs.encoders import find_encoder
 from amix.specs.run_spec import RunSpec
 from amix.specs.tasks import EMBEDDED, Task
 from baselines.vanilla import Vanilla
-from runners.benchmarks.embedded_ngrams import FOLDER, ngram_score
+from runners.benchmarks.embedded_ngrams import ngram_score
 
-START, END = "<!-- measured -->", "<!-- end of measured -->"
 MINILM = ("minilm-l4", "minilm-l6")
 SEEDS = (0, 1, 2)
 N_TRAIN = 100
@@ -59,17 +55,3 @@ def table() -> str:
         f"Finetuning: lr {recipe.lr:g}, {recipe.epochs} epochs, batch {recipe.batch_size}."
     )
     return "\n".join([*lines, "", note])
-
-
-def main() -> None:
-    """Measure, print the table and put it between the markers of README.md."""
-    torch.set_num_threads(1)
-    measured = table()
-    readme = FOLDER / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
-    readme.write_text(f"{before}{START}\n{measured}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-    print(measured)
-
-
-if __name__ == "__main__":
-    main()

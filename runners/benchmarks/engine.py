@@ -122,7 +122,7 @@ def measure(
         workers: worker processes.
         kill_every: seconds between two kills (SIGKILL to a random worker); 0: none.
         folder: where the records go.
-        say: is told the progress.
+        say: called with every line of progress.
         seed: of the choice of workers.
 
     Returns:

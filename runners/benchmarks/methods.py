@@ -19,7 +19,7 @@ from results.loading.layout import ROOT
 from results.tabulating.render.csv import csv_text
 from results.tabulating.render.markdown import markdown
 from results.tabulating.table import Cell, Column, Table
-from runners.benchmarks.workload import Step, Workload, seconds
+from runners.benchmarks.workload import VERDICTS, Step, Workload, seconds
 
 TABLE = ROOT / "results" / "tables" / "bench-methods.csv"
 TOLERANCE = 1.2
@@ -28,7 +28,6 @@ LIMITS = Path(__file__).with_name("limits.yaml")
 WARM_UP = 2
 UPDATES_PER_RUN = 10
 """Updates of plain finetuning per run, for methods that are measured by whole runs."""
-VERDICTS = {True: "kept", False: "missed", None: ""}
 
 
 @cache

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from amix.data.encoded import Batch
 from amix.mixup.linears import block_linears
-from amix.mixup.step_jacobian import step_response_
+from amix.mixup.step_jacobian import apply_step_jacobian_
 from amix.training.fit import Fit
 from amix.training.optimizers import DecayAfterAdamW
 
@@ -86,7 +86,7 @@ class PublishedSearch:
         upper = self.loss(self.upper_batch)
         direct = self.gradients(upper, self.attention, retain_graph=True)
         vector = self.gradients(upper, self.lower)
-        step_response_(vector, self.lower, self.lower_optimizer, "adam", 1.0)
+        apply_step_jacobian_(vector, self.lower, self.lower_optimizer, "adam", 1.0)
         epsilon = float(RADIUS / torch.stack(torch._foreach_norm(vector)).norm())
         self.shift(vector, epsilon)
         ahead = self.gradients(self.loss(self.lower_batch), self.attention)

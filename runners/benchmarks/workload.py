@@ -29,6 +29,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """Shapes of BERTs with random weights: time does not depend on the values of weights."""
+VERDICTS = {True: "kept", False: "missed", None: ""}
+"""Words of a table for a limit that is kept, missed or not set."""
 Step = Callable[[], object]
 
 

@@ -127,6 +127,17 @@ def quadratic(
 
 
 @app.command()
+def embedded() -> None:
+    """Measure how difficult the embedded tasks are, and print the table as Markdown (five minutes)."""
+    import torch
+
+    from runners.benchmarks.embedded_difficulty import table
+
+    torch.set_num_threads(1)
+    typer.echo(table())
+
+
+@app.command()
 def trainer(
     encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
     tasks: Annotated[str, typer.Option(help="Tasks, comma-separated.")] = "sst2,stsb",

@@ -160,7 +160,7 @@ def _suite(file: SuiteFile, path: Path) -> Suite:
         note=file.note,
         training=file.training,
         subset=file.subset,
-        out_of_domain=_other_sets(file.out_of_domain or (), tasks),
+        out_of_domain=_out_of_domain_sets(file.out_of_domain or (), tasks),
         hyperparameters=source if source in (PAPER, TUNED) else str(path.parent / source),
         tuning=file.tuning,
         footnotes=_of_tasks(file.footnotes, names, "footnotes"),
@@ -248,7 +248,7 @@ def _protocol(protocol: Protocol, rows: tuple[Row, ...]) -> Protocol:
     return protocol
 
 
-def _other_sets(names: tuple[str, ...], tasks: tuple[Task, ...]) -> tuple[str, ...]:
+def _out_of_domain_sets(names: tuple[str, ...], tasks: tuple[Task, ...]) -> tuple[str, ...]:
     for name in names:
         if not any(sets_for(task.name, (name,)) for task in tasks):
             fitting = ", ".join(find_set(name).tasks)

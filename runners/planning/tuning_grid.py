@@ -144,7 +144,7 @@ def search_space(method: type[Method], row: Row, recipe: Recipe) -> list[Setting
     """
     fields = {field.name for field in dataclasses.fields(method.Config)}
     own = {name: values for name, values in method.info.grid.items() if name not in row.config}
-    factors = method.info.recipe_grid if method.info.trains_by_steps else {}
+    factors = method.info.recipe_search_space if method.info.trains_by_steps else {}
     searched = [name for name in factors if name not in row.training and not fields & {name, f"{name}_factor"}]
     shared = dict(_scaled(recipe, name, factors[name]) for name in searched)
     if row.grid:

@@ -71,7 +71,7 @@ def _present(client: Client) -> list[str]:
 
 
 def _workers(client: Client, patience: float) -> list[str]:
-    """Addresses of the workers that are there, or none if none arrives in so many seconds."""
+    """Addresses of the workers that are there, or none if none arrives within this many seconds."""
     began = time.monotonic()
     while time.monotonic() - began < patience:
         interrupts.check()

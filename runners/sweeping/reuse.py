@@ -11,7 +11,7 @@ import numpy
 from amix.specs.store import Store, digest
 from amix.specs.suggestions import nearest
 from results.loading.archive import Stored, stored_records
-from results.loading.array_checks import arrays_complaint
+from results.loading.array_checks import arrays_rejection
 from results.loading.layout import Layout
 from results.loading.record_checks import parsed
 from runners.planning.plan import SuitePlan
@@ -47,7 +47,7 @@ def reusable(plan: SuitePlan, layout: Layout, done: Container[str]) -> dict[str,
         for stored in reversed(stored_records(name, layout)[0]):  # Files come before the archive and must override it.
             if stored.key not in labels:
                 continue
-            if stored.predictions is not None and arrays_complaint(stored.predictions, None):
+            if stored.predictions is not None and arrays_rejection(stored.predictions, None):
                 continue  # The other suite's predictions are damaged; repeating the run restores them.
             record = _as_own(stored, plan.suite.name, labels[stored.key], name)
             if usable(record, stored.key, plan):

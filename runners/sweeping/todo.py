@@ -10,7 +10,7 @@ from amix.specs.out_of_domain import sets_for
 from amix.specs.run_spec import OUT_OF_DOMAIN
 from amix.specs.store import FINISHED
 from results.loading.archive import Stored
-from results.loading.record_checks import complaint, parsed
+from results.loading.record_checks import parsed, rejection_reason
 from runners.planning.job import Job
 from runners.planning.plan import SuitePlan
 from runners.sweeping.carry_out import visible_gpus
@@ -53,7 +53,7 @@ def finished_runs(plan: SuitePlan, stored: Iterable[Stored]) -> dict[str, Finish
 
 def usable(record: Any, key: str, plan: SuitePlan) -> bool:
     """Whether this record, stored under this key, can be in the plan's tables and has every score asked for."""
-    return complaint(record, plan.run_plan) is None and record["key"] == key and _has_sets(record, plan)
+    return rejection_reason(record, plan.run_plan) is None and record["key"] == key and _has_sets(record, plan)
 
 
 def _has_sets(record: dict[str, Any], plan: SuitePlan) -> bool:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from amix.agwm.presets import AsRunConfig
-from amix.agwm.released_code import AS_RUN, AsRun, leave_displaced, second_lower_step
+from amix.agwm.presets import ReleasedCodeConfig
+from amix.agwm.released_code import ReleasedCode, leave_displaced, second_lower_step
 from amix.data.encoded import Encoded
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import HypergradientOptions
@@ -163,7 +163,7 @@ def check(case: Case, worst: dict[str, float], record_parity: Parity) -> None:
 
 @pytest.mark.parametrize("name", TRAJECTORIES)
 def test_as_run_matches_the_released_code(name: str, record_parity: Parity) -> None:
-    replay = Replay(name, AS_RUN)
+    replay = Replay(name, ReleasedCodeConfig().hypergradient_options())
     case = replay.case
     for t in range(replay.settings["iterations"]):
         replay.set_rates(t)
@@ -192,7 +192,7 @@ def test_the_registered_method_matches_the_released_code(name: str, record_parit
     s = case.hyperparameters
     model = tiny_bert(case)
     mixup = golden_mixup(case, model)
-    config = AsRunConfig(
+    config = ReleasedCodeConfig(
         attention_lr=s["lr_alpha"], attention_weight_decay=s["weight_decay_alpha"],
         attention_warmup_ratio=s["warmup_ratio"], radius=s["finite_difference_radius"],
         attention_l1=s["L1_factor_on_alpha"],
@@ -203,7 +203,7 @@ def test_the_registered_method_matches_the_released_code(name: str, record_parit
     )  # fmt: skip
     fit = Fit(find_task("sst2"), recipe, 1017, no_data(), no_data())
     method = config.rule(config, mixup, no_data())
-    assert isinstance(method, AsRun)
+    assert isinstance(method, ReleasedCode)
     start(method, model, fit)
     method.upper_batches = iter([case.batch("upper", t) for t in range(s["iterations"])])
     worst = {"W, logits": 0.0, "alpha": 0.0}

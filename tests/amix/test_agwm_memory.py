@@ -16,7 +16,7 @@ from amix.specs.tasks import find_task
 from amix.training.fit import Fit
 from amix.training.loop import start, train_step
 from amix.training.registry import find_method
-from amix.training.weight_averaging import kept_weights
+from amix.training.weight_averaging import snapshot
 
 EARLY, LATE = 50, 200
 
@@ -76,7 +76,7 @@ def test_memory_stays_flat_over_many_iterations(settings: dict[str, str]) -> Non
 def test_kept_weights_that_equal_the_cached_encoder_are_shared_with_it() -> None:
     task = find_task("sst2")
     model, pretrained = load_model("minilm-l2", task, 1017), pretrained_weights("minilm-l2", task)
-    kept = kept_weights(model, pretrained)
+    kept = snapshot(model, pretrained)
     own = {name for name, weight in kept.items() if weight.data_ptr() != pretrained[name].data_ptr()}
     assert own == {"classifier.weight", "classifier.bias"}
     assert all(torch.equal(kept[name], parameter) for name, parameter in model.named_parameters())
@@ -87,7 +87,7 @@ def test_kept_weights_that_equal_the_cached_encoder_are_shared_with_it() -> None
 def test_kept_weights_that_differ_from_the_cached_encoder_are_copied() -> None:
     model = tiny()
     other = {name: parameter.detach() + 1 for name, parameter in model.named_parameters()}
-    kept = kept_weights(model, other)
+    kept = snapshot(model, other)
     model.get_parameter("classifier.bias").data.add_(3.0)
     assert not torch.equal(kept["classifier.bias"], model.get_parameter("classifier.bias"))
     assert all(weight.data_ptr() != other[name].data_ptr() for name, weight in kept.items())

@@ -9,7 +9,7 @@ from torch import nn
 
 from amix.agwm.diagnostics import Noted
 from amix.agwm.method import AGWMConfig
-from amix.agwm.presets import AsRunConfig, FastConfig
+from amix.agwm.presets import FastConfig, ReleasedCodeConfig
 from amix.mixup.weight_mixup import WeightMixup
 from amix.training.method import MethodError
 from amix.training.registry import find_method
@@ -192,9 +192,9 @@ NEUTRAL = {"share": "rank_one", "parameterisation": "clamped", "attention_start"
 NEUTRAL |= {"attention_epochs": 0}
 
 
-@pytest.mark.parametrize("config", [AGWMConfig, AsRunConfig, FastConfig])
+@pytest.mark.parametrize("config", [AGWMConfig, ReleasedCodeConfig, FastConfig])
 def test_the_keys_of_old_runs_stay_the_same(config: type[AGWMConfig]) -> None:
-    method = find_method({AGWMConfig: "agwm", AsRunConfig: "agwm_official", FastConfig: "agwm_fast"}[config])
+    method = find_method({AGWMConfig: "agwm", ReleasedCodeConfig: "agwm_official", FastConfig: "agwm_fast"}[config])
     assert NEUTRAL.keys().isdisjoint(full_settings(method, {}))
     assert full_settings(method, NEUTRAL) == full_settings(method, {})
     assert full_settings(method, {"attention_start": 0.9})["attention_start"] == 0.9

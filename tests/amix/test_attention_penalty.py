@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from amix.agwm.method import AGWMConfig
-from amix.agwm.presets import AsRunConfig
+from amix.agwm.presets import ReleasedCodeConfig
 from amix.mixup.bilevel_step import BilevelStep, penalised
 from amix.mixup.hypergradient import Hypergradient, HypergradientOptions
 from amix.training.method import MethodError
@@ -72,10 +72,10 @@ def test_the_search_lets_the_penalty_pull_the_attention_down(name: str) -> None:
     assert means[1][-1] < means[0][-1]
 
 
-@pytest.mark.parametrize("config", [AGWMConfig, AsRunConfig])
+@pytest.mark.parametrize("config", [AGWMConfig, ReleasedCodeConfig])
 def test_the_penalty_is_off_by_default_and_does_not_change_keys_of_old_runs(config: type[AGWMConfig]) -> None:
     assert config().attention_l1 == 0.0
-    name = {AGWMConfig: "agwm", AsRunConfig: "agwm_official"}[config]
+    name = {AGWMConfig: "agwm", ReleasedCodeConfig: "agwm_official"}[config]
     assert "attention_l1" not in full_settings(find_method(name), {})
     assert "attention_l1" not in full_settings(find_method(name), {"attention_l1": 0})
     assert full_settings(find_method(name), {"attention_l1": 0.1})["attention_l1"] == 0.1

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig
 
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import Hypergradient, HypergradientOptions, LowerPass, hypergradient
-from amix.mixup.step_jacobian import step_response_
+from amix.mixup.step_jacobian import apply_step_jacobian_
 from amix.mixup.weight_mixup import Combination, WeightMixup
 from amix.models.loading import load_model
 from amix.specs.tasks import find_task
@@ -200,7 +200,7 @@ def test_adam_response_is_the_per_tensor_scale(optimizer: Callable[..., torch.op
             weight.grad = torch.randn_like(weight)
         adam.step()
     vectors = [torch.ones_like(weight) for weight in weights]
-    step_response_(vectors, weights, adam, "adam", None)
+    apply_step_jacobian_(vectors, weights, adam, "adam", None)
     for vector, weight in zip(vectors, weights, strict=True):
         second = adam.state[weight]["exp_avg_sq"]
         expected = 0.1 * math.sqrt(1 - 0.999**3) / (math.sqrt(0.999 * float(second.mean())) + 1e-8)
@@ -211,14 +211,14 @@ def test_the_identity_response_uses_the_rate_of_each_group() -> None:
     first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([{"params": [first], "lr": 0.5}, {"params": [second], "lr": 0.25}])
     vectors = [torch.ones(1), torch.ones(1)]
-    step_response_(vectors, [second, first], optimizer)
+    apply_step_jacobian_(vectors, [second, first], optimizer)
     assert [float(vector) for vector in vectors] == [0.25, 0.5]
 
 
 def test_parameters_outside_the_optimizer_have_no_response() -> None:
     held, left_out = (nn.Parameter(torch.ones(2)) for _ in range(2))
     vectors = [torch.ones(2), torch.ones(2)]
-    step_response_(vectors, [left_out, held], torch.optim.SGD([held], lr=0.5))
+    apply_step_jacobian_(vectors, [left_out, held], torch.optim.SGD([held], lr=0.5))
     assert [vector.tolist() for vector in vectors] == [[0.0, 0.0], [0.5, 0.5]]
 
 
@@ -246,7 +246,7 @@ def test_a_lower_optimizer_must_hold_some_of_the_lower_parameters() -> None:
     with pytest.raises(ValueError, match="give it mixup.lower.values"):
         BilevelStep(problem.mixup, torch.optim.SGD(problem.model.parameters(), lr=RATE), upper, options)
     with pytest.raises(ValueError, match="holds none of these"):
-        step_response_([torch.ones(2)], [nn.Parameter(torch.ones(2))], upper)
+        apply_step_jacobian_([torch.ones(2)], [nn.Parameter(torch.ones(2))], upper)
 
 
 def test_gradients_set_to_zero_do_not_count_as_left() -> None:

@@ -23,7 +23,7 @@ from helpers import synthetic_records
 from helpers.toy_suite import save_encoder
 from results.loading.frame import load
 from results.loading.layout import Layout
-from results.loading.record_checks import complaint
+from results.loading.record_checks import rejection_reason
 from results.tabulating.collect import make_tables
 from runners.planning.plan import make_plan
 from runners.planning.suite import SuiteError, read_suite
@@ -200,10 +200,10 @@ def test_a_suite_without_out_of_domain_scores_has_no_such_table(tmp_path: Path) 
 def test_a_record_with_a_wrong_out_of_domain_score_is_left_out(wrong: object) -> None:
     plan = read_plan(synthetic_records.plan(SYNTHETIC), "toy")
     record = synthetic_records.record(SYNTHETIC, "vanilla", "rte", 100, 1)
-    assert complaint(record | {"digest": digest(record)}, plan) is None
+    assert rejection_reason(record | {"digest": digest(record)}, plan) is None
     record["scores"]["last"][OUT_OF_DOMAIN]["snli"]["accuracy"] = wrong
     record = json.loads(json.dumps(record))
-    message = complaint(record | {"digest": digest(record)}, plan)
+    message = rejection_reason(record | {"digest": digest(record)}, plan)
     assert message is not None
     assert "snli score accuracy" in message
 

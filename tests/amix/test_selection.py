@@ -23,7 +23,7 @@ from helpers.toy_encoders import Bench
 from helpers.toy_suite import save_encoder, write_suite
 from results.loading.frame import load, pack
 from results.loading.layout import Layout
-from results.loading.record_checks import complaint
+from results.loading.record_checks import rejection_reason
 from results.tabulating.collect import collect, make_tables
 from runners.cli.app import app
 from runners.planning.plan import make_plan
@@ -174,8 +174,8 @@ def test_a_record_without_the_selected_score_is_explained(tmp_path: Path) -> Non
     plan = read_plan(json.loads(layout.plan("toy").read_text()), "toy")
     path = next(path for path in (layout.records / "toy").glob("*.json") if path.name != "plan.json")
     record = json.loads(path.read_text())
-    assert complaint(record, plan) is None
-    message = complaint(record, plan.selecting("best_dev"))
+    assert rejection_reason(record, plan) is None
+    message = rejection_reason(record, plan.selecting("best_dev"))
     assert message is not None
     assert "it holds no best_dev test score" in message
     assert "only last (made under another selection rule); a sweep does the run again" in message

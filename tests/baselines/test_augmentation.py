@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from amix.models.loading import load_model
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.training.method import Method
 from baselines.augmentation.eda import EDA, OPERATIONS, delete, insert, swap
 from baselines.augmentation.tmix import TMix
@@ -78,7 +78,7 @@ def test_the_ensembles_logits_are_the_mean_of_its_members_logits(bench: Bench, f
     fit.given = [data.batch(torch.arange(first, first + 8)) for first in (0, 8, 16)]
     method = Ensemble(Ensemble.Config(members=2))
     model = method.run(load_model(bench.encoders[family], fit.task, 1), fit)
-    assert isinstance(model, Extended)
+    assert isinstance(model, EncoderWithAddition)
     members = model.addition
     assert isinstance(members, Members)
     batch = {name: tensor for name, tensor in data.batch(torch.arange(6)).items() if name != "labels"}

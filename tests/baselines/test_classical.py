@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from amix.data.encoded import Encoded
 from amix.models.loading import load_model
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.specs.tasks import find_task
 from amix.training.evaluation import predict
 from baselines.classical._linear import UNSEEN
@@ -91,7 +91,7 @@ def test_a_class_without_examples_is_never_predicted(bench: Bench, present: list
     fit.task = find_task("mnli")
     fit.dev = data.select([])
     model = TfidfLogistic().prepare(load_model(bench.encoders["bert"], fit.task, 1), fit)
-    assert isinstance(model, Extended)
+    assert isinstance(model, EncoderWithAddition)
     output = predict(TfidfLogistic().run(model, fit), data, fit)
     assert set(output.predictions) <= set(present)
     assert set(range(3)) - set(present) <= set(numpy.flatnonzero(output.logits.max(axis=0) <= UNSEEN))

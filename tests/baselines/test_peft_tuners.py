@@ -1,5 +1,6 @@
 """The possible tuners of the installed peft train, repeat bit for bit and export a plain checkpoint."""
 
+import re
 from typing import Any
 
 import numpy
@@ -13,6 +14,7 @@ from baselines.parameter_efficient.loraplus import LoRAPlus
 from baselines.parameter_efficient.peft import POSSIBLE, REFUSED, STARTS, STARTS_REFUSED, Peft, configurations
 from helpers.parity import golden_fit
 from helpers.toy_encoders import SHORT, Bench
+from results.loading.layout import ROOT
 from tests.baselines.test_contract import linears, texts
 
 FOR_WIDTH_32: dict[str, tuple[str, ...]] = {
@@ -32,6 +34,15 @@ def test_every_tuner_of_the_installed_peft_is_possible_or_refused_with_a_reason(
 
     assert sorted(configurations()) == list(POSSIBLE)
     assert {kind.value.lower() for kind in PeftType} == {*POSSIBLE, *REFUSED}
+
+
+def test_the_readme_lists_which_tuners_are_possible_and_why_others_are_not() -> None:
+    text = (ROOT / "baselines" / "README.md").read_text(encoding="utf-8").partition("\n## The tuners of peft\n")[2]
+    possible, _, refused = text.partition("The others are refused:")
+    for name in (*POSSIBLE, *STARTS):
+        assert f"`{name}`" in possible, name
+    reasons = REFUSED | {f"init_lora_weights={name}": why for name, why in STARTS_REFUSED.items()}
+    assert dict(re.findall(r"^\| `(\S+)` \| (.+) \|$", refused, flags=re.MULTILINE)) == reasons
 
 
 def check(bench: Bench, settings: dict[str, Any], folder: str) -> None:

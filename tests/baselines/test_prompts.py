@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from amix.models.loading import load_model
-from amix.models.with_addition import Extended
+from amix.models.with_addition import EncoderWithAddition
 from amix.specs.tasks import find_task
 from amix.training.method import Method, MethodError
 from baselines.parameter_efficient._prompts import PromptMethod
@@ -35,10 +35,10 @@ def load(bench: Bench, family: str) -> Any:
     return load_model(bench.encoders[family], find_task("mini-rte"), 1).eval()
 
 
-def prepared(method: Method, model: nn.Module) -> Extended:
+def prepared(method: Method, model: nn.Module) -> EncoderWithAddition:
     """The extended model, with learned vectors far from their initial values."""
     extended = method.prepare(model, golden_fit(max_length=24)).eval()
-    assert isinstance(extended, Extended)
+    assert isinstance(extended, EncoderWithAddition)
     with torch.no_grad():
         for number, parameter in enumerate(extended.addition.parameters()):
             parameter.normal_(0, 0.3, generator=torch.Generator().manual_seed(number))

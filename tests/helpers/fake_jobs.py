@@ -5,11 +5,13 @@ import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from amix.specs.run_spec import SCHEMA, RunSpec
 from amix.specs.store import Store
 from runners.planning.job import Job
 from runners.sweeping.jobs import Outcome
+from runners.sweeping.pool import Loss
 
 
 def planned(seed: int) -> Job:
@@ -73,3 +75,70 @@ class Listening:
 
     def given_back(self, run: Job) -> None:
         self.given_back_seeds.append(run.spec.seed)
+
+
+class UndoneFuture:
+    """The future of a run that never ends."""
+
+    def done(self) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+
+class ShortJobs:
+    """A pool in which every job ends as soon as its worker has been given a run."""
+
+    def __init__(self, jobs: int, patience: float) -> None:
+        self.patience = patience
+        self.places = [f"job {number}" for number in range(jobs)]
+        self.given: list[str] = []
+        self.client = self
+
+    def submit(self, perform: Any, run: Any, *, workers: list[str], **how: Any) -> Any:
+        self.given += workers
+        return UndoneFuture()
+
+    def tend(self, waiting: int, busy: Any) -> None:
+        pass
+
+    def living(self) -> set[str]:
+        return set([place for place in self.places if place not in self.given][:1])
+
+    def address(self, place: str) -> str:
+        return place
+
+    def takes(self, place: str, seconds: float) -> bool:
+        return True
+
+    def loss(self, place: str) -> Loss:
+        return Loss.JOB
+
+
+class LateFuture(UndoneFuture):
+    """The future of a run that is done, whose result arrives only when it is asked for a second time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def done(self) -> bool:
+        return True
+
+    def exception(self, timeout: float) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise TimeoutError
+
+    def result(self, timeout: float) -> Outcome:
+        return Outcome("ok")
+
+
+class LastingJob(ShortJobs):
+    """A job that does its run and delivers the result late."""
+
+    def submit(self, perform: Any, run: Any, **how: Any) -> Any:
+        return LateFuture()

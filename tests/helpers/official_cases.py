@@ -20,8 +20,6 @@ TESTS = Path(__file__).parents[1]
 OWN = (TESTS / "amix" / "golden", TESTS / "baselines" / "parity" / "golden")
 """Folders of the project's own cases: the mixup's, and the other methods'."""
 LIST, ARRAYS = "cases.json", "cases.npz"
-HELD_BY_THEIR_TESTS = ("spd_*", "vibert_*", "bidora_*", "setfit_*")
-"""Cases whose tests check the tolerance but do not record the difference."""
 
 
 @dataclass
@@ -48,11 +46,6 @@ def descriptions(folders: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
         entries |= {entry["name"]: entry | {"folder": str(folder)} for entry in listed}
     return entries
-
-
-def measured() -> set[str]:
-    """The project's own cases whose largest difference is recorded."""
-    return {name for name in descriptions(OWN) if not any(fnmatch(name, pattern) for pattern in HELD_BY_THEIR_TESTS)}
 
 
 def cases(*patterns: str, but: str = "") -> list[str]:

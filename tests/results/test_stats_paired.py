@@ -176,7 +176,6 @@ EVERY_VECTOR_FUNCTION: list[Callable[[list[float]], object]] = [
     stats.probability_of_winning,
     stats.spread,
     stats.wins_ties_losses,
-    stats.expected_best_with_replacement,
     stats.expected_best_without_replacement,
     stats.interquartile_mean,
     lambda values: stats.mcnemar(values, values),

@@ -117,9 +117,8 @@ def test_an_attention_step_every_few_updates_is_measured_over_all_of_them() -> N
 
 def test_ratios_are_taken_between_neighbouring_measurements() -> None:
     calls: list[str] = []
-    measured = beside_plain(lambda: calls.append("step"), lambda: calls.append("plain"), repeats=3)
+    beside_plain(lambda: calls.append("step"), lambda: calls.append("plain"), repeats=3)
     assert calls == ["plain", "step"] * 5
-    assert measured.seconds >= 0
 
 
 def test_memory_is_measured_in_another_process() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from amix.data.rows import load_rows
+from amix.data.rows import EMBEDDED_FOLDER, load_rows
 from amix.data.splits import subset_positions
 from amix.specs.tasks import find_task
 from amix.training.method import Method
@@ -15,7 +15,7 @@ from helpers.synthetic_records import Suite, write
 from helpers.toy_suite import save_encoder
 from results.loading.frame import load, pack
 from results.loading.layout import Layout
-from runners.benchmarks import engine, many_records, methods
+from runners.benchmarks import embedded_difficulty, engine, many_records, methods
 from runners.benchmarks.methods import Overhead, measure
 from runners.benchmarks.trainer import OURS, SCRIPTS, Taken, Workload, _job, trainer_table
 from runners.benchmarks.trainer import measure as measure_all
@@ -133,3 +133,17 @@ def test_copied_records_all_count_and_are_measured_apart(tmp_path: Path) -> None
     results = load("toy", Layout(tmp_path / "copies"))
     assert set(results.runs["status"]) == {"ok"}
     assert results.runs["score"].nunique() == 48
+
+
+def test_the_difficulty_of_the_embedded_tasks_is_printed_and_no_file_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"last": {"test": {"matthews": 0.5, "accuracy": 0.5, "f1": 0.5, "spearman": 0.5}}}
+    majority = {"majority": dict.fromkeys(scores["last"]["test"], 0.25)}
+    monkeypatch.setattr(embedded_difficulty, "finetuned", lambda *run: {"scores": scores, "data": majority})
+    monkeypatch.setattr(embedded_difficulty, "ngram_score", lambda task: 0.125)
+    shown = (EMBEDDED_FOLDER / "README.md").read_text(encoding="utf-8")
+    result = CliRunner().invoke(app, ["bench", "embedded"], catch_exceptions=False)
+    assert "| mini-stsb | spearman | 0.25 | 0.12 | 0.50 ± 0.00 | 0.50 ± 0.00 |" in result.output
+    assert (EMBEDDED_FOLDER / "README.md").read_text(encoding="utf-8") == shown
+    recipe, head = result.output.splitlines()[-1], "| task | metric |"
+    assert recipe in shown
+    assert [line for line in result.output.splitlines() if line.startswith(head)][0] in shown

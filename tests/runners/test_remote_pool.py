@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from amix.runs.context import RunContext
-from helpers.fake_jobs import FakePerformer, Listening, planned
+from helpers.fake_jobs import FakePerformer, LastingJob, Listening, ShortJobs, planned
 from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping import cluster_check, dispatch, job_queue, protection
 from runners.sweeping.job_queue import JobQueue
@@ -197,46 +197,6 @@ def test_a_scheduler_that_is_gone_ends_the_sweep_with_what_to_do() -> None:
         pool.tend(1, set())
 
 
-class UndoneFuture:
-    def done(self) -> bool:
-        return False
-
-    def cancel(self) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
-
-
-class ShortJobs:
-    """A pool in which every job ends as soon as its worker has been given a run."""
-
-    def __init__(self, jobs: int, patience: float) -> None:
-        self.patience = patience
-        self.places = [f"job {number}" for number in range(jobs)]
-        self.given: list[str] = []
-        self.client = self
-
-    def submit(self, perform: Any, run: Any, *, workers: list[str], **how: Any) -> Any:
-        self.given += workers
-        return UndoneFuture()
-
-    def tend(self, waiting: int, busy: Any) -> None:
-        pass
-
-    def living(self) -> set[str]:
-        return set([place for place in self.places if place not in self.given][:1])
-
-    def address(self, place: str) -> str:
-        return place
-
-    def takes(self, place: str, seconds: float) -> bool:
-        return True
-
-    def loss(self, place: str) -> Loss:
-        return Loss.JOB
-
-
 def sweep_over(pool: ShortJobs, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Listening:
     monkeypatch.setattr(dispatch, "wait", lambda *futures, **how: None)
     performer, listening = FakePerformer(folder), Listening()
@@ -256,29 +216,6 @@ def test_a_run_that_outlasts_five_jobs_is_an_accident(tmp_path: Path, monkeypatc
 def test_a_sweep_without_any_worker_ends_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WorkersLost, match="no worker process has lived for 0 s; run the command again"):
         sweep_over(ShortJobs(2, 0.0), tmp_path, monkeypatch)
-
-
-class LateFuture(UndoneFuture):
-    """The future of a run that is done, whose result arrives only when it is asked for a second time."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def done(self) -> bool:
-        return True
-
-    def exception(self, timeout: float) -> None:
-        self.asked += 1
-        if self.asked == 1:
-            raise TimeoutError
-
-    def result(self, timeout: float) -> Outcome:
-        return Outcome("ok")
-
-
-class LastingJob(ShortJobs):
-    def submit(self, perform: Any, run: Any, **how: Any) -> Any:
-        return LateFuture()
 
 
 def test_a_late_result_is_waited_for_as_long_as_its_worker_lives(

@@ -18,13 +18,9 @@ from amix.training.method import MethodError
 from baselines.parameter_efficient._two_levels import Search
 from baselines.parameter_efficient.bidora import BiDoRA, DirectionAndMagnitude
 from baselines.parameter_efficient.bidora_official import BiDoRAOfficial
-from helpers.golden_cases import Case, distance
+from helpers.golden_cases import distance
+from helpers.official_cases import Case, Parity, cases
 from helpers.parity import NOISE, GoldenFit, golden_fit, tiny_classifier
-
-LAYERS = ("bidora_layer_square", "bidora_layer_start", "bidora_layer_nonsquare")
-TRANSPOSED = dict.fromkeys(LAYERS, (True, False)) | {"bidora_layer_nonsquare": (True,)}
-"""Forms of the layer that each case has: as released, transposed, or as described."""
-LOOPS = ("bidora_loop", "bidora_loop_unroll2", "bidora_loop_betty020")
 
 
 def increment(W0: Tensor, A: Tensor, B: Tensor, m: Tensor | None = None) -> DirectionAndMagnitude:
@@ -35,40 +31,48 @@ def increment(W0: Tensor, A: Tensor, B: Tensor, m: Tensor | None = None) -> Dire
     return layer
 
 
-@pytest.mark.parametrize(("name", "transposed"), [(name, form) for name in LAYERS for form in TRANSPOSED[name]])
-def test_the_layer_equals_the_released_and_the_described_one(name: str, transposed: bool) -> None:
+@pytest.mark.parametrize("transposed", [True, False])
+@pytest.mark.parametrize("name", cases("bidora_layer*"))
+def test_the_layer_equals_the_released_and_the_described_one(
+    name: str, transposed: bool, record_parity: Parity
+) -> None:
     case = Case(name)
-    prefix, tolerance = "" if transposed else "described/", case.tolerance["all"]
+    prefix, tolerance = "" if transposed else "described/", case.limit("all")
+    if f"{prefix}y" not in case.arrays:
+        assert not transposed
+        assert case.arrays["W0"].shape[0] != case.arrays["W0"].shape[1]
+        return  # The released layer and the described one take inputs of different widths.
     layer = increment(*(case.tensor(key) for key in ("W0", "A", "B", "m")))
     layer.transposed = transposed
     W0, x = case.tensor("W0").requires_grad_(), case.tensor("x").requires_grad_()
     bias = case.tensor("b") if "b" in case.arrays else None
     y = nn.functional.linear(x, layer(W0), bias)
-    assert distance(y, case.tensor(f"{prefix}y")) < tolerance
-    assert distance(layer.direction(W0), case.tensor("V_dir")) < tolerance
+    record_parity(case, distance(y, case.tensor(f"{prefix}y")), tolerance)
+    record_parity(case, distance(layer.direction(W0), case.tensor("V_dir")), tolerance)
     (y * case.tensor("c")).sum().backward()
     gradients: dict[str, Any] = {"W0": W0.grad, "x": x.grad, "m": layer.m.grad}
     gradients |= {"A": layer.lora_A.grad, "B": layer.lora_B.grad}
     for key, gradient in gradients.items():
         expected = case.tensor(f"{prefix}grad_{key}")
-        assert distance(gradient, expected) < tolerance or float((gradient - expected).abs().max()) < 1e-14, key
+        scale = max(float(expected.abs().max()), 0.01)  # Some gradients are zero but for rounding.
+        record_parity(case, float((gradient - expected).abs().max()) / scale, tolerance)
 
 
-@pytest.mark.parametrize("name", ["bidora_regulariser", "bidora_regulariser_near_orthogonal"])
-def test_the_regulariser_and_its_gradients_equal_the_released_ones(name: str) -> None:
+@pytest.mark.parametrize("name", cases("bidora_regulariser*"))
+def test_the_regulariser_and_its_gradients_equal_the_released_ones(name: str, record_parity: Parity) -> None:
     case = Case(name)
-    count, tolerance = len(case.hyperparameters["shapes_out_in"]), case.tolerance["all"]
+    count, tolerance = len(case.hyperparameters["shapes_out_in"]), case.limit("all")
     layers = [increment(*(case.tensor(f"l{k}/{key}") for key in ("W0", "A", "B"))) for k in range(count)]
     weights = [case.tensor(f"l{k}/W0").requires_grad_() for k in range(count)]
     terms = torch.stack([layer.penalty(weight) for layer, weight in zip(layers, weights, strict=True)])
     loss = case.hyperparameters["weight"] * terms.mean()
-    assert distance(loss, case.tensor("loss")) < tolerance
+    record_parity(case, distance(loss, case.tensor("loss")), tolerance)
     loss.backward()
     for k, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
-        assert distance(terms[k], case.tensor(f"l{k}/fro")) < tolerance
+        record_parity(case, distance(terms[k], case.tensor(f"l{k}/fro")), tolerance)
         for key, tensor in {"W0": weight, "A": layer.lora_A, "B": layer.lora_B}.items():
             assert tensor.grad is not None
-            assert distance(tensor.grad, case.tensor(f"l{k}/grad_{key}")) < tolerance, key
+            record_parity(case, distance(tensor.grad, case.tensor(f"l{k}/grad_{key}")), tolerance)
 
 
 class Recorded(BiDoRAOfficial):
@@ -125,16 +129,16 @@ def upper_batches(case: Case) -> Iterator[Batch]:
         yield case.batch("upper", number)
 
 
-def check_parameters(model: nn.Module, case: Case, prefix: str, row: int) -> None:
+def check_parameters(model: nn.Module, case: Case, prefix: str, row: int, record_parity: Parity) -> None:
     for name, values in case.group(prefix).items():
         if NOISE not in name:
             scale = float(values.abs().max())
             difference = float((model.get_parameter(ours(name)).detach() - values[row]).abs().max())
-            assert difference < case.tolerance["parameters"] * scale, (name, row)
+            record_parity(case, difference / scale, case.limit("parameters"))
 
 
-@pytest.mark.parametrize("name", LOOPS)
-def test_search_and_retraining_equal_the_released_ones(name: str) -> None:
+@pytest.mark.parametrize("name", cases("bidora_loop*"))
+def test_search_and_retraining_equal_the_released_ones(name: str, record_parity: Parity) -> None:
     case = Case(name)
     method, model, fit = started(case)
     levels = method.levels(model)
@@ -146,30 +150,26 @@ def test_search_and_retraining_equal_the_released_ones(name: str) -> None:
         assert fit.optimizer is not None
         assert fit.optimizer.param_groups[0]["lr"] == pytest.approx(float(case.arrays["lr_lower"][row]), rel=1e-12)
         loss = train_step(search, model, batch, fit)
-        assert distance(loss, case.tensor("loss_lower")[row]) < case.tolerance["losses"]
-        check_parameters(model, case, "param/", row)
+        record_parity(case, distance(loss, case.tensor("loss_lower")[row]), case.limit("losses"))
+        check_parameters(model, case, "param/", row, record_parity)
     assert len(method.hypergradients) == case.hyperparameters["upper_updates"]
-    check_hypergradients(method, case, method.names)
+    check_hypergradients(method, case, method.names, record_parity)
     if "retrain_iters" in case.hyperparameters:
         method.reset_lower(model, levels, initial)
-        check_retraining(method, model, case)
+        check_retraining(method, model, case, record_parity)
 
 
-def check_hypergradients(method: Recorded, case: Case, modules: list[str]) -> None:
+def check_hypergradients(method: Recorded, case: Case, modules: list[str], record_parity: Parity) -> None:
     for row, hypergradient in enumerate(method.hypergradients):
-        assert distance(hypergradient.upper_loss, case.tensor("loss_upper")[row]) < case.tolerance["losses"]
+        record_parity(case, distance(hypergradient.upper_loss, case.tensor("loss_upper")[row]), case.limit("losses"))
         for module, direct, total in zip(modules, hypergradient.direct, hypergradient.total(), strict=True):
-            expected = {key: case.tensor(f"{key}/{module}.m") for key in ("direct", "hypergrad")}
-            scales = {key: float(values.abs().max()) for key, values in expected.items()}
-            differences = {
-                "direct": float((direct - expected["direct"][row]).abs().max()),
-                "hypergrad": float((total - expected["hypergrad"][row]).abs().max()),
-            }
-            assert differences["direct"] < case.tolerance["direct, upper_grad"] * scales["direct"]
-            assert differences["hypergrad"] < case.tolerance["hypergradient"] * scales["hypergrad"]
+            for key, found, kind in (("direct", direct, "direct"), ("hypergrad", total, "hypergradient")):
+                expected = case.tensor(f"{key}/{module}.m")
+                difference = float((found - expected[row]).abs().max() / expected.abs().max())
+                record_parity(case, difference, case.limit(kind))
 
 
-def check_retraining(method: Recorded, model: nn.Module, case: Case) -> None:
+def check_retraining(method: Recorded, model: nn.Module, case: Case, record_parity: Parity) -> None:
     given = case.hyperparameters
     count = given["retrain_iters"]
     changes = {
@@ -180,8 +180,8 @@ def check_retraining(method: Recorded, model: nn.Module, case: Case) -> None:
     start(method, model, fit)
     for row, batch in enumerate(fit.batches(0)):
         loss = train_step(method, model, batch, fit)
-        assert distance(loss, case.tensor("retrain/loss_lower")[row]) < case.tolerance["losses"]
-        check_parameters(model, case, "retrain/param/", row)
+        record_parity(case, distance(loss, case.tensor("retrain/loss_lower")[row]), case.limit("losses"))
+        check_parameters(model, case, "retrain/param/", row, record_parity)
 
 
 def test_only_the_released_form_needs_square_matrices() -> None:

@@ -14,10 +14,9 @@ from amix.models.mean_pooling import MeanPooledClassifier
 from amix.training.fit import Fit
 from baselines.classical.frozen_logistic import inputs_of
 from baselines.contrastive.setfit import Pairs, SetFit, draw_pairs
-from helpers.golden_cases import Case, distance
+from helpers.golden_cases import distance
+from helpers.official_cases import Case, Parity, cases
 from helpers.parity import golden_fit
-
-CASES = ("setfit_classes", "setfit_unbalanced")
 
 
 class StoredBatches(SetFit):
@@ -45,7 +44,7 @@ def examples(case: Case) -> Encoded:
     return Encoded({"input_ids": ids, "attention_mask": mask}, mask.sum(dim=1), case.tensor("labels"))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", cases("setfit_*"))
 def test_the_pairs_equal_those_of_the_library(name: str) -> None:
     case = Case(name)
     iterations = case.hyperparameters["num_iterations"] or 0
@@ -55,8 +54,8 @@ def test_the_pairs_equal_those_of_the_library(name: str) -> None:
     assert numpy.array_equal(targets, case.arrays["pairs/label"])
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_losses_and_embeddings_equal_those_of_the_library(name: str) -> None:
+@pytest.mark.parametrize("name", cases("setfit_*"))
+def test_losses_and_embeddings_equal_those_of_the_library(name: str, record_parity: Parity) -> None:
     case = Case(name)
     settings = case.hyperparameters
     body = BertModel(BertConfig(**settings["model"]), add_pooling_layer=False)
@@ -76,8 +75,8 @@ def test_losses_and_embeddings_equal_those_of_the_library(name: str) -> None:
     method.learn(model, stage, pairs)
     assert stage.total_steps == settings["steps"] == len(method.losses)
     embeddings = inputs_of(method.last, model, fit.train, fit)
-    assert distance(torch.stack(method.losses), case.tensor("loss")) < case.tolerance["loss"]
-    assert distance(embeddings, case.tensor("embeddings")) < case.tolerance["embeddings"]
+    record_parity(case, distance(torch.stack(method.losses), case.tensor("loss")), case.limit("loss"))
+    record_parity(case, distance(embeddings, case.tensor("embeddings")), case.limit("embeddings"))
     assert distance(before, case.tensor("embeddings")) > 0.01
 
 
