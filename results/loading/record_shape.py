@@ -3,88 +3,107 @@
 A missing field is not an error, since records of all versions are read; whoever needs a field checks that it is there.
 """
 
-import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from amix.specs.run_spec import OUT_OF_DOMAIN
+from pydantic import Field, Strict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 LARGEST = 1e100
 """Above this a number in a record must be damaged, and its square would overflow."""
-Check = Callable[[Any], bool]
+
+_Text = Annotated[str, Strict()]
+_Flag = Annotated[bool, Strict()]
+_Number = Annotated[float, Strict(), Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+_Count = Annotated[int, Strict(), Field(ge=0, le=int(LARGEST))]
+
+
+class _OtherSet(TypedDict, total=False):
+    n: _Count
+
+
+class _Data(TypedDict, total=False):
+    ids_sha256: _Text
+    n_train: _Count | None
+    n_dev: _Count | None
+    n_test: _Count | None
+    n_pool: _Count | None
+    label_counts: dict[str, _Count]
+    label_names: list[_Text] | None
+    source: _Text
+    out_of_domain: dict[str, _OtherSet]
+
+
+class _Environment(TypedDict, total=False):
+    git_commit: _Text | None
+    git_dirty: _Flag | None
+    python: _Text | None
+    device: _Text | None
+    precision: _Text | None
+    command: _Text | None
+    time: _Text | None
+    threads: _Count | None
+    packages: dict[str, _Text | None]
+    libraries: dict[str, _Text | None]
+    variables: dict[str, _Text | None]
+
+
+class _Error(TypedDict, total=False):
+    type: _Text | None
+    message: _Text | None
+    traceback: _Text | None
+
+
+class _Point(TypedDict, total=False):
+    stage: _Text
+    step: _Count
+    epoch: _Count
+    train_loss: _Number | None
+    dev: dict[str, _Number | None] | None
+
+
+class _Record(TypedDict, total=False):
+    label: _Text
+    taken_from: _Text
+    corrections: list[_Text]
+    scores: dict[str, Any] | None
+    data: _Data | None
+    cost: dict[str, Any] | None
+    environment: _Environment | None
+    error: _Error | None
+    curve: list[_Point] | None
+
+
+_RECORD: TypeAdapter[Any] = TypeAdapter(_Record)
+_BLOCKS = ("scores", "data", "cost", "environment", "error")
 
 
 def is_number(value: Any) -> bool:
     """Whether this is a finite number that one can compute with; a bool is not."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return math.isfinite(value) if isinstance(value, float) else abs(value) <= LARGEST
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and is_number(value) and value >= 0
-
-
-def _or_none(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
-def _of(check: Check) -> Check:
-    return lambda value: isinstance(value, dict) and all(map(check, value.values()))
-
-
-def _listed(check: Check) -> Check:
-    return lambda value: isinstance(value, list) and all(map(check, value))
-
-
-_SCORES = _or_none(_of(_or_none(is_number)))
-TOP: Mapping[str, Check] = {"label": _is_text, "taken_from": _is_text, "corrections": _listed(_is_text)}
-BLOCKS: Mapping[str, Mapping[str, Check]] = {
-    "error": dict.fromkeys(("type", "message", "traceback"), _or_none(_is_text)),
-    "data": {
-        "ids_sha256": _is_text,
-        **dict.fromkeys(("n_train", "n_dev", "n_test", "n_pool"), _or_none(_is_count)),
-        "label_counts": _of(_is_count),
-        "label_names": _or_none(_listed(_is_text)),
-        "source": _is_text,
-        OUT_OF_DOMAIN: _of(lambda one: isinstance(one, dict) and _is_count(one.get("n", 0))),
-    },
-    "environment": {
-        **dict.fromkeys(("git_commit", "python", "device", "precision", "command", "time"), _or_none(_is_text)),
-        "git_dirty": _or_none(lambda value: isinstance(value, bool)),
-        "threads": _or_none(_is_count),
-        **dict.fromkeys(("packages", "libraries", "variables"), _of(_or_none(_is_text))),
-    },
-}
-POINT: Mapping[str, Check] = {
-    "stage": _is_text,
-    **dict.fromkeys(("step", "epoch"), _is_count),
-    "train_loss": _or_none(is_number),
-    "dev": _SCORES,
-}
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def shape_rejection(record: dict[str, Any]) -> str | None:
     """Which field of a record has a type that no run writes; None if all are valid."""
-    if wrong := _wrong(record, TOP):
-        return f"its {wrong} is {_shown(record[wrong])}"
-    for block in ("scores", "data", "cost", "environment", "error"):
-        content = record.get(block) or {}
-        if not isinstance(content, dict):
-            return f"its {block} block is not a JSON object"
-        if wrong := _wrong(content, BLOCKS.get(block, {})):
-            return f"its {wrong} in {block} is {_shown(content[wrong])}"
-    curve = record.get("curve") or []
-    if not isinstance(curve, list) or not all(isinstance(point, dict) for point in curve):
-        return "its curve is not a list of JSON objects"
-    for point in curve:
-        if wrong := _wrong(point, POINT):
-            return f"its {wrong} in curve is {_shown(point[wrong])}"
+    try:
+        _RECORD.validate_python(record)
+    except ValidationError as error:
+        return _worded(record, error.errors(include_url=False, include_context=False)[0]["loc"])
     return None
+
+
+def _worded(record: dict[str, Any], place: tuple[int | str, ...]) -> str:
+    """The reason for a rejection of the field at this place, with its value."""
+    field, *inside = place
+    content = record[str(field)]
+    if field == "curve":
+        if len(inside) < 2:
+            return "its curve is not a list of JSON objects"
+        content, inside = content[inside[0]], inside[1:]
+    if field in _BLOCKS and not inside:
+        return f"its {field} block is not a JSON object"
+    if field in _BLOCKS or field == "curve":
+        return f"its {inside[0]} in {field} is {_shown(content[inside[0]])}"
+    return f"its {field} is {_shown(content)}"
 
 
 def scores_rejection(scores: Any) -> str | None:
@@ -93,15 +112,18 @@ def scores_rejection(scores: Any) -> str | None:
         if not isinstance(splits, dict):
             return f"its {rule} scores are not a JSON object"
         for split in ("dev", "test"):
-            if not _SCORES(splits.get(split)):
+            if not _are_scores(splits.get(split)):
                 return f"its {rule} {split} scores are {_shown(splits[split])}, not numbers by metric"
-        if not _or_none(is_number)(splits.get("epoch")):
-            return f"its {rule} epoch is {_shown(splits['epoch'])}"
+        epoch = splits.get("epoch")
+        if epoch is not None and not is_number(epoch):
+            return f"its {rule} epoch is {_shown(epoch)}"
     return None
 
 
-def _wrong(content: dict[str, Any], checks: Mapping[str, Check]) -> str | None:
-    return next((name for name, check in checks.items() if name in content and not check(content[name])), None)
+def _are_scores(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict) and all(score is None or is_number(score) for score in value.values())
+    )
 
 
 def _shown(value: Any) -> str:
