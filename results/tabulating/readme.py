@@ -112,9 +112,7 @@ def _whole(results: Results, layout: Layout, folder: Path) -> str:
     return "\n\n".join(blocks)
 
 
-def _figures(
-    suite: str, figures: tuple[str, ...], size: str, layout: Layout, folder: Path, brief: bool = False
-) -> str:
+def _figures(suite: str, figures: tuple[str, ...], size: str, layout: Layout, folder: Path, brief: bool = False) -> str:
     """Images with their captions, of which `brief` keeps the first sentence."""
     blocks = []
     captions = _captions(layout.figures(suite), brief)
