@@ -224,8 +224,11 @@ def _row(label: str, entry: RowEntry, seeds: tuple[int, ...]) -> Row:
         check_added(entry.exploratory_seeds, seeds[:count], "exploratory_seeds")
     except ValueError as error:
         raise SuiteError(f"methods: {label}: {error}") from error
+    shown = method.rpartition(":")[2] if external and label == method else label
+    # A method with a rate of its own says so if it gives it up: parameter-efficient ones hardly train at the recipe's.
+    at_the_recipes_rate = entry.settings.get("lr", ...) is None and "rate" not in shown
     return Row(
-        label=method.rpartition(":")[2] if external and label == method else label,
+        label=f"{shown} at the recipe's rate" if at_the_recipes_rate else shown,
         method=method,
         config=entry.settings,
         training=entry.training,

@@ -179,6 +179,20 @@ def test_rows_are_names_or_labels_with_settings() -> None:
     assert rows == method_rows({"vanilla": None, "high p": {"method": "mixout", "p": 0.9}})
 
 
+def test_a_row_that_gives_up_its_own_rate_says_so_in_its_name() -> None:
+    rows = method_rows(
+        {
+            "bitfit": {"lr": 0.01},
+            "lora": {"lr": None},
+            "other": {"method": "ia3", "lr": None},
+            "the rate of all": {"method": "lora", "lr": None},
+        }
+    )
+    assert [row.label for row in rows] == [
+        "bitfit", "lora at the recipe's rate", "other at the recipe's rate", "the rate of all",
+    ]  # fmt: skip
+
+
 def test_a_row_can_run_with_only_the_first_seeds_of_the_suite(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, methods="vanilla, {mixout: {seeds: 1}}")
     seeds = {label: {run.spec.seed for run in plan.runs if run.label == label} for label in ("vanilla", "mixout")}
