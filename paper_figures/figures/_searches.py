@@ -2,6 +2,10 @@
 
 import re
 
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+
 from amix.agwm.diagnostics import Noted
 from results.loading.frame import Results
 from results.loading.search_arrays import Search, searches
@@ -26,6 +30,15 @@ def place(module: str) -> tuple[str, str]:
     """Layer and kind of matrix in a module's name: bert.encoder.layer.3.attention.self.query -> 3, attention.query."""
     before, number, after = re.match(r"(.*?)(?:\.(\d+)\.(.*))?$", module).groups()  # type: ignore[union-attr]
     return (OUTSIDE, _tail(before)) if number is None else (number, _tail(after))
+
+
+def heat_map(axes: Axes, data: pd.DataFrame, name: str, highest: float) -> AxesImage:
+    """Draw column `name` of data with columns `layer` and `kind`, without axis labels, from 0 to `highest`."""
+    layers, kinds = list(dict.fromkeys(data["layer"])), list(dict.fromkeys(data["kind"]))
+    table = data.pivot_table(index="layer", columns="kind", values=name).reindex(index=layers, columns=kinds)
+    axes.tick_params(axis="both", length=0)
+    axes.grid(visible=False)
+    return axes.imshow(table.to_numpy(), cmap="Blues", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")
 
 
 def _tail(name: str) -> str:

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.image import AxesImage
 
 from amix.agwm.diagnostics import Noted
-from paper_figures.figures._searches import of_one_method, place
+from paper_figures.figures._searches import heat_map, of_one_method, place
 from paper_figures.panels import grid, text_width
 from paper_figures.style import Drawing, plain
 from results.loading.frame import Results
@@ -42,7 +40,7 @@ def attention_shares(results: Results, size: str) -> Drawing | None:
     images = []
     for number, (task, name) in enumerate((task, name) for task in tasks for name in names):
         values = data[["layer", "kind"]].assign(value=drawn[name])[data["task"] == task.name]
-        images.append(_heat_map(panels[number], values, highest))
+        images.append(heat_map(panels[number], values, "value", highest))
         panels[number].set_title(f"{plain(task.title)}: {names[name]}")
         panels[number].set_xticks(range(len(kinds)), kinds, rotation=45, ha="right", rotation_mode="anchor")
         panels[number].tick_params(axis="x", labelsize=KINDS)
@@ -71,12 +69,3 @@ def _shares(results: Results, searches: Sequence[Search], names: dict[Noted, str
                 values = {name.value: float(means[name][number]) for name in names}
                 rows.append({"task": task, "module": module, "layer": layer, "kind": kind} | values)
     return pd.DataFrame(rows, columns=["task", "module", "layer", "kind", *(name.value for name in names)])
-
-
-def _heat_map(axes: Axes, values: pd.DataFrame, highest: float) -> AxesImage:
-    layers, kinds = list(dict.fromkeys(values["layer"])), list(dict.fromkeys(values["kind"]))
-    table = values.pivot_table(index="layer", columns="kind", values="value").reindex(index=layers, columns=kinds)
-    image = axes.imshow(table.to_numpy(), cmap="Blues", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    return image

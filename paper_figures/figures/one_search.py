@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from amix.agwm.diagnostics import Noted
-from paper_figures.figures._searches import LOSSES, place
+from paper_figures.figures._searches import LOSSES, heat_map, place
 from paper_figures.panels import grid, text_width
 from paper_figures.style import Drawing, plain, save, style
 from results.loading.frame import Results, load
@@ -83,7 +83,7 @@ def _drawn(search: Search, run: str) -> Drawing:
     figure, panels = grid(4, max(2.3, 0.35 + foot + 0.14 * data["layer"].nunique()), across=2, foot=foot)
     highest = max(float(data[name].max()) for name in SHARES) or 1.0
     for axes, name in zip(panels, SHARES, strict=False):
-        image = _heat_map(axes, data, name, highest)
+        image = _titled_heat_map(axes, data, name, highest)
         figure.colorbar(image, ax=axes, pad=0.02)
     _losses(panels[2], search)
     _factors(panels[3], deciles, list(layers))
@@ -98,16 +98,14 @@ def _drawn(search: Search, run: str) -> Drawing:
     )
 
 
-def _heat_map(axes: Axes, data: pd.DataFrame, name: str, highest: float) -> AxesImage:
+def _titled_heat_map(axes: Axes, data: pd.DataFrame, name: str, highest: float) -> AxesImage:
     layers, kinds = list(dict.fromkeys(data["layer"])), list(dict.fromkeys(data["kind"]))
-    table = data.pivot_table(index="layer", columns="kind", values=name).reindex(index=layers, columns=kinds)
     axes.set_title(name)
     axes.set_xticks(range(len(kinds)), kinds, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(layers)), layers)
-    axes.tick_params(axis="both", length=0, labelsize=SMALL)
+    axes.tick_params(axis="both", labelsize=SMALL)
     axes.set_ylabel("layer")
-    axes.grid(visible=False)
-    return axes.imshow(table.to_numpy(), cmap="Blues", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")
+    return heat_map(axes, data, name, highest)
 
 
 def _losses(axes: Axes, search: Search) -> None:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.progress import track
 
 from results.loading.layout import Layout
 from runners.cli.options import DEFAULT_ENCODER, PUBLISHED_SIZE, OutOption, console
@@ -32,7 +33,10 @@ def methods(
     from results.tabulating.render.terminal import terminal
     from runners.cli.listings import methods_table
 
-    table = methods_table([*built_in_methods().values(), *map(load_external, external or [])], encoder, size)
+    known = [*built_in_methods().values(), *map(load_external, external or [])]
+    # Each method's model is built, to count what it trains.
+    shown = track(known, "Counting weights", console=console, transient=True, disable=not console.is_terminal)
+    table = methods_table(shown, encoder, size)
     console.print(terminal(table))
     if out is not None:
         write_tables([table], Layout(out).tables(NAME).parent)
