@@ -17,7 +17,7 @@ from amix.mixup.linears import block_linears
 from amix.mixup.weight_mixup import WeightMixup
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.loop import train
 from amix.training.method import Method, MethodError, Model

@@ -17,7 +17,7 @@ import pandas
 from amix.data.delimited import QUOTES_AS_TEXT
 from amix.data.text_checks import text_findings
 from amix.specs.data_errors import DataError, quoted, shown
-from amix.specs.tasks import CORRELATIONS, Task
+from amix.specs.task import CORRELATIONS, Task
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 RARE_SHARE, RARE_ROWS = 0.2, 10

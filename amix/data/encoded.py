@@ -8,7 +8,7 @@ import numpy
 import pandas
 import torch
 
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 Batch = dict[str, torch.Tensor]
 BUCKET_BATCHES = 4

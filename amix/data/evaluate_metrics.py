@@ -15,7 +15,7 @@ from typing import Any
 import numpy
 
 from amix.specs.data_errors import DataError
-from amix.specs.tasks import EVALUATE, Task
+from amix.specs.task import EVALUATE, Task
 
 Array = numpy.ndarray
 

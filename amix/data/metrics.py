@@ -25,7 +25,7 @@ from sklearn.metrics import (
 )
 
 from amix.data.evaluate_metrics import evaluate_score
-from amix.specs.tasks import CORRELATIONS, EVALUATE, Task
+from amix.specs.task import CORRELATIONS, EVALUATE, Task
 
 Array = numpy.ndarray
 Scores = dict[str, float | None]

@@ -8,7 +8,7 @@ from amix.data.table_files import open_table, read_table
 from amix.specs.data_errors import DataError, no_column, quoted, shown
 from amix.specs.file_encoding import refuse_special
 from amix.specs.safe_names import is_safe_name
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 LABEL = "label"
 LONGEST_LABEL = 60

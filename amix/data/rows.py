@@ -12,7 +12,7 @@ import pandas
 from amix.data.arrow_rows import HUB
 from amix.data.table_files import PLACE, as_text, read_table
 from amix.specs.data_errors import DataError, at, no_column, quoted, shown
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 GLUE_VARIABLE = "AMIX_GLUE"

@@ -15,7 +15,7 @@ from amix.data.evaluate_metrics import check_evaluate_metrics
 from amix.data.rows import load_rows, source_name
 from amix.random_streams import array_generator
 from amix.specs.data_errors import DataError
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from amix.data.evaluate_metrics import module_file
-from amix.specs.tasks import EVALUATE, LATER, Task, TaskError
+from amix.specs.task import EVALUATE, LATER, Task, TaskError
 
 STANDARDISED = b"labels are standardised for training"
 QUOTES_AS_TEXT = b"quotes that are never closed are text"

@@ -6,7 +6,7 @@ import pandas
 
 from amix.data.table_files import PLACE
 from amix.specs.data_errors import shown
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 DAMAGED = re.compile("\N{REPLACEMENT CHARACTER}|[\u00c3\u00c2][\u0080-\u00bf]|\u00e2\u20ac")
 """A lost letter, or UTF-8 that was decoded as cp1252: `fÃ¼r`, `donâ€™t`."""

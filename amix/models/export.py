@@ -15,7 +15,7 @@ from amix.models.loading import label_settings
 from amix.models.mean_pooling import MeanPooledClassifier
 from amix.models.model_folder import Description
 from amix.models.with_addition import EncoderWithAddition
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 CODE_FILE = "modeling_finetuned.py"
 CARD = """# Finetuned on {title}

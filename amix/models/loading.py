@@ -15,7 +15,7 @@ from amix.models.loaded_weights import refuse_wrong_weights
 from amix.specs.encoder_files import locate
 from amix.specs.encoder_folder import EncoderFolderError, check_folder, check_tokenizer
 from amix.specs.encoders import ENCODERS, Encoder, EncoderError, find_encoder
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 if TYPE_CHECKING:
     import torch

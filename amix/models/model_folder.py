@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from amix.specs.store import write_atomically
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 FILE = "prediction.json"
 VERSION = 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amix.models.loading import empty_classifier, fresh_classifier, load_tokenizer
 from amix.specs.encoders import ENCODERS, Encoder, EncoderError, find_encoder
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 if TYPE_CHECKING:
     import torch

@@ -31,7 +31,8 @@ from amix.specs.launch import processes, rank
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import OUT_OF_DOMAIN, SCHEMA, RunSpec
 from amix.specs.store import ACCIDENT, id_type
-from amix.specs.tasks import Task, find_task
+from amix.specs.task import Task
+from amix.specs.tasks import find_task
 from amix.training.cost import reset_peak_memory
 from amix.training.data_parallel import Drift
 from amix.training.evaluation import Predictions, predict

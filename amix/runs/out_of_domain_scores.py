@@ -16,7 +16,7 @@ from amix.models.loading import load_tokenizer
 from amix.specs.encoders import Encoder
 from amix.specs.out_of_domain import ORIGIN, VARIABLE, OutOfDomainSet, common_classes, sets_for
 from amix.specs.store import id_type
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.evaluation import predict
 from amix.training.fit import Fit
 

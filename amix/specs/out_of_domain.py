@@ -6,7 +6,8 @@ A model finetuned on a task is scored on a set as it is, without further trainin
 from dataclasses import dataclass, replace
 
 from amix.specs.suggestions import nearest
-from amix.specs.tasks import TASKS, Task, TaskError
+from amix.specs.task import Task, TaskError
+from amix.specs.tasks import TASKS
 
 VARIABLE = "AMIX_OUT_OF_DOMAIN"
 """The environment variable that names the folder with <set>/<split>*.parquet."""

@@ -3,20 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from amix.specs.data_errors import quoted, shown
 from amix.specs.safe_names import safe_name
 from amix.specs.spec_model import Listed, SpecModel, problem, refuse_repeated
 from amix.specs.suggestions import nearest
-from amix.specs.tasks import (
+from amix.specs.task import (
     CLASS_METRICS,
     EVALUATE,
     LESS_IS_BETTER,
     METRICS,
     NUMBER_METRICS,
     POSITIVE_METRICS,
-    TASKS,
     Task,
     TaskError,
 )
@@ -56,13 +55,6 @@ class TaskFile(SpecModel):
     """The class that F1 and average precision are computed for; by default the second."""
     encoding: str = ""
     """Encoding of text files that are not UTF-8 and have no byte order mark."""
-
-    @field_validator("name")
-    @classmethod
-    def _own_name(cls, name: str) -> str:
-        if name in TASKS:
-            raise ValueError(f"{shown(name)} is a task of this project; choose another name")
-        return name
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

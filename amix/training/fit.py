@@ -17,7 +17,7 @@ from amix.random_streams import array_generator
 from amix.specs.launch import processes
 from amix.specs.recipe import Recipe
 from amix.specs.seed_sources import Seeds
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.cost import Cost
 from amix.training.data_parallel import averaged, share, weight
 from amix.training.micro_batches import Part, WholeDraws, parts

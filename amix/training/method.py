@@ -19,7 +19,7 @@ from torch import nn
 from amix.data.encoded import Batch
 from amix.models.architecture import decay_groups
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.method_info import MethodInfo
 from amix.training.schedules import linear_schedule, warmup_steps

@@ -12,7 +12,7 @@ from amix.models.architecture import backbone, head_names
 from amix.random_streams import derive, kept_random_state
 from amix.specs.recipe import Recipe
 from amix.specs.suggestions import nearest
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 

@@ -8,7 +8,7 @@ from amix.models.architecture import backbone, embeddings, head_names, set_dropo
 from amix.models.with_addition import EncoderWithAddition
 from amix.random_streams import derive, kept_random_state
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from baselines.parameter_efficient._peft import at_own_lr

@@ -19,7 +19,7 @@ from amix.mixup.levels import Levels
 from amix.models.architecture import backbone, head_names
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.loop import train
 from amix.training.method import Groups, Method, MethodError, Model

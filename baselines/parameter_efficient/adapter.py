@@ -13,7 +13,7 @@ from amix.models.with_addition import EncoderWithAddition
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
 from amix.specs.spec_model import Count
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.method_info import MethodInfo

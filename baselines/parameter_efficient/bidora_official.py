@@ -11,7 +11,7 @@ from amix.agwm.released_code import leave_displaced
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import Hypergradient, HypergradientOptions
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, MethodError, Model
 from amix.training.optimizers import DecayAfterAdamW

@@ -7,7 +7,7 @@ import torch
 from amix.models.architecture import decay_groups, head_names, pretrained_pooler
 from amix.specs.recipe import Recipe
 from amix.specs.suggestions import nearest
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.method_info import MethodInfo

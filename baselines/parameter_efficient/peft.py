@@ -9,7 +9,7 @@ from typing import Any
 from amix.models.architecture import blocks
 from amix.specs.recipe import Recipe
 from amix.specs.suggestions import nearest
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.specs.yaml_files import yaml_value
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model

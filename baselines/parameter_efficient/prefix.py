@@ -8,7 +8,7 @@ from torch import nn
 from amix.models.architecture import blocks
 from amix.specs.recipe import Recipe, Share
 from amix.specs.spec_model import Count
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register

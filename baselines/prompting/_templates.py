@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.method import MethodError
 
 PARTS = ("<S1>", "<S1->", "<S2>", "[MASK]")

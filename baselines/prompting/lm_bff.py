@@ -13,7 +13,7 @@ from amix.data.encoded import Batch
 from amix.models.with_addition import EncoderWithAddition
 from amix.specs.launch import processes
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.data_parallel import weight
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model

@@ -10,7 +10,7 @@ from amix.data.encoded import Batch
 from amix.models.architecture import ArchitectureError, blocks
 from amix.random_streams import tensor_generator
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
 from amix.training.method_info import MethodInfo

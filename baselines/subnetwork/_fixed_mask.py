@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from amix.models.architecture import head_names
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from baselines.subnetwork._selection import largest_entries

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from amix.specs.run_plan import FULL, RunPlan
-from amix.specs.tasks import EVALUATE
+from amix.specs.task import EVALUATE
 
 METRICS = {
     "matthews": "Matthews", "accuracy": "accuracy", "f1": "F1", "spearman": "Spearman", "pearson": "Pearson",

@@ -11,7 +11,8 @@ from amix.runs.context import RunContext
 from amix.runs.execute import Record, execute
 from amix.specs.encoders import find_encoder
 from amix.specs.run_spec import RunSpec
-from amix.specs.tasks import EMBEDDED, Task
+from amix.specs.task import Task
+from amix.specs.tasks import EMBEDDED
 from baselines.vanilla import Vanilla
 from runners.benchmarks.embedded_ngrams import ngram_score
 

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from amix.data.metrics import score
 from amix.data.rows import EMBEDDED_FOLDER
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 FOLDER = EMBEDDED_FOLDER
 

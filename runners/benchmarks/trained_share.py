@@ -10,7 +10,8 @@ from amix.data.encoded import Encoded
 from amix.models.architecture import trainable
 from amix.models.loading import load_model
 from amix.specs.encoders import find_encoder
-from amix.specs.tasks import TASKS, Task
+from amix.specs.task import Task
+from amix.specs.tasks import TASKS
 from amix.training.fit import Fit
 from amix.training.method import Method
 

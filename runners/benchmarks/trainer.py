@@ -21,7 +21,8 @@ from amix.data.rows import load_rows
 from amix.data.splits import subset_positions
 from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
-from amix.specs.tasks import Task, find_task
+from amix.specs.task import Task
+from amix.specs.tasks import find_task
 from results.loading.frame import load
 from results.loading.layout import ROOT, Layout
 from results.tabulating.table import Cell, Column, Table

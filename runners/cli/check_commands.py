@@ -37,7 +37,7 @@ def check(
     """Check your own data: rows, classes, repeated texts, test rows in train, missing values. Trains nothing."""
     from amix.data.data_checks import ERROR, NOTE, Finding, by_severity
     from amix.specs.data_errors import DataError
-    from amix.specs.tasks import TaskError
+    from amix.specs.task import TaskError
 
     try:
         findings = _findings(source, tuple(text or ()), label, encoding, test, encoder, max_length)
@@ -60,7 +60,8 @@ def _findings(
 
     from amix.data.one_file import task_of_file
     from amix.data.splits import own_findings
-    from amix.specs.tasks import TaskError, find_task
+    from amix.specs.task import TaskError
+    from amix.specs.tasks import find_task
 
     if Path(source).suffix in (".yaml", ".yml"):
         task = find_task(source)

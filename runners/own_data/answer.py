@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from results.loading.wording import duration, listed, metric_words, p_text, signed
 from results.stats.cross_validation import Resampled
 from runners.own_data.curves import MORE, Curves

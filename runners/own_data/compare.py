@@ -19,7 +19,7 @@ from amix.models.proof import prove_encoder
 from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.store import check_writable, write_atomically
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from results.loading.wording import duration
 from results.tabulating.render.csv import csv_text
 from results.tabulating.render.markdown import markdown

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from amix.specs.protocol import Protocol
 from amix.specs.store import ACCIDENT, FINISHED, Store
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from results.loading.archive import stored_records
 from results.loading.layout import Layout
 from runners.own_data.folds import Unit

@@ -9,7 +9,7 @@ from pathlib import Path
 from amix.data.data_checks import Finding
 from amix.models.model_folder import read_description
 from amix.specs.store import write_atomically
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from runners.own_data.engine import Engine
 from runners.own_data.folds import Unit
 from runners.own_data.out_of_fold import OutOfFold

@@ -15,8 +15,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from amix.data.data_checks import normalised
 from amix.specs.store import write_atomically
-from amix.specs.task_file import read_task_file
-from amix.specs.tasks import Task
+from amix.specs.task import Task
+from amix.specs.tasks import read_task
 from runners.own_data.request import CompareError
 
 Positions = NDArray[numpy.int64]
@@ -88,14 +88,14 @@ def cross_validation(task: Task, rows: pandas.DataFrame, folds: int, repeats: in
         train = numpy.setdiff1d(numpy.arange(len(rows)), test)
         name = f"r{repeat + 1}f{number % folds + 1}"
         file = write_task(task, name, {"train": rows.iloc[train], "test": rows.iloc[test]}, folder)
-        units.append(Unit(read_task_file(file), file, FIRST_SEED + number, test, len(train), repeat))
+        units.append(Unit(read_task(file), file, FIRST_SEED + number, test, len(train), repeat))
     return units
 
 
 def units_on_test_file(task: Task, rows: pandas.DataFrame, test: pandas.DataFrame, folder: Path) -> list[Unit]:
     """The whole file and a test file, once per seed."""
     file = write_task(task, "whole", {"train": rows, "test": test}, folder)
-    whole = read_task_file(file)
+    whole = read_task(file)
     return [Unit(whole, file, FIRST_SEED + seed, None, len(rows)) for seed in range(TEST_SEEDS)]
 
 
@@ -103,7 +103,7 @@ def whole_unit(task: Task, rows: pandas.DataFrame, folder: Path) -> Unit:
     """All rows, for the final model; its test rows are a few of them and are never scored."""
     few = numpy.unique(rows["label"].to_numpy(), return_index=True)[1][:2]
     file = write_task(task, "all", {"train": rows, "test": rows.iloc[few]}, folder)
-    return Unit(read_task_file(file), file, FIRST_SEED, None, len(rows))
+    return Unit(read_task(file), file, FIRST_SEED, None, len(rows))
 
 
 def write_task(task: Task, name: str, splits: dict[str, pandas.DataFrame], folder: Path) -> Path:

@@ -8,7 +8,7 @@ import pandas
 from numpy.typing import NDArray
 
 from amix.data.table_files import PLACE
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from results.stats.calibration import fit_temperature, log_loss, probabilities
 from runners.own_data.column_names import free_names
 from runners.own_data.engine import Outcome

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from amix.specs.store import write_atomically
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.specs.visible_text import visible
 from paper_figures.style import COLOURS, MARKERS, METADATA, plain, style
 from results.loading.wording import OWN_UNIT, metric_words

@@ -9,8 +9,8 @@ from amix.data.evaluate_metrics import found_from_anywhere
 from amix.data.one_file import task_of_file
 from amix.data.rows import load_rows
 from amix.specs.data_errors import DataError, quoted
+from amix.specs.task import Task, TaskError
 from amix.specs.task_file import TaskFile
-from amix.specs.tasks import Task, TaskError
 
 USUAL_FOR_CLASSES, USUAL_FOR_NUMBERS = ("accuracy", "macro_f1"), ("spearman", "pearson", "mae")
 """The default metrics; the first one decides."""

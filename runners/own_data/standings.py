@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from amix.data.metrics import task_scores
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from results.stats import holm
 from results.stats.cross_validation import Resampled, corrected_t
 from runners.own_data.request import CompareError

@@ -11,7 +11,8 @@ from amix.specs.out_of_domain import find_set
 from amix.specs.run_plan import PlannedRow, PlannedRun, PlannedSet, PlannedTask, RunPlan, size_name
 from amix.specs.seed_sources import SOURCES, Seeds
 from amix.specs.spec_model import problem
-from amix.specs.tasks import OFFICIAL_ROWS, Task
+from amix.specs.task import Task
+from amix.specs.tasks import OFFICIAL_ROWS
 from amix.training.method import Method
 from runners.planning.job import Job
 from runners.planning.suite import Row, Suite, SuiteError

@@ -13,7 +13,8 @@ from amix.specs.recipe import Recipe
 from amix.specs.run_plan import RunPlan, Size
 from amix.specs.run_spec import RunSpec
 from amix.specs.store import write_atomically
-from amix.specs.tasks import OFFICIAL_ROWS, Task
+from amix.specs.task import Task
+from amix.specs.tasks import OFFICIAL_ROWS
 from amix.training.foreign_code import ForeignCodeError, of_method
 from amix.training.method import Method, whole_batches
 from amix.training.registry import source_hash

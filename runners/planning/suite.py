@@ -13,7 +13,8 @@ from amix.specs.protocol import Protocol, Tuning
 from amix.specs.run_plan import Size
 from amix.specs.spec_model import problem, refuse_repeated
 from amix.specs.suggestions import nearest
-from amix.specs.tasks import TASKS, Task, TaskError, find_task
+from amix.specs.task import Task, TaskError
+from amix.specs.tasks import TASKS, find_task
 from amix.specs.yaml_files import YamlError, read_yaml
 from runners.planning.suite_file import PAPER, TUNED, RowEntry, SuiteFile, check_added, suite_file
 

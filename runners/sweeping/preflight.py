@@ -16,7 +16,7 @@ from amix.specs.encoder_files import locate
 from amix.specs.encoders import Encoder, find_encoder
 from amix.specs.out_of_domain import sets_for
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from amix.training.foreign_code import of_method
 from amix.training.method import Method
 from amix.training.settings import make_config

@@ -15,7 +15,8 @@ from amix.data.encoded import Encoded, evaluation_batches, training_batches
 from amix.data.rows import GLUE_VARIABLE, DataError, glue_folder, load_rows, source_name
 from amix.data.splits import load_splits, subset_positions
 from amix.models.loading import load_tokenizer
-from amix.specs.tasks import GLUE, Task, TaskError, find_task
+from amix.specs.task import Task, TaskError
+from amix.specs.tasks import GLUE, find_task
 
 ROWS = {"sentence": ["it sings", "sings it", "a tree"], "label": [1, 0, 1], "idx": [4, 7, 9]}
 

@@ -11,7 +11,7 @@ from amix.data.one_file import task_of_file
 from amix.data.rows import load_rows
 from amix.data.splits import own_findings
 from amix.specs.data_errors import DataError
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 from runners.cli import app, check_commands
 from runners.sweeping.preflight import own_warnings
 

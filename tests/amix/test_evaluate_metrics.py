@@ -11,7 +11,8 @@ from amix.data.metrics import task_scores
 from amix.data.splits import own_findings
 from amix.data.task_source import task_source
 from amix.specs.data_errors import DataError
-from amix.specs.tasks import Task, TaskError, find_task
+from amix.specs.task import Task, TaskError
+from amix.specs.tasks import find_task
 from helpers.own_texts import evaluate_module
 from results.loading.wording import metric_words
 

@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from amix.data.metrics import comparable, majority_scores, score, task_majority, task_scores
-from amix.specs.tasks import Task
+from amix.specs.task import Task
 
 
 def test_classification_scores_by_hand() -> None:

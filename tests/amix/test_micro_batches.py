@@ -17,7 +17,8 @@ import amix.training.loop
 from amix.data.splits import Splits, load_splits
 from amix.models.loading import load_model, load_tokenizer
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import Task, find_task
+from amix.specs.task import Task
+from amix.specs.tasks import find_task
 from amix.training.fit import Fit
 from amix.training.method import Method, whole_batches
 from amix.training.micro_batches import WholeDraws, _Cutting, parts

@@ -16,7 +16,8 @@ from amix.specs.out_of_domain import SETS, VARIABLE, common_classes, find_set, s
 from amix.specs.run_plan import read_plan
 from amix.specs.run_spec import OUT_OF_DOMAIN, RunSpec
 from amix.specs.store import Store, digest
-from amix.specs.tasks import TASKS, TaskError
+from amix.specs.task import TaskError
+from amix.specs.tasks import TASKS
 from amix.training.settings import full_settings, make_config
 from baselines.vanilla import Vanilla
 from helpers import synthetic_records

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from amix.data.task_source import task_source
-from amix.specs.tasks import Task, TaskError, find_task
+from amix.specs.task import Task, TaskError
+from amix.specs.tasks import find_task
 from amix.specs.yaml_files import YamlError, read_yaml
 
 PLAIN = {"name": "own", "train": "a.csv", "test": "b.csv", "text": "message", "labels": "[ham, spam]"}

@@ -11,7 +11,8 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from amix.data.encoded import Encoded
 from amix.models.loading import load_model, load_tokenizer
 from amix.specs.recipe import Recipe
-from amix.specs.tasks import EMBEDDED, FEW_SHOT, GLUE, Task, find_task
+from amix.specs.task import Task
+from amix.specs.tasks import EMBEDDED, FEW_SHOT, GLUE, find_task
 from amix.training.fit import Fit
 from amix.training.method import MethodError
 from baselines.prompting._classifier import PromptClassifier

@@ -15,7 +15,7 @@ from typer.testing import Result
 from amix.models.model_folder import ModelFolderError, read_description
 from amix.models.saved_model import load_saved
 from amix.specs.data_errors import DataError
-from amix.specs.tasks import TaskError
+from amix.specs.task import TaskError
 from helpers.own_texts import call, own_texts
 from results.loading.layout import ROOT
 from runners.own_data.budget import Choice, choose
