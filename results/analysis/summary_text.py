@@ -100,8 +100,12 @@ def _decision(claim: Claim, plan: RunPlan) -> str:
             f"{p_text(claim.p_holm)}{holm}), by {amount} than the {plan.protocol.margin:g} "
             f"point{'s' * (plan.protocol.margin != 1)} that the protocol calls relevant."
         )
+    # The interval is not corrected for the number of comparisons, so that it may exclude zero all the same.
+    excluded = claim.low > 0 or claim.high < 0
+    verdict = "The interval alone excludes zero, but the difference is not significant"
     return (
-        f"That is no evidence of a difference ({name_of_test(plan)}, {p_text(claim.p_holm)}{holm}): "
+        f"{verdict if excluded else 'That is no evidence of a difference'} "
+        f"({name_of_test(plan)}, {p_text(claim.p_holm)}{holm}): "
         f"with this spread, {_detectable_words(claim.detectable)} would be found in four of five such experiments."
     )
 
