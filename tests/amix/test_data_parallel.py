@@ -39,13 +39,15 @@ class OwnDecisions(Method):
             parameter.data += torch.randn_like(parameter)
 '''
 SEARCH = {"splits": 1, "search_epochs": 1}
+BRIEF = SEARCH | {"members": 2, "epochs": 2}
+"""Settings with which methods that have them train for less time."""
 OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("rdrop", {"summed": True}),
     ("agwm", SEARCH | {"estimator": "exact"}),
     ("agwm", SEARCH | {"estimator": "forward", "point": "before"}),
 ]
 CASES = OTHERS + [
-    (name, SEARCH if hasattr(method.Config(), "splits") else {})
+    (name, {setting: value for setting, value in BRIEF.items() if hasattr(method.Config(), setting)})
     for name, method in built_in_methods().items()
     if method.info.trains_by_steps and method.info.splits_batches
 ]

@@ -1,6 +1,6 @@
 """Processes forked from one that has imported the project: a start costs next to nothing, and no test's state is there.
 
-What they do is what a person types (`command`), or the part of one process of a launch (`launched`).
+What they do is what a person types (`run`), or the part of one process of a launch (`launched`).
 """
 
 import contextlib
@@ -8,12 +8,13 @@ import gc
 import json
 import multiprocessing
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -90,27 +91,36 @@ def start(
     return process
 
 
-def _command_line(arguments: tuple[str, ...]) -> None:
-    from runners.cli.app import main
-
-    sys.argv = [str(TESTS.parent / "runners" / "__main__.py"), *arguments]
-    main()
+def _as_main(module: str, arguments: Sequence[str]) -> None:
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 @contextlib.contextmanager
 def started(
-    arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str]
+    command: Sequence[str], cwd: Path, env: Mapping[str, str]
 ) -> Iterator[tuple[ForkServerProcess, Callable[[], subprocess.CompletedProcess[str]]]]:
-    """A command line's process, and what waits for its end; all of its session is gone afterwards."""
+    """Start a command of the form `python ... -m MODULE ...`.
+
+    Args:
+        command: the words, as subprocess takes them.
+        cwd: the working directory.
+        env: all its variables.
+
+    Yields:
+        The process, and what waits for its end. All of its session is gone afterwards.
+    """
+    place = command.index("-m")
     with tempfile.TemporaryDirectory() as name:
         printed = Path(name) / "printed"
-        process = start(_command_line, arguments, folder=folder, environment=environment, printed=printed)
+        words = (command[place + 1], tuple(command[place + 2 :]))
+        process = start(_as_main, *words, folder=cwd, environment=env, printed=printed)
 
         def ended() -> subprocess.CompletedProcess[str]:
             process.join(SECONDS)
-            assert process.exitcode is not None, f"{arguments} hangs"
+            assert process.exitcode is not None, f"{command} hangs"
             out, err = (Path(f"{printed}.{kind}").read_text(encoding="utf-8") for kind in ("out", "err"))
-            return subprocess.CompletedProcess(arguments, process.exitcode, out, err)
+            return subprocess.CompletedProcess(command, process.exitcode, out, err)
 
         try:
             yield process, ended
@@ -120,11 +130,11 @@ def started(
             process.join()
 
 
-def command(
-    arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str]
+def run(
+    command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, **_: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Do `python -m runners` with these arguments in a folder."""
-    with started(arguments, folder, environment) as (_, ended):
+    """Do such a command and return what subprocess.run returns, whose other options here are as they mostly are."""
+    with started(command, cwd, os.environ if env is None else env) as (_process, ended):
         return ended()
 
 

@@ -1,4 +1,7 @@
-"""Bad inputs that are done in processes of their own: as a person types them, with no test's state around."""
+"""Bad inputs that are done in processes of their own: as a person types them, with no test's state around.
+
+The one with a limit is done by a new process, the others by one that is forked with the imports done.
+"""
 
 from collections.abc import Iterator
 

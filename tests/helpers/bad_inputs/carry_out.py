@@ -16,6 +16,7 @@ from unittest import mock
 from amix.models import loading
 from amix.specs import encoder_files
 from amix.training import registry
+from helpers import warm_processes
 from helpers.bad_inputs.case import ENCODER, BadInput, Content, good_files
 from runners.cli import app
 from runners.sweeping import interrupts
@@ -28,8 +29,6 @@ PYTHONS_OWN = re.compile(
 )
 """Words by which Python speaks to programmers."""
 LONGEST = 1500
-SECONDS = 280
-"""After which a process of its own counts as hanging."""
 
 
 @dataclass(frozen=True)
@@ -93,17 +92,14 @@ def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tup
 
 def _apart(folder: Path, command: tuple[str, ...], env: Mapping[str, str], limits: str) -> tuple[int, str, str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "HF_HUB_OFFLINE": "1"} | dict(env)
-    limited = ["bash", "-c", f'ulimit {limits}; exec "$@"', "bash"] if limits else []
-    done = subprocess.run(
-        [*limited, sys.executable, "-P", "-m", "runners", *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    words = [sys.executable, "-P", "-m", "runners", *command]
+    if not limits:
+        done = warm_processes.run(words, folder, environment)
+    else:
+        done = subprocess.run(
+            ["bash", "-c", f'ulimit {limits}; exec "$@"', "bash", *words], cwd=folder, env=environment,
+            capture_output=True, text=True, timeout=warm_processes.SECONDS, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
 
