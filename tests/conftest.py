@@ -2,9 +2,12 @@
 
 import gc
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
+import typer.testing
 
 from helpers import official_cases
 from helpers.toy_encoders import Bench
@@ -45,6 +48,16 @@ def pytest_configure(config: pytest.Config) -> None:
         official_cases.CHOSEN.folders = (folder.resolve(),)
     if config.getoption("--write-parity") and (folder is not None or config.getoption("numprocesses", None)):
         raise pytest.UsageError("--write-parity measures the project's own cases in one process: no --golden, no -n")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_made_once() -> Iterator[None]:
+    """Make the command line's parsers once for all calls in a test process: this takes longer than most commands."""
+    with pytest.MonkeyPatch.context() as patched:
+        made = cache(typer.main.get_command)
+        patched.setattr(typer.main, "get_command", made)
+        patched.setattr(typer.testing, "_get_command", made)
+        yield
 
 
 def pytest_collection_finish() -> None:

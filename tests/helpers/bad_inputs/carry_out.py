@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -65,6 +66,10 @@ def outcome_of(
     return Outcome(code, _message(out, err), out + err, written)
 
 
+built_in = cache(registry.methods)
+"""All methods before any case registers its own."""
+
+
 def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tuple[int, str, str]:
     for kept in (loading.load_tokenizer, loading._pretrained, encoder_files.locate):
         kept.cache_clear()  # Every case has an encoder of the same name.
@@ -76,7 +81,7 @@ def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tup
         contextlib.redirect_stderr(err),
         mock.patch.object(sys, "argv", ["runners", *command]),
         mock.patch.object(interrupts, "listen"),
-        mock.patch.dict(registry._METHODS, registry.methods()),  # Methods of a case's own are gone after it.
+        mock.patch.dict(registry._METHODS, built_in()),  # Methods of a case's own are gone after it.
         mock.patch.dict(os.environ, environment | {"COLUMNS": "200"} | dict(env), clear=True),
     ):
         try:
