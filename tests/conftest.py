@@ -60,7 +60,8 @@ def _commands_made_once() -> Iterator[None]:
         yield
 
 
-def pytest_collection_finish() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _imports_are_no_garbage() -> None:
     """Let the garbage collection at the end of each run pass over what has been imported by now."""
     gc.freeze()
 

@@ -63,6 +63,7 @@ def _begun(
     folder: Path, environment: Mapping[str, str], printed: Path, target: Callable[..., None], arguments: tuple[Any, ...]
 ) -> None:
     """Turn the copy of a process into a new one: with a session, a folder, an environment and files of its own."""
+    gc.freeze()  # Garbage collections need not visit what was imported.
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
@@ -151,7 +152,6 @@ def _runs(specs: list[dict[str, Any]], encoder: str, folder: Path) -> None:
     torch.set_num_threads(1)
     for number, content in enumerate(specs):
         plugins = tuple(content.pop("plugins", ()))
-        gc.freeze()  # A run ends with a garbage collection, which need not visit torch's objects every time.
         record, arrays = execute(RunSpec(**content), RunContext(encoder=encoder, plugins=plugins, dev_only=True))
         if rank() == 0:
             (folder / f"{number}.json").write_text(json.dumps(record))
