@@ -30,7 +30,7 @@ NAMES = st.lists(
 )
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"]
 EXAMPLES = settings(
-    max_examples=700,
+    max_examples=400,
     deadline=None,
     derandomize=True,
     database=None,
@@ -122,7 +122,7 @@ def test_json_lines_and_arrays_are_read_back(
     assert read_back(path, names, rows, encoding if encoding == "cp1252" else "")
 
 
-@settings(EXAMPLES, max_examples=300)
+@settings(EXAMPLES, max_examples=200)
 @given(tables(), st.booleans())
 def test_parquet_files_are_read_back(tmp_path: Path, table: tuple[list[str], Rows], binary: bool) -> None:
     names, rows = table
@@ -142,7 +142,7 @@ def test_saved_data_sets_are_read_back(tmp_path_factory: pytest.TempPathFactory,
     assert read_back(folder, names, rows)
 
 
-@settings(EXAMPLES, max_examples=400)
+@settings(EXAMPLES, max_examples=250)
 @given(tables(), st.sampled_from([".csv", ".tsv"]))
 def test_unquoted_lines_are_never_joined_into_one_row(
     tmp_path: Path, table: tuple[list[str], Rows], suffix: str
@@ -160,7 +160,7 @@ def test_unquoted_lines_are_never_joined_into_one_row(
     assert frame is None or len(frame) == len(written)
 
 
-@settings(EXAMPLES, max_examples=400)
+@settings(EXAMPLES, max_examples=250)
 @given(st.binary(max_size=60), st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".parquet"]), st.binary(max_size=4))
 def test_any_bytes_give_rows_or_an_error(tmp_path: Path, content: bytes, suffix: str, start: bytes) -> None:
     path = tmp_path / f"table{suffix}"

@@ -70,7 +70,7 @@ def _begun(
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream, path, mode in ((0, os.devnull, "r"), (1, f"{printed}.out", "w"), (2, f"{printed}.err", "w")):
-        with open(path, mode) as file:
+        with Path(path).open(mode) as file:
             os.dup2(file.fileno(), stream)
     target(*arguments)
 

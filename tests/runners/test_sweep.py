@@ -181,6 +181,7 @@ def test_ctrl_c_ends_a_sweep_in_mid_run_and_says_how_to_continue(encoder: Path, 
         wait_until(lambda: recorded(tmp_path) == 1 or not process.is_alive(), START_SECONDS)
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) >= 2
+        assert process.pid is not None
         os.killpg(process.pid, signal.SIGINT)
         done = ended()
     output = done.stdout + done.stderr
