@@ -91,7 +91,7 @@ def test_tables_equal_those_of_a_local_sweep_even_if_a_worker_was_frozen(
     by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
 ) -> None:
     suite = write_suite(tmp_path, save_encoder(tmp_path / "tiny-bert"), methods="vanilla, mixout, lora")
-    workers(4)
+    workers(2)
     store, frozen = Store(tmp_path / "far" / "records" / "tiny"), []
 
     def freeze() -> None:
