@@ -2,9 +2,12 @@
 
 import gc
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
+import typer.testing
 
 from helpers import official_cases
 from helpers.toy_encoders import Bench
@@ -47,7 +50,18 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--write-parity measures the project's own cases in one process: no --golden, no -n")
 
 
-def pytest_collection_finish() -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _commands_made_once() -> Iterator[None]:
+    """Make the command line's parsers once for all calls in a test process: this takes longer than most commands."""
+    with pytest.MonkeyPatch.context() as patched:
+        made = cache(typer.main.get_command)
+        patched.setattr(typer.main, "get_command", made)
+        patched.setattr(typer.testing, "_get_command", made)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imports_are_no_garbage() -> None:
     """Let the garbage collection at the end of each run pass over what has been imported by now."""
     gc.freeze()
 

@@ -1,6 +1,7 @@
 """The commands for single runs (run, export) and for what there is to choose from (tasks, suites)."""
 
 import dataclasses
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,8 @@ from runners.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from runners.planning.job import Job
     from runners.planning.plan import SuitePlan
     from runners.sweeping.jobs import Outcome
@@ -103,8 +106,6 @@ def _run_and_show(
         workers: worker processes for independent stages.
     """
     from amix.training.data_parallel import leave
-    from runners.sweeping.carry_out import visible_gpus
-    from runners.sweeping.local_pool import executor_of
     from runners.sweeping.preflight import check_inputs
     from runners.sweeping.worker import Worker
 
@@ -119,7 +120,7 @@ def _run_and_show(
     show_warnings(warnings)
     worker = Worker.of(plan, store, recorded_command(), *data)
     export = str(folder.resolve()) if folder is not None else None
-    with executor_of(min(workers, stages_of(run)), visible_gpus()) as executor:
+    with _executor(min(workers, stages_of(run))) as executor:
         context = dataclasses.replace(worker.context, export=export, executor=executor)
         outcome = Worker(worker.store, context)(run)
     if processes() > 1:
@@ -145,6 +146,16 @@ def _show(run: "Job", store: Store, outcome: "Outcome") -> None:
             shown = ", ".join(f"{metric} {100 * value:.1f}" for metric, value in values.items())
             console.print(f"  {rule} {name}: {shown}")
     console.print(f"record: {store.path(run.spec.key)}", soft_wrap=True)
+
+
+def _executor(count: int) -> AbstractContextManager["Executor | None"]:
+    """This many worker processes; for none, what starts them need not be imported, which takes most of a second."""
+    if count == 0:
+        return nullcontext()
+    from runners.sweeping.carry_out import visible_gpus
+    from runners.sweeping.local_pool import executor_of
+
+    return executor_of(count, visible_gpus())
 
 
 def stages_of(run: "Job") -> int:

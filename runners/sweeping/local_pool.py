@@ -118,11 +118,8 @@ def _started(count: int, security: Security | None) -> LocalCluster:
 
 
 @contextlib.contextmanager
-def executor_of(count: int, gpus: list[str]) -> Iterator[Executor | None]:
-    """An executor over `count` worker processes; None if count is 0."""
-    if count == 0:
-        yield None
-        return
+def executor_of(count: int, gpus: list[str]) -> Iterator[Executor]:
+    """An executor over `count` worker processes."""
     with workers_of(count, gpus) as (_, client):
         yield client.get_executor(pure=False)
 

@@ -18,7 +18,7 @@ from amix.training.loop import start, train_step
 from amix.training.registry import find_method
 from amix.training.weight_averaging import snapshot
 
-EARLY, LATE = 50, 200
+EARLY, LATE = 20, 60
 
 
 def tiny() -> nn.Module:

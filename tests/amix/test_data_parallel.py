@@ -20,6 +20,7 @@ from amix.specs.run_spec import RunSpec
 from amix.training.registry import built_in_methods, find_method, load_external, source_hash
 from amix.training.settings import full_settings
 from helpers.toy_suite import save_encoder
+from helpers.warm_processes import launched
 from runners.cli import app
 
 TESTS = Path(__file__).parents[1]
@@ -38,13 +39,15 @@ class OwnDecisions(Method):
             parameter.data += torch.randn_like(parameter)
 '''
 SEARCH = {"splits": 1, "search_epochs": 1}
+BRIEF = SEARCH | {"members": 2, "epochs": 2}
+"""Settings with which methods that have them train for less time."""
 OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("rdrop", {"summed": True}),
     ("agwm", SEARCH | {"estimator": "exact"}),
     ("agwm", SEARCH | {"estimator": "forward", "point": "before"}),
 ]
 CASES = OTHERS + [
-    (name, SEARCH if hasattr(method.Config(), "splits") else {})
+    (name, {setting: value for setting, value in BRIEF.items() if hasattr(method.Config(), setting)})
     for name, method in built_in_methods().items()
     if method.info.trains_by_steps and method.info.splits_batches
 ]
@@ -63,10 +66,10 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spec(encoder: Path, method: str, settings: dict[str, Any], task: str = "mini-stsb") -> RunSpec:
-    # 27 examples in batches of 8 leave a last batch of 3, which two processes cannot split evenly.
+    # 19 examples in batches of 8 leave a last batch of 3, which two processes cannot split evenly.
     recipe = Recipe(lr=1e-3, epochs=1, batch_size=8, max_length=16)
     return RunSpec(
-        task=task, n_train=27, seed=1017, method=method, method_config=full_settings(find_method(method), settings),
+        task=task, n_train=19, seed=1017, method=method, method_config=full_settings(find_method(method), settings),
         method_source=source_hash(find_method(method)), encoder=encoder.name, training=recipe.as_dict(),
     )  # fmt: skip
 
@@ -91,15 +94,7 @@ def together(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tu
     wanted = [dataclasses.asdict(one) | {"training": one.training | {"processes": 2}} for one in specs]
     wanted[-2]["training"]["lr"] = 1e30
     wanted[-1]["plugins"] = [f"{plugin}:OwnDecisions"]
-    (folder / "specs.json").write_text(json.dumps(wanted))
-    done = launch(
-        str(TESTS / "helpers" / "two_processes.py"),
-        str(folder / "specs.json"),
-        str(encoder),
-        str(folder),
-        folder=folder,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    launched(wanted, encoder, folder)
     return [
         (json.loads((folder / f"{i}.json").read_text()), dict(numpy.load(folder / f"{i}.npz")))
         for i in range(len(wanted))

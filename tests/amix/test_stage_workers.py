@@ -1,6 +1,5 @@
 """Independent stages in other processes: a bit-identical run, including curve, diagnostics and cost."""
 
-import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from amix.training.registry import find_method
 from amix.training.settings import full_settings
 from baselines.recipe.longer import Longer
 from helpers.toy_suite import save_encoder
+from helpers.warm_processes import warm, warm_workers
 from runners.cli import app
 
 
@@ -103,7 +103,7 @@ def test_stages_run_separately_and_in_another_order_give_the_same_run(
 def test_stages_in_other_processes_give_the_same_run_and_count_their_memory(encoder: Path) -> None:
     torch.set_num_threads(1)
     one = spec(encoder, "agwm", "mini-stsb", splits=2, search_epochs=1)
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, warm()) as pool:
         elsewhere = done(one, encoder, pool)
     assert_same(elsewhere, done(one, encoder))
     assert elsewhere[0]["cost"]["train_seconds"] > 0
@@ -132,7 +132,8 @@ def test_the_command_line_runs_stages_on_workers(encoder: Path, tmp_path: Path) 
     shown = []
     for workers in ("0", "2"):
         out = tmp_path / workers
-        result = CliRunner().invoke(app.app, ["run", *part, *settings, "--out", str(out), "--workers", workers])
+        with warm_workers():
+            result = CliRunner().invoke(app.app, ["run", *part, *settings, "--out", str(out), "--workers", workers])
         assert result.exit_code == 0, (result.output, result.exception)
         (arrays,) = (out / "records" / "single").glob("*.npz")
         with numpy.load(arrays) as stored:

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import math
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,7 @@ from amix.training.registry import source_hash
 from amix.training.schedules import warmup_steps
 from amix.training.settings import full_settings
 from baselines.vanilla import Vanilla
+from helpers import warm_processes
 from helpers.toy_encoders import Bench
 from runners.cli.app import app
 
@@ -317,8 +319,9 @@ def test_arithmetic_errors_outside_the_method_are_not_its_failure(monkeypatch: p
     assert (record["status"], record["error"]["type"]) == ("accident", "ZeroDivisionError")
 
 
-def test_the_loop_is_compared_with_its_bare_passes() -> None:
+def test_the_loop_is_compared_with_its_bare_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ratios need an idle machine; this only checks that both are measured and printed."""
+    monkeypatch.setattr(subprocess, "run", warm_processes.run)
     result = CliRunner().invoke(app, ["bench", "loop", "--encoder", "minilm-l2", "--size", "16", "--repeats", "1"])
     found = re.search(r"training loop (\S+) s, bare passes (\S+) s, ratio (\S+)", result.output)
     assert found, result.output

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from helpers.toy_suite import save_encoder, write_suite
+from helpers.warm_processes import run
 from results.analysis.cells import differences
 from results.analysis.claims import claims
 from results.loading.frame import load
@@ -30,12 +32,13 @@ def code_block(language: str, containing: str) -> str:
     return next(block for block in blocks if containing in block)
 
 
-def runners(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
+def runners(folder: Path, *arguments: str, does: Callable[..., Any] = subprocess.run) -> str:
+    """What a command prints; it is done by a new process, or does: by one that is forked with the imports done."""
+    done = does(
         [sys.executable, "-m", "runners", *arguments], cwd=folder, env=environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return str(done.stdout)
 
 
 def environment() -> dict[str, str]:
@@ -46,12 +49,12 @@ def test_the_baseline_of_the_readme_runs_and_appears_in_every_output(tmp_path: P
     (tmp_path / "ball.py").write_text(code_block("python", "class Ball"))
     suite = write_suite(tmp_path, save_encoder(tmp_path / "encoder"), tasks="mini-cola", methods="vanilla")
     chosen = ("--suite", str(suite), "--out", "out", "--methods", "vanilla,ball.py:Ball")
-    assert "ball" in runners(tmp_path, "plan", *chosen)
+    assert "ball" in runners(tmp_path, "plan", *chosen, does=run)
     runners(tmp_path, "all", *chosen, "--workers", "0")
     assert "ball" in (tmp_path / "out/tables/tiny/main-n24.md").read_text()
     assert "ball" in (tmp_path / "out/figures/tiny/strips-n24.svg").read_text()
     assert "ball" in (tmp_path / "out/report-tiny.html").read_text()
-    assert "ball" in runners(tmp_path, "methods", "--methods", "ball.py:Ball")
+    assert "ball" in runners(tmp_path, "methods", "--methods", "ball.py:Ball", does=run)
 
 
 def test_the_baseline_of_the_readme_is_about_twenty_lines() -> None:
@@ -83,7 +86,7 @@ def test_a_users_task_works_as_the_readme_describes(tmp_path: Path) -> None:
     for name in ("train", "test"):
         rows = [(f"message {number}", ("praise", "complaint")[number % 2]) for number in range(40)]
         pandas.DataFrame(rows, columns=["message", "label"]).to_csv(tmp_path / f"{name}.csv", index=False)
-    runners(tmp_path, "all", "--suite", "my-suite.yaml", "--out", "out", "--workers", "0")
+    runners(tmp_path, "all", "--suite", "my-suite.yaml", "--out", "out", "--workers", "0", does=run)
     assert "complaints" in (tmp_path / "out/tables/my-suite/main-n24.md").read_text()
     (export,) = re.findall(r"python -m runners (export .*?) +#", TEXT)
     chosen = export.replace("agwm", "mixout").split()

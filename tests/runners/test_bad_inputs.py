@@ -20,6 +20,7 @@ from helpers.bad_inputs.plugins import METHODS, plugin_cases
 from helpers.bad_inputs.suites import suite_cases
 from helpers.bad_inputs.tables import table_cases
 from helpers.toy_encoders import save_encoder
+from helpers.warm_processes import warm_workers
 
 TEMPLATE = Path("encoder")
 """Stands for the tiny encoder until a test has made it."""
@@ -76,7 +77,8 @@ def test_a_bad_input_ends_in_one_line_and_leaves_nothing(kind: str, part: int, t
 
 @pytest.mark.parametrize("case", APART, ids=lambda case: case.name)
 def test_so_it_does_in_a_process_of_its_own(case: BadInput, tmp_path: Path, encoder: Path) -> None:
-    wrong = wrong_ends([case], tmp_path, encoder)
+    with warm_workers():
+        wrong = wrong_ends([case], tmp_path, encoder)
     assert not wrong, "\n".join(wrong)
 
 

@@ -1,6 +1,7 @@
 """The benchmark of the mixup's search on a tiny encoder: what it counts, compares and writes, not how fast it is."""
 
 import csv
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from amix.agwm.method import AGWM, AGWMConfig
 from amix.mixup.weight_mixup import WeightMixup
 from amix.specs.recipe import Recipe
+from helpers import warm_processes
 from runners.benchmarks import agwm_tables
 from runners.benchmarks.agwm import ESTIMATORS, IterationTimes, Line, measure, run_cost
 from runners.benchmarks.agwm_memory import measure_memory
@@ -121,12 +123,14 @@ def test_ratios_are_taken_between_neighbouring_measurements() -> None:
     assert calls == ["plain", "step"] * 5
 
 
-def test_memory_is_measured_in_another_process() -> None:
+def test_memory_is_measured_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = measure_memory(TINY, None)
     assert 0 < plain < 2**30
+    monkeypatch.setattr(subprocess, "run", warm_processes.run)
     assert measure_memory(TINY, ESTIMATORS["central"]) > 0
 
 
-def test_a_process_that_fails_says_why() -> None:
+def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", warm_processes.run)
     with pytest.raises(RuntimeError, match="the memory failed: ValueError: estimator 'unknown' is unknown"):
         measure_memory(TINY, {"estimator": "unknown"})

@@ -16,6 +16,7 @@ import pytest
 
 from helpers.fake_jobs import FakePerformer, Listening, planned, record
 from helpers.toy_suite import gone, wait_until
+from helpers.warm_processes import warm_workers
 from results.loading.layout import ROOT
 from runners.planning.cluster_file import ClusterError, read_cluster
 from runners.planning.job import Job
@@ -201,7 +202,7 @@ def test_a_sweep_fills_its_gpus_after_the_first_run_of_each_kind(tmp_path: Path)
     """Two GPUs with room for two runs of 3 GiB, and for not quite three."""
     performer = OnGpu(tmp_path)
     runs = [replace(run, spec=replace(run.spec, method=run.label)) for run in kinds(2, 7)]
-    with workers_of(6, ["4", "7"]) as (cluster, client):
+    with warm_workers(), workers_of(6, ["4", "7"]) as (cluster, client):
         workers = client.scheduler_info(n_workers=-1)["workers"]
         sharing = Watched({"4": 11 * GIB, "7": 11 * GIB}, 3, number=lambda place: int(workers[place]["name"]))
         sharing.together = []

@@ -18,6 +18,7 @@ from amix.specs.data_errors import DataError
 from amix.specs.task import TaskError
 from helpers.own_texts import call, own_texts
 from results.loading.layout import ROOT
+from runners.own_data import standings
 from runners.own_data.budget import Choice, choose
 from runners.own_data.request import CompareError
 from runners.planning.suite import SuiteError
@@ -128,7 +129,8 @@ def test_predictions_keep_order_and_columns_and_are_calibrated(folder: Path, com
     assert (rows["predicted_label"] == given["label"]).mean() > 0.7
 
 
-def test_with_a_test_file_the_model_predicts_what_the_run_did(folder: Path) -> None:
+def test_with_a_test_file_the_model_predicts_what_the_run_did(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standings, "DRAWS", 20)
     out = folder / "tested"
     result = call("compare", folder / "data.csv", *COMMON, "--encoder", folder / "tiny", "--out", out, "--test",
                   folder / "new.csv", "--methods", "frozen_logistic,vanilla", "--row", "vanilla")  # fmt: skip

@@ -1,11 +1,9 @@
 """A folder of records that is full, read-only, a file, removed or already in use: one line, and nothing is lost."""
 
 import errno
-import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from amix.specs.store import write_atomically
 from helpers.toy_suite import save_encoder, write_suite
+from helpers.warm_processes import run, warm
 from runners.cli import app
 from runners.cli.progress import SweepProgress
 from runners.planning.job import Job
@@ -32,9 +31,8 @@ def hold(folder: Path, ready: Any) -> None:
 
 
 def test_a_second_sweep_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    other = context.Process(target=hold, args=(tmp_path, ready))
+    ready = warm().Event()
+    other = warm().Process(target=hold, args=(tmp_path, ready))
     other.start()
     try:
         assert ready.wait(120)
@@ -138,10 +136,7 @@ def test_system_errors_are_one_line_and_bugs_keep_their_traceback() -> None:
 def test_an_output_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     command = [sys.executable, "-m", "runners", "run", "-t", "mini-cola", "-m", "vanilla", "--seed", "1", "-n", "12"]
-    done = subprocess.run(
-        [*command, "-e", "minilm-l2", "--out", str(tmp_path / "out")],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run([*command, "-e", "minilm-l2", "--out", str(tmp_path / "out")], cwd=ROOT)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr

@@ -11,6 +11,7 @@ from amix.specs.encoders import ENCODERS, Encoder, EncoderError
 from amix.specs.store import Store
 from helpers.fake_jobs import Listening
 from helpers.toy_suite import save_encoder
+from helpers.warm_processes import warm_workers
 from results.loading.layout import Layout
 from runners.planning.plan import make_plan
 from runners.planning.suite import Suite, SuiteError, find_suite
@@ -135,7 +136,8 @@ def test_a_worker_loads_it_and_finished_runs_are_not_repeated(folder: Path) -> N
     plan, layout = make_plan(suite_with(folder, OWN)), Layout(folder / "out")
     store = Store(layout.records / plan.suite.name)
     worker = Worker.of(plan, store, "", None)
-    carry_out(plan.runs, worker, worker.abandon, store, 1, Listening())
+    with warm_workers():
+        carry_out(plan.runs, worker, worker.abandon, store, 1, Listening())
     record = store.get(plan.runs[0].spec.key)
     assert record is not None
     assert record["status"] == "ok", record["error"]

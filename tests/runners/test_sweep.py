@@ -15,9 +15,11 @@ import pytest
 from typer.testing import CliRunner
 
 from amix.specs.store import Store
+from helpers import warm_processes
 from helpers.fake_jobs import Listening
 from helpers.same_tables import without_machine_columns
 from helpers.toy_suite import gone, save_encoder, wait_until, write_suite
+from helpers.warm_processes import warm_workers
 from results.analysis.claims import claims
 from results.loading.frame import load
 from results.loading.layout import Layout
@@ -47,7 +49,6 @@ def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "runners", *map(str, arguments)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
         text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Background jobs ignore Ctrl-C by default.
     )  # fmt: skip
     try:
         yield process
@@ -104,9 +105,8 @@ def killed_and_resumed(suite: Path, tmp_path_factory: pytest.TempPathFactory) ->
     assert len(children) >= 2
     assert wait_until(lambda: gone(children), 10), "workers must not outlive their sweep"
     before = {key: records(out).path(key).read_bytes() for key in list(records(out).keys())}
-    with started(*command) as process:
-        output, _ = process.communicate()
-    assert process.returncode == 0, output
+    with warm_workers():
+        here(*command)
     assert all(records(out).path(key).read_bytes() == content for key, content in before.items())
     return out
 
@@ -143,7 +143,8 @@ def test_scores_are_the_same_in_one_process_and_in_two_workers(undisturbed: Path
 def test_scores_are_the_same_in_the_reverse_order_in_one_worker(suite: Path, undisturbed: Path, tmp_path: Path) -> None:
     plan, store = make_plan(read_suite(suite)), records(tmp_path)
     worker = Worker.of(plan, store, "", None)
-    carry_out(plan.runs[::-1], worker, worker.abandon, store, 1, Listening())
+    with warm_workers():
+        carry_out(plan.runs[::-1], worker, worker.abandon, store, 1, Listening())
     keys = list(store.keys())
     assert keys == list(records(undisturbed).keys())
     for key in keys:
@@ -174,13 +175,17 @@ def test_a_repeated_command_runs_nothing(suite: Path, undisturbed: Path) -> None
 def test_ctrl_c_ends_a_sweep_in_mid_run_and_says_how_to_continue(encoder: Path, tmp_path: Path) -> None:
     long_and_short = write_suite(tmp_path, encoder, tasks="mini-cola", sizes="6, 480", methods="vanilla", epochs=60)
     command = ("sweep", "--suite", long_and_short, "--out", tmp_path, "--workers", "2", "--seeds", "1")
-    with started(*command) as process:
+    words = [sys.executable, "-m", "runners", *map(str, command)]
+    with warm_processes.started(words, ROOT, os.environ | {"OMP_NUM_THREADS": "1"}) as (process, ended):
         # Both runs start together; when the short one has its record, the long one is still running.
-        wait_until(lambda: recorded(tmp_path) == 1 or process.poll() is not None, START_SECONDS)
+        wait_until(lambda: recorded(tmp_path) == 1 or not process.is_alive(), START_SECONDS)
         children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 2
+        assert process.pid is not None
         os.killpg(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=300)
-    assert process.returncode == 130, output
+        done = ended()
+    output = done.stdout + done.stderr
+    assert done.returncode == 130, output
     assert "Stopped: 1 of 2 runs are done. Continue with:" in output
     assert f"python -m runners sweep --suite {long_and_short}" in output
     assert "Traceback" not in output

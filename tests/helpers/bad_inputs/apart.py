@@ -1,4 +1,8 @@
-"""Bad inputs that are done in processes of their own: as a person types them, with no test's state around."""
+"""Bad inputs that are done in processes of their own: as a person types them, with no test's state around.
+
+The one with a limit is done by a new process, the others by one that is forked with the imports done; of the sweep with
+a worker, the worker is.
+"""
 
 from collections.abc import Iterator
 
@@ -24,4 +28,4 @@ def apart_cases() -> Iterator[BadInput]:
     yield BadInput("", "apart, no weights", foreign, ("elsewhere has no weights",), files, apart=True)
     plugin = {"own.py": GOOD + ENDS_IN_LOSS, "own.yaml": suite_with(methods=METHODS)}
     workers = on_suite(("sweep", "-w", "1"))
-    yield BadInput("", "apart, exit in a worker", workers, ("SystemExit",), plugin, apart=True, runs=True)
+    yield BadInput("", "apart, exit in a worker", workers, ("SystemExit",), plugin, runs=True)

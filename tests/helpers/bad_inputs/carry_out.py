@@ -10,12 +10,14 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
 from amix.models import loading
 from amix.specs import encoder_files
 from amix.training import registry
+from helpers import warm_processes
 from helpers.bad_inputs.case import ENCODER, BadInput, Content, good_files
 from runners.cli import app
 from runners.sweeping import interrupts
@@ -28,8 +30,6 @@ PYTHONS_OWN = re.compile(
 )
 """Words by which Python speaks to programmers."""
 LONGEST = 1500
-SECONDS = 280
-"""After which a process of its own counts as hanging."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,10 @@ def outcome_of(
     return Outcome(code, _message(out, err), out + err, written)
 
 
+built_in = cache(registry.methods)
+"""All methods before any case registers its own."""
+
+
 def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tuple[int, str, str]:
     for kept in (loading.load_tokenizer, loading._pretrained, encoder_files.locate):
         kept.cache_clear()  # Every case has an encoder of the same name.
@@ -77,7 +81,7 @@ def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tup
         contextlib.redirect_stderr(err),
         mock.patch.object(sys, "argv", ["runners", *command]),
         mock.patch.object(interrupts, "listen"),
-        mock.patch.dict(registry._METHODS, registry.methods()),  # Methods of a case's own are gone after it.
+        mock.patch.dict(registry._METHODS, built_in()),  # Methods of a case's own are gone after it.
         mock.patch.dict(os.environ, environment | {"COLUMNS": "200"} | dict(env), clear=True),
     ):
         try:
@@ -93,17 +97,14 @@ def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tup
 
 def _apart(folder: Path, command: tuple[str, ...], env: Mapping[str, str], limits: str) -> tuple[int, str, str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "HF_HUB_OFFLINE": "1"} | dict(env)
-    limited = ["bash", "-c", f'ulimit {limits}; exec "$@"', "bash"] if limits else []
-    done = subprocess.run(
-        [*limited, sys.executable, "-P", "-m", "runners", *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    words = [sys.executable, "-P", "-m", "runners", *command]
+    if not limits:
+        done = warm_processes.run(words, folder, environment)
+    else:
+        done = subprocess.run(
+            ["bash", "-c", f'ulimit {limits}; exec "$@"', "bash", *words], cwd=folder, env=environment,
+            capture_output=True, text=True, timeout=warm_processes.SECONDS, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
 
