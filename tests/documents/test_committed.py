@@ -20,7 +20,8 @@ READMES = [ROOT / "README.md", *(path for folder in FOLDERS for path in (ROOT / 
 IMAGE = re.compile(r"\(([^()\s]+\.png)\)")
 SHOWN = sorted({(path.parent / image).resolve() for path in READMES for image in IMAGE.findall(path.read_text())})
 """The images that a README shows."""
-SHOWN_SUITES = sorted({image.parent.name for image in SHOWN})
+SHOWN_SUITES = sorted({image.parent.name for image in SHOWN} - {"bench"})
+"""The suites whose figures a README shows; figures of benchmarks are not made from records."""
 
 
 @pytest.fixture(scope="module")
