@@ -54,17 +54,22 @@ def collect(suite: str, layout: Layout, selection: str | None = None) -> Collect
 
 
 def make_tables(results: Results) -> tuple[Table, ...]:
-    """Every table that the suite's records can fill, in reading order, each with the command that makes it.
+    """Every table that the suite's records can fill, in reading order, each complete."""
+    return tuple(completed(table, results) for table in _tables(results) if table is not None)
 
-    Under another selection rule than the plan's, the rule's name is added to each table's.
+
+def completed(table: Table, results: Results) -> Table:
+    """A table with the marks of rows added after looking and the command that makes it.
+
+    Under another selection rule than the plan's, the rule's name is added to the table's.
     """
     command = f"Made by: python -m runners collect --suite {results.plan.suite}"
-    name = ""
+    name = table.name
     # Another rule than the protocol's is a second look, which must not overwrite the first.
     if results.selection != results.plan.protocol.selection:
-        command, name = f"{command} --selection {results.selection}", f"-{results.selection.replace('_', '-')}"
-    made = (marked(table, results.plan) for table in _tables(results) if table is not None)
-    return tuple(replace(table, name=table.name + name, notes=(*table.notes, command)) for table in made)
+        command, name = f"{command} --selection {results.selection}", f"{name}-{results.selection.replace('_', '-')}"
+    marks = marked(table, results.plan)
+    return replace(marks, name=name, notes=(*marks.notes, command))
 
 
 def _tables(results: Results) -> Iterator[Table | None]:

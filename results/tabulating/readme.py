@@ -11,8 +11,10 @@ from results.analysis.summary_text import answer
 from results.loading.frame import Results, load
 from results.loading.layout import MANIFEST, ROOT, Layout
 from results.loading.preregistration import seeds_sentence
-from results.tabulating.collect import make_tables
-from results.tabulating.comparisons import across_name
+from results.tabulating.ablation import ablation_table
+from results.tabulating.collect import completed
+from results.tabulating.comparisons import across_table
+from results.tabulating.main import main_table
 from results.tabulating.render.markdown import markdown
 from results.tabulating.table import Table
 
@@ -77,7 +79,7 @@ def part(name: str, layout: Layout, folder: Path) -> str:
 def _short(results: Results, rows: list[str], layout: Layout, folder: Path) -> str:
     """The main table with only these rows and a caption of one line, and the forest plot."""
     plan, (size,) = results.plan, results.plan.sizes
-    (table,) = (table for table in make_tables(results) if table.name == f"main-n{size}")
+    table = completed(main_table(results, size), results)
     figure = _figures(plan.suite, ("forest",), size, layout, folder, brief=True)
     return f"{markdown(_chosen(table, rows, plan)).strip()}\n\n{figure}"
 
@@ -97,18 +99,15 @@ def _whole(results: Results, layout: Layout, folder: Path) -> str:
 
     With variants of the focus method, also the ablation table, and every method against the focus method.
     """
-    plan = results.plan
     blocks = []
-    tables = {table.name: table for table in make_tables(results)}
-    for size in plan.sizes:
+    for size in results.plan.sizes:
+        ablation, focus = ablation_table(results, size), str(results.plan.protocol.focus)
+        tables: list[Table | None] = [main_table(results, size)]
+        if ablation is not None:
+            tables += [ablation, across_table(results, size, focus)]
         blocks.append(" ".join(answer(results, size)))
-        ablation = f"ablation-n{size}"
-        names = [
-            f"main-n{size}",
-            *([ablation, across_name(str(plan.protocol.focus), size)] if ablation in tables else []),
-        ]
-        blocks += [markdown(tables[name]).strip() for name in names if name in tables]
-        blocks.append(_figures(plan.suite, FIGURES, size, layout, folder))
+        blocks += [markdown(completed(table, results)).strip() for table in tables if table is not None]
+        blocks.append(_figures(results.plan.suite, FIGURES, size, layout, folder))
     return "\n\n".join(blocks)
 
 
