@@ -16,10 +16,9 @@ types=$(mktemp)
 "$python" -m mypy >"$types" 2>&1 &
 mypy=$!
 trap 'kill "$mypy" 2>/dev/null; rm -f "$types"' EXIT
-# One thread per test process, as more threads than cores slow torch down many times over; one process more than there
-# are cores, since some tests wait. Tests that share runs are in one process.
-processes=$("$python" -c "import os; print((os.cpu_count() or 1) + 1)")
-OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false "$python" -m pytest -n "$processes" --dist loadgroup -q "$@" || failed="$failed pytest"
+# One test process per core with one thread each (more threads than cores slow torch down many times over), and tests
+# that share runs in one process.
+OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false "$python" -m pytest -n logical --dist loadgroup -q "$@" || failed="$failed pytest"
 wait "$mypy" || failed="$failed mypy"
 cat "$types"
 [ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }

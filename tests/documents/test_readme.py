@@ -177,7 +177,7 @@ def test_the_parts_of_the_gain_agree_with_the_records() -> None:
     text = (ROOT / "amix" / "agwm" / "README.md").read_text(encoding="utf-8")
     row = rf"\| `([^`]+)` − `([^`]+)` \| {number} \({number} to {number}\) \| ([\d.]+) \|"
     found = re.findall(row, text)
-    assert len(found) == 14
+    assert len(found) == 18
     for label, other, *written in found:
         claim = claims(results, results.plan.sizes[0], other)[label]
         expected = (claim.difference, claim.low, claim.high, claim.p_equivalent)
