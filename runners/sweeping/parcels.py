@@ -201,7 +201,10 @@ def _unpack_checked(parcel: Parcel, part: Path) -> None:
             raise ParcelError(
                 f"{parcel.what}: arrived with sha256 {actual}, not {parcel.sha256}: run the command again"
             )
-        unpack(part, fresh)
+        try:
+            unpack(part, fresh)
+        except ParcelError as error:
+            raise ParcelError(f"{parcel.what}: {error}") from error
         try:
             fresh.rename(parcel.folder)
         except OSError:

@@ -1,6 +1,8 @@
 """A user's file of labelled messages, a tiny encoder in the same folder, and a suite on everything a user may bring."""
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy
@@ -8,8 +10,14 @@ import pandas
 import yaml
 from typer.testing import CliRunner, Result
 
+from amix.specs.store import Store
 from helpers.toy_suite import save_encoder
 from runners.cli import app
+from runners.planning.plan import make_plan
+from runners.planning.suite import find_suite
+from runners.sweeping.on_cluster import needs_of
+from runners.sweeping.survey import Needs
+from runners.sweeping.worker import Worker
 
 WORDS = {"good": ("lovely", "splendid", "great"), "bad": ("awful", "broken", "useless")}
 
@@ -112,6 +120,25 @@ def suite_on_own_files(folder: Path) -> Path:
     }  # fmt: skip
     (folder / "suite.yaml").write_text(yaml.safe_dump(content))
     return folder / "suite.yaml"
+
+
+def needs_of_own_files(folder: Path, **changes: object) -> Needs:
+    """The needs of that suite, with these changes to its file, on a worker."""
+    suite = suite_on_own_files(folder)
+    suite.write_text(yaml.safe_dump(yaml.safe_load(suite.read_text()) | changes))
+    plan, inputs = make_plan(find_suite(str(suite))), folder / "inputs"
+    worker = Worker.of(plan, Store(folder), "", inputs / "glue", inputs / "sets")
+    return needs_of(worker, plan.runs, shared=False)
+
+
+@contextmanager
+def hidden(inputs: Path) -> Iterator[None]:
+    """Nobody finds these files for a while, as on a machine that does not share a file system."""
+    away = inputs.rename(inputs.with_name("away"))
+    try:
+        yield
+    finally:
+        away.rename(inputs)
 
 
 def _pairs(first: str, second: str) -> pandas.DataFrame:

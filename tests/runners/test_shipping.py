@@ -14,25 +14,18 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-import yaml
 
 from amix.runs.context import RunContext
 from amix.specs.encoder_files import locate, source_hash
 from amix.specs.encoders import Encoder, EncoderError, find_encoder
-from amix.specs.store import Store
-from amix.specs.task import TaskError
-from helpers.own_texts import suite_on_own_files
+from helpers.own_texts import hidden, needs_of_own_files
 from runners.planning.cluster_file import ClusterFile
-from runners.planning.plan import make_plan
-from runners.planning.suite import find_suite
 from runners.sweeping import shipping
-from runners.sweeping.on_cluster import needs_of
 from runners.sweeping.parcels import ABANDONED, Parcel, ParcelError, found_here, lacks, pack, parcels_folder, receive
 from runners.sweeping.remote_pool import without_project
-from runners.sweeping.shipped_inputs import in_files, inputs_of
+from runners.sweeping.shipped_inputs import in_files
 from runners.sweeping.shipping import Courier, Shipment, packed
 from runners.sweeping.survey import Needs, mismatches, survey
-from runners.sweeping.worker import Worker
 
 NAMES = ("a", "ü", "two words", "n" * 110, "x.json", ".hidden", "日本", "semi;colon", "-dash")
 SIZES = (0, 1, 511, 512, 513, 20_000)
@@ -218,15 +211,6 @@ def test_what_cannot_be_packed_is_one_line(name: str, reason: str, tmp_path: Pat
         pack({name: tmp_path / name})
 
 
-def planned_needs(folder: Path, **changes: object) -> Needs:
-    """The needs of a suite on a user's own files."""
-    suite = suite_on_own_files(folder)
-    suite.write_text(yaml.safe_dump(yaml.safe_load(suite.read_text()) | changes))
-    plan, inputs = make_plan(find_suite(str(suite))), folder / "inputs"
-    worker = Worker.of(plan, Store(folder), "", inputs / "glue", inputs / "sets")
-    return needs_of(worker, plan.runs, shared=False)
-
-
 def deliver_all(shipment: Shipment) -> None:
     for parcel in shipment.needs.parcels:
         deliver(parcel, shipment.archives[parcel.sha256].read_bytes(), 1 << 20)
@@ -239,14 +223,14 @@ ENTRY = {"name": "mine", "source": "inputs/encoder", "layers": 1}
 def test_a_worker_without_the_drivers_files_fits_once_it_has_the_parcels(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
-    needs, told = planned_needs(tmp_path, **changes), list[str]()
+    needs, told = needs_of_own_files(tmp_path, **changes), list[str]()
     with packed(SHIPPING, needs, told.append) as shipment:
-        (tmp_path / "inputs").rename(tmp_path / "away")
-        wrong = mismatches(survey(needs), survey(), shared=False)
-        assert {line.partition(":")[0] for line in wrong} >= {"data of own", "data of rte", "methods of your own"}
-        assert all("'ship: true'" in line for line in wrong)
-        deliver_all(shipment)
-        assert mismatches(survey(shipment.needs), survey(), shared=False) == []
+        with hidden(tmp_path / "inputs"):
+            wrong = mismatches(survey(needs), survey(), shared=False)
+            assert {line.partition(":")[0] for line in wrong} >= {"data of own", "data of rte", "methods of your own"}
+            assert all("'ship: true'" in line for line in wrong)
+            deliver_all(shipment)
+            assert mismatches(survey(shipment.needs), survey(), shared=False) == []
         archives = list(shipment.archives.values())
     assert not any(archive.exists() for archive in archives)
     (line,) = told
@@ -258,42 +242,6 @@ def test_without_ship_nothing_is_packed_or_said(tmp_path: Path) -> None:
     needs = Needs(RunContext(), "no-such-encoder", (), "")
     with packed(SHIPPING.model_copy(update={"ship": False}), needs, pytest.fail) as shipment:
         assert shipment == Shipment(needs)
-
-
-def test_only_what_runs_use_is_packed(tmp_path: Path) -> None:
-    needs = in_files(planned_needs(tmp_path))
-    names = {one.what: set(one.files) for one in inputs_of(needs)}
-    assert names["task own"] == {"tasks/own.yaml", "rows/train.csv", "rows/test.csv"}
-    assert names["method brought.py"] == {"brought.py"}
-    assert names["GLUE"] == {"glue/rte/train.parquet", "glue/rte/validation.parquet"}
-    assert names["out-of-domain sets"] == {"sets/hans/validation.parquet"}
-    assert {"encoder/config.json", "encoder/model.safetensors", "encoder/tokenizer.json"} <= names["encoder encoder"]
-    assert not any("checkpoint" in name for name in names["encoder encoder"])
-    dev = in_files(replace(needs, context=replace(needs.context, dev_only=True)))
-    assert "out-of-domain sets" not in {one.what for one in inputs_of(dev)}
-
-
-def test_a_tasks_folders_and_metrics_keep_their_places(tmp_path: Path) -> None:
-    needs = planned_needs(tmp_path)
-    inputs = tmp_path / "inputs"
-    (inputs / "rows" / "saved").mkdir()
-    for name in ("rows/saved/data.arrow", "rows/saved/state.json", "tasks/kappa.py"):
-        (inputs / name).write_text("")
-    task = yaml.safe_load((inputs / "tasks" / "own.yaml").read_text())
-    task |= {"train": "../rows/saved", "test": "hub:owner/name:test", "metrics": ["accuracy", "evaluate:kappa.py"]}
-    (inputs / "tasks" / "own.yaml").write_text(yaml.safe_dump(task))
-    (own,) = (one for one in inputs_of(in_files(needs)) if one.what == "task own")
-    assert set(own.files) == {"tasks/own.yaml", "tasks/kappa.py", "rows/saved/data.arrow", "rows/saved/state.json"}
-    assert own.inside == "tasks/own.yaml"
-
-
-def test_an_absolute_path_in_a_task_is_refused_in_one_line(tmp_path: Path) -> None:
-    needs = in_files(planned_needs(tmp_path))
-    task = yaml.safe_load((tmp_path / "inputs" / "tasks" / "own.yaml").read_text())
-    task["test"] = str(tmp_path / "inputs" / "rows" / "test.csv")
-    (tmp_path / "inputs" / "tasks" / "own.yaml").write_text(yaml.safe_dump(task))
-    with pytest.raises(TaskError, match=r"own\.yaml: /\S+/test\.csv cannot be shipped to workers: name it relative to"):
-        inputs_of(needs)
 
 
 def test_an_encoder_of_a_package_is_loaded_from_its_copy() -> None:
@@ -312,7 +260,7 @@ def test_an_encoder_of_a_package_is_loaded_from_its_copy() -> None:
 def test_an_encoder_of_the_hub_comes_from_its_cache_with_its_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needs, snapshot = planned_needs(tmp_path), tmp_path / "snapshots" / ("c" * 40)
+    needs, snapshot = needs_of_own_files(tmp_path), tmp_path / "snapshots" / ("c" * 40)
     shutil.copytree(tmp_path / "inputs" / "encoder", snapshot)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *names, **how: str(snapshot))
     there = in_files(Needs(RunContext(), "bert-base", (), ""))
