@@ -183,6 +183,8 @@ def receive(parcel: Parcel, delivery: str, offset: int, piece: bytes) -> None:
     """
     part = parcels_folder() / f".{parcel.sha256}.{delivery}"
     with _disk_errors(parcel):
+        if parcel.folder.is_dir() and not part.exists():  # The last piece has come before, or another worker was faster.
+            return
         if offset == 0:
             parcels_folder().mkdir(parents=True, exist_ok=True)
             _remove_abandoned()
@@ -201,6 +203,7 @@ def _unpack_checked(parcel: Parcel, part: Path) -> None:
             raise ParcelError(
                 f"{parcel.what}: arrived with sha256 {actual}, not {parcel.sha256}: run the command again"
             )
+        fresh.mkdir(exist_ok=True)
         try:
             unpack(part, fresh)
         except ParcelError as error:

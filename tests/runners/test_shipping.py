@@ -53,6 +53,10 @@ def files_in(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def contents(files: dict[str, Path]) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files.items()}
 
@@ -76,7 +80,13 @@ def test_any_files_come_back_as_they_were(seed: int, tmp_path: Path, cache: Path
     deliver(parcel, archive, random.Random(seed).randint(1000, 30_000))
     assert contents(files_in(parcel.folder)) == contents(files)
     assert not lacks(parcel)
-    assert os.listdir(cache) == [parcel.sha256]
+    assert names_in(cache) == [parcel.sha256]
+
+
+def test_a_parcel_may_be_empty() -> None:
+    parcel, archive = parcel_of({})
+    deliver(parcel, archive)
+    assert not lacks(parcel)
 
 
 def test_the_hash_is_that_of_names_and_contents_alone(tmp_path: Path) -> None:
@@ -102,7 +112,7 @@ def test_a_parcel_that_was_changed_on_its_way_is_refused_and_leaves_nothing(
     changed = archive[:place] + bytes([archive[place] ^ 1]) + archive[place + 1 :]
     with pytest.raises(ParcelError, match=r"rows: arrived with sha256 \w+, not \w+: run the command again"):
         deliver(parcel, changed)
-    assert os.listdir(cache) == []
+    assert names_in(cache) == []
     assert lacks(parcel)
 
 
@@ -133,7 +143,7 @@ def test_anything_but_plain_files_within_the_folder_is_refused(case: str, tmp_pa
         deliver(parcel, archive.getvalue())
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert os.listdir(cache) == []
+    assert names_in(cache) == []
     assert not list(tmp_path.rglob("outside"))
     assert lacks(parcel)
 
@@ -147,7 +157,7 @@ def test_what_is_no_archive_is_refused(cache: Path) -> None:
     content = b"not a tar file" * 100
     with pytest.raises(ParcelError, match="it is not a tar file of plain files"):
         deliver(as_is(content), content)
-    assert os.listdir(cache) == []
+    assert names_in(cache) == []
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -178,9 +188,9 @@ def test_pieces_may_come_twice_and_workers_of_a_machine_may_get_the_same_at_once
     half = len(archive) // 2
     for delivery in ("one", "one", "other"):
         receive(parcel, delivery, 0, archive[:half])
-    for delivery in ("other", "one"):
+    for delivery in ("other", "one", "one"):
         receive(parcel, delivery, half, archive[half:])
-    assert os.listdir(cache) == [parcel.sha256]
+    assert names_in(cache) == [parcel.sha256]
     assert not lacks(parcel)
 
 
@@ -200,8 +210,9 @@ def test_what_killed_workers_left_behind_is_removed(tmp_path: Path, cache: Path)
     past = (cache / ".new").stat().st_mtime - 2 * ABANDONED
     for name in (".old", ".old.files", parcel.sha256):
         os.utime(cache / name, (past, past))
-    deliver(parcel, archive)
-    assert sorted(os.listdir(cache)) == sorted([".new", parcel.sha256])
+    other, archive = parcel_of(random_files(tmp_path / "other", 2))
+    deliver(other, archive)
+    assert sorted(names_in(cache)) == sorted([".new", parcel.sha256, other.sha256])
 
 
 @pytest.mark.parametrize(("name", "reason"), [("a.pt", "may run code"), ("gone.csv", "gone.csv: cannot be packed")])
