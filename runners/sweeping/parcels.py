@@ -10,7 +10,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -153,7 +153,8 @@ def lacks(parcel: Parcel) -> bool:
             return True
         if _hash_of(parcel.folder) == parcel.sha256:
             return False
-        shutil.rmtree(parcel.folder)
+        with suppress(FileNotFoundError):  # Another worker of this machine removes it too.
+            shutil.rmtree(parcel.folder)
         return True
 
 
@@ -183,14 +184,18 @@ def receive(parcel: Parcel, delivery: str, offset: int, piece: bytes) -> None:
     """
     part = parcels_folder() / f".{parcel.sha256}.{delivery}"
     with _disk_errors(parcel):
-        if parcel.folder.is_dir() and not part.exists():  # The last piece has come before, or another worker was faster.
+        if parcel.folder.is_dir() and not part.exists():  # The last piece came before, or another worker was faster.
             return
         if offset == 0:
             parcels_folder().mkdir(parents=True, exist_ok=True)
             _remove_abandoned()
-        with part.open("r+b" if offset else "wb") as file:
-            file.seek(offset)
-            file.write(piece)
+        try:
+            with part.open("r+b" if offset else "wb") as file:
+                file.seek(offset)
+                file.write(piece)
+        except OSError:  # No room for all of it: the disk is left as it was.
+            part.unlink(missing_ok=True)
+            raise
         if offset + len(piece) >= parcel.size:
             _unpack_checked(parcel, part)
 
@@ -221,8 +226,9 @@ def _unpack_checked(parcel: Parcel, part: Path) -> None:
 def _remove_abandoned() -> None:
     """Remove what workers left behind that were killed during a delivery."""
     for path in parcels_folder().glob(".*"):
-        if time.time() - path.lstat().st_mtime > ABANDONED:
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # Another worker has just finished with it.
+            if time.time() - path.lstat().st_mtime > ABANDONED:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def in_files(needs: Needs) -> Needs:
             glue=str(glue_path.resolve()) if glue_path else context.glue,
             out_of_domain_folder=str(sets_path.resolve()) if sets_path else context.out_of_domain_folder,
         ),
-        # The hash of files that are already described by their folder must stay the one that the runs were planned with.
+        # For an encoder that was a folder already, the hash stays the one that the runs were planned with.
         encoder_source=needs.encoder_source if encoder == given else source_hash(encoder),
     )
 

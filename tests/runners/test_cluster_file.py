@@ -78,7 +78,7 @@ WRONG = {
     "certificates": (ADDRESS + "tls: {ca_file: ca.pem, cert: c.pem, key: k.pem}", "tls: ca_file: there is no file "),
     "certificates half": (ADDRESS + "tls: {ca_file: ca.pem}", "tls: missing cert, key"),
     "certificates unused": (ADDRESS + "insecure: true\ntls: {ca_file: a, cert: c, key: k}", "keep one"),
-    "ship at home": ("kind: local\nship: true", "ship: workers of kind local read the driver's own files; leave it out"),
+    "ship at home": ("kind: local\nship: true", "ship: workers of kind local read the driver's own files; leave"),
     "ship as a text": (SLURM + "ship: encoder", "ship: true or false is needed, found 'encoder'"),
     "twice": (SLURM + "jobs: 4", "'jobs' appears twice"),
 }  # fmt: skip

@@ -197,7 +197,8 @@ def test_pieces_may_come_twice_and_workers_of_a_machine_may_get_the_same_at_once
 def test_a_full_or_missing_disk_is_one_line_with_the_folder_and_what_to_do(tmp_path: Path) -> None:
     parcel, archive = parcel_of(random_files(tmp_path / "tree", 1))
     (tmp_path / "cache").write_text("a file where a folder is needed")
-    with pytest.raises(ParcelError, match=r"rows: cannot be stored in \S+shipped \(Not a directory\): .*XDG_CACHE_HOME"):
+    words = r"rows: cannot be stored in \S+shipped \(Not a directory\): .*XDG_CACHE_HOME"
+    with pytest.raises(ParcelError, match=words):
         deliver(parcel, archive)
 
 
@@ -230,11 +231,12 @@ def deliver_all(shipment: Shipment) -> None:
 ENTRY = {"name": "mine", "source": "inputs/encoder", "layers": 1}
 
 
-@pytest.mark.parametrize("changes", [{}, {"encoder": ENTRY}, {"encoder": "minilm-l4"}], ids=["folder", "entry", "alias"])
-def test_a_worker_without_the_drivers_files_fits_once_it_has_the_parcels(
-    changes: dict[str, object], tmp_path: Path
-) -> None:
-    needs, told = needs_of_own_files(tmp_path, **changes), list[str]()
+ENCODERS: dict[str, dict[str, object]] = {"folder": {}, "entry": {"encoder": ENTRY}, "alias": {"encoder": "minilm-l4"}}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_worker_without_the_drivers_files_fits_once_it_has_the_parcels(encoder: str, tmp_path: Path) -> None:
+    needs, told = needs_of_own_files(tmp_path, **ENCODERS[encoder]), list[str]()
     with packed(SHIPPING, needs, told.append) as shipment:
         with hidden(tmp_path / "inputs"):
             wrong = mismatches(survey(needs), survey(), shared=False)
