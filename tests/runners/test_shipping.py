@@ -229,8 +229,6 @@ def deliver_all(shipment: Shipment) -> None:
 
 
 ENTRY = {"name": "mine", "source": "inputs/encoder", "layers": 1}
-
-
 ENCODERS: dict[str, dict[str, object]] = {"folder": {}, "entry": {"encoder": ENTRY}, "alias": {"encoder": "minilm-l4"}}
 
 
