@@ -180,6 +180,4 @@ def _parquet(what: str, folder: str | None, tables: list[Table]) -> Iterator[Shi
     root = Path(folder)
     files = [path for below, split in tables for path in (root / below).glob(f"{split}*.parquet")]
     inside = root.name or "tables"
-    yield ShippedInput(
-        what, folder, inside, {f"{inside}/{path.relative_to(root).as_posix()}": path for path in files}
-    )
+    yield ShippedInput(what, folder, inside, {f"{inside}/{path.relative_to(root).as_posix()}": path for path in files})

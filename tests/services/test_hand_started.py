@@ -269,7 +269,7 @@ def test_a_worker_that_sees_no_file_of_the_driver_gets_copies_and_its_replacemen
 
 def comparable(store: Store) -> dict[str, dict[str, Any]]:
     """The records by their keys, without what differs between any two runs: cost, environment and digest."""
-    records = {key: json.loads(store.path(key).read_text()) for key in store.keys()}
+    records = {key: json.loads(store.path(key).read_text()) for key in list(store.keys())}
     return {
         key: {name: value for name, value in record.items() if name not in ("cost", "environment", "digest")}
         for key, record in records.items()
