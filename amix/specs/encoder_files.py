@@ -15,12 +15,16 @@ VARIABLE = "AMIX_ENCODERS"
 WEIGHTS = "model.safetensors"
 
 
+def user_cache() -> Path:
+    """Return this project's folder in the user's cache folder."""
+    cached = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cached) if cached else Path.home() / ".cache") / "amix"
+
+
 def encoders_folder() -> Path:
     """Return the parent folder of fetched encoders: $AMIX_ENCODERS, else amix/encoders in the user's cache folder."""
-    if given := os.environ.get(VARIABLE):
-        return Path(given).expanduser()
-    cached = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cached) if cached else Path.home() / ".cache") / "amix" / "encoders"
+    given = os.environ.get(VARIABLE)
+    return Path(given).expanduser() if given else user_cache() / "encoders"
 
 
 def fetched_folder(encoder: Encoder) -> Path:

@@ -36,6 +36,7 @@ def check(
     from runners.planning.cluster_file import read_cluster
     from runners.sweeping.cluster_check import checked
     from runners.sweeping.on_cluster import needs_of
+    from runners.sweeping.shipping import packed
     from runners.sweeping.worker import Worker
 
     file = read_cluster(cluster)
@@ -44,7 +45,8 @@ def check(
     check_writable(folder)
     needs = needs_of(Worker.of(plan, Store(folder), "", glue, out_of_domain), plan.runs, file.store == "shared")
     console.print(f"{cluster}: asking for a worker" if file.kind != "address" else f"{cluster}: looking at its workers")
-    workers = checked(file, needs)
+    with packed(file, needs, lambda words: console.print(words, soft_wrap=True)) as shipment:
+        workers = checked(file, shipment.needs, shipment.archives)
     for worker in workers:
         _show(worker, needs)
     if any(worker.wrong for worker in workers):

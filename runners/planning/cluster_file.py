@@ -225,6 +225,9 @@ class ClusterFile(SpecModel):
     """Age at which a worker stops, between runs, such as 3h or 03:30:00; default: the walltime less two minutes."""
     store: Literal["driver", "shared"] = "driver"
     """Who writes records: the driver alone, or also the workers if they see the same folder of records."""
+    ship: bool = False
+    """Copies encoder, own tasks and methods, and the used tables of GLUE to workers, once per machine, through the
+    encrypted connection, into ~/.cache/amix/shipped; for workers that do not find them at the driver's paths."""
     tls: Certificates | None = None
     """Your own certificates, instead of one that is made for this sweep only."""
     insecure: bool = False
@@ -238,6 +241,8 @@ class ClusterFile(SpecModel):
             raise ValueError(f"jobs: kind {self.kind} has none (these have: {known}); leave it out")
         if self.jobs is None and batch:
             raise ValueError(f"missing jobs: how many jobs {self.kind} may run for you at a time")
+        if self.ship and self.kind == "local":
+            raise ValueError("ship: workers of kind local read the driver's own files; leave it out")
         if self.address and self.kind != "address":
             raise ValueError(f"address: kind {self.kind} starts its own scheduler; leave it out")
         if self.kind == "address":

@@ -1,7 +1,9 @@
 """Tries out a cluster before a sweep does: starts one worker and has it survey itself."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from distributed import Client
@@ -12,6 +14,7 @@ from runners.sweeping.clusters import QUEUED, opened
 from runners.sweeping.local_pool import LONGEST_ABSENCE
 from runners.sweeping.pool import WorkersLost
 from runners.sweeping.remote_pool import without_project
+from runners.sweeping.shipping import Courier
 from runners.sweeping.survey import Needs, Survey, mismatches, survey
 
 POLL_SECONDS = 0.2
@@ -36,15 +39,20 @@ RETURN_SECONDS = 30.0
 """How long to wait for their replacements."""
 
 
-def checked(file: ClusterFile, needs: Needs) -> list[Checked]:
+def checked(file: ClusterFile, needs: Needs, archives: Mapping[str, Path] | None = None) -> list[Checked]:
     """Check one worker of this cluster or, for a scheduler that is already running, every worker that it has.
+
+    Args:
+        file: the cluster.
+        needs: what runs need on a worker.
+        archives: the tar files of the needs' parcels, by their hashes.
 
     Raises:
         ClusterError: the cluster cannot be opened.
         WorkersLost: no worker arrived, or none stayed.
     """
     requested, driver = time.monotonic(), survey()
-    with opened(file) as (client, queue):
+    with opened(file) as (client, queue), Courier(client, needs, archives) as courier:
         if queue is not None and (refusal := queue.keep(1)):
             raise WorkersLost(f"the batch system accepts no job: {refusal}")
         patience: float = LONGEST_ABSENCE if queue is None else QUEUED
@@ -56,7 +64,7 @@ def checked(file: ClusterFile, needs: Needs) -> list[Checked]:
         for _ in range(MOST_LOOKS):
             seconds = time.monotonic() - requested
             chosen = places if file.kind == "address" else places[:1]
-            results = [_check(client, place, needs, driver, seconds) for place in chosen]
+            results = [_check(courier, place, driver, seconds) for place in chosen]
             if stayed := [one for one in results if one is not None]:
                 return stayed
             if not (places := _workers(client, RETURN_SECONDS)):
@@ -81,16 +89,16 @@ def _workers(client: Client, patience: float) -> list[str]:
     return []
 
 
-def _check(client: Client, place: str, needs: Needs, driver: Survey, seconds: float) -> Checked | None:
+def _check(courier: Courier, place: str, driver: Survey, seconds: float) -> Checked | None:
     """Survey one worker; None if it leaves first, as one that was just stopped does."""
-    future = client.submit(survey, needs, workers=[place], allow_other_workers=False, pure=False)
-    while not future.done():
+    look = courier.look(place)
+    while not look.done():
         interrupts.check()
-        if place not in _present(client):
+        if place not in _present(courier.client):
             return None
         time.sleep(POLL_SECONDS)
-    error = future.exception()
+    error = look.exception()
     if error is not None:
         return Checked(place, seconds, None, [without_project(error)])
-    worker = future.result()
-    return Checked(place, seconds, worker, mismatches(worker, driver, needs.shared))
+    worker = look.result()
+    return Checked(place, seconds, worker, mismatches(worker, driver, courier.needs.shared))

@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -14,6 +15,7 @@ from runners.sweeping.job_queue import JobQueue, cluster_of, remove_certificate
 from runners.sweeping.local_pool import LONGEST_ABSENCE, SETTINGS, workers_of
 from runners.sweeping.protection import protection
 from runners.sweeping.remote_pool import RemotePool
+from runners.sweeping.shipping import Courier
 from runners.sweeping.survey import Needs, survey
 
 CONNECT_SECONDS = 20.0
@@ -25,16 +27,28 @@ QUEUED = float("inf")
 
 @contextlib.contextmanager
 def pool_of(
-    file: ClusterFile, needs: Needs, tell: Callable[[str], None], staffed: Callable[[str], None] = lambda words: None
+    file: ClusterFile,
+    needs: Needs,
+    tell: Callable[[str], None],
+    staffed: Callable[[str], None] = lambda words: None,
+    archives: Mapping[str, Path] | None = None,
 ) -> Iterator[RemotePool]:
     """The pool of this cluster; jobs that it started are cancelled at the end.
+
+    Args:
+        file: the cluster.
+        needs: what runs need on a worker.
+        tell: receives messages about workers.
+        staffed: receives how many jobs or workers there are.
+        archives: the tar files of the needs' parcels, by their hashes.
 
     Raises:
         ClusterError: the cluster cannot be opened; one line with what to do.
     """
-    with opened(file) as (client, queue):
+    with opened(file) as (client, queue), Courier(client, needs, archives) as courier:
         patience = LONGEST_ABSENCE if queue is None else QUEUED
-        yield RemotePool(client, needs, survey(), patience, queue, file.lifetime_seconds, tell, staffed)
+        lifetime = file.lifetime_seconds
+        yield RemotePool(client, needs, survey(), patience, queue, lifetime, tell, staffed, courier=courier)
 
 
 @contextlib.contextmanager

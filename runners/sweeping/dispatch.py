@@ -80,7 +80,7 @@ class Sweep:
             interrupts.check()
             self.pool.tend(len(self.waiting) + len(self.lost), self._busy())
             living = self.pool.living()
-            last_seen = time.monotonic() if living else last_seen
+            last_seen = time.monotonic() if living or self.pool.expecting() else last_seen
             if time.monotonic() - last_seen > self.pool.patience:
                 raise WorkersLost(f"no worker process has lived for {self.pool.patience:.0f} s; run the command again")
             self._launch(living)

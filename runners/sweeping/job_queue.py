@@ -1,7 +1,6 @@
 """Jobs of a batch system that start workers: as many as the remaining runs need, replaced when they end."""
 
 import math
-import os
 import shlex
 import time
 import warnings
@@ -11,6 +10,7 @@ from typing import Any
 
 from distributed import Security
 
+from amix.specs.encoder_files import user_cache
 from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping.local_pool import WORKER_ENVIRONMENT
 from runners.sweeping.survey import ROOT
@@ -61,8 +61,7 @@ def _environment() -> list[str]:
 
 def _own_folder() -> Path:
     """The folder for the output of jobs and, while a sweep runs, the certificate; only its owner can read it."""
-    cached = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(cached) if cached else Path.home() / ".cache") / "amix" / "jobs"
+    folder = user_cache() / "jobs"
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     return folder

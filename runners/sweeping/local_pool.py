@@ -155,6 +155,10 @@ class LocalPool:
         scheduler = self.cluster.scheduler
         return set(scheduler.workers) if scheduler else set()
 
+    def expecting(self) -> bool:
+        """Always false: local workers need nothing."""
+        return False
+
     def address(self, place: str) -> str:
         """The place itself."""
         return place

@@ -1,6 +1,7 @@
 """Carries out runs on a cluster: the driver hands them out, receives their records and writes them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from runners.planning.cluster_file import ClusterFile
 from runners.planning.job import Job
@@ -9,6 +10,7 @@ from runners.sweeping.clusters import pool_of
 from runners.sweeping.dispatch import Sweep
 from runners.sweeping.gpu_sharing import sharing_of
 from runners.sweeping.jobs import Listener
+from runners.sweeping.shipping import packed
 from runners.sweeping.survey import Needs
 from runners.sweeping.worker import Deliverer, Worker
 
@@ -35,13 +37,19 @@ def carry_out_on(
 
     Raises:
         ClusterError: the cluster cannot be opened.
+        ParcelError: what workers may lack cannot be packed.
         WorkersLost: no worker arrived, or the scheduler is gone.
         WorkersRefused: no worker matches the driver.
     """
     if not runs:
         return
-    deliverer = Deliverer(worker, cluster.store == "shared")
-    with pool_of(cluster, needs_of(worker, runs, deliverer.shared), tell, staffed) as pool:
+    shared = cluster.store == "shared"
+    with (
+        packed(cluster, needs_of(worker, runs, shared), tell) as shipment,
+        pool_of(cluster, shipment.needs, tell, staffed, shipment.archives) as pool,
+    ):
+        there = replace(worker, context=shipment.needs.context, parcels=shipment.needs.parcels)
+        deliverer = Deliverer(there, shared)
         sharing = sharing_of(cluster, visible_gpus(), lambda place: int(pool.workers[place].name))
         sweep = Sweep(pool, deliverer, worker.abandon, worker.store, listener, deliverer.receive, expected, sharing)
         sweep.carry_out(list(runs))

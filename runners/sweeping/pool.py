@@ -37,6 +37,9 @@ class Pool(Protocol):
     def living(self) -> set[str]:
         """Places of the workers that may be given runs."""
 
+    def expecting(self) -> bool:
+        """Whether workers are there that are still being examined or equipped."""
+
     def address(self, place: str) -> str:
         """Where the worker of this place listens."""
 

@@ -5,11 +5,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from distributed import Client, Future
+from distributed import Client
 
 from runners.sweeping.job_queue import JobQueue
+from runners.sweeping.parcels import ParcelError
 from runners.sweeping.pool import Loss, WorkersLost
-from runners.sweeping.survey import Needs, Survey, mismatches, survey
+from runners.sweeping.shipping import Courier, Look
+from runners.sweeping.survey import Needs, Survey, mismatches
 
 LOOK_SECONDS = 0.5
 QUIET = 4.0
@@ -71,12 +73,14 @@ class RemotePool:
     """Receives, in words, how many jobs or workers there are now."""
     workers: dict[str, KnownWorker] = field(default_factory=dict)
     """All that ever arrived, by place: address and local folder, as a later process may have the same address."""
-    looks: dict[str, Future] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
     """Surveys in progress, by place."""
     fit: set[str] = field(default_factory=set)
     refused: dict[str, list[str]] = field(default_factory=dict)
     looked: float = 0.0
     last_message: str = ""
+    courier: Courier | None = None
+    """Surveys workers; default: one that brings them nothing."""
 
     def tend(self, waiting: int, busy: Collection[str]) -> None:
         """Note arrivals and losses, survey new workers, and keep the queue filled.
@@ -110,9 +114,7 @@ class RemotePool:
             # A worker that is closing takes no more tasks and will soon be gone.
             if place not in self.workers and identity["status"] == "running":
                 self.workers[place] = KnownWorker(identity["address"], str(identity["name"]), identity["nanny"], now)
-                self.looks[place] = self.client.submit(
-                    survey, self.needs, workers=[identity["address"]], allow_other_workers=False, pure=False
-                )
+                self.looks[place] = self._courier().look(identity["address"])
         for place, worker in self.workers.items():
             if place in identities:
                 if identities[place]["last_seen"] != worker.sign:
@@ -120,7 +122,12 @@ class RemotePool:
             elif worker.gone is None:
                 worker.gone = now
                 self.fit.discard(place)
-                self.looks.pop(place, None)
+                if look := self.looks.pop(place, None):
+                    look.release()
+
+    def _courier(self) -> Courier:
+        self.courier = self.courier or Courier(self.client, self.needs)
+        return self.courier
 
     def _identities(self) -> dict[str, Any]:
         """The scheduler's description of each worker, by place."""
@@ -208,6 +215,10 @@ class RemotePool:
         """Places of the workers that match the driver and are not gone."""
         return set(self.fit)
 
+    def expecting(self) -> bool:
+        """Whether workers are being surveyed, or equipped before that."""
+        return bool(self.looks)
+
     def address(self, place: str) -> str:
         """Where this worker listens."""
         return self.workers[place].address
@@ -245,4 +256,6 @@ def without_project(error: BaseException) -> str:
     """Why a worker could not be surveyed; usually it does not find the project."""
     if isinstance(error, ImportError):
         return f"{error}: start it with the driver's environment, and PYTHONPATH set to the project's folder there"
+    if isinstance(error, ParcelError):
+        return str(error)
     return f"it cannot be surveyed: {' '.join(f'{type(error).__name__}: {error}'.split())}"

@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,7 @@ from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import sets_for
 from amix.specs.store import check_writable
 from amix.specs.tasks import find_task
+from runners.sweeping.parcels import Parcel, found_here
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("amix", "baselines", "runners", "results")
@@ -44,6 +45,8 @@ class Needs:
     """Hash of a user's own encoder that is part of the runs' keys."""
     task_sources: dict[str, str] = field(default_factory=dict)
     """The same for each task of the user's own."""
+    parcels: tuple[Parcel, ...] = ()
+    """Copies of the driver's files that were brought to the machine."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def _age() -> float:
 
 
 def _inputs(needs: Needs) -> dict[str, Any]:
+    needs = replace(needs, context=found_here(needs.context, needs.parcels))
     context = needs.context
 
     def encoder() -> None:
@@ -192,12 +196,12 @@ def mismatches(worker: Survey, driver: Survey, shared: bool) -> list[str]:
         if (other := worker.packages.get(name, "none")) != version:
             lines.append(f"{name} {other} there, {version} here: pip install {name}=={version} there")
     if worker.encoder != FOUND:
-        lines.append(f"encoder: {worker.encoder} (there; or use a path that both see)")
+        lines.append(f"encoder: {worker.encoder} (there; use a path that both see, or 'ship: true')")
     for task, state in worker.data.items():
         if state != FOUND:
-            lines.append(f"data of {task}: {state} (there; put the driver's files at the same path)")
+            lines.append(f"data of {task}: {state} (there; put the driver's files at the same path, or 'ship: true')")
     if worker.plugins != FOUND:
-        lines.append(f"methods of your own: {worker.plugins} (there; put the file at the same path)")
+        lines.append(f"methods of your own: {worker.plugins} (there; put the file at the same path, or 'ship: true')")
     if shared and worker.records != FOUND:
         lines.append(f"folder of records: {worker.records} (there); set 'store: driver', or choose a shared --out")
     return lines

@@ -14,6 +14,7 @@ from amix.specs.launch import rank
 from amix.specs.store import Store
 from runners.planning.job import Job
 from runners.sweeping.jobs import Outcome
+from runners.sweeping.parcels import Parcel, found_here
 
 if TYPE_CHECKING:
     from amix.runs.execute import Arrays, Record
@@ -27,6 +28,8 @@ class Worker:
     store: Store
     context: RunContext
     """The context of all its runs, without their labels."""
+    parcels: tuple[Parcel, ...] = ()
+    """Copies of the driver's files that are used in their place."""
 
     @classmethod
     def of(
@@ -62,10 +65,11 @@ class Worker:
 
         from amix.runs.execute import ExportError, execute
 
+        context = replace(found_here(self.context, self.parcels), label=run.label)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return execute(run.spec, replace(self.context, label=run.label))
+            return execute(run.spec, context)
         except ExportError as error:
             self.store.put(*error.outcome)
             raise

@@ -109,6 +109,9 @@ class ShortJobs:
     def living(self) -> set[str]:
         return set([place for place in self.places if place not in self.given][:1])
 
+    def expecting(self) -> bool:
+        return False
+
     def address(self, place: str) -> str:
         return place
 

@@ -1,16 +1,25 @@
-"""No control characters of an input file reach the terminal or the files that are written."""
+"""What a terminal gets: no control characters of input files (nor do other outputs), and no table wider than it is."""
 
 import io
 
 import pytest
+from rich.console import Console
 from rich.text import Text
 
 from amix.specs.visible_text import visible
 from results.loading.record_checks import Problem
 from results.tabulating.render import csv_text, html_table, latex, markdown, terminal
+from results.tabulating.render.terminal import brief
 from results.tabulating.table import Cell, Column, Table
 from runners.cli.safe_console import SafeConsole
 
+WIDE = Table(
+    name="main-n100",
+    title="Methods",
+    caption="Long caption. " * 20,
+    columns=(Column("Method"), Column("First task"), Column("Second task"), Column("Average"), Column("Time")),
+    rows=((Cell("a_method_with_a_long_name"), *(Cell(float(i), spread=1.0, notes=("a note",)) for i in range(4))),),
+)
 EVIL = "a\x1b]0;title\x07b\x9b31mc\u202ed\ud800e\x00f"
 
 
@@ -56,3 +65,27 @@ def test_the_terminal_gets_no_control_characters_but_its_own_colours(shown: obje
     coloured = io.StringIO()
     SafeConsole(file=coloured, force_terminal=True, color_system="standard").print(Text("red", "red"))
     assert "\x1b[31m" in coloured.getvalue(), "styles still work"
+
+
+def lines(width: int) -> list[str]:
+    console = Console(width=width, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(brief(WIDE, console))
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 160])
+def test_no_table_is_wider_than_the_terminal_and_no_name_is_wrapped(width: int) -> None:
+    shown = lines(width)
+    assert max(map(len, shown)) <= width
+    assert any("a_method_with_a_long_name" in line for line in shown)
+    assert any("Average" in line for line in shown)
+
+
+def test_spreads_are_dropped_before_columns_and_columns_from_the_right() -> None:
+    widths = {width: " ".join(" ".join(lines(width)).split()) for width in range(60, 161)}
+    with_spread = {width for width, text in widths.items() if "±" in text}
+    with_time = {width for width, text in widths.items() if "Time" in text}
+    with_second = {width for width, text in widths.items() if "Second task" in text}
+    assert {160} <= with_spread < with_time < with_second
+    assert all(("Left out to fit" in text) == (width not in with_spread) for width, text in widths.items())

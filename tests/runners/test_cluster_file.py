@@ -78,6 +78,8 @@ WRONG = {
     "certificates": (ADDRESS + "tls: {ca_file: ca.pem, cert: c.pem, key: k.pem}", "tls: ca_file: there is no file "),
     "certificates half": (ADDRESS + "tls: {ca_file: ca.pem}", "tls: missing cert, key"),
     "certificates unused": (ADDRESS + "insecure: true\ntls: {ca_file: a, cert: c, key: k}", "keep one"),
+    "ship at home": ("kind: local\nship: true", "ship: workers of kind local read the driver's own files; leave"),
+    "ship as a text": (SLURM + "ship: encoder", "ship: true or false is needed, found 'encoder'"),
     "twice": (SLURM + "jobs: 4", "'jobs' appears twice"),
 }  # fmt: skip
 
@@ -112,5 +114,5 @@ def test_unprotected_traffic_is_possible_on_request(tmp_path: Path) -> None:
 
 def test_the_schema_has_every_field_and_option() -> None:
     schema = json.loads(CliRunner().invoke(app, ["schema", "cluster"]).output)
-    assert {"kind", "jobs", "options", "lifetime", "store", "tls", "insecure"} <= set(schema["properties"])
+    assert {"kind", "jobs", "options", "lifetime", "store", "ship", "tls", "insecure"} <= set(schema["properties"])
     assert {"cores", "walltime", "resource_spec", "workers"} <= set(schema["properties"]["options"]["properties"])

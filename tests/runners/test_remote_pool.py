@@ -218,6 +218,27 @@ def test_a_sweep_without_any_worker_ends_with_what_to_do(tmp_path: Path, monkeyp
         sweep_over(ShortJobs(2, 0.0), tmp_path, monkeypatch)
 
 
+class SlowlyEquipped(LastingJob):
+    """A pool whose only worker can be given runs after the sweep has looked three times."""
+
+    looks = 0
+
+    def living(self) -> set[str]:
+        self.looks += 1
+        return super().living() if self.looks > 3 else set()
+
+    def expecting(self) -> bool:
+        return self.looks <= 3
+
+
+def test_a_worker_that_is_being_equipped_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 1_000_000, 10))
+    clock = SimpleNamespace(monotonic=lambda: next(now), sleep=lambda seconds: None)
+    monkeypatch.setattr(dispatch, "time", clock)
+    listening = sweep_over(SlowlyEquipped(1, 15.0), tmp_path, monkeypatch)
+    assert listening.finished_runs == {0: Outcome("ok")}
+
+
 def test_a_late_result_is_waited_for_as_long_as_its_worker_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a worker finds on its machine, compared with the inputs behind the driver's run keys."""
+"""What a worker finds on its machine, compared with the inputs behind the driver's run keys; what it may be sent."""
 
 import shutil
 from collections.abc import Callable
@@ -10,11 +10,14 @@ import pytest
 import yaml
 
 from amix.specs.store import Store
+from amix.specs.task import TaskError
+from helpers.own_texts import needs_of_own_files
 from helpers.toy_suite import save_encoder
 from runners.planning.plan import make_plan
 from runners.planning.suite import find_suite
 from runners.sweeping import survey as surveys
 from runners.sweeping.on_cluster import needs_of
+from runners.sweeping.shipped_inputs import in_files, inputs_of
 from runners.sweeping.survey import Needs, mismatches, sources_hash, survey
 from runners.sweeping.worker import Worker
 
@@ -131,3 +134,39 @@ def test_code_suites_and_embedded_data_enter_the_hash(
     before = sources_hash.__wrapped__()
     path.write_text("b")
     assert sources_hash.__wrapped__() != before
+
+
+def test_only_what_runs_use_is_packed(tmp_path: Path) -> None:
+    needs = in_files(needs_of_own_files(tmp_path))
+    names = {one.what: set(one.files) for one in inputs_of(needs)}
+    assert names["task own"] == {"tasks/own.yaml", "rows/train.csv", "rows/test.csv"}
+    assert names["method brought.py"] == {"brought.py"}
+    assert names["GLUE"] == {"glue/rte/train.parquet", "glue/rte/validation.parquet"}
+    assert names["out-of-domain sets"] == {"sets/hans/validation.parquet"}
+    assert {"encoder/config.json", "encoder/model.safetensors", "encoder/tokenizer.json"} <= names["encoder encoder"]
+    assert not any("checkpoint" in name for name in names["encoder encoder"])
+    dev = in_files(replace(needs, context=replace(needs.context, dev_only=True)))
+    assert "out-of-domain sets" not in {one.what for one in inputs_of(dev)}
+
+
+def test_a_tasks_folders_and_metrics_keep_their_places(tmp_path: Path) -> None:
+    needs = needs_of_own_files(tmp_path)
+    inputs = tmp_path / "inputs"
+    (inputs / "rows" / "saved").mkdir()
+    for name in ("rows/saved/data.arrow", "rows/saved/state.json", "tasks/kappa.py"):
+        (inputs / name).write_text("")
+    task = yaml.safe_load((inputs / "tasks" / "own.yaml").read_text())
+    task |= {"train": "../rows/saved", "test": "hub:owner/name:test", "metrics": ["accuracy", "evaluate:kappa.py"]}
+    (inputs / "tasks" / "own.yaml").write_text(yaml.safe_dump(task))
+    (own,) = (one for one in inputs_of(in_files(needs)) if one.what == "task own")
+    assert set(own.files) == {"tasks/own.yaml", "tasks/kappa.py", "rows/saved/data.arrow", "rows/saved/state.json"}
+    assert own.inside == "tasks/own.yaml"
+
+
+def test_an_absolute_path_in_a_task_is_refused_in_one_line(tmp_path: Path) -> None:
+    needs = in_files(needs_of_own_files(tmp_path))
+    task = yaml.safe_load((tmp_path / "inputs" / "tasks" / "own.yaml").read_text())
+    task["test"] = str(tmp_path / "inputs" / "rows" / "test.csv")
+    (tmp_path / "inputs" / "tasks" / "own.yaml").write_text(yaml.safe_dump(task))
+    with pytest.raises(TaskError, match=r"own\.yaml: /\S+/test\.csv cannot be shipped to workers: name it relative to"):
+        inputs_of(needs)

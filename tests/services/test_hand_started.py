@@ -1,5 +1,6 @@
 """Sweeps over TLS on a scheduler and workers started by hand: frozen, killed, mismatched and uncertified ones."""
 
+import json
 import os
 import re
 import shutil
@@ -8,7 +9,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,10 +21,12 @@ from amix.runs.context import RunContext
 from amix.specs.store import Store
 from helpers.fake_jobs import FakePerformer, Listening, planned
 from helpers.hand_started import ROOT, HandStarted, hand_started, make_certificate
+from helpers.own_texts import hidden, suite_on_own_files
 from helpers.same_tables import assert_same_tables
 from helpers.toy_suite import save_encoder, wait_until, write_suite
 from runners.cli.app import app
 from runners.planning.cluster_file import ClusterError, read_cluster
+from runners.sweeping import on_cluster
 from runners.sweeping.clusters import pool_of
 from runners.sweeping.dispatch import Sweep
 from runners.sweeping.survey import Needs
@@ -208,3 +213,64 @@ def test_a_run_on_a_worker_that_is_frozen_for_good_is_done_by_another(
     freezer.join()
     assert statuses(performer) == ["ok"] * 4
     assert (listening.retried_seeds, listening.given_back_seeds) == ([], [0])
+
+
+@pytest.fixture
+def there(by_hand: HandStarted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A worker that sees nothing below `inputs` while a sweep has workers, and its own folder of parcels."""
+
+    @contextmanager
+    def pool_elsewhere(*arguments: Any) -> Iterator[Any]:
+        with hidden(tmp_path / "inputs"), pool_of(*arguments) as pool:
+            yield pool
+
+    monkeypatch.setattr(on_cluster, "pool_of", pool_elsewhere)
+    with monkeypatch.context() as environment:
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))
+        by_hand.start_worker()
+    yield tmp_path / "there" / "amix" / "shipped"
+    by_hand.stop_workers()
+
+
+def test_a_worker_that_sees_no_file_of_the_driver_gets_copies_and_its_replacement_too(
+    by_hand: HandStarted, there: Path, tmp_path: Path
+) -> None:
+    suite, ships = suite_on_own_files(tmp_path), by_hand.folder / "ships.yaml"
+    inputs = ("--glue", tmp_path / "inputs" / "glue", "--out-of-domain", tmp_path / "inputs" / "sets")
+    ships.write_text(by_hand.cluster.read_text() + "ship: true\n")
+    refused = call("sweep", "--suite", suite, "--out", tmp_path / "no", "--cluster", by_hand.cluster, *inputs)
+    assert "no worker can be used" in str(refused.exception)
+    assert "'ship: true'" in str(refused.exception)
+    far_records = Store(tmp_path / "far" / "records" / "tiny")
+
+    def replace_worker() -> None:
+        """Kill the worker in the middle of the sweep; its replacement finds no copies."""
+        wait_until(lambda: len(list(far_records.keys())) >= 2, 240)
+        psutil.Process(by_hand.processes[1].pid).children()[-1].kill()
+        shutil.rmtree(there)
+
+    killer = threading.Thread(target=replace_worker)
+    killer.start()
+    far = call("sweep", "--suite", suite, "--out", tmp_path / "far", "--cluster", ships, *inputs)
+    killer.join()
+    assert far.exit_code == 0, far.output
+    assert far.output.count("a worker gets ") == 1
+    names = sorted(path.name for path in there.iterdir())
+    assert len(names) == 5, "encoder, task, method, GLUE and out-of-domain sets, and no other file"
+    assert all(re.fullmatch(r"[0-9a-f]{64}", name) for name in names)
+    checked = call("cluster", "check", ships, "--suite", suite, "--out", tmp_path / "far", *inputs)
+    assert checked.exit_code == 0, checked.output
+    assert checked.output.splitlines()[-1] == "fits"
+    near = call("sweep", "--suite", suite, "--out", tmp_path / "near", "--workers", "0", *inputs)
+    assert near.exit_code == 0, near.output
+    assert_same_tables("tiny", tmp_path / "near", tmp_path / "far")
+    assert comparable(far_records) == comparable(Store(tmp_path / "near" / "records" / "tiny"))
+
+
+def comparable(store: Store) -> dict[str, dict[str, Any]]:
+    """The records by their keys, without what differs between any two runs: cost, environment and digest."""
+    records = {key: json.loads(store.path(key).read_text()) for key in list(store.keys())}
+    return {
+        key: {name: value for name, value in record.items() if name not in ("cost", "environment", "digest")}
+        for key, record in records.items()
+    }

@@ -1,0 +1,178 @@
+"""Shipping: the driver packs what workers may lack, and each worker gets what its machine lacks before its survey."""
+
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from distributed import Client
+
+from runners.planning.cluster_file import ClusterFile
+from runners.sweeping.parcels import Parcel, ParcelError, lacks, pack, receive
+from runners.sweeping.shipped_inputs import in_files, inputs_of
+from runners.sweeping.survey import Needs, Survey, survey
+
+PIECE = 4 << 20
+"""Bytes that are sent at once: all that driver, scheduler and worker hold of a parcel in memory."""
+AT_A_TIME = 8
+"""Workers that are served at once; the driver's network is the limit."""
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What a sweep needs, and the parcels that bring it."""
+
+    needs: Needs
+    archives: Mapping[str, Path] = field(default_factory=dict)
+    """The tar file of each parcel, by its hash."""
+
+
+@contextmanager
+def packed(cluster: ClusterFile, needs: Needs, tell: Callable[[str], None]) -> Iterator[Shipment]:
+    """Pack what workers may lack, if the cluster's file asks for it; the tar files are removed at the end.
+
+    Args:
+        cluster: the cluster.
+        needs: what runs need.
+        tell: receives one line with the sizes.
+
+    Raises:
+        ParcelError: a file cannot be packed, or there is no room for the tar files.
+        EncoderError: the encoder is not on this machine.
+        DataError: a folder does not exist.
+        TaskError: a task file names a file that cannot be shipped.
+    """
+    if not cluster.ship:
+        yield Shipment(needs)
+        return
+    needs = in_files(needs)
+    with tempfile.TemporaryDirectory(prefix="amix-ship-") as folder:
+        parcels, archives = [], {}
+        for number, one in enumerate(inputs_of(needs)):
+            archive = Path(folder) / f"{number}.tar"
+            try:
+                with archive.open("wb") as file:
+                    sha256, size = pack(one.files, file)
+            except OSError as error:
+                raise ParcelError(
+                    f"{one.what}: cannot be packed in {folder} ({error.strerror or error}): make room there, or set "
+                    "TMPDIR to another folder"
+                ) from error
+            parcels.append(Parcel(one.what, one.path, one.inside, sha256, size))
+            archives[sha256] = archive
+        tell(_sizes(parcels))
+        yield Shipment(replace(needs, parcels=tuple(parcels)), archives)
+
+
+def _sizes(parcels: list[Parcel]) -> str:
+    """What a worker gets, in megabytes."""
+    each = ", ".join(f"{parcel.what} {_megabytes(parcel.size)}" for parcel in parcels)
+    return f"a worker gets {_megabytes(sum(parcel.size for parcel in parcels))}, unless its machine has it: {each}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{max(size / 1e6, 0.1):.1f} MB"
+
+
+class Look(Protocol):
+    """A survey that is being made, with a future's methods."""
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    def exception(self) -> BaseException | None:
+        """Why it failed, after it has ended."""
+
+    def result(self) -> Survey:
+        """The survey, after it has ended."""
+
+    def release(self) -> None:
+        """Nobody needs it any more."""
+
+
+class _WorkerGone(Exception):
+    """The worker left while it was served."""
+
+
+@dataclass(frozen=True)
+class _Service:
+    """A worker that a thread of the courier serves and surveys."""
+
+    future: Future[Survey]
+    gone: threading.Event
+
+    def done(self) -> bool:
+        return self.future.done()
+
+    def exception(self) -> BaseException | None:
+        return self.future.exception()
+
+    def result(self) -> Survey:
+        return self.future.result()
+
+    def release(self) -> None:
+        self.gone.set()
+        self.future.cancel()
+
+
+class Courier:
+    """Surveys workers, and brings them the parcels that their machines lack before that."""
+
+    def __init__(self, client: Client, needs: Needs, archives: Mapping[str, Path] | None = None) -> None:
+        self.client, self.needs, self.archives = client, needs, archives or {}
+        self.threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="courier")
+        self.services: list[_Service] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for service in self.services:
+            service.release()
+        self.threads.shutdown(cancel_futures=True)
+
+    def look(self, address: str) -> Look:
+        """Begin to survey the worker at this address."""
+        if not self.needs.parcels:
+            look: Look = self._task(address, survey, self.needs)
+            return look
+        gone = threading.Event()
+        service = _Service(self.threads.submit(self._serve, address, gone), gone)
+        self.services = [*(one for one in self.services if not one.done()), service]
+        return service
+
+    def _serve(self, address: str, gone: threading.Event) -> Survey:
+        for parcel in self.needs.parcels:
+            if self._ask(gone, address, lacks, parcel):
+                self._bring(gone, address, parcel)
+        found: Survey = self._ask(gone, address, survey, self.needs)
+        return found
+
+    def _bring(self, gone: threading.Event, address: str, parcel: Parcel) -> None:
+        delivery = uuid.uuid4().hex
+        with self.archives[parcel.sha256].open("rb") as archive:
+            for offset in range(0, parcel.size, PIECE):
+                self._ask(gone, address, receive, parcel, delivery, offset, archive.read(PIECE))
+
+    def _ask(self, gone: threading.Event, address: str, do: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function returns on a worker; a task that is bound to a worker would wait for it forever."""
+        task = self._task(address, do, *arguments)
+        try:
+            while not gone.is_set():
+                try:
+                    return task.result(timeout=POLL_SECONDS)
+                except TimeoutError:
+                    if task.done():
+                        return task.result()
+            raise _WorkerGone(address)
+        finally:
+            task.release()
+
+    def _task(self, address: str, do: Callable[..., Any], *arguments: Any) -> Any:
+        return self.client.submit(do, *arguments, workers=[address], allow_other_workers=False, pure=False)
