@@ -246,8 +246,10 @@ def test_a_worker_that_sees_no_file_of_the_driver_gets_copies_and_its_replacemen
     def replace_worker() -> None:
         """Kill the worker in the middle of the sweep; its replacement finds no copies."""
         wait_until(lambda: len(list(far_records.keys())) >= 2, 240)
-        psutil.Process(by_hand.processes[1].pid).children()[-1].kill()
+        worker = psutil.Process(by_hand.processes[1].pid).children()[-1]
+        worker.suspend()  # Its replacement could otherwise find the copies before all of them are removed.
         shutil.rmtree(there)
+        worker.kill()
 
     killer = threading.Thread(target=replace_worker)
     killer.start()
