@@ -1,14 +1,16 @@
 """How much a method's score depends on the seed. A failed run is data; a run lost to the machine is missing."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from results.stats.inputs import Matrix, Vector, pair, proportion, vector
+from results.stats.signs import drawn_sums
 
 ENUMERATED_TO = 17
 DRAWS = 100_000
@@ -107,8 +109,9 @@ def variance_permutation(first: ArrayLike, second: ArrayLike, seed: int = 0) -> 
     observed = _log_ratio(left.var(ddof=1)[None], right.var(ddof=1)[None])[0] / 2
     left, right = left - numpy.median(left), right - numpy.median(right)
     exhaustive = left.size <= ENUMERATED_TO
-    swaps = _all_swaps(left.size) if exhaustive else _drawn_swaps(left.size, seed)
-    ratios = numpy.abs(_log_ratio(*_swapped_variances(left, right, swaps)))
+    # Sums and sums of squares are linear in the swaps, so that no table of swapped scores is needed.
+    moved = _swapped_sums((right - left, right**2 - left**2), None if exhaustive else seed)
+    ratios = numpy.abs(_log_ratio(*_swapped_variances(left, right, *moved)))
     threshold = abs(_log_ratio(left.var(ddof=1)[None], right.var(ddof=1)[None])[0])
     hits = int((ratios >= threshold - 1e-9).sum())
     p = hits / ratios.size if exhaustive else (1 + hits) / (1 + ratios.size)
@@ -122,17 +125,22 @@ def _log_ratio(first: Vector, second: Vector) -> Vector:
     return numpy.nan_to_num(ratio, nan=0.0, posinf=numpy.inf, neginf=-numpy.inf)
 
 
-def _swapped_variances(left: Vector, right: Vector, swaps: Matrix) -> tuple[Vector, Vector]:
-    # Sums and sums of squares are linear in the swaps, so that one matrix product replaces a table of swapped scores.
+def _swapped_variances(left: Vector, right: Vector, moved: Vector, moved_squares: Vector) -> tuple[Vector, Vector]:
     # What a swap adds on the left it takes from the right.
     n = left.size
-    moved = swaps @ numpy.stack((right - left, right**2 - left**2), axis=1)
-    sums = left.sum() + moved[:, 0], right.sum() - moved[:, 0]
-    squares = (left**2).sum() + moved[:, 1], (right**2).sum() - moved[:, 1]
+    sums = left.sum() + moved, right.sum() - moved
+    squares = (left**2).sum() + moved_squares, (right**2).sum() - moved_squares
     # Scores without any spread must keep a variance of exactly zero in spite of rounding.
     noise = 1e-13 * ((left**2).sum() + (right**2).sum())
     first, second = ((square - total**2 / n) / (n - 1) for square, total in zip(squares, sums, strict=True))
     return numpy.where(first > noise, first, 0.0), numpy.where(second > noise, second, 0.0)
+
+
+def _swapped_sums(changes: Sequence[Vector], seed: int | None) -> list[Vector]:
+    """The sums of each (n,) change over the swapped seeds, for all swaps, or for those drawn from a seed."""
+    if seed is None:
+        return [_all_swaps(change.size) @ change for change in changes]
+    return [(change.sum() + drawn_sums(change, DRAWS, seed)) / 2 for change in changes]
 
 
 @cache
@@ -140,8 +148,3 @@ def _all_swaps(n: int) -> Matrix:
     # The first seed is never swapped: swapping the complement of a set only inverts the ratio.
     bits: Matrix = ((numpy.arange(2 ** (n - 1))[:, None] >> numpy.arange(n - 1, -1, -1)) & 1).astype(numpy.float64)
     return bits
-
-
-@lru_cache(maxsize=2)
-def _drawn_swaps(n: int, seed: int) -> Matrix:
-    return numpy.random.default_rng(seed).integers(0, 2, (DRAWS, n), dtype=numpy.int8).astype(numpy.float64)

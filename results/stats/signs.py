@@ -28,6 +28,13 @@ def sign_pattern_p(terms: Vector, seed: int = 0) -> tuple[float, float]:
     (1 + DRAWS) over seeded draws, which keeps the level of the test (Phipson and Smyth 2010).
     """
     terms = terms.round(DECIMALS)
+    # Reversed differences have the same p; tables share many comparisons, in either order.
+    return _sign_pattern_p((terms if terms.sum() >= 0 else -terms).tobytes(), seed)
+
+
+@lru_cache(maxsize=10_000)
+def _sign_pattern_p(content: bytes, seed: int) -> tuple[float, float]:
+    terms = numpy.frombuffer(content)
     exact_floor = 2.0 ** (1 - terms.size)
     threshold = abs(terms.sum()) - RELATIVE_TOLERANCE * numpy.abs(terms).sum()
     if threshold <= 0:
@@ -37,7 +44,7 @@ def sign_pattern_p(terms: Vector, seed: int = 0) -> tuple[float, float]:
     steps = _on_lattice(numpy.abs(terms))
     if steps is not None:
         return _by_convolution(steps, int((numpy.sign(terms).astype(int) * steps).sum())), exact_floor
-    hits = int((numpy.abs(_drawn_sums(terms, DRAWS, seed)) >= threshold).sum())
+    hits = int((numpy.abs(drawn_sums(terms, DRAWS, seed)) >= threshold).sum())
     return (1 + hits) / (1 + DRAWS), 1 / (1 + DRAWS)
 
 
@@ -53,6 +60,16 @@ def sums_of_subsets(steps: Steps) -> Vector:
         reached += int(step)
         share[:reached] = following / 2
     return share
+
+
+def drawn_sums(terms: Vector, draws: int, seed: int) -> Vector:
+    """(draws,) sums of the terms (n,) under independent fair signs; the same seed draws the same signs."""
+    # One random byte holds the signs of eight terms and looks their sum up in a table of 256.
+    total, addend = numpy.zeros(draws), numpy.empty(draws)
+    for number, signs in enumerate(_drawn_signs(terms.size, draws, seed)):
+        table = _all_sums(terms[number * TERMS_PER_TABLE : (number + 1) * TERMS_PER_TABLE])
+        total += table.take(signs, out=addend, mode="wrap")  # No sign is out of bounds; this mode needs no copy.
+    return total
 
 
 def _by_halves(terms: Vector, threshold: float) -> float:
@@ -88,14 +105,6 @@ def _all_sums(terms: Vector) -> Vector:
     for term in terms:
         sums = numpy.concatenate((sums - term, sums + term))
     return sums
-
-
-def _drawn_sums(terms: Vector, draws: int, seed: int) -> Vector:
-    # One random byte holds the signs of eight terms and looks their sum up in a table of 256.
-    total = numpy.zeros(draws)
-    for number, signs in enumerate(_drawn_signs(terms.size, draws, seed)):
-        total += _all_sums(terms[number * TERMS_PER_TABLE : (number + 1) * TERMS_PER_TABLE])[signs]
-    return total
 
 
 @lru_cache(maxsize=2)

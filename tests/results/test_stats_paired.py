@@ -43,7 +43,7 @@ def test_three_ways_to_compute_the_distribution_of_signed_sums_agree() -> None:
     assert steps is not None
     observed = int((numpy.sign(differences) * steps).sum())
     assert signs._by_convolution(steps, observed) == pytest.approx(exact, abs=1e-12)
-    drawn = numpy.abs(signs._drawn_sums(differences, 200_000, seed=0)) >= abs(differences.sum()) - 1e-9
+    drawn = numpy.abs(signs.drawn_sums(differences, 200_000, seed=0)) >= abs(differences.sum()) - 1e-9
     assert drawn.mean() == pytest.approx(exact, abs=5 * numpy.sqrt(exact / 200_000))
 
 
