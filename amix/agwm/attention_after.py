@@ -12,6 +12,7 @@ trains only the task weights: applied before it, it would be trained away, as in
 """
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from amix.agwm.search_tracker import SearchTracker
 from amix.agwm.split_search import FixedAttention, SearchConfig, attention_optimizer
 from amix.agwm.splits import endless_batches
 from amix.data.encoded import Batch
+from amix.mixup.hypergradient import gradients_of
 from amix.mixup.weight_mixup import WeightMixup
 from amix.training.fit import Diverged, Fit
 from amix.training.loop import train
@@ -60,7 +62,7 @@ class LearnedAfterwards(FixedAttention):
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """Compute the lower loss, and record it in the diagnostics."""
         loss = super().loss(model, batch, fit)
-        self.tracker.note(Noted.LOWER_LOSS, loss.detach())
+        self.tracker.note_lower_loss(loss, fit)
         return loss
 
     def learn(self, model: Model, fit: Fit) -> None:
@@ -73,9 +75,8 @@ class LearnedAfterwards(FixedAttention):
         optimizer, schedule = attention_optimizer(self.config, self.mixup, steps)
         batches = endless_batches(fit, self.held_out)
         for step in range(steps):
-            batch = next(batches)
-            loss = fit.task_loss(fit.logits(model, batch), batch)
-            gradients = fit.gradients(loss, list(self.mixup.effective), allow_unused=True, materialize_grads=True)
+            upper = partial(fit.part_losses, partial(super().loss, model, fit=fit), next(batches))
+            gradients, loss = gradients_of(upper, list(self.mixup.effective), fit.gradients)
             for factor, gradient in zip(self.mixup.attention, self.mixup.attention_gradients(gradients), strict=True):
                 factor.grad = gradient
             optimizer.step()
@@ -83,7 +84,7 @@ class LearnedAfterwards(FixedAttention):
             schedule.step()
             self.mixup.clamp()
             self.mixup.write()
-            self.tracker.note(Noted.UPPER_LOSS, loss.detach())
+            self.tracker.note(Noted.UPPER_LOSS, loss)
             self.tracker.note_attention(fit.step + step + 1)
         if not bool(loss.isfinite()):
             raise Diverged(f"stage {fit.stage}: the loss of the held-out part is {loss.item()}")

@@ -104,7 +104,7 @@ class AGWM(MultiStageMethod):
         "matched",
         cases=("agwm_layer_*", "agwm_intended_*", "agwm_exact_*"),
         passes=AGWMConfig().mean_passes(),
-        micro_batches=False,
+        micro_batches=True,
         null={"splits": 0},
         toy_settings={"splits": 2},
     )

@@ -15,7 +15,7 @@ import torch
 from amix.agwm.split_search import Search, SearchConfig
 from amix.data.encoded import Batch
 from amix.mixup.bilevel_step import BilevelStep
-from amix.mixup.hypergradient import Hypergradient, Loss
+from amix.mixup.hypergradient import Hypergradient, Loss, parts_of
 from amix.mixup.sparse_rows import move
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
@@ -47,7 +47,7 @@ def second_lower_step(
 
     Args:
         step: The bi-level iteration whose first update has been taken.
-        loss: Runs the model on that batch and returns a scalar.
+        loss: Runs the model on that batch.
         first_iteration: Whether this is iteration 1.
         clip_norm: Largest global norm of the gradient.
         rates: Learning rates of the optimizer's groups for this update, if a schedule has already changed them.
@@ -57,8 +57,10 @@ def second_lower_step(
     """
     if first_iteration:
         step.lower.state.clear()
-    value = loss()
-    value.backward()
+    values = []
+    for part in parts_of(loss):
+        part.backward()
+        values.append(part.detach())
     step.mixup.pull_back()
     torch.nn.utils.clip_grad_norm_(step.mixup.lower.values(), clip_norm)
     next_rates = [group["lr"] for group in step.lower.param_groups]
@@ -67,7 +69,7 @@ def second_lower_step(
     _set_rates(step.lower, next_rates)
     step.lower.zero_grad()
     step.mixup.write()
-    return value.detach()
+    return values[0] if len(values) == 1 else torch.stack(values).sum()
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
@@ -110,7 +112,7 @@ class ReleasedCode(Search):
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> torch.Tensor:
         """Remember the batch for the second update."""
-        self.batch = batch
+        self.batch = fit.whole(batch)
         return super().loss(model, batch, fit)
 
     def before_step(self, model: Model, fit: Fit) -> None:
@@ -121,11 +123,12 @@ class ReleasedCode(Search):
 
     def move_attention(self, model: Model, fit: Fit) -> None:
         """Take the attention step, leave the displacement, and take the second update."""
-        upper = partial(Method.loss, self, model, next(self.upper_batches), fit)
+        task_loss = partial(Method.loss, self, model, fit=fit)
+        upper = partial(fit.part_losses, task_loss, next(self.upper_batches))
         hypergradient = self.step.attention_step(upper)
         self.tracker.note_hypergradient(hypergradient)
         leave_displaced(self.step, hypergradient)
-        lower = partial(Method.loss, self, model, self.batch, fit)
+        lower = partial(fit.part_losses, task_loss, self.batch)
         second_lower_step(self.step, lower, fit.step == 0, fit.recipe.clip_norm, self.rates)
         fit.cost.optimizer_steps += 1
         fit.cost.count_backward()

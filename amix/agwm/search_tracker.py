@@ -21,6 +21,14 @@ class SearchTracker:
         """Record a value of this iteration, of shape (), (modules,) or (modules, 11)."""
         self.history.setdefault(name, []).append(value)
 
+    def note_lower_loss(self, loss: Tensor, fit: Fit) -> None:
+        """Record the lower loss of this iteration, or add that of a further part of its batch."""
+        value = fit.share_of_batch * loss.detach()
+        if fit.part is None or fit.part.first:
+            self.note(Noted.LOWER_LOSS, value)
+        else:
+            self.history[Noted.LOWER_LOSS][-1] += value
+
     @torch.no_grad()
     def note_hypergradient(self, hypergradient: Hypergradient) -> None:
         """Record the upper loss, the norms of direct and implicit term, and their cosine."""

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from amix.agwm.diagnostics import Noted
 from amix.agwm.mixed_training import Mixed, full_precision_loss
 from amix.agwm.search_tracker import SearchTracker
 from amix.agwm.splits import SplitConfig, endless_batches
@@ -209,13 +208,16 @@ class Search(FixedAttention):
         self.tracker = SearchTracker(self.mixup)
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """Compute the lower loss, and remember it for the perturbed passes."""
-        lower = perturbed = partial(super().loss, model, batch, fit)
-        if self.config.full_precision:
-            perturbed = partial(full_precision_loss, model, batch, fit)
+        """Compute the lower loss, and remember it for the perturbed passes, which go through the whole batch."""
+        precise = full_precision_loss if self.config.full_precision else super().loss
         reused = self.config.estimator == "forward" and self.attention_turn(fit)
-        loss = self.step.lower_loss(perturbed if reused else lower, perturbed)
-        self.tracker.note(Noted.LOWER_LOSS, loss.detach())
+        lower = partial(precise if reused else super().loss, model, batch, fit)
+        if fit.part is None or fit.part.first:
+            perturbed = partial(fit.part_losses, partial(precise, model, fit=fit), fit.whole(batch))
+            loss = self.step.lower_loss(lower, perturbed)
+        else:
+            loss = lower()
+        self.tracker.note_lower_loss(loss, fit)
         return loss
 
     def after_backward(self, model: Model, fit: Fit) -> None:
@@ -248,7 +250,8 @@ class Search(FixedAttention):
     def move_attention(self, model: Model, fit: Fit) -> None:
         """Take one step on the next held-out batch."""
         batch = next(self.upper_batches)
-        hypergradient = self.step.attention_step(partial(super().loss, model, batch, fit))
+        upper = partial(fit.part_losses, partial(super().loss, model, fit=fit), batch)
+        hypergradient = self.step.attention_step(upper)
         self.tracker.note_hypergradient(hypergradient)
 
     def step_attention(self, gradients: list[Tensor]) -> None:

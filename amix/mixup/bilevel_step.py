@@ -12,18 +12,28 @@ A training loop that already computes the loss and calls backward and the optimi
 iteration itself: lower_loss, pull_back, before_lower_step and, after the optimizer's step, attention_step.
 
 Each lower step must belong to one lower_loss: to accumulate gradients over several batches, sum their losses inside
-that function, and do not scale the loss. Enter torch.autocast inside the two loss functions, not around the whole step:
-otherwise its cached casts of the weights would be stale once the weights change.
+that function, and do not scale the loss. The other losses may also return several scalars that add up to the loss, one
+for each part of a batch that would not fit into memory (amix.mixup.hypergradient.Loss). Enter torch.autocast inside the
+two loss functions, not around the whole step: otherwise its cached casts of the weights would be stale once the weights
+change.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from amix.mixup.hypergradient import Gradients, Hypergradient, HypergradientOptions, Loss, LowerPass, hypergradient
+from amix.mixup.hypergradient import (
+    Gradients,
+    Hypergradient,
+    HypergradientOptions,
+    Loss,
+    LowerPass,
+    hypergradient,
+    parts_of,
+)
 from amix.mixup.in_place import RandomState
 from amix.mixup.levels import Levels
 from amix.mixup.step_jacobian import apply_step_jacobian_
@@ -76,12 +86,14 @@ class BilevelStep:
         self._rates: list[float] = []
         self._stepped = False
 
-    def __call__(self, lower_loss: Loss, upper_loss: Loss, perturbed_loss: Loss | None = None) -> Hypergradient:
+    def __call__(
+        self, lower_loss: Callable[[], Tensor], upper_loss: Loss, perturbed_loss: Loss | None = None
+    ) -> Hypergradient:
         """Run one whole iteration.
 
         Args:
             lower_loss: Runs the model on a training batch and returns a scalar.
-            upper_loss: Runs the model on a held-out batch and returns a scalar.
+            upper_loss: Runs the model on a held-out batch.
             perturbed_loss: See lower_loss().
 
         Returns:
@@ -102,8 +114,10 @@ class BilevelStep:
         for parameter in (*self.mixup.lower.values(), *self.mixup.effective):
             parameter.grad = None
 
-    def lower_loss(self, loss: Loss, perturbed_loss: Loss | None = None) -> Tensor:
+    def lower_loss(self, loss: Callable[[], Tensor], perturbed_loss: Loss | None = None) -> Tensor:
         """Compute the lower loss, and remember how to recompute it with the same dropout masks.
+
+        If the batch goes through the model in parts, call this for the first one, with a perturbed_loss of all parts.
 
         Args:
             loss: Runs the model on a training batch and returns a scalar.
@@ -154,7 +168,7 @@ class BilevelStep:
         """Compute the hypergradient at the model's current weights, after a lower step taken through this object.
 
         Args:
-            upper_loss: Runs the model on a held-out batch and returns a scalar.
+            upper_loss: Runs the model on a held-out batch.
             restore: See amix.mixup.hypergradient.hypergradient.
 
         Raises:
@@ -195,9 +209,9 @@ def penalised(unpenalised: Hypergradient, attention: Sequence[Tensor], strength:
     return replace(unpenalised, direct=direct, upper_loss=unpenalised.upper_loss + strength * penalty)
 
 
-def _replay(state: RandomState, loss: Callable[[], Tensor]) -> Tensor:
+def _replay(state: RandomState, loss: Loss) -> Iterator[Tensor]:
     with state.replayed():
-        return loss()
+        yield from parts_of(loss)
 
 
 def _pop_gradient(factor: nn.Parameter) -> Tensor:

@@ -15,7 +15,7 @@ Estimators of the implicit term:
 Forward and backward passes per iteration, including the lower step's: 4 (central), 3 (forward), 2 (first_order).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -31,7 +31,11 @@ from amix.mixup.step_jacobian import Preconditioner
 from amix.mixup.weight_mixup import WeightMixup
 
 Estimator = Literal["central", "forward", "exact", "first_order"]
-Loss = Callable[[], Tensor]
+Loss = Callable[[], Tensor | Iterable[Tensor]]
+"""Runs the model on a batch and returns its loss: a scalar, or scalars that add up to it, one per part of the batch.
+
+Each scalar is differentiated before the next one is asked for, so that only one part's graph is in memory.
+"""
 Gradients = Callable[..., Sequence[Tensor]]
 """torch.autograd.grad, or a wrapper with the same arguments, e.g. to count passes."""
 
@@ -134,7 +138,7 @@ def hypergradient(
 
     Args:
         mixup: The mixup over the model, or two levels of ordinary parameters.
-        upper_loss: Runs the model on a held-out batch and returns a scalar.
+        upper_loss: Runs the model on a held-out batch.
         lower: What is known about the lower step.
         options: How the hypergradient is estimated.
         gradients: A replacement for torch.autograd.grad.
@@ -148,8 +152,8 @@ def hypergradient(
         raise ValueError("the forward estimator needs the lower step's start and its gradient of the attention")
     effective: list[Tensor] = list(mixup.effective)
     if options.estimator == "first_order":
-        loss = upper_loss()
-        return Hypergradient(mixup.attention_gradients(_gradients(gradients, loss, effective)), None, loss.detach())
+        found, value = gradients_of(upper_loss, effective, gradients)
+        return Hypergradient(mixup.attention_gradients(found), None, value)
     direct, vector, value = _upper_gradients(mixup, upper_loss, gradients)
     lower.response_(list(vector.values()))
     if options.estimator == "exact":
@@ -167,23 +171,49 @@ def hypergradient(
     return Hypergradient(direct, implicit, value, displacement if options.estimator == "central" else None, epsilon)
 
 
+def parts_of(loss: Loss) -> Iterator[Tensor]:
+    """Yield the scalars that add up to a loss."""
+    value = loss()
+    yield from (value,) if isinstance(value, Tensor) else value
+
+
+def gradients_of(
+    loss: Loss, tensors: list[Tensor], gradients: Gradients = torch.autograd.grad
+) -> tuple[list[Tensor], Tensor]:
+    """Return the gradients of a loss with respect to tensors, and its detached value.
+
+    Gradients are zero for tensors that the loss does not use (e.g. a pooler that a mean-pooling head ignores).
+    """
+    found: list[Tensor] = []
+    values = []
+    for part in parts_of(loss):
+        found = _added(found, _gradients(gradients, part, tensors))
+        values.append(part.detach())
+    return found, values[0] if len(values) == 1 else torch.stack(values).sum()
+
+
 def _gradients(gradients: Gradients, loss: Tensor, tensors: list[Tensor], create_graph: bool = False) -> list[Tensor]:
-    """Gradients, zero for tensors that the loss does not use (e.g. a pooler that a mean-pooling head ignores)."""
     return list(gradients(loss, tensors, allow_unused=True, materialize_grads=True, create_graph=create_graph))
+
+
+def _added(sums: list[Tensor], terms: list[Tensor]) -> list[Tensor]:
+    # Out of place, as autograd may return one tensor for two inputs.
+    for position, total in enumerate(sums):
+        terms[position] = total + terms[position]
+    return terms
 
 
 def _upper_gradients(
     mixup: WeightMixup | Levels, upper_loss: Loss, gradients: Gradients
 ) -> tuple[list[Tensor], dict[str, Tensor], Tensor]:
     """dL2/da, dL2/dW by name of the lower parameter, and the loss."""
-    loss = upper_loss()
-    all_gradients = _gradients(gradients, loss, [*mixup.effective, *mixup.ordinary.values()])
+    all_gradients, value = gradients_of(upper_loss, [*mixup.effective, *mixup.ordinary.values()], gradients)
     count = len(mixup.effective)
     direct = mixup.attention_gradients(all_gradients[:count])
     by_name = dict(zip(mixup.ordinary, all_gradients[count:], strict=True))
     for mixed, gradient in zip(mixup.mixed, all_gradients, strict=False):
         by_name[mixed.name] = gradient.mul_(mixed.task_share())
-    return direct, {name: by_name[name] for name in mixup.lower}, loss.detach()
+    return direct, {name: by_name[name] for name in mixup.lower}, value
 
 
 @contextmanager
@@ -238,14 +268,14 @@ def _difference(
         # It is not needed again, and the embeddings' part is as large as all mixed ones of a small encoder.
         for name in mixup.ordinary:
             del displacement[name]
-    ahead = mixup.attention_gradients(_gradients(gradients, lower.loss(), effective), displacement, 1)
+    ahead = mixup.attention_gradients(gradients_of(lower.loss, effective, gradients)[0], displacement, 1)
     if estimator == "forward":
         assert lower.attention_gradient is not None  # hypergradient() checked it.
         difference = torch._foreach_sub(lower.attention_gradient, ahead)
         torch._foreach_div_(difference, epsilon)
         return list(difference)
     mixup.shift(displacement, -2)
-    behind = mixup.attention_gradients(_gradients(gradients, lower.loss(), effective), displacement, -1)
+    behind = mixup.attention_gradients(gradients_of(lower.loss, effective, gradients)[0], displacement, -1)
     torch._foreach_sub_(behind, ahead)
     torch._foreach_div_(behind, 2 * epsilon)
     return behind
@@ -259,16 +289,20 @@ def _exact(mixup: WeightMixup | Levels, loss: Loss, vector: dict[str, Tensor], g
     tensors: list[Tensor] = [*(mixed.effective for mixed in mixup.mixed), *mixup.ordinary.values()]
     direction = [mixed.task_share() * vector[mixed.name] for mixed in mixup.mixed]
     direction += [vector[name] for name in mixup.ordinary]
+    first: list[Tensor] = []
+    second: list[Tensor] = []
     # Fused attention kernels have no second derivative; the math kernel computes the same function.
     with sdpa_kernel(SDPBackend.MATH):
-        first = _gradients(gradients, loss(), tensors, create_graph=True)
-    slope = torch.stack([(g * s).sum() for g, s in zip(first, direction, strict=True)]).sum()
-    second = _gradients(gradients, slope, list(mixup.effective))
+        for part in parts_of(loss):
+            found = _gradients(gradients, part, tensors, create_graph=True)
+            slope = torch.stack([(g * s).sum() for g, s in zip(found, direction, strict=True)]).sum()
+            second = _added(second, _gradients(gradients, slope, list(mixup.effective)))
+            first = _added(first, [gradient.detach() for gradient in found])
     through_weights = mixup.attention_gradients(second)
     through_share = [
         of_factor
         for mixed, gradient in zip(mixup.mixed, first, strict=False)
-        for of_factor in mixed.share_gradient(gradient.detach() * vector[mixed.name])
+        for of_factor in mixed.share_gradient(gradient * vector[mixed.name])
     ]
     implicit = torch._foreach_add(through_weights, through_share) if through_share else through_weights
     torch._foreach_neg_(implicit)

@@ -59,8 +59,8 @@ class MethodInfo:
     """Whether an update may add up the gradients of parts of its batch (amix.training.micro_batches).
 
     True if the loss of a batch is the mean of its parts' losses, weighted by their examples, where `Fit` tells a part
-    from the whole; False if examples of a batch depend on each other, or passes take place outside the loss and cannot
-    be split. None: True for a method with the task's own loss and a single stage, False for any other.
+    from the whole, and passes outside the loss go through `Fit.part_losses`; False if examples of a batch depend on
+    each other. None: True for a method with the task's own loss and a single stage, False for any other.
     """
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values of its settings that tuning tries."""

@@ -231,9 +231,12 @@ class Search(Method):
         return (fit.step + 1) % int(self.config.unroll) == 0
 
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
-        """The lower loss, which the perturbed passes will repeat."""
-        perturbed_loss = partial(self.owner.perturbed_loss, model, batch, fit)
-        return self.step.lower_loss(partial(self.owner.loss, model, batch, fit), perturbed_loss)
+        """The lower loss, which the perturbed passes will repeat on the whole batch."""
+        lower = partial(self.owner.loss, model, batch, fit)
+        if fit.part is not None and not fit.part.first:
+            return lower()
+        perturbed = partial(fit.part_losses, partial(self.owner.perturbed_loss, model, fit=fit), fit.whole(batch))
+        return self.step.lower_loss(lower, perturbed)
 
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Pass the gradients on to the lower level's parameters."""
@@ -246,8 +249,8 @@ class Search(Method):
     def after_step(self, model: Model, fit: Fit) -> None:
         """Take an upper step if it is due, on the task's loss without the penalty."""
         if self.upper_step_due(fit):
-            batch = next(self.upper_batches)
-            hypergradient = self.step.attention_step(partial(super().loss, model, batch, fit))
+            upper = partial(fit.part_losses, partial(super().loss, model, fit=fit), next(self.upper_batches))
+            hypergradient = self.step.attention_step(upper)
             self.owner.after_upper_step(self.step, hypergradient)
             self.schedule_upper.step()
 

@@ -81,7 +81,7 @@ class AutoLoRA(TwoLevel):
         kind="parameter-efficient",
         parity="departs: only the official search script was read; formula and selection as described",
         passes=PASSES,
-        micro_batches=False,
+        micro_batches=True,
         grid={"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)},
         toy_settings={"lr": 2e-2, "upper_lr": 0.1},
     )

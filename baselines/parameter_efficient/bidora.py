@@ -80,7 +80,7 @@ class BiDoRA(TwoLevel):
         parity="departs: as described, not as run; layer and regulariser matched",
         cases=("bidora_layer_*", "bidora_regulariser*"),
         passes=PASSES,
-        micro_batches=False,
+        micro_batches=True,
         grid={"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)},
         toy_settings={"lr": 2e-2, "upper_lr": 2e-2},
     )

@@ -64,7 +64,7 @@ class BiLoRA(TwoLevel):
         kind="parameter-efficient",
         parity="no official code",
         passes=PASSES,
-        micro_batches=False,
+        micro_batches=True,
         grid={"rank": (4, 8), "lr": (2e-4, 5e-4, 1e-3)},
         toy_settings={"lr": 3e-2, "upper_lr": 0.1, "regulariser": 0.01},
     )

@@ -8,12 +8,14 @@ from functools import cache
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor, nn
 
 import amix.training.fit
 import amix.training.loop
+from amix.agwm.diagnostics import MODULES, PREFIX
 from amix.data.splits import Splits, load_splits
 from amix.models.loading import load_model, load_tokenizer
 from amix.specs.recipe import Recipe
@@ -33,11 +35,8 @@ from runners.planning.suite import SuiteError, read_suite
 
 TRAINING = {name: method for name, method in built_in_methods().items() if method.info.trains_by_steps}
 SPLIT = sorted(name for name, method in TRAINING.items() if not whole_batches(method))
-WHOLE = {
-    "agwm", "agwm_fast", "agwm_official", "autolora", "bidora", "bidora_official", "bilora", "match_tuning", "scl",
-    "setfit", "tmix",
-}  # fmt: skip
-"""Bi-level methods, whose passes are in part outside the loss, and methods that relate the examples of a batch."""
+WHOLE = {"match_tuning", "scl", "setfit", "tmix"}
+"""Methods that relate the examples of a batch."""
 RECIPE = Recipe(lr=1e-3, steps=4, batch_size=8, max_length=24, warmup_ratio=0.0)
 NONE: Mapping[str, Any] = MappingProxyType({})
 OTHERS: list[tuple[str, str, str, Mapping[str, Any]]] = [
@@ -57,6 +56,19 @@ OTHERS: list[tuple[str, str, str, Mapping[str, Any]]] = [
     ("lora", "bert", "toy", {"dropout": 0.2}),
 ]
 """Other encoders, regression, and settings that take other branches: method, encoder, task, settings."""
+
+
+BILEVEL: list[tuple[str, Mapping[str, Any]]] = [
+    *(
+        (name, NONE)
+        for name in ("agwm", "agwm_fast", "agwm_official", "autolora", "bidora", "bidora_official", "bilora")
+    ),
+    *(("agwm", {"estimator": name, "point": "before"}) for name in ("exact", "forward", "first_order")),
+    ("agwm", {"attention": "joint"}),
+    ("agwm", {"masks": "independent"}),
+    ("agwm", {"attention": "after", "attention_epochs": 2}),
+]
+"""Methods with passes outside the loss: method, settings."""
 
 
 class Enough(Exception):
@@ -118,6 +130,34 @@ def test_so_they_have_with_other_encoders_tasks_and_settings(
     bench: Bench, method: str, family: str, task: str, settings: Mapping[str, Any]
 ) -> None:
     assert_equal_gradients(bench, method, family, task, settings)
+
+
+@pytest.mark.parametrize(("method", "settings"), BILEVEL)
+def test_a_bilevel_search_in_parts_moves_both_levels_alike(
+    bench: Bench, method: str, settings: Mapping[str, Any]
+) -> None:
+    """Several iterations in float64, so that differences of gradients are compared below their rounding errors."""
+
+    def trained(**recipe: Any) -> tuple[dict[str, Tensor], dict[str, list[Any]], Fit]:
+        toy, splits, model = beginning(bench, "bert", "toy", False)
+        fit = Fit(toy, replace(RECIPE, **recipe), 1, splits.train, splits.dev)
+        kind = find_method(method)
+        config = full_settings(kind, {**bench.toy_settings(method, bench.encoders["bert"]), **settings})
+        instance, model = kind(make_config(kind, config)), deepcopy(model).double()
+        fit.cost.watch(model)
+        result = finetune(instance, instance.prepare(model, fit), fit)
+        return dict(result.state_dict()), fit.diagnostics, fit
+
+    (whole, noted, fit), (parts, noted_in_parts, split_fit) = trained(), trained(micro_batch=3)
+    assert noted.keys() == noted_in_parts.keys() != set()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, rtol=0, atol=1e-9)
+    for name, values in noted.items():
+        for one, other in zip(values, noted_in_parts[name], strict=True):
+            if name != f"{PREFIX}{MODULES}":
+                numpy.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+    for name in ("forward_passes", "backward_passes", "optimizer_steps", "tokens"):
+        assert getattr(split_fit.cost, name) == getattr(fit.cost, name)
 
 
 def test_dropout_is_at_work_in_these_comparisons(bench: Bench) -> None:
