@@ -26,6 +26,9 @@ from results.tabulating.trained_share import trainable_table
 from results.tabulating.tuning import trials_table, tuning_table
 from results.tabulating.variance import variance_table
 
+TOGETHER = "tables"
+"""Name of the Markdown file with all tables of a suite."""
+
 
 @dataclass(frozen=True)
 class Collected:
@@ -38,7 +41,7 @@ class Collected:
 
 
 def collect(suite: str, layout: Layout, selection: str | None = None) -> Collected:
-    """Make every table of the suite and write it as .md, .tex, .csv and .html.
+    """Make every table of the suite and write it as .md, .tex, .csv and .html, and all of them into one tables.md.
 
     Args:
         suite: Its name.
@@ -50,7 +53,10 @@ def collect(suite: str, layout: Layout, selection: str | None = None) -> Collect
     """
     results = load(suite, layout, selection)
     tables = make_tables(results)
-    return Collected(suite, tables, results.problems, tuple(write_tables(tables, layout.tables(suite))))
+    together = layout.tables(suite) / f"{_named(TOGETHER, results)}.md"
+    files = (*write_tables(tables, layout.tables(suite)), together)
+    together.write_text("\n".join(render.markdown(table) for table in tables), encoding="utf-8")
+    return Collected(suite, tables, results.problems, files)
 
 
 def make_tables(results: Results) -> tuple[Table, ...]:
@@ -64,12 +70,17 @@ def completed(table: Table, results: Results) -> Table:
     Under another selection rule than the plan's, the rule's name is added to the table's.
     """
     command = f"Made by: python -m runners collect --suite {results.plan.suite}"
-    name = table.name
-    # Another rule than the protocol's is a second look, which must not overwrite the first.
     if results.selection != results.plan.protocol.selection:
-        command, name = f"{command} --selection {results.selection}", f"{name}-{results.selection.replace('_', '-')}"
+        command = f"{command} --selection {results.selection}"
     marks = marked(table, results.plan)
-    return replace(marks, name=name, notes=(*marks.notes, command))
+    return replace(marks, name=_named(table.name, results), notes=(*marks.notes, command))
+
+
+def _named(name: str, results: Results) -> str:
+    # Another rule than the protocol's is a second look, which must not overwrite the first.
+    if results.selection == results.plan.protocol.selection:
+        return name
+    return f"{name}-{results.selection.replace('_', '-')}"
 
 
 def _tables(results: Results) -> Iterator[Table | None]:

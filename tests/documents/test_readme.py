@@ -21,6 +21,7 @@ from results.analysis.claims import claims
 from results.loading.frame import load
 from results.loading.layout import ROOT, Layout
 from results.tabulating.methods import NAME
+from results.tabulating.published import published_table
 from results.tabulating.readme import README, marked, markers, part, put, readme_files
 
 TEXT = README.read_text()
@@ -160,7 +161,8 @@ def shown(value: float) -> str:
 
 
 def test_the_log_loss_in_the_readme_is_that_of_the_table() -> None:
-    table = (ROOT / "results" / "tables" / "lowres-cpu" / "probabilities-n100-300.md").read_text(encoding="utf-8")
+    tables = (ROOT / "results" / "tables" / "lowres-cpu" / "tables.md").read_text(encoding="utf-8").split("\n### ")
+    (table,) = (table for table in tables if "how far probabilities can be trusted" in table.partition("\n")[0])
     names, agwm = (
         next(line for line in table.splitlines() if line.startswith(f"| {first} |")).split("|")
         for first in ("Method", "agwm")
@@ -169,6 +171,21 @@ def test_the_log_loss_in_the_readme_is_that_of_the_table() -> None:
     difference = re.sub("<.*", "", agwm[column]).strip()
     assert "<sup>" in agwm[column], "the README calls it worse"
     assert f"(log-loss {float(difference):+.2f})" in TEXT
+
+
+def test_what_is_said_of_setfit_agrees_with_the_records() -> None:
+    results = load("setfit-published", Layout())
+    text = " ".join((ROOT / "results" / "README.md").read_text(encoding="utf-8").split())
+    claim = claims(results, results.plan.sizes[0], "vanilla")["setfit"]
+    compared = published_table(results)
+    assert compared is not None
+    for _, _, _, ours, theirs, gap, low, high, p, verdict, *_ in compared.rows:
+        assert (
+            f"{ours.value:.2f} ± {ours.spread:.2f} against {theirs.value:.2f} ± {theirs.spread:.2f}, a gap of "
+            f"{shown(gap.value)} ({shown(low.value)} to {shown(high.value)})"
+        ) in text
+        assert verdict.value != "reproduced" or f"(p = {p.value:.4f})" in text
+    assert f"{claim.difference:.1f} points above plain finetuning ({claim.low:.1f} to {claim.high:.1f})" in text
 
 
 @pytest.mark.skipif(not Layout().archive("ablation").exists(), reason="no committed records of the ablation")
