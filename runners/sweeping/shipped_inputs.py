@@ -169,6 +169,8 @@ def _imported_files(named: str, module: Path) -> Iterator[str]:
 def _relative(named: str, file: Path) -> str:
     if Path(named).is_absolute():
         raise TaskError(f"{file}: {named} cannot be shipped to workers: name it relative to this file")
+    if (straight := os.path.normpath(named)) != str(Path(named)):  # The copies have no folders that are left again.
+        raise TaskError(f"{file}: {named} cannot be shipped to workers: write {straight}, if that is the same file")
     return named
 
 

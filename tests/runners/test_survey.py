@@ -175,12 +175,24 @@ def test_a_tasks_folders_and_metrics_keep_their_places(tmp_path: Path) -> None:
     assert own.inside == "tasks/own.yaml"
 
 
-def test_an_absolute_path_in_a_task_is_refused_in_one_line(tmp_path: Path) -> None:
-    needs = in_files(needs_of_own_files(tmp_path))
-    task = yaml.safe_load((tmp_path / "inputs" / "tasks" / "own.yaml").read_text())
-    task["test"] = str(tmp_path / "inputs" / "rows" / "test.csv")
-    (tmp_path / "inputs" / "tasks" / "own.yaml").write_text(yaml.safe_dump(task))
-    with pytest.raises(TaskError, match=r"own\.yaml: /\S+/test\.csv cannot be shipped to workers: name it relative to"):
+@pytest.mark.parametrize(
+    ("named", "remedy"),
+    [
+        ("{inputs}/rows/test.csv", r"own\.yaml: /\S+/test\.csv cannot be shipped to workers: name it relative to this"),
+        (
+            "../rows/sub/../test.csv",
+            r"own\.yaml: \S+/test\.csv cannot be shipped to workers: write \.\./rows/test",
+        ),
+    ],
+    ids=["absolute", "roundabout"],
+)
+def test_a_path_in_a_task_that_leads_to_no_copy_is_refused_in_one_line(tmp_path: Path, named: str, remedy: str) -> None:
+    needs, inputs = in_files(needs_of_own_files(tmp_path)), tmp_path / "inputs"
+    (inputs / "rows" / "sub").mkdir()
+    task = yaml.safe_load((inputs / "tasks" / "own.yaml").read_text())
+    task["test"] = named.format(inputs=inputs)
+    (inputs / "tasks" / "own.yaml").write_text(yaml.safe_dump(task))
+    with pytest.raises(TaskError, match=remedy):
         inputs_of(needs)
 
 
