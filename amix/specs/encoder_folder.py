@@ -45,9 +45,8 @@ def pooling_of(folder: str | Path) -> str | None:
     Raises:
         EncoderFolderError: The folder uses another pooling.
     """
-    paths = _module_paths(Path(folder))
-    file = Path(folder) / paths.get("Pooling", "") / CONFIG
-    if "Pooling" not in paths or not file.is_file():  # People copy modules.json without the folders it names.
+    file = pooling_file(folder)
+    if file is None:
         return None
     content = _read(file)
     switched = {name.removeprefix("pooling_mode_").removesuffix("_token").removesuffix("_tokens")
@@ -57,6 +56,13 @@ def pooling_of(folder: str | Path) -> str | None:
         return modes.pop()
     names = ", ".join(sorted(modes)) or "nothing"
     raise EncoderFolderError(f"{folder} pools by {names}; `cls` and `mean` are supported, one of them")
+
+
+def pooling_file(folder: str | Path) -> Path | None:
+    """Return the file of a sentence-transformers folder that specifies its pooling; None if there is none."""
+    path = _module_paths(Path(folder)).get("Pooling")
+    file = Path(folder) / (path or "") / CONFIG
+    return None if path is None or not file.is_file() else file  # People copy modules.json without its folders.
 
 
 def block_weights_of(folder: str | Path) -> float | None:
@@ -132,15 +138,15 @@ def _check_weights(folder: Path) -> None:
     if weights is None:
         raise EncoderFolderError(f"{folder} has no weights: it needs model.safetensors (or pytorch_model.bin)")
     if weights.name.endswith(".index.json"):
-        parts = _parts(weights)
+        parts = parts_of(weights)
         if missing := [part for part in parts if not (folder / part).is_file()]:
             raise EncoderFolderError(f"{weights} names weights that are not there: {', '.join(missing)}")
     for file in filter(Path.is_file, folder.glob("*.safetensors")):
         _check_safetensors(file)
 
 
-def _parts(index: Path) -> list[str]:
-    """Return the weight files that an index names."""
+def parts_of(index: Path) -> list[str]:
+    """Return the weight files that an index names, relative to its folder."""
     places = _read(index).get("weight_map")
     if not (isinstance(places, dict) and places and all(isinstance(one, str) for one in places.values())):
         raise EncoderFolderError(f"{index} does not say which file has each weight (weight_map): fetch it again")

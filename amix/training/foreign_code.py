@@ -34,6 +34,14 @@ def import_file(path: Path, name: str) -> ModuleType:
         ForeignCodeError: The file is not Python, raises an error, exits, or does not end. The message is one line with
             the file, the line in it if known, and what to do.
     """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # Nothing appears beside people's files.
+    try:
+        return _imported(path, name)
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def _imported(path: Path, name: str) -> ModuleType:
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None
     assert specification.loader is not None

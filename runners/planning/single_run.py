@@ -72,7 +72,7 @@ def one_run(
         chosen = Suite(
             SUITE, encoder, (find_task(task),), (size,), (seed,), (row,),
             _protocol(row.label, "test", selection or SELECTIONS[0]), training=training,
-            task_files={name: str(Path(file).resolve()) for name, file in own_tasks.items()},
+            task_files={name: str(Path(file).parent.resolve() / Path(file).name) for name, file in own_tasks.items()},
         )  # fmt: skip
         return make_plan(chosen)
     chosen = with_choices(expanded(find_suite(suite)), f"+{method}")

@@ -166,7 +166,8 @@ def _suite(file: SuiteFile, path: Path) -> Suite:
         tuning=file.tuning,
         footnotes=_of_tasks(file.footnotes, names, "footnotes"),
         reuse=file.reuse,
-        task_files={task.name: str(file.resolve()) for task, file in own_files},
+        # If the file is a link, its data are beside the link.
+        task_files={task.name: str(file.parent.resolve() / file.name) for task, file in own_files},
         seed_sources=design.sources,
         exploratory_seeds=file.exploratory_seeds,
     )

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from distributed import Client
@@ -14,7 +13,7 @@ from runners.sweeping.clusters import QUEUED, opened
 from runners.sweeping.local_pool import LONGEST_ABSENCE
 from runners.sweeping.pool import WorkersLost
 from runners.sweeping.remote_pool import without_project
-from runners.sweeping.shipping import Courier
+from runners.sweeping.shipping import LEFT, Archive, Courier
 from runners.sweeping.survey import Needs, Survey, mismatches, survey
 
 POLL_SECONDS = 0.2
@@ -39,7 +38,7 @@ RETURN_SECONDS = 30.0
 """How long to wait for their replacements."""
 
 
-def checked(file: ClusterFile, needs: Needs, archives: Mapping[str, Path] | None = None) -> list[Checked]:
+def checked(file: ClusterFile, needs: Needs, archives: Mapping[str, Archive] | None = None) -> list[Checked]:
     """Check one worker of this cluster or, for a scheduler that is already running, every worker that it has.
 
     Args:
@@ -52,7 +51,7 @@ def checked(file: ClusterFile, needs: Needs, archives: Mapping[str, Path] | None
         WorkersLost: no worker arrived, or none stayed.
     """
     requested, driver = time.monotonic(), survey()
-    with opened(file) as (client, queue), Courier(client, needs, archives) as courier:
+    with opened(file) as (client, queue), Courier(client, needs, driver, archives) as courier:
         if queue is not None and (refusal := queue.keep(1)):
             raise WorkersLost(f"the batch system accepts no job: {refusal}")
         patience: float = LONGEST_ABSENCE if queue is None else QUEUED
@@ -98,6 +97,8 @@ def _check(courier: Courier, place: str, driver: Survey, seconds: float) -> Chec
             return None
         time.sleep(POLL_SECONDS)
     error = look.exception()
+    if isinstance(error, LEFT):
+        return None
     if error is not None:
         return Checked(place, seconds, None, [without_project(error)])
     worker = look.result()

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import dask
@@ -11,11 +10,11 @@ from distributed import Client, Security
 
 from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping.carry_out import visible_gpus, workers_here
-from runners.sweeping.job_queue import JobQueue, cluster_of, remove_certificate
+from runners.sweeping.job_queue import JobQueue, cluster_of
 from runners.sweeping.local_pool import LONGEST_ABSENCE, SETTINGS, workers_of
 from runners.sweeping.protection import protection
 from runners.sweeping.remote_pool import RemotePool
-from runners.sweeping.shipping import Courier
+from runners.sweeping.shipping import Archive, Courier
 from runners.sweeping.survey import Needs, survey
 
 CONNECT_SECONDS = 20.0
@@ -31,7 +30,7 @@ def pool_of(
     needs: Needs,
     tell: Callable[[str], None],
     staffed: Callable[[str], None] = lambda words: None,
-    archives: Mapping[str, Path] | None = None,
+    archives: Mapping[str, Archive] | None = None,
 ) -> Iterator[RemotePool]:
     """The pool of this cluster; jobs that it started are cancelled at the end.
 
@@ -45,10 +44,11 @@ def pool_of(
     Raises:
         ClusterError: the cluster cannot be opened; one line with what to do.
     """
-    with opened(file) as (client, queue), Courier(client, needs, archives) as courier:
+    driver = survey()
+    with opened(file) as (client, queue), Courier(client, needs, driver, archives) as courier:
         patience = LONGEST_ABSENCE if queue is None else QUEUED
         lifetime = file.lifetime_seconds
-        yield RemotePool(client, needs, survey(), patience, queue, lifetime, tell, staffed, courier=courier)
+        yield RemotePool(client, needs, driver, patience, queue, lifetime, tell, staffed, courier=courier)
 
 
 @contextlib.contextmanager
@@ -76,17 +76,12 @@ def _opened(file: ClusterFile, security: Security | None) -> Iterator[tuple[Clie
         finally:
             _closed(client)
     else:
-        cluster = cluster_of(file, security)
-        try:
+        with cluster_of(file, security) as cluster:
             client = Client(cluster, security=security)
             try:
                 yield client, JobQueue(cluster, file)
             finally:
                 _closed(client)
-        finally:
-            with contextlib.suppress(AssertionError):  # Raised for a job that was never submitted.
-                cluster.close()
-            remove_certificate(cluster)
 
 
 def _connected(address: str, security: Security | None) -> Client:

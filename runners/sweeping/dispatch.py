@@ -13,7 +13,7 @@ from amix.specs.store import Store
 from runners.planning.job import Job
 from runners.sweeping import interrupts
 from runners.sweeping.gpu_sharing import GpuSharing
-from runners.sweeping.jobs import Abandon, Listener, Outcome, Perform, Receive
+from runners.sweeping.jobs import Abandon, Listener, NotEquipped, Outcome, Perform, Receive
 from runners.sweeping.pool import Loss, Pool, WorkersLost
 
 POLL_SECONDS = 0.25
@@ -27,6 +27,7 @@ DIED = f"its worker process died {MOST_ATTEMPTS} times, the last time without a 
 OUTLIVED = (
     f"{MOST_JOBS} jobs or machines ended before it was done: it needs a longer walltime, or jobs that are not preempted"
 )
+VANISHED = f"{MOST_JOBS} times its worker's copies of your files were gone: see what removes them from its cache folder"
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,9 @@ class Sweep:
             self.listener.finished(flight.run, outcome)
         elif isinstance(error, KilledWorker | FutureCancelledError):
             self.lost.append(flight)
+        elif isinstance(error, NotEquipped):
+            self.pool.equip_again(flight.place)
+            self._give_back(flight, VANISHED)
         else:
             self._charge(flight, f"{type(error).__name__}: {error}")
 
@@ -161,11 +165,11 @@ class Sweep:
                     self._charge(flight, DIED) if loss is Loss.OWN else self._give_back(flight)
         self.lost = undecided
 
-    def _give_back(self, flight: Flight) -> None:
+    def _give_back(self, flight: Flight, reason: str = OUTLIVED) -> None:
         if self._recorded(flight.run):
             return
         if flight.jobs_ended + 1 >= MOST_JOBS:
-            self.listener.finished(flight.run, self.abandon(flight.run, OUTLIVED))
+            self.listener.finished(flight.run, self.abandon(flight.run, reason))
             return
         self.listener.given_back(flight.run)
         self.waiting.insert(0, replace(flight, jobs_ended=flight.jobs_ended + 1))

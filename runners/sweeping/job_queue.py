@@ -1,10 +1,12 @@
 """Jobs of a batch system that start workers: as many as the remaining runs need, replaced when they end."""
 
 import math
+import os
 import shlex
 import time
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from distributed import Security
 from amix.specs.encoder_files import user_cache
 from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping.local_pool import WORKER_ENVIRONMENT
+from runners.sweeping.protection import certificate_folder
 from runners.sweeping.survey import ROOT
 
 CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
@@ -22,8 +25,9 @@ RETRY_SECONDS = 60.0
 """Wait before asking again after the batch system refused a job while others run."""
 
 
-def cluster_of(file: ClusterFile, security: Security | None) -> Any:
-    """The dask-jobqueue cluster that this file describes, with no jobs yet.
+@contextmanager
+def cluster_of(file: ClusterFile, security: Security | None) -> Iterator[Any]:
+    """The dask-jobqueue cluster that this file describes, with no jobs yet; closed at the end.
 
     Raises:
         ClusterError: dask-jobqueue is missing or does not accept the options; one line with what to do.
@@ -37,19 +41,34 @@ def cluster_of(file: ClusterFile, security: Security | None) -> Any:
     options: dict[str, Any] = {
         name: list(value) if isinstance(value, tuple) else value for name, value in file.options.items()
     }
-    folder = _own_folder()
+    own = _own_folder()
     options["job_script_prologue"] = [*_environment(), *options.get("job_script_prologue", ())]
     options["scheduler_options"] = {"dashboard_address": ":0", **options.get("scheduler_options", {})}
-    defaults = {"processes": 1, "log_directory": str(folder), "shared_temp_directory": str(folder)}
-    try:
-        with warnings.catch_warnings():
-            # On a machine with several networks dask warns about its choice of address; `interface:` sets it.
-            warnings.simplefilter("ignore")
-            return getattr(dask_jobqueue, CLASSES[file.kind])(
-                **{**defaults, **options}, security=security, silence_logs="CRITICAL"
-            )
-    except (ValueError, TypeError, OSError) as error:
-        raise ClusterError(f"{file.kind}: {' '.join(str(error).split())}") from error
+    options = {"processes": 1, "log_directory": str(own), "shared_temp_directory": str(own), **options}
+    with ExitStack() as stack:
+        try:
+            # Jobs may reach the folder by another path: variables in its name are theirs to expand.
+            shared = options["shared_temp_directory"]
+            here = Path(os.path.expandvars(shared)).expanduser()
+            options["shared_temp_directory"] = f"{shared}/{stack.enter_context(certificate_folder(here)).name}"
+            with warnings.catch_warnings():
+                # On a machine with several networks dask warns about its choice of address; `interface:` sets it.
+                warnings.simplefilter("ignore")
+                cluster = getattr(dask_jobqueue, CLASSES[file.kind])(
+                    **options, security=security, silence_logs="CRITICAL"
+                )
+        except (ValueError, TypeError, OSError) as error:
+            raise ClusterError(f"{file.kind}: {' '.join(str(error).split())}") from error
+        stack.callback(_closed, cluster)
+        yield cluster
+
+
+def _closed(cluster: Any) -> None:
+    with suppress(AssertionError):  # Raised for a job that was never submitted.
+        cluster.close()
+    for name in ("ca_file", "cert", "key"):  # Of the certificate, which dask-jobqueue leaves to the garbage collector.
+        if file := getattr(cluster, f"_job_{name}", None):
+            file.close()
 
 
 def _environment() -> list[str]:
@@ -65,13 +84,6 @@ def _own_folder() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     return folder
-
-
-def remove_certificate(cluster: Any) -> None:
-    """Remove the files of the temporary certificate, which dask-jobqueue leaves to the garbage collector."""
-    for name in ("ca_file", "cert", "key"):
-        if file := getattr(cluster, f"_job_{name}", None):
-            file.close()
 
 
 class JobQueue:

@@ -22,6 +22,10 @@ class Outcome:
         return cls(record["status"], (record["error"] or {}).get("message", ""), gpu_bytes)
 
 
+class NotEquipped(RuntimeError):
+    """A worker no longer has what its runs need, so that it could not do this one; raised on the worker."""
+
+
 class Listener(Protocol):
     """Callbacks for the events of a sweep, called in the driver process only."""
 

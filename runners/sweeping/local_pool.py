@@ -159,6 +159,9 @@ class LocalPool:
         """Always false: local workers need nothing."""
         return False
 
+    def equip_again(self, place: str) -> None:
+        """Nothing to do: local workers need nothing."""
+
     def address(self, place: str) -> str:
         """The place itself."""
         return place

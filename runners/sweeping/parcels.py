@@ -4,11 +4,14 @@ A parcel is an uncompressed tar file that depends on nothing but the names and c
 that is packed again therefore has the same hash, which shows that a copy is complete and unchanged.
 """
 
+import errno
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -24,6 +27,8 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 """Endings of files that may run code when they are opened, and that no run needs."""
 ABANDONED = 86400.0
 """Seconds after which an incomplete parcel belongs to a worker that no longer exists."""
+UNUSED = 30 * 86400.0
+"""Seconds without use after which an unpacked parcel is removed, when another one arrives."""
 
 
 class ParcelError(ValueError):
@@ -151,11 +156,31 @@ def lacks(parcel: Parcel) -> bool:
     with _disk_errors(parcel):
         if not parcel.folder.is_dir():
             return True
+        note_use([parcel])
         if _hash_of(parcel.folder) == parcel.sha256:
             return False
-        with suppress(FileNotFoundError):  # Another worker of this machine removes it too.
-            shutil.rmtree(parcel.folder)
-        return True
+        _remove_changed(parcel)
+        return not parcel.folder.is_dir()
+
+
+def note_use(parcels: Iterable[Parcel]) -> None:
+    """Note that these parcels are being used, so that they are not removed as old; called on a worker."""
+    for parcel in parcels:
+        with suppress(OSError):
+            os.utime(parcel.folder)
+
+
+def _remove_changed(parcel: Parcel) -> None:
+    """Remove a copy that was changed: at once as a whole, as other workers may be looking at it or replacing it."""
+    aside = parcels_folder() / f".{parcel.sha256}.{uuid.uuid4().hex}"
+    try:
+        parcel.folder.rename(aside)
+    except FileNotFoundError:  # Another worker of this machine removes it too.
+        return
+    if _hash_of(aside) == parcel.sha256:  # Another worker had already replaced it.
+        with suppress(OSError):
+            aside.rename(parcel.folder)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _hash_of(folder: Path) -> str:
@@ -170,7 +195,7 @@ def _hash_of(folder: Path) -> str:
         return ""
 
 
-def receive(parcel: Parcel, delivery: str, offset: int, piece: bytes) -> None:
+def receive(parcel: Parcel, delivery: str, offset: int, piece: bytes) -> bool:
     """Take the next piece of a parcel, and unpack it after the last one; called on a worker.
 
     Args:
@@ -179,16 +204,21 @@ def receive(parcel: Parcel, delivery: str, offset: int, piece: bytes) -> None:
         offset: bytes of the parcel before this piece; the same piece may come twice.
         piece: its bytes.
 
+    Returns:
+        Whether more pieces are needed; not after the last one, nor if another worker was faster.
+
     Raises:
         ParcelError: the parcel is not what was sent, or cannot be stored.
     """
     part = parcels_folder() / f".{parcel.sha256}.{delivery}"
     with _disk_errors(parcel):
-        if parcel.folder.is_dir() and not part.exists():  # The last piece came before, or another worker was faster.
-            return
+        if parcel.folder.is_dir():
+            part.unlink(missing_ok=True)
+            return False
         if offset == 0:
-            parcels_folder().mkdir(parents=True, exist_ok=True)
-            _remove_abandoned()
+            parcels_folder().parent.mkdir(parents=True, exist_ok=True)
+            parcels_folder().mkdir(mode=0o700, exist_ok=True)  # People's own texts are for nobody else.
+            _remove_old()
         try:
             with part.open("r+b" if offset else "wb") as file:
                 file.seek(offset)
@@ -196,8 +226,10 @@ def receive(parcel: Parcel, delivery: str, offset: int, piece: bytes) -> None:
         except OSError:  # No room for all of it: the disk is left as it was.
             part.unlink(missing_ok=True)
             raise
-        if offset + len(piece) >= parcel.size:
-            _unpack_checked(parcel, part)
+        if offset + len(piece) < parcel.size:
+            return True
+        _unpack_checked(parcel, part)
+        return False
 
 
 def _unpack_checked(parcel: Parcel, part: Path) -> None:
@@ -215,20 +247,35 @@ def _unpack_checked(parcel: Parcel, part: Path) -> None:
             raise ParcelError(f"{parcel.what}: {error}") from error
         try:
             fresh.rename(parcel.folder)
-        except OSError:
-            if not parcel.folder.is_dir():  # Another worker of this machine was faster.
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # Another worker was faster.
                 raise
     finally:
         part.unlink(missing_ok=True)
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _remove_abandoned() -> None:
-    """Remove what workers left behind that were killed during a delivery."""
-    for path in parcels_folder().glob(".*"):
-        with suppress(FileNotFoundError):  # Another worker has just finished with it.
-            if time.time() - path.lstat().st_mtime > ABANDONED:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _remove_old() -> None:
+    """Remove what workers left behind that were killed during a delivery, and parcels that are no longer used.
+
+    What cannot be removed stays: other workers of this machine may be removing it too.
+    """
+    for path in parcels_folder().iterdir():
+        longest = ABANDONED if path.name.startswith(".") else UNUSED
+        if not re.fullmatch(r"\..+|[0-9a-f]{64}", path.name):
+            continue
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > longest:
+                _remove_at_once(path)
+
+
+def _remove_at_once(path: Path) -> None:
+    """Remove a file or folder such that nobody ever sees a part of it under its name."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink()
+        return
+    aside = path if path.name.startswith(".") else path.rename(path.with_name(f".{path.name}.{uuid.uuid4().hex}"))
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager

@@ -40,6 +40,9 @@ class Pool(Protocol):
     def expecting(self) -> bool:
         """Whether workers are there that are still being examined or equipped."""
 
+    def equip_again(self, place: str) -> None:
+        """A worker said that it no longer has what its runs need."""
+
     def address(self, place: str) -> str:
         """Where the worker of this place listens."""
 

@@ -1,8 +1,16 @@
 """Certificates that encrypt the traffic between driver and workers, and keep everybody else out."""
 
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dask
+import psutil
 from distributed import Security
 
 from runners.planning.cluster_file import ClusterError, ClusterFile
@@ -49,3 +57,32 @@ def _configured(address: str) -> Security:
                 f"{address}: dask's configuration (distributed.comm.tls) names {file}, which does not exist"
             )
     return Security(require_encryption=True)
+
+
+_OWNED = re.compile(r"driver\.(?P<host>.+)\.(?P<pid>\d+)\.[^.]+")
+"""Names of folders of temporary certificates: host and process of the driver, and something random."""
+
+
+@contextmanager
+def certificate_folder(parent: Path) -> Iterator[Path]:
+    """A new folder for the temporary certificate of this driver, which jobs read; removed at the end.
+
+    A driver that is killed leaves its folder behind, which the next one on the same host removes.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    _remove_orphans(parent)
+    folder = Path(tempfile.mkdtemp(prefix=f"driver.{socket.gethostname()}.{os.getpid()}.", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_orphans(parent: Path) -> None:
+    """Remove the folders of drivers on this host that no longer live; of other hosts that is unknown."""
+    for folder in parent.iterdir():
+        owner = _OWNED.fullmatch(folder.name)
+        if owner and owner["host"] == socket.gethostname() and not psutil.pid_exists(int(owner["pid"])):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,7 @@ from distributed import Client
 from runners.sweeping.job_queue import JobQueue
 from runners.sweeping.parcels import ParcelError
 from runners.sweeping.pool import Loss, WorkersLost
-from runners.sweeping.shipping import Courier, Look
+from runners.sweeping.shipping import LEFT, Courier, Look
 from runners.sweeping.survey import Needs, Survey, mismatches
 
 LOOK_SECONDS = 0.5
@@ -126,7 +126,7 @@ class RemotePool:
                     look.release()
 
     def _courier(self) -> Courier:
-        self.courier = self.courier or Courier(self.client, self.needs)
+        self.courier = self.courier or Courier(self.client, self.needs, self.driver)
         return self.courier
 
     def _identities(self) -> dict[str, Any]:
@@ -142,6 +142,10 @@ class RemotePool:
         for place in [place for place, look in self.looks.items() if look.done()]:
             look, worker = self.looks.pop(place), self.workers[place]
             error = look.exception()
+            if isinstance(error, LEFT):  # If it is really gone, the next look at the scheduler's workers will say so.
+                look.release()
+                self.looks[place] = self._courier().look(worker.address)
+                continue
             if error is None:
                 worker.survey = look.result()
                 worker.came = time.monotonic()
@@ -218,6 +222,15 @@ class RemotePool:
     def expecting(self) -> bool:
         """Whether workers are being surveyed, or equipped before that."""
         return bool(self.looks)
+
+    def equip_again(self, place: str) -> None:
+        """Bring a worker what it lacks; until then it is given no run."""
+        worker = self.workers[place]
+        if worker.gone is None and place in self.fit:
+            host = worker.survey.host if worker.survey else worker.address
+            self.tell(f"worker on {host}: its copies of your files were removed or changed; it gets them again")
+            self.fit.discard(place)
+            self.looks[place] = self._courier().look(worker.address)
 
     def address(self, place: str) -> str:
         """Where this worker listens."""

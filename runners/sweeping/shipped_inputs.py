@@ -1,6 +1,7 @@
 """The inputs of a sweep that workers may lack, as files: encoder, own tasks, own methods, Parquet folders."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +11,19 @@ from amix.data.evaluate_metrics import module_file
 from amix.data.rows import glue_folder
 from amix.runs.out_of_domain_scores import out_of_domain_folder
 from amix.specs.encoder_files import locate, source_hash
-from amix.specs.encoder_folder import model_folder
+from amix.specs.encoder_folder import model_folder, parts_of, pooling_file
 from amix.specs.encoders import ENCODERS, Encoder, EncoderError, find_encoder
 from amix.specs.out_of_domain import ORIGIN, sets_for
 from amix.specs.task import EVALUATE, Task, TaskError
 from amix.specs.tasks import find_task
 from runners.sweeping.survey import Needs
 
-ENCODER_FILES = (".json", ".safetensors", ".bin", ".txt", ".model", ".bpe", ".vocab", ".tiktoken", ".jinja")
+ENCODER_FILES = (
+    ".json", ".safetensors", ".bin", ".txt", ".model", ".bpe", ".codes", ".vocab", ".spm", ".tokenizer", ".tiktoken",
+    ".jinja",
+)  # fmt: skip
 """Endings of the files that loading an encoder, or the hash of its folder, may need."""
+_RELATIVE_IMPORT = re.compile(r"^(?:from|import)\s+\.(\w+)", re.MULTILINE)
 Table = tuple[str, str]
 """Folder and split of Parquet files."""
 
@@ -117,11 +122,13 @@ def inputs_of(needs: Needs) -> list[ShippedInput]:
 def _encoder(source: str, name: str) -> ShippedInput:
     """Of an encoder's folder only what loading needs: others may hold checkpoints of its training."""
     folder = Path(source)
-    model = model_folder(folder)
-    if not model.is_relative_to(folder) or ".." in model.relative_to(folder).parts:
-        raise EncoderError(f"encoder: {folder}/modules.json names the folder {model}, which is not below it")
+    model, pooling = model_folder(folder), pooling_file(folder)
     whole = [path for one in dict.fromkeys((folder, model)) for path in one.iterdir() if path.suffix in ENCODER_FILES]
-    files = [path for path in (*whole, *folder.glob("*/config.json")) if path.is_file()]
+    parts = [model / part for index in model.glob("*.index.json") for part in parts_of(index)]
+    files = [path for path in dict.fromkeys((*whole, *parts, *filter(None, [pooling]))) if path.is_file()]
+    for path in files:
+        if not path.is_relative_to(folder) or ".." in path.relative_to(folder).parts:
+            raise EncoderError(f"encoder: {folder} names {path}, which is not below it: copy it there")
     inside = folder.name or "encoder"
     return ShippedInput(
         f"encoder {name}",
@@ -145,18 +152,32 @@ def _named_files(task: Task, file: Path) -> Iterator[str]:
         if not named.startswith(HUB):
             yield _relative(named, file)
     for metric in task.metrics:
-        if metric.startswith(EVALUATE) and module_file(metric, Path(task.folder)) is not None:
-            yield _relative(metric.removeprefix(EVALUATE), file)
+        module = module_file(metric, Path(task.folder)) if metric.startswith(EVALUATE) else None
+        if module is not None:
+            yield (named := _relative(metric.removeprefix(EVALUATE), file))
+            if named.endswith(".py"):  # Of a folder everything is taken.
+                yield from _imported_files(named, module)
+
+
+def _imported_files(named: str, module: Path) -> Iterator[str]:
+    """The files beside a module of evaluate that it imports (`from .other import name`)."""
+    for match in _RELATIVE_IMPORT.finditer(module.read_text(encoding="utf-8")):
+        if module.with_name(f"{match[1]}.py").is_file():
+            yield str(Path(named).with_name(f"{match[1]}.py"))
 
 
 def _relative(named: str, file: Path) -> str:
     if Path(named).is_absolute():
         raise TaskError(f"{file}: {named} cannot be shipped to workers: name it relative to this file")
+    if (straight := os.path.normpath(named)) != str(Path(named)):  # The copies have no folders that are left again.
+        raise TaskError(f"{file}: {named} cannot be shipped to workers: write {straight}, if that is the same file")
     return named
 
 
 def _all_files(path: Path) -> list[Path]:
-    return [path] if not path.is_dir() else [below for below in path.rglob("*") if below.is_file()]
+    if not path.is_dir():
+        return [path]
+    return [below for below in path.rglob("*") if below.is_file() and "__pycache__" not in below.parts]
 
 
 def _tables(needs: Needs) -> tuple[list[Table], list[Table]]:

@@ -5,23 +5,40 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import IO, Any, Protocol, Self
 
-from distributed import Client
+from distributed import Client, KilledWorker
+from distributed.client import FutureCancelledError
 
 from runners.planning.cluster_file import ClusterFile
 from runners.sweeping.parcels import Parcel, ParcelError, lacks, pack, receive
 from runners.sweeping.shipped_inputs import in_files, inputs_of
-from runners.sweeping.survey import Needs, Survey, survey
+from runners.sweeping.survey import Needs, Survey, mismatches, survey
 
 PIECE = 4 << 20
 """Bytes that are sent at once: all that driver, scheduler and worker hold of a parcel in memory."""
-AT_A_TIME = 8
-"""Workers that are served at once; the driver's network is the limit."""
+AT_A_TIME = 64
+"""Workers that are served at once; most of them examine their copies."""
+DELIVERIES = 8
+"""Machines that get a parcel at once; the driver's network is the limit."""
+MOST_DELIVERIES = 3
+"""How often a worker gets a parcel whose copy is gone again before it is used, as others may remove it."""
 POLL_SECONDS = 1.0
+
+
+class Archive:
+    """A packed parcel in a file without a name, which vanishes with the driver however that ends."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.turn = file, threading.Lock()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """These bytes of it; threads may read at once."""
+        with self.turn:
+            self.file.seek(offset)
+            return self.file.read(size)
 
 
 @dataclass(frozen=True)
@@ -29,8 +46,8 @@ class Shipment:
     """What a sweep needs, and the parcels that bring it."""
 
     needs: Needs
-    archives: Mapping[str, Path] = field(default_factory=dict)
-    """The tar file of each parcel, by its hash."""
+    archives: Mapping[str, Archive] = field(default_factory=dict)
+    """Each parcel's tar file, by its hash."""
 
 
 @contextmanager
@@ -52,20 +69,20 @@ def packed(cluster: ClusterFile, needs: Needs, tell: Callable[[str], None]) -> I
         yield Shipment(needs)
         return
     needs = in_files(needs)
-    with tempfile.TemporaryDirectory(prefix="amix-ship-") as folder:
+    with ExitStack() as files:
         parcels, archives = [], {}
-        for number, one in enumerate(inputs_of(needs)):
-            archive = Path(folder) / f"{number}.tar"
+        for one in inputs_of(needs):
             try:
-                with archive.open("wb") as file:
-                    sha256, size = pack(one.files, file)
+                file = files.enter_context(tempfile.TemporaryFile())
+                sha256, size = pack(one.files, file)
+                file.flush()
             except OSError as error:
                 raise ParcelError(
-                    f"{one.what}: cannot be packed in {folder} ({error.strerror or error}): make room there, or set "
-                    "TMPDIR to another folder"
+                    f"{one.what}: cannot be packed in {tempfile.gettempdir()} ({error.strerror or error}): make room "
+                    "there, or set TMPDIR to another folder"
                 ) from error
             parcels.append(Parcel(one.what, one.path, one.inside, sha256, size))
-            archives[sha256] = archive
+            archives[sha256] = Archive(file)
         tell(_sizes(parcels))
         yield Shipment(replace(needs, parcels=tuple(parcels)), archives)
 
@@ -100,6 +117,10 @@ class _WorkerGone(Exception):
     """The worker left while it was served."""
 
 
+LEFT = (_WorkerGone, KilledWorker, FutureCancelledError)
+"""Errors of a look that only say that the worker, or its process, was gone before it had ended."""
+
+
 @dataclass(frozen=True)
 class _Service:
     """A worker that a thread of the courier serves and surveys."""
@@ -124,10 +145,15 @@ class _Service:
 class Courier:
     """Surveys workers, and brings them the parcels that their machines lack before that."""
 
-    def __init__(self, client: Client, needs: Needs, archives: Mapping[str, Path] | None = None) -> None:
-        self.client, self.needs, self.archives = client, needs, archives or {}
+    def __init__(
+        self, client: Client, needs: Needs, driver: Survey, archives: Mapping[str, Archive] | None = None
+    ) -> None:
+        self.client, self.needs, self.driver, self.archives = client, needs, driver, archives or {}
         self.threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="courier")
         self.services: list[_Service] = []
+        self.deliveries = threading.Semaphore(DELIVERIES)
+        self.turns: dict[str, threading.Semaphore] = {}
+        """By host: one of its workers gets a parcel at a time, and the others find the copy."""
 
     def __enter__(self) -> Self:
         return self
@@ -148,17 +174,29 @@ class Courier:
         return service
 
     def _serve(self, address: str, gone: threading.Event) -> Survey:
-        for parcel in self.needs.parcels:
-            if self._ask(gone, address, lacks, parcel):
+        """Survey a worker after it has the parcels, unless its code differs: then it gets none, and removes none."""
+        bare = self._surveyed(gone, address, None)
+        if mismatches(bare, self.driver, shared=False):
+            return bare
+        for _ in range(MOST_DELIVERIES):
+            lacking = [parcel for parcel in self.needs.parcels if self._ask(gone, address, lacks, parcel)]
+            if not lacking:
+                break
+            for parcel in lacking:
                 self._bring(gone, address, parcel)
-        found: Survey = self._ask(gone, address, survey, self.needs)
-        return found
+        return self._surveyed(gone, address, self.needs)
 
     def _bring(self, gone: threading.Event, address: str, parcel: Parcel) -> None:
-        delivery = uuid.uuid4().hex
-        with self.archives[parcel.sha256].open("rb") as archive:
+        delivery, host = uuid.uuid4().hex, address.rpartition(":")[0]
+        with _held(self.turns.setdefault(host, threading.Semaphore()), gone), _held(self.deliveries, gone):
             for offset in range(0, parcel.size, PIECE):
-                self._ask(gone, address, receive, parcel, delivery, offset, archive.read(PIECE))
+                piece = self.archives[parcel.sha256].read(offset, PIECE)
+                if not self._ask(gone, address, receive, parcel, delivery, offset, piece):
+                    return
+
+    def _surveyed(self, gone: threading.Event, address: str, needs: Needs | None) -> Survey:
+        found: Survey = self._ask(gone, address, survey, needs)
+        return found
 
     def _ask(self, gone: threading.Event, address: str, do: Callable[..., Any], *arguments: Any) -> Any:
         """What a function returns on a worker; a task that is bound to a worker would wait for it forever."""
@@ -170,9 +208,21 @@ class Courier:
                 except TimeoutError:
                     if task.done():
                         return task.result()
-            raise _WorkerGone(address)
+            raise _WorkerGone
         finally:
             task.release()
 
     def _task(self, address: str, do: Callable[..., Any], *arguments: Any) -> Any:
         return self.client.submit(do, *arguments, workers=[address], allow_other_workers=False, pure=False)
+
+
+@contextmanager
+def _held(turn: threading.Semaphore, gone: threading.Event) -> Iterator[None]:
+    """Wait for a turn, as long as the worker is there."""
+    while not turn.acquire(timeout=POLL_SECONDS):
+        if gone.is_set():
+            raise _WorkerGone
+    try:
+        yield
+    finally:
+        turn.release()

@@ -13,6 +13,7 @@ from typing import Any
 
 from amix.runs.context import RunContext
 from amix.specs.encoder_files import locate, source_hash
+from amix.specs.encoder_folder import check_folder, check_tokenizer
 from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import sets_for
 from amix.specs.store import check_writable
@@ -26,7 +27,8 @@ CODE = (".py", ".yaml")
 ENGINE = ("dask", "distributed")
 JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 """Environment variables in which batch systems give a process the id of its job."""
-FOUND = "found"
+FOUND, NOT_EXAMINED = "found", "not examined"
+FINE = (FOUND, NOT_EXAMINED)
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,13 @@ class Survey:
     age: float
     """Seconds since its job, or its nanny, started."""
     job: str = ""
-    encoder: str = FOUND
-    """`found`, or why it cannot be used."""
+    encoder: str = NOT_EXAMINED
+    """`found`, or why it cannot be used; as are the following ones."""
     data: dict[str, str] = field(default_factory=dict)
     """The same for the data of each task."""
-    plugins: str = FOUND
+    plugins: str = NOT_EXAMINED
     """The same for methods from outside the project."""
-    records: str = FOUND
+    records: str = NOT_EXAMINED
     """The same for the folder of records, which must be writable."""
 
 
@@ -127,14 +129,18 @@ def _inputs(needs: Needs) -> dict[str, Any]:
     context = needs.context
 
     def encoder() -> None:
-        locate(find_encoder(context.encoder or needs.encoder))
+        folder = locate(find_encoder(context.encoder or needs.encoder))
+        if Path(folder).is_dir():
+            check_folder(folder)
+            check_tokenizer(folder)
         if source_hash(context.encoder or needs.encoder) != needs.encoder_source:
             raise ValueError(f"{needs.encoder} differs from the driver's: copy the driver's")
 
     def plugins() -> None:
+        from amix.training.registry import load_external
+
         for plugin in context.plugins:
-            if not (path := Path(plugin.rpartition(":")[0])).is_file():
-                raise FileNotFoundError(f"there is no file {path}")
+            load_external(plugin)
 
     def records() -> None:
         if not Path(needs.records).is_dir():
@@ -195,14 +201,14 @@ def mismatches(worker: Survey, driver: Survey, shared: bool) -> list[str]:
     for name, version in driver.packages.items():
         if (other := worker.packages.get(name, "none")) != version:
             lines.append(f"{name} {other} there, {version} here: pip install {name}=={version} there")
-    if worker.encoder != FOUND:
+    if worker.encoder not in FINE:
         lines.append(f"encoder: {worker.encoder} (there; use a path that both see, or 'ship: true')")
     for task, state in worker.data.items():
         if state != FOUND:
             lines.append(f"data of {task}: {state} (there; put the driver's files at the same path, or 'ship: true')")
-    if worker.plugins != FOUND:
+    if worker.plugins not in FINE:
         lines.append(f"methods of your own: {worker.plugins} (there; put the file at the same path, or 'ship: true')")
-    if shared and worker.records != FOUND:
+    if shared and worker.records not in FINE:
         lines.append(f"folder of records: {worker.records} (there); set 'store: driver', or choose a shared --out")
     return lines
 

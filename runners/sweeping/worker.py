@@ -11,10 +11,10 @@ from amix.runs.context import RunContext
 from amix.specs.encoder_files import public_name
 from amix.specs.encoders import Encoder
 from amix.specs.launch import rank
-from amix.specs.store import Store
+from amix.specs.store import GOOD, Store
 from runners.planning.job import Job
-from runners.sweeping.jobs import Outcome
-from runners.sweeping.parcels import Parcel, found_here
+from runners.sweeping.jobs import NotEquipped, Outcome
+from runners.sweeping.parcels import Parcel, found_here, lacks, note_use
 
 if TYPE_CHECKING:
     from amix.runs.execute import Arrays, Record
@@ -59,22 +59,30 @@ class Worker:
         return Outcome.of(record, left_gpu())
 
     def done(self, run: Job) -> "tuple[Record, Arrays]":
-        """Do a run on one thread, so that its sums do not depend on the machine or on other processes."""
+        """Do a run on one thread, so that its sums do not depend on the machine or on other processes.
+
+        Raises:
+            NotEquipped: it ended without a model, and copies of the driver's files are gone from this machine.
+        """
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
 
         from amix.runs.execute import ExportError, execute
 
+        note_use(self.parcels)
         context = replace(found_here(self.context, self.parcels), label=run.label)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return execute(run.spec, context)
+            record, arrays = execute(run.spec, context)
         except ExportError as error:
             self.store.put(*error.outcome)
             raise
         finally:
             torch.set_num_threads(threads)
+        if record["status"] not in GOOD and any(map(lacks, self.parcels)):
+            raise NotEquipped(record["error"]["message"])
+        return record, arrays
 
     def abandon(self, run: Job, reason: str) -> Outcome:
         """Write the record of a run whose worker processes died."""

@@ -1,6 +1,11 @@
-"""Cluster files: what is accepted, and the one line that says what is wrong."""
+"""Cluster files: what is accepted, and the one line that says what is wrong; the certificates of their jobs."""
 
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +13,9 @@ from typer.testing import CliRunner
 
 from runners.cli.app import app
 from runners.planning.cluster_file import ClusterError, ClusterFile, read_cluster, seconds_of
+from runners.sweeping import job_queue
+from runners.sweeping.protection import certificate_folder, protection
+from runners.sweeping.survey import ROOT
 
 SLURM = """
 kind: slurm
@@ -116,3 +124,62 @@ def test_the_schema_has_every_field_and_option() -> None:
     schema = json.loads(CliRunner().invoke(app, ["schema", "cluster"]).output)
     assert {"kind", "jobs", "options", "lifetime", "store", "ship", "tls", "insecure"} <= set(schema["properties"])
     assert {"cores", "walltime", "resource_spec", "workers"} <= set(schema["properties"]["options"]["properties"])
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from runners.sweeping.protection import certificate_folder
+
+with certificate_folder(Path(sys.argv[1])) as folder:
+    (folder / "key").write_text("secret")
+    print(folder.name, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_certificate_of_a_killed_driver_is_removed_by_the_next_one_and_no_other(tmp_path: Path) -> None:
+    drivers = [
+        subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        for _ in range(2)
+    ]
+    try:
+        killed, living = (driver.stdout.readline().strip() for driver in drivers if driver.stdout)
+        drivers[0].kill()
+        drivers[0].wait()
+        assert (tmp_path / killed / "key").exists()
+        far = killed.replace(socket.gethostname(), "elsewhere.example.org")
+        others = [far, f"{far}.old", "driver.log", "slurm-12.err", f"driver.{socket.gethostname()}.none.x"]
+        for name in others:
+            (tmp_path / name).mkdir()
+        with certificate_folder(tmp_path) as folder:
+            assert {path.name for path in tmp_path.iterdir()} == {living, folder.name, *others}
+            assert folder.stat().st_mode & 0o077 == 0
+        assert {path.name for path in tmp_path.iterdir()} == {living, *others}
+    finally:
+        for driver in drivers:
+            driver.kill()
+            driver.communicate()
+
+
+@pytest.mark.parametrize("given", [None, "$AMIX_TEST_FOLDER/mine"], ids=["default", "own folder"])
+def test_jobs_find_the_temporary_certificate_in_the_drivers_folder_while_it_runs(
+    given: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dask_jobqueue")
+    pytest.importorskip("cryptography")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("AMIX_TEST_FOLDER", str(tmp_path / "shared"))
+    parent = tmp_path / "amix" / "jobs" if given is None else tmp_path / "shared" / "mine"
+    parent.mkdir(parents=True)
+    options = {"cores": 1, "memory": "1GB", "walltime": "01:00:00", "interface": "lo"}
+    file = ClusterFile.model_validate(
+        {"kind": "slurm", "jobs": 1, "options": options | ({"shared_temp_directory": given} if given else {})}
+    )
+    with job_queue.cluster_of(file, protection(file)) as cluster:
+        (folder,) = parent.iterdir()
+        assert len(list(folder.iterdir())) == 3, "the certificates and the key"
+        named = re.findall(r"--tls-key (\S+)", cluster.job_script())
+        assert [os.path.expandvars(name) for name in named] == [str(next(folder.glob("*.key.*")))]
+        assert named[0].startswith(given or str(parent)), "jobs expand the variables themselves"
+    assert list(parent.iterdir()) == []

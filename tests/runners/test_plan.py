@@ -11,6 +11,7 @@ from amix.specs.run_plan import read_plan
 from amix.specs.run_spec import SCHEMA
 from amix.specs.seed_sources import PRESETS
 from amix.specs.store import Store
+from amix.specs.tasks import find_task
 from amix.training.registry import find_method, methods
 from amix.training.settings import full_settings
 from helpers.toy_suite import write_suite
@@ -259,6 +260,16 @@ def test_a_users_own_task_is_found_relative_to_the_suite(tmp_path: Path) -> None
     (tmp_path / "a.csv").write_text("t,label\nanother text,yes\n")
     edited = plan_of(tmp_path, tasks="own.yaml")
     assert {run.spec.key for run in plan.runs}.isdisjoint(run.spec.key for run in edited.runs), "edited data runs again"
+
+
+def test_the_data_of_a_task_file_that_is_a_link_are_beside_the_link(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "any.yaml").write_text("{name: own, train: a.csv, test: b.csv, text: t, labels: [no, yes]}")
+    (tmp_path / "own.yaml").symlink_to(tmp_path / "shared" / "any.yaml")
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("t,label\nx,no\ny,yes\n")
+    plan = plan_of(tmp_path, tasks="own.yaml")
+    assert find_task(plan.suite.task_files["own"]) == plan.suite.tasks[0]
 
 
 def put(plan: SuitePlan, layout: Layout, place: int, status: str, seconds: float) -> None:

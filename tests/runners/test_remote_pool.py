@@ -373,8 +373,8 @@ def test_a_refusal_of_the_batch_system_is_one_line_and_it_is_not_asked_again_at_
 def test_a_missing_package_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "dask_jobqueue", None)
     file = ClusterFile(kind="slurm", jobs=1, options={"cores": 1, "memory": "1GB", "walltime": "1-00:00:00"})
-    with pytest.raises(ClusterError, match="pip install dask-jobqueue==0.9.0"):
-        job_queue.cluster_of(file, None)
+    with pytest.raises(ClusterError, match="pip install dask-jobqueue==0.9.0"), job_queue.cluster_of(file, None):
+        pass
 
     def missing() -> SimpleNamespace:
         raise ImportError

@@ -1,35 +1,32 @@
-"""Shipping: files arrive as they were or not at all, each machine gets them once, and runs find the copies."""
+"""Parcels: files arrive as they were or not at all, copies that were changed are replaced, and old ones go."""
 
+import errno
 import hashlib
 import io
 import os
 import random
 import shutil
 import tarfile
-import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import huggingface_hub
 import pytest
 
-from amix.runs.context import RunContext
-from amix.specs.encoder_files import locate, source_hash
-from amix.specs.encoders import Encoder, EncoderError, find_encoder
-from helpers.own_texts import hidden, needs_of_own_files
-from runners.planning.cluster_file import ClusterFile
-from runners.sweeping import shipping
-from runners.sweeping.parcels import ABANDONED, Parcel, ParcelError, found_here, lacks, pack, parcels_folder, receive
-from runners.sweeping.remote_pool import without_project
-from runners.sweeping.shipped_inputs import in_files
-from runners.sweeping.shipping import Courier, Shipment, packed
-from runners.sweeping.survey import Needs, mismatches, survey
+from runners.sweeping import parcels
+from runners.sweeping.parcels import (
+    ABANDONED,
+    UNUSED,
+    Parcel,
+    ParcelError,
+    lacks,
+    note_use,
+    pack,
+    parcels_folder,
+    receive,
+)
 
 NAMES = ("a", "ü", "two words", "n" * 110, "x.json", ".hidden", "日本", "semi;colon", "-dash")
 SIZES = (0, 1, 511, 512, 513, 20_000)
-SHIPPING = ClusterFile.model_validate({"kind": "address", "address": "tls://n:1", "ship": True})
 
 
 @pytest.fixture(autouse=True)
@@ -187,9 +184,10 @@ def test_pieces_may_come_twice_and_workers_of_a_machine_may_get_the_same_at_once
     parcel, archive = parcel_of(random_files(tmp_path / "tree", 3))
     half = len(archive) // 2
     for delivery in ("one", "one", "other"):
-        receive(parcel, delivery, 0, archive[:half])
+        assert receive(parcel, delivery, 0, archive[:half])
     for delivery in ("other", "one", "one"):
-        receive(parcel, delivery, half, archive[half:])
+        assert not receive(parcel, delivery, half, archive[half:]), "nothing more is needed"
+    assert not receive(parcel, "late", 0, archive[:half])
     assert names_in(cache) == [parcel.sha256]
     assert not lacks(parcel)
 
@@ -202,18 +200,93 @@ def test_a_full_or_missing_disk_is_one_line_with_the_folder_and_what_to_do(tmp_p
         deliver(parcel, archive)
 
 
+def aged(path: Path, seconds: float) -> None:
+    """Let it look as if it had not been used for so many seconds."""
+    past = path.stat().st_mtime - seconds
+    os.utime(path, (past, past))
+
+
 def test_what_killed_workers_left_behind_is_removed(tmp_path: Path, cache: Path) -> None:
     parcel, archive = parcel_of(random_files(tmp_path / "tree", 1))
     deliver(parcel, archive)
     for name in (".old", ".new"):
         (cache / name).write_text("")
     (cache / ".old.files" / "a").mkdir(parents=True)
-    past = (cache / ".new").stat().st_mtime - 2 * ABANDONED
     for name in (".old", ".old.files", parcel.sha256):
-        os.utime(cache / name, (past, past))
+        aged(cache / name, 2 * ABANDONED)
     other, archive = parcel_of(random_files(tmp_path / "other", 2))
     deliver(other, archive)
     assert sorted(names_in(cache)) == sorted([".new", parcel.sha256, other.sha256])
+
+
+def test_a_copy_that_nobody_used_for_a_month_is_removed_when_another_arrives(tmp_path: Path, cache: Path) -> None:
+    copies = []
+    for seed in range(3):
+        parcel, archive = parcel_of(random_files(tmp_path / f"tree {seed}", seed))
+        deliver(parcel, archive)
+        copies.append(parcel)
+    (cache / "notes of mine").write_text("")
+    for path in cache.iterdir():
+        aged(path, 2 * UNUSED)
+    assert not lacks(copies[0])
+    note_use(copies[1:2])
+    other, archive = parcel_of(random_files(tmp_path / "other", 7))
+    deliver(other, archive)
+    assert set(names_in(cache)) == {copies[0].sha256, copies[1].sha256, other.sha256, "notes of mine"}
+
+
+def test_what_cannot_be_removed_stands_in_nobodys_way(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcel, archive = parcel_of(random_files(tmp_path / "tree", 1))
+    cache.mkdir(parents=True)
+    (cache / ".nfs0001").write_text("a removed file that is still open on another machine")
+    aged(cache / ".nfs0001", 2 * ABANDONED)
+
+    def busy(path: Path) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(parcels, "_remove_at_once", busy)
+    deliver(parcel, archive)
+    assert not lacks(parcel)
+
+
+def test_a_copy_that_another_worker_has_just_replaced_is_kept(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcel, archive = parcel_of(random_files(tmp_path / "tree", 1))
+    deliver(parcel, archive)
+    hashed, hash_of = list[Path](), parcels._hash_of
+
+    def replaced_meanwhile(folder: Path) -> str:
+        hashed.append(folder)
+        return hash_of(folder) if len(hashed) > 1 else "that of the copy before"
+
+    monkeypatch.setattr(parcels, "_hash_of", replaced_meanwhile)
+    assert not lacks(parcel)
+    assert names_in(cache) == [parcel.sha256]
+    assert not lacks(parcel)
+
+
+def test_a_copy_that_appears_while_another_is_unpacked_is_used(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcel, archive = parcel_of(random_files(tmp_path / "tree", 1))
+    unpack = parcels.unpack
+
+    def unpack_slowly(archive: Path, folder: Path) -> None:
+        unpack(archive, folder)
+        shutil.copytree(folder, parcel.folder)
+
+    monkeypatch.setattr(parcels, "unpack", unpack_slowly)
+    deliver(parcel, archive)
+    assert names_in(cache) == [parcel.sha256]
+    assert not lacks(parcel)
+
+
+def test_copies_are_for_nobody_else_on_the_machine(tmp_path: Path, cache: Path) -> None:
+    deliver(*parcel_of(random_files(tmp_path / "tree", 1)))
+    assert cache.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(("name", "reason"), [("a.pt", "may run code"), ("gone.csv", "gone.csv: cannot be packed")])
@@ -221,157 +294,3 @@ def test_what_cannot_be_packed_is_one_line(name: str, reason: str, tmp_path: Pat
     (tmp_path / "a.pt").write_text("")
     with pytest.raises(ParcelError, match=reason):
         pack({name: tmp_path / name})
-
-
-def deliver_all(shipment: Shipment) -> None:
-    for parcel in shipment.needs.parcels:
-        deliver(parcel, shipment.archives[parcel.sha256].read_bytes(), 1 << 20)
-
-
-ENTRY = {"name": "mine", "source": "inputs/encoder", "layers": 1}
-ENCODERS: dict[str, dict[str, object]] = {"folder": {}, "entry": {"encoder": ENTRY}, "alias": {"encoder": "minilm-l4"}}
-
-
-@pytest.mark.parametrize("encoder", ENCODERS)
-def test_a_worker_without_the_drivers_files_fits_once_it_has_the_parcels(encoder: str, tmp_path: Path) -> None:
-    needs, told = needs_of_own_files(tmp_path, **ENCODERS[encoder]), list[str]()
-    with packed(SHIPPING, needs, told.append) as shipment:
-        with hidden(tmp_path / "inputs"):
-            wrong = mismatches(survey(needs), survey(), shared=False)
-            assert {line.partition(":")[0] for line in wrong} >= {"data of own", "data of rte", "methods of your own"}
-            assert all("'ship: true'" in line for line in wrong)
-            deliver_all(shipment)
-            assert mismatches(survey(shipment.needs), survey(), shared=False) == []
-        archives = list(shipment.archives.values())
-    assert not any(archive.exists() for archive in archives)
-    (line,) = told
-    for what in ("a worker gets ", "encoder ", "task own 0.1 MB", "method brought.py", "GLUE ", "out-of-domain sets "):
-        assert what in line
-
-
-def test_without_ship_nothing_is_packed_or_said(tmp_path: Path) -> None:
-    needs = Needs(RunContext(), "no-such-encoder", (), "")
-    with packed(SHIPPING.model_copy(update={"ship": False}), needs, pytest.fail) as shipment:
-        assert shipment == Shipment(needs)
-
-
-def test_an_encoder_of_a_package_is_loaded_from_its_copy() -> None:
-    needs = Needs(RunContext(), "minilm-l4", ("mini-cola",), "")
-    with packed(SHIPPING, needs, lambda words: None) as shipment:
-        deliver_all(shipment)
-    copy = found_here(shipment.needs.context, shipment.needs.parcels).encoder
-    assert isinstance(copy, Encoder)
-    assert Path(locate(copy)).is_relative_to(parcels_folder())
-    original = find_encoder("minilm-l4")
-    unchanged = replace(copy, source=original.source, package_folder=original.package_folder)
-    assert unchanged == original
-    assert source_hash(copy) == ""
-
-
-def test_an_encoder_of_the_hub_comes_from_its_cache_with_its_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needs, snapshot = needs_of_own_files(tmp_path), tmp_path / "snapshots" / ("c" * 40)
-    shutil.copytree(tmp_path / "inputs" / "encoder", snapshot)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *names, **how: str(snapshot))
-    there = in_files(Needs(RunContext(), "bert-base", (), ""))
-    assert there.context.encoder == replace(find_encoder("bert-base"), source=str(snapshot), revision="c" * 40)
-    assert there.encoder_source == ""
-    entry = Encoder("mine", "owner/name", revision="c" * 40, brought=True)
-    there = in_files(replace(needs, context=replace(needs.context, encoder=entry), encoder_source=source_hash(entry)))
-    with packed(SHIPPING, there, lambda words: None) as shipment:
-        deliver_all(shipment)
-        shutil.rmtree(snapshot)
-        assert survey(shipment.needs).encoder == "found"
-
-    def absent(*names: str, **how: object) -> str:
-        raise FileNotFoundError("not there\nat all")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", absent)
-    with pytest.raises(EncoderError, match="is not in the Hub's cache .*: python -m runners encoders get bert-base$"):
-        in_files(Needs(RunContext(), "bert-base", (), ""))
-
-
-class Task:
-    """A task of a worker that has ended."""
-
-    def __init__(self, do: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        self.do, self.arguments = do, arguments
-
-    def result(self, timeout: float | None = None) -> Any:
-        return self.do(*self.arguments)
-
-    def release(self) -> None:
-        pass
-
-
-class WorkerHere:
-    """A client whose worker does every task at once."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def submit(self, do: Callable[..., Any], *arguments: Any, workers: list[str], **how: Any) -> Task:
-        self.asked.append(do.__name__)
-        return Task(do, arguments)
-
-
-def small_shipment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shipment:
-    """A parcel that is sent in three pieces, and a survey that says nothing."""
-    (folder / "rows.csv").write_bytes(bytes(20_000))
-    with (folder / "rows.tar").open("wb") as archive:
-        sha256, size = pack({"rows.csv": folder / "rows.csv"}, archive)
-    monkeypatch.setattr(shipping, "PIECE", size // 3 + 1)
-    monkeypatch.setattr(shipping, "survey", looked)
-    parcel = Parcel("rows", "", "", sha256, size)
-    return Shipment(Needs(RunContext(), "e", (), "", parcels=(parcel,)), {sha256: folder / "rows.tar"})
-
-
-def looked(needs: Needs) -> str:
-    return "surveyed"
-
-
-def test_a_worker_gets_a_parcel_once_before_its_survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipment, client = small_shipment(tmp_path, monkeypatch), WorkerHere()
-    looks = []
-    for _ in range(2):
-        with Courier(client, shipment.needs, shipment.archives) as courier:  # type: ignore[arg-type]
-            looks.append(courier.look("tls://n:1"))
-            assert looks[-1].result() == "surveyed"  # type: ignore[comparison-overlap]
-    assert client.asked == ["lacks", "receive", "receive", "receive", "looked", "lacks", "looked"]
-
-
-def test_a_worker_that_cannot_store_a_parcel_is_refused_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shipment = small_shipment(tmp_path, monkeypatch)
-    (tmp_path / "cache").write_text("a file where a folder is needed")
-    with Courier(WorkerHere(), shipment.needs, shipment.archives) as courier:  # type: ignore[arg-type]
-        error = courier.look("tls://n:1").exception()
-    assert error is not None
-    assert without_project(error).startswith("rows: cannot be stored in ")
-
-
-def test_a_worker_that_leaves_while_it_is_served_holds_nothing_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shipment, asked = small_shipment(tmp_path, monkeypatch), threading.Event()
-    monkeypatch.setattr(shipping, "POLL_SECONDS", 0.01)
-
-    class Unanswered(Task):
-        def result(self, timeout: float | None = None) -> Any:
-            asked.wait(timeout)
-            asked.set()
-            raise TimeoutError
-
-        def done(self) -> bool:
-            return False
-
-    client = WorkerHere()
-    monkeypatch.setattr(client, "submit", lambda do, *arguments, **how: Unanswered(do, arguments))
-    with Courier(client, shipment.needs, shipment.archives) as courier:  # type: ignore[arg-type]
-        look = courier.look("tls://n:1")
-        assert asked.wait(60)
-        look.release()
-    assert look.done()
-    assert isinstance(look.exception(), shipping._WorkerGone)
