@@ -112,7 +112,7 @@ def _one_draw(request: Request, task: Task, table: pandas.DataFrame, rows: int, 
     before, after = nan, nan
     if not task.regression:
         before, after = log_loss(logits, labels), log_loss(logits, labels, saved.description.temperature)
-    engine = Engine(drawn, rows_of(drawn.methods), shown.progress)
+    engine = Engine(drawn, rows_of(drawn.methods), shown.progress, shown.say)
     unit = whole_unit(task, table.iloc[: 2 * rows], out / "doubled")
     doubled = dataclasses.replace(engine, request=dataclasses.replace(drawn, out=out / "doubled"))
     train_final(doubled, chosen.label, unit, task, compared.predictions, out / "doubled" / MODEL, shown.say)

@@ -10,6 +10,7 @@ from runners.cli import bench_commands
 from runners.cli.check_commands import show
 from runners.cli.options import (
     DEFAULT_ENCODER,
+    ClusterOption,
     OnnxOption,
     WorkersOption,
     check_onnx,
@@ -65,6 +66,7 @@ def compare(
     ] = None,
     row: Annotated[str, typer.Option("--row", help="Train the model with this row instead of the best one.")] = "",
     workers: WorkersOption = None,
+    cluster: ClusterOption = "",
     onnx: OnnxOption = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the model, the page and the lists.")] = None,
 ) -> None:
@@ -76,17 +78,19 @@ def compare(
     from runners.own_data.compare import Shown, compare
     from runners.own_data.request import Request
     from runners.sweeping.failures import EveryRunFails
+    from runners.sweeping.place import place_of
 
     if bool(source) == bool(data):
         raise typer.BadParameter("give one file of labelled rows, as an argument or with --data")
     check_onnx(onnx)
+    place_of(workers, cluster)  # What is wrong with it is said before the data are read.
     source = source or data
     name = Path(source).stem if not source.startswith("hub:") else source.split(":")[1].rpartition("/")[2]
     request = Request(
         source=source, out=out or Path(f"{name}-compared"), encoder=encoder, text=tuple(text or ()), label=label,
         test=test, encoding=encoding, methods=methods, metrics=tuple(metric or ()), positive=positive, numbers=numbers,
-        minutes=minutes, folds=folds, repeats=repeats, max_length=max_length, workers=workers, row=row,
-        command=recorded_command(),
+        minutes=minutes, folds=folds, repeats=repeats, max_length=max_length, workers=workers, cluster=cluster,
+        row=row,        command=recorded_command(),
     )  # fmt: skip
     shown = Shown(
         say=lambda words: console.print(words, soft_wrap=True),

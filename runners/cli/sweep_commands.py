@@ -17,7 +17,7 @@ from runners.cli.options import (
     console,
 )
 from runners.cli.results_commands import make_everything
-from runners.cli.sweep_steps import do_sweep, leave_if_runs_failed, place_of, plan_of, show_plan
+from runners.cli.sweep_steps import do_sweep, leave_if_runs_failed, plan_of, show_plan
 
 app = typer.Typer()
 
@@ -48,6 +48,8 @@ def sweep(
     cluster: ClusterOption = "",
 ) -> None:
     """Do the runs of a suite that have no record yet. Can be stopped at any time; the same command resumes."""
+    from runners.sweeping.place import place_of
+
     plan, layout = plan_of(suite, methods, seeds), Layout(out)
     place = place_of(workers, cluster)
     if dry_run:
@@ -70,6 +72,8 @@ def all_command(
     cluster: ClusterOption = "",
 ) -> None:
     """Sweep, write tables, figures and the page, and print the main table: what bash runners/all.sh runs."""
+    from runners.sweeping.place import place_of
+
     plan, layout = plan_of(suite, methods, seeds), Layout(out)
     place = place_of(workers, cluster)
     if dry_run:
@@ -99,6 +103,7 @@ def tune(
     from results.loading.frame import load
     from runners.planning.suite import SuiteError
     from runners.planning.tuned_settings import write
+    from runners.sweeping.place import place_of
 
     plan, layout = plan_of(suite, methods, ""), Layout(out)
     if plan.suite.tuning is None:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,40 +20,12 @@ if TYPE_CHECKING:
     from amix.specs.store import Store
     from runners.cli.progress import SweepProgress
     from runners.planning.chosen import ChosenPlan
-    from runners.planning.cluster_file import ClusterFile
     from runners.planning.plan import SuitePlan
     from runners.sweeping.jobs import Outcome
+    from runners.sweeping.place import Place
     from runners.sweeping.state import SweepState
     from runners.sweeping.todo import Todo
     from runners.sweeping.worker import Worker
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a sweep's runs are done: in worker processes here, or on a cluster."""
-
-    workers: int
-    """How many runs are in progress at a time, as far as that is known; 0 for this process alone."""
-    cluster: "ClusterFile | None" = None
-
-
-def place_of(workers: int | None, cluster: str) -> Place:
-    """The place that the options --workers and --cluster ask for.
-
-    Raises:
-        ClusterError: both are given, or the cluster's file is wrong.
-    """
-    from runners.planning.cluster_file import ClusterError, read_cluster
-    from runners.sweeping.carry_out import default_workers, workers_here
-
-    if not cluster:
-        return Place(default_workers() if workers is None else workers)
-    if workers is not None:
-        raise ClusterError(f"--workers {workers}: a cluster sets its own number of workers; leave out one of the two")
-    file = read_cluster(cluster)
-    if file.kind == "local":
-        return Place(workers_here(file), file)
-    return Place(file.most_runs or 1, file)
 
 
 def plan_of(suite: str, methods: str, seeds: str) -> "ChosenPlan":
@@ -84,7 +55,7 @@ def do_sweep(
     chosen: "ChosenPlan",
     layout: Layout,
     glue: Path | None,
-    place: Place,
+    place: "Place",
     retry_failed: bool,
     out_of_domain: Path | None = None,
 ) -> "SuitePlan":
@@ -167,12 +138,12 @@ def _report_nothing_left(state: "SweepState", layout: Layout) -> None:
 
 
 def _carry_out(
-    state: "SweepState", block: "Todo", worker: "Worker", place: Place, progress: "SweepProgress", layout: Layout
+    state: "SweepState", block: "Todo", worker: "Worker", place: "Place", progress: "SweepProgress", layout: Layout
 ) -> None:
     """Do a block of runs, with the folder locked, until all are done, all fail alike, or the user stops them."""
     from runners.sweeping.alone import alone_in
-    from runners.sweeping.carry_out import carry_out
     from runners.sweeping.failures import UNFINISHED, EveryRunFails, StopWhenAllFail
+    from runners.sweeping.place import carry_out_at
 
     runs, store = block.runs, worker.store
     earlier = [run.status for run in state.done.values()] + [run.status for run in progress.outcomes.values()]
@@ -180,12 +151,7 @@ def _carry_out(
     listener = StopWhenAllFail(progress, len({run.label for run in runs}), any_ok)
     try:
         with alone_in(store.folder), progress:
-            if place.cluster is None:
-                carry_out(runs, worker, worker.abandon, store, place.workers, listener)
-            else:
-                from runners.sweeping.on_cluster import carry_out_on  # Slow to import (half a second).
-
-                carry_out_on(place.cluster, runs, state.todo.expected, worker, listener, _report, progress.staffed)
+            carry_out_at(place, runs, state.todo.expected, worker, listener, _report, progress.staffed)
     except EveryRunFails as error:
         console.print(f"Stopped: every run so far failed for the same reason: {error}", soft_wrap=True, markup=False)
         console.print("The others would fail too. Remove the cause and repeat the command to continue.")

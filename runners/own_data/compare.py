@@ -95,9 +95,10 @@ def compare(request: Request, shown: Shown) -> Compared:
     Raises:
         CompareError, DataError, TaskError, EncoderError, SuiteError: one line that says what to change.
         EveryRunFails: every run fails for the same reason.
+        ClusterError, ParcelError, WorkersLost, WorkersRefused: a cluster cannot be used; one line as well.
     """
     task = request.task()
-    engine = Engine(request, rows_of(request.methods), shown.progress)
+    engine = Engine(request, rows_of(request.methods), shown.progress, shown.say)
     methods = {row.label: method_of(row, "--methods") for row in engine.rows}
     if request.row:
         one_of(request.row, tuple(row.label for row in engine.rows), "--row")

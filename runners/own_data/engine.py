@@ -2,9 +2,11 @@
 
 import dataclasses
 import time
+import typing
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,9 @@ from runners.planning.job import Job
 from runners.planning.plan import SuitePlan, make_plan
 from runners.planning.suite import Row, Suite, method_rows
 from runners.sweeping.alone import alone_in
-from runners.sweeping.carry_out import carry_out, default_workers
 from runners.sweeping.failures import StopWhenAllFail, causes
 from runners.sweeping.jobs import Listener
+from runners.sweeping.place import Place, carry_out_at, place_of
 from runners.sweeping.todo import Todo, finished_runs, todo
 from runners.sweeping.worker import Worker
 
@@ -36,7 +38,16 @@ MAJORITY, MEAN = "majority class", "mean of the labels"
 PASSES_TIMED = 3
 OVERHEAD = 1.0
 """Seconds of a run besides its passes: reading data, loading the model, writing the record."""
-ShowProgress = Callable[[Todo, int], AbstractContextManager[Listener]]
+
+
+class Watcher(Listener, typing.Protocol):
+    """Shows the progress of runs."""
+
+    def staffed(self, workforce: str) -> None:
+        """Jobs or workers of a cluster have come or gone; workforce: how many there are, in words."""
+
+
+ShowProgress = Callable[[Todo, int], AbstractContextManager[Watcher]]
 """Makes the listener that shows the progress of this work with this many workers."""
 
 
@@ -83,6 +94,7 @@ class Engine:
     request: Request
     rows: tuple[Row, ...]
     show_progress: ShowProgress
+    say: Callable[[str], None]
 
     @property
     def layout(self) -> Layout:
@@ -99,10 +111,19 @@ class Engine:
         """The store of the records."""
         return Store(self.layout.records / SUITE)
 
+    @cached_property
+    def place(self) -> Place:
+        """Where runs are done.
+
+        Raises:
+            ClusterError: the cluster's file is wrong.
+        """
+        return place_of(self.request.workers, self.request.cluster)
+
     @property
     def workers(self) -> int:
-        """Number of worker processes."""
-        return default_workers() if self.request.workers is None else self.request.workers
+        """How many runs are in progress at a time, as far as that is known."""
+        return self.place.workers
 
     def plan(self, units: Sequence[Unit], labels: Sequence[str], sizes: Sequence[int | None] = (None,)) -> SuitePlan:
         """The runs of these rows on these units, at these training sizes (None: all rows of the unit).
@@ -178,7 +199,7 @@ class Engine:
             worker = Worker.of(plan, self.store, self.request.command, None)
             with alone_in(self.store.folder), self.show_progress(left, self.workers) as progress:
                 stop = StopWhenAllFail(progress, len({run.label for run in left.runs}), left.done > 0)
-                carry_out(left.runs, worker, worker.abandon, self.store, self.workers, stop)
+                carry_out_at(self.place, left.runs, left.expected, worker, stop, self.say, progress.staffed)
         undone = [run for run in plan.runs if not self.store.finished(run.spec.key)]
         if undone:
             cause = next(iter(causes(plan, self.layout)), "no record was written")

@@ -42,6 +42,7 @@ class Request:
         repeats: repeats of the cross-validation.
         max_length: tokens kept of each text; None for the encoder's recipe.
         workers: worker processes; None for one per GPU or core.
+        cluster: a cluster's file or address; empty for this machine.
         row: the row to train the model with; empty for the one that the comparison chooses.
         command: the command as typed.
     """
@@ -62,6 +63,7 @@ class Request:
     repeats: int = 2
     max_length: int | None = None
     workers: int | None = None
+    cluster: str = ""
     row: str = ""
     command: str = ""
 

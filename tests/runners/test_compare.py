@@ -21,6 +21,7 @@ from results.loading.layout import ROOT
 from runners.own_data import standings
 from runners.own_data.budget import Choice, choose
 from runners.own_data.request import CompareError
+from runners.planning.cluster_file import ClusterError
 from runners.planning.suite import SuiteError
 
 
@@ -62,6 +63,17 @@ def test_every_row_is_predicted_once_by_a_model_not_trained_on_it(folder: Path, 
     (row,) = (place for place, name in enumerate(scores.iloc[:, 0]) if name.startswith("tfidf_logistic"))
     (column,) = (name for name in scores.columns if name.startswith("accuracy"))
     assert scores[column][row] == pytest.approx(100 * accuracy, abs=0.06)
+
+
+def test_a_cluster_gives_the_same_predictions(folder: Path, compared: Result, tmp_path: Path) -> None:
+    cluster, out = tmp_path / "cluster.yaml", tmp_path / "out"
+    cluster.write_text("kind: local\noptions: {workers: 2}\n")
+    options = (*(word for word in COMMON if word not in ("--workers", "0")), "--cluster", cluster)
+    spread = call("compare", folder / "data.csv", *options, "--encoder", folder / "tiny", "--out", out,
+                  "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
+    assert spread.exit_code == 0, spread.output
+    assert "workers: 2" in spread.output
+    assert (out / "out-of-fold.csv").read_text() == (folder / "out" / "out-of-fold.csv").read_text()
 
 
 def test_wrong_labels_are_among_the_doubtful_ones(folder: Path, compared: Result) -> None:
@@ -248,6 +260,8 @@ def test_a_damaged_model_is_one_line(folder: Path, compared: Result, tmp_path: P
         (("--row", "mixout"), CompareError, "--row: 'mixout' is none of"),
         (("--folds", "40"), CompareError, "--folds is 2 to 24"),
         (("--test", "missing.csv"), DataError, "cannot be read"),
+        (("--cluster", "missing.yaml"), ClusterError, "missing.yaml"),
+        (("--cluster", "tls://here:1", "--workers", "2"), ClusterError, "leave out one of the two"),
     ],
 )
 def test_a_comparison_that_cannot_be_done_is_one_line_before_anything_trains(

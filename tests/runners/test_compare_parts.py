@@ -97,7 +97,7 @@ def plans(folder: Path, out: Path, minutes: float, **changed: Any) -> tuple[Requ
     )  # fmt: skip
     task = request.task()
     units = cross_validation(task, load_rows(task, task.train), 3, 2, out / "work" / "data")
-    return request, Engine(request, rows_of(request.methods), lambda work, count: nullcontext(work)), units
+    return request, Engine(request, rows_of(request.methods), lambda work, count: nullcontext(work), print), units
 
 
 @pytest.mark.parametrize("changed", [{"max_length": 16}, {"workers": 2}, {"encoder": "minilm-l6"}])
