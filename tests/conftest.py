@@ -1,21 +1,25 @@
 """Options and fixtures shared by the tests, which tests run on one worker, and which a fast run leaves out."""
 
 import gc
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.main
 import typer.testing
 
-from helpers import official_cases
-from helpers.toy_encoders import Bench
 from results.tabulating.methods import PARITY
+
+if TYPE_CHECKING:  # What imports torch is left to the processes that run tests: the one that starts them waits for it.
+    from helpers.official_cases import Parity
+    from helpers.toy_encoders import Bench
 
 SHARING = (
     "test_committed", "test_figures", "test_methods_table", "test_data_parallel", "test_report", "test_sweep",
-    "test_hand_started", "test_slurm",
+    "test_hand_started", "test_slurm", "test_contributing",
 )  # fmt: skip
 """Files whose tests share costly fixtures."""
 SLOW = {
@@ -29,6 +33,10 @@ SLOW = {
     ),
 }  # fmt: skip
 """Tests that `tests/run.sh --fast` leaves out: trainings of every method, remaking committed files, subprocesses."""
+WAITING = ("test_hand_started", "test_slurm", "test_data_parallel")
+"""Files whose tests mostly wait, for processes that start, die and are missed, or that wait for each other."""
+WAITER = pytest.StashKey[str]()
+"""The worker that runs these tests, if there is one for them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,9 +53,43 @@ def pytest_configure(config: pytest.Config) -> None:
     if folder is not None:
         if not folder.is_dir():
             raise pytest.UsageError(f"--golden {folder}: there is no such folder")
-        official_cases.CHOSEN.folders = (folder.resolve(),)
+        from helpers.official_cases import CHOSEN
+
+        CHOSEN.folders = (folder.resolve(),)
     if config.getoption("--write-parity") and (folder is not None or config.getoption("numprocesses", None)):
         raise pytest.UsageError("--write-parity measures the project's own cases in one process: no --golden, no -n")
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """One worker for each core, and another one for tests that wait if all tests run."""
+    cores = yield
+    if config.args_source is not config.ArgsSource.TESTPATHS or config.option.markexpr or config.option.keyword:
+        return cores
+    config.stash[WAITER] = f"gw{cores}"
+    return cores + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the tests that wait to the worker beyond the number of cores, which ends after them."""
+    if WAITER not in config.stash:
+        return None
+    waiter = config.stash[WAITER]
+    from xdist.scheduler import LoadGroupScheduling
+    from xdist.workermanage import WorkerController
+
+    class BesideThoseThatWait(LoadGroupScheduling):
+        def _assign_work_unit(self, node: WorkerController) -> None:
+            fitting = [unit for unit in self.workqueue if (unit in WAITING) == (node.gateway.id == waiter)]
+            if fitting:
+                self.workqueue.move_to_end(fitting[0], last=False)
+            elif node.gateway.id == waiter and len(self.nodes) > 1:
+                node.shutdown()
+                return
+            super()._assign_work_unit(node)
+
+    return BesideThoseThatWait(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,20 +109,34 @@ def _imports_are_no_garbage() -> None:
 
 
 @pytest.fixture(scope="session")
-def record_parity(request: pytest.FixtureRequest) -> Iterator[official_cases.Parity]:
+def record_parity(request: pytest.FixtureRequest) -> "Iterator[Parity]":
     """Collects and checks differences; with --write-parity they are written once all tests have passed."""
-    parity = official_cases.Parity()
+    from helpers.official_cases import OWN, Parity, descriptions
+
+    parity = Parity()
     yield parity
     if request.config.getoption("--write-parity") and not request.session.testsfailed:
-        missing = set(official_cases.descriptions(official_cases.OWN)) - set(parity.found)
+        missing = set(descriptions(OWN)) - set(parity.found)
         assert not missing, f"not written: the tests that ran do not cover {', '.join(sorted(missing))}"
         PARITY.write_text(parity.text())
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> "Bench":
     """The tiny encoders and the toy task, with the runs that tests share."""
+    from helpers.toy_encoders import Bench
+
     return Bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the compiled tests, even where the environment forbids it: to compile them takes each process long."""
+    forbidden, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = forbidden
 
 
 @pytest.hookimpl(tryfirst=True)

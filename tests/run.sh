@@ -16,8 +16,8 @@ types=$(mktemp)
 "$python" -m mypy >"$types" 2>&1 &
 mypy=$!
 trap 'kill "$mypy" 2>/dev/null; rm -f "$types"' EXIT
-# One test process per core with one thread each (more threads than cores slow torch down many times over), and tests
-# that share runs in one process.
+# One test process per core with one thread each (more threads than cores slow torch down many times over), another one
+# for tests that wait, and tests that share runs in one process.
 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false "$python" -m pytest -n logical --dist loadgroup -q "$@" || failed="$failed pytest"
 wait "$mypy" || failed="$failed mypy"
 cat "$types"

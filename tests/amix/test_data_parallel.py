@@ -20,7 +20,7 @@ from amix.specs.run_spec import RunSpec
 from amix.training.registry import built_in_methods, find_method, load_external, source_hash
 from amix.training.settings import full_settings
 from helpers.toy_suite import save_encoder
-from helpers.warm_processes import launched
+from helpers.warm_processes import launched, run
 from runners.cli import app
 
 TESTS = Path(__file__).parents[1]
@@ -75,11 +75,11 @@ def spec(encoder: Path, method: str, settings: dict[str, Any], task: str = "mini
 
 
 def launch(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Two processes that share the gradients through gloo."""
+    """Two processes that share the gradients through gloo; what starts them is forked with its imports done."""
     loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}  # Whatever the host's name resolves to.
     environment = os.environ | {"PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"} | loopback
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return run(command, folder, environment)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from amix.data.rows import load_rows
 from amix.models.saved_model import load_saved
@@ -62,7 +63,7 @@ def test_the_export_is_a_plain_checkpoint_with_the_same_logits(bench: Bench, met
     _, arrays = bench.learnt(method, family)
     folder = bench.exported(method, family)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    assert {name for name, module in model.named_modules() if isinstance(module, nn.Linear)} == linears(bench, family)
+    assert linears(model) == linears_of_plain(bench.encoders[family])
     tokens = AutoTokenizer.from_pretrained(folder)(texts(bench), padding=True, return_tensors="pt")
     with torch.inference_mode():
         logits = model(**tokens).logits
@@ -70,14 +71,21 @@ def test_the_export_is_a_plain_checkpoint_with_the_same_logits(bench: Bench, met
     assert model.config.id2label == {0: "negative", 1: "positive"}
 
 
-def linears(bench: Bench, family: str) -> set[str]:
-    """Names of the linear layers of a plain model of this family."""
-    model = AutoModelForSequenceClassification.from_pretrained(bench.encoders[family])
+def linears(model: nn.Module) -> set[str]:
+    """Names of the linear layers."""
     return {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+
+
+@cache
+def linears_of_plain(encoder: str) -> set[str]:
+    """Those of a plain model of this encoder."""
+    return linears(AutoModelForSequenceClassification.from_pretrained(encoder))
 
 
 @every_plain_method
 def test_the_export_of_a_mean_pooled_model_contains_its_class(bench: Bench, method: str) -> None:
+    from transformers import pipeline  # Takes two seconds, also of processes that do other tests.
+
     _, arrays = bench.learnt(method, POOLED)
     folder = bench.exported(method, POOLED)
     predictions = pipeline("text-classification", model=str(folder), trust_remote_code=True, truncation=True)(

@@ -15,7 +15,7 @@ from baselines.parameter_efficient.peft import POSSIBLE, REFUSED, STARTS, STARTS
 from helpers.parity import golden_fit
 from helpers.toy_encoders import SHORT, Bench
 from results.loading.layout import ROOT
-from tests.baselines.test_contract import linears, texts
+from tests.baselines.test_contract import linears, linears_of_plain, texts
 
 FOR_WIDTH_32: dict[str, tuple[str, ...]] = {
     "c3a": ("block_size=8",),
@@ -56,7 +56,7 @@ def check(bench: Bench, settings: dict[str, Any], folder: str) -> None:
     assert record["curve"] == second_record["curve"]
     assert numpy.array_equal(arrays["test_logits"], second_arrays["test_logits"])
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    assert {name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)} == linears(bench, "bert")
+    assert linears(model) == linears_of_plain(bench.encoders["bert"])
     tokens = AutoTokenizer.from_pretrained(folder)(texts(bench), padding=True, return_tensors="pt")
     with torch.inference_mode():
         logits = model(**tokens).logits

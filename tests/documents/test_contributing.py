@@ -20,14 +20,22 @@ MADE = shutil.ignore_patterns("__pycache__", "records", "tables", "output", "gol
 NAME = "gradient_noise"
 COMMANDS = """
 import sys
+import pytest
 from amix.training.registry import built_in_methods
 from runners.cli.app import app
 
-app(["sweep", *sys.argv[1:], "--workers", "0"], standalone_mode=False)
-app(["collect", *sys.argv[1:]], standalone_mode=False)
-print(*built_in_methods())
+*inputs, chosen = sys.argv[1:]
+app(["sweep", *inputs, "--workers", "0"], standalone_mode=False)
+app(["collect", *inputs], standalone_mode=False)
+print("methods:", *built_in_methods())
+loaded = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"  # A plugin of pytest's, by the sweep.
+options = ["-q", "-p", "no:cacheprovider", "-W", loaded, "-k", chosen]
+sys.exit(pytest.main(["tests/baselines/test_contract.py", *options]))
 """
-"""A sweep, its tables and the list of methods; the sweep comes first, because it finds a method by its name alone."""
+"""A sweep, its tables, the list of methods and the contract tests, in one process, as each start takes eight seconds.
+
+The sweep comes first, because it finds a method by its name alone.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +61,23 @@ def python(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_method_is_in_lists_and_tables(scratch: Path, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path, save_encoder(tmp_path / "encoder"), tasks="mini-cola", methods=f"vanilla, {NAME}")
-    listed = python(scratch, "-c", COMMANDS, "--suite", str(suite), "--out", str(tmp_path / "out"))
-    assert NAME in listed.split()  # As `python -m runners methods` prints, which takes a minute.
-    assert NAME in (tmp_path / "out/tables/tiny/main-n24.md").read_text().replace("\\_", "_")
-
-
-def test_the_contract_tests_find_it_and_pass(scratch: Path) -> None:
+@pytest.fixture(scope="module")
+def done(scratch: Path) -> str:
+    """What the commands print in that copy; their tables are in its folder `out`."""
+    suite = write_suite(scratch, save_encoder(scratch / "encoder"), tasks="mini-cola", methods=f"vanilla, {NAME}")
     # One family of encoders suffices to show that the method is found.
     chosen = f"{NAME} and not roberta and not deberta and not mean"
-    options = ("-q", "-p", "no:cacheprovider")
-    printed = python(scratch, "-m", "pytest", "tests/baselines/test_contract.py", *options, "-k", chosen)
-    assert re.search(r"^[7-9] passed", printed, flags=re.MULTILINE), printed
+    return python(scratch, "-c", COMMANDS, "--suite", str(suite), "--out", str(scratch / "out"), chosen)
+
+
+def test_the_method_is_in_lists_and_tables(scratch: Path, done: str) -> None:
+    (listed,) = re.findall(r"^methods: (.*)$", done, flags=re.MULTILINE)
+    assert NAME in listed.split()  # As `python -m runners methods` prints, which takes a minute.
+    assert NAME in (scratch / "out/tables/tiny/main-n24.md").read_text().replace("\\_", "_")
+
+
+def test_the_contract_tests_find_it_and_pass(done: str) -> None:
+    assert re.search(r"^[7-9] passed", done, flags=re.MULTILINE), done
 
 
 def test_it_passes_the_style_checks(scratch: Path) -> None:

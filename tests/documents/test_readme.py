@@ -91,7 +91,7 @@ def test_a_users_task_works_as_the_readme_describes(tmp_path: Path) -> None:
     assert "complaints" in (tmp_path / "out/tables/my-suite/main-n24.md").read_text()
     (export,) = re.findall(r"python -m runners (export .*?) +#", TEXT)
     chosen = export.replace("agwm", "mixout").split()
-    runners(tmp_path, *chosen, "--out", "out")
+    runners(tmp_path, *chosen, "--out", "out", does=run)
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 

@@ -4,6 +4,8 @@ Remake them with: python -m pytest tests/results/test_tables.py --write-tables.
 """
 
 import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from helpers import synthetic_records
@@ -104,15 +106,20 @@ def suite_tables(name: str) -> dict[str, Table]:
         return {table.name: table for table in make_tables(load(name, layout))}
 
 
-def texts() -> dict[str, str]:
-    """Content by file name: the stored tables in Markdown and LaTeX, and the special one in CSV and HTML as well."""
-    tables = [SPECIAL]
+@cache
+def tables() -> tuple[Table, ...]:
+    """The special table, and those of the suites that are stored."""
+    found = [SPECIAL]
     for suite, names in STORED.items():
         tables_by_name = suite_tables(suite)
-        tables += [tables_by_name[name] for name in (names or tables_by_name)]
-    return {
-        "tables.md": "\n".join(map(render.markdown, tables)),
-        "tables.tex": "\n".join(map(render.latex, tables)),
-        "tables.csv": render.csv_text(SPECIAL),
-        "tables.html": render.html_table(SPECIAL),
-    }
+        found += [tables_by_name[name] for name in (names or tables_by_name)]
+    return tuple(found)
+
+
+TEXTS: dict[str, Callable[[], str]] = {
+    "tables.md": lambda: "\n".join(map(render.markdown, tables())),
+    "tables.tex": lambda: "\n".join(map(render.latex, tables())),
+    "tables.csv": lambda: render.csv_text(SPECIAL),
+    "tables.html": lambda: render.html_table(SPECIAL),
+}
+"""Content by file name: the stored tables in Markdown and LaTeX, and the special one in CSV and HTML as well."""

@@ -2,16 +2,20 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import dask
 import psutil
 
+from helpers import warm_processes
 from helpers.toy_suite import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +37,8 @@ class HandStarted:
     """A scheduler and its workers, which all end with the test."""
 
     folder: Path
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes] | BaseProcess] = field(default_factory=list)
+    """The scheduler first."""
 
     @property
     def scheduler_file(self) -> Path:
@@ -50,21 +55,34 @@ class HandStarted:
         path.write_text(CLUSTER.format(address=self.address))
         return path
 
-    def start(self, module: str, *arguments: str, root: Path = ROOT) -> subprocess.Popen[bytes]:
-        tls = ["--tls-ca-file", "cert.pem", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]
+    def start(self, module: str, *arguments: str, root: Path | None = None) -> None:
+        """Start one of distributed's commands.
+
+        Args:
+            module: the command.
+            arguments: its arguments.
+            root: folder of the code that a new interpreter finds; None: the process is forked with the imports done.
+        """
+        words = [*arguments, "--tls-ca-file", "cert.pem", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(root), str(ROOT / "tests")]),
+            "PYTHONPATH": os.pathsep.join([str(root or ROOT), str(ROOT / "tests")]),
             "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "3s",
             "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False",
         }
-        with (self.folder / f"{module}-{len(self.processes)}.log").open("wb") as log:
+        log = self.folder / f"{module}-{len(self.processes)}"
+        if root is None:
+            environment["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "fork"
+            self.processes.append(
+                warm_processes.start(_command, module, words, folder=self.folder, environment=environment, printed=log)
+            )
+            return
+        with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.{module}", *arguments, *tls],
-                cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True,
+                [sys.executable, "-m", f"distributed.cli.{module}", *words],
+                cwd=self.folder, env=environment, stdout=file, stderr=file, start_new_session=True,
             )  # fmt: skip
         self.processes.append(process)
-        return process
 
     def start_scheduler(self) -> None:
         self.start(
@@ -73,11 +91,15 @@ class HandStarted:
         )  # fmt: skip
         assert wait_until(self.scheduler_file.exists, START_SECONDS)
 
-    def start_worker(self, *more: str, root: Path = ROOT) -> None:
+    def start_worker(self, *more: str, root: Path | None = None) -> None:
         self.start(
             "dask_worker", "--scheduler-file", str(self.scheduler_file), "--nthreads", "1", "--memory-limit", "0",
             "--host", "127.0.0.1", "--protocol", "tls", "--no-dashboard", *more, root=root,
         )  # fmt: skip
+
+    def worker_process(self) -> psutil.Process:
+        """The process of the first worker, which its nanny has started."""
+        return psutil.Process(self.processes[1].pid).children()[-1]
 
     def stop_workers(self) -> None:
         """Kill all workers together with their nannies."""
@@ -86,7 +108,13 @@ class HandStarted:
         del self.processes[1:]
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def _command(module: str, words: list[str]) -> None:
+    dask.config.refresh()  # It was read from the environment of the process that did the imports.
+    sys.argv = [module, *words]
+    runpy.run_module(f"distributed.cli.{module}", run_name="__main__", alter_sys=True)
+
+
+def end(process: subprocess.Popen[bytes] | BaseProcess) -> None:
     """Kill a process and its descendants."""
     try:
         descendants = psutil.Process(process.pid).children(recursive=True)
@@ -97,7 +125,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
             os.kill(target.pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    process.wait()
+    process.wait() if isinstance(process, subprocess.Popen) else process.join()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from amix.specs.run_plan import PlanError
 from helpers import golden_tables, synthetic_records
+from helpers.golden_tables import TEXTS
 from results.analysis.cells import cost_ratios
 from results.loading.frame import load, pack
 from results.tabulating import render
@@ -23,20 +24,18 @@ from results.tabulating.encoders import encoders_table
 from results.tabulating.published import published
 from results.tabulating.table import BEST, SECOND, Cell, Column, Table, number_text, rank_column
 
-TEXTS = golden_tables.texts()
-
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_renderings_equal_the_golden_ones(name: str, pytestconfig: pytest.Config) -> None:
     golden = golden_tables.FOLDER / name
     if pytestconfig.getoption("--write-tables"):
-        golden.write_text(TEXTS[name], encoding="utf-8")
-    assert golden.read_text(encoding="utf-8") == TEXTS[name], "intended? then pytest --write-tables"
+        golden.write_text(TEXTS[name](), encoding="utf-8")
+    assert golden.read_text(encoding="utf-8") == TEXTS[name](), "intended? then pytest --write-tables"
 
 
 @pytest.mark.parametrize("name", sorted(name for name in TEXTS if name.endswith(".tex")))
 def test_latex_is_balanced(name: str) -> None:
-    bare = re.sub(r"\\[{}&%$#_]", "", TEXTS[name])
+    bare = re.sub(r"\\[{}&%$#_]", "", TEXTS[name]())
     depth = 0
     for character in bare:
         depth += (character == "{") - (character == "}")
@@ -57,7 +56,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
     compiler = shutil.which("tectonic") or shutil.which("pdflatex")
     if compiler is None:
         pytest.skip("neither tectonic nor pdflatex is installed")
-    body = "\n".join(text for name, text in TEXTS.items() if name.endswith(".tex"))
+    body = "\n".join(text() for name, text in TEXTS.items() if name.endswith(".tex"))
     source = r"\documentclass{article}\usepackage{booktabs,graphicx}\usepackage[utf8]{inputenc}\begin{document}"
     (tmp_path / "all.tex").write_text(f"{source}\n{body}\n\\end{{document}}\n")
     options = [] if compiler.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error"]
@@ -68,7 +67,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 
 def test_a_csv_reads_back_as_the_same_numbers() -> None:
-    rows = list(csv.DictReader(io.StringIO(TEXTS["tables.csv"])))
+    rows = list(csv.DictReader(io.StringIO(TEXTS["tables.csv"]())))
     assert [row["Method"] for row in rows] == ["Majority", "child_tuning", "<script>alert(1)</script>", "a|b"]
     assert rows[1]["Group & one A_1 F1 std"] == "0.5"
     assert {row["note"] for row in rows} == {"for trying, not evidence"}

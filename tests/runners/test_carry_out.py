@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +64,17 @@ def test_a_killed_worker_costs_only_its_own_run_which_is_retried(tmp_path: Path)
     assert pids["0.1"] != pids["0.2"]
 
 
+@pytest.fixture
+def _forked() -> Iterator[None]:
+    with warm_workers():
+        yield
+
+
+forked_workers = pytest.mark.usefixtures("_forked")
+"""For tests in which many workers start, which takes a new interpreter a second; the others start as ever."""
+
+
+@forked_workers
 def test_a_run_that_always_kills_its_worker_is_recorded_as_an_accident(tmp_path: Path) -> None:
     performer, listening = FakePerformer(tmp_path, victim=2, kills_itself=9), Listening()
     carry_out(RUNS, performer, performer.abandon, performer.store, 2, listening)
@@ -72,6 +83,7 @@ def test_a_run_that_always_kills_its_worker_is_recorded_as_an_accident(tmp_path:
     assert "died 3 times" in listening.finished_runs[2].message
 
 
+@forked_workers
 def test_a_retried_run_whose_worker_dies_is_not_settled_by_its_old_record(tmp_path: Path) -> None:
     performer, listening = FakePerformer(tmp_path, victim=0, kills_itself=1), Listening()
     performer.store.put(record(RUNS[0], "failed"))
@@ -81,6 +93,7 @@ def test_a_retried_run_whose_worker_dies_is_not_settled_by_its_old_record(tmp_pa
     assert listening.finished_runs[0].status == "ok"
 
 
+@forked_workers
 def test_a_single_worker_that_dies_is_replaced(tmp_path: Path) -> None:
     performer, listening = FakePerformer(tmp_path, victim=0, kills_itself=1), Listening()
     carry_out(RUNS[:2], performer, performer.abandon, performer.store, 1, listening)
@@ -252,11 +265,11 @@ def test_free_memory_is_read_from_nvidia_smi_or_its_absence_is_told(
 
 
 INTERRUPTED_START = """
-import asyncio, signal, distributed
+import asyncio, signal, threading, distributed
 from runners.sweeping.local_pool import workers_of
 
 async def never(nanny):
-    signal.raise_signal(signal.SIGUSR1)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)  # Wakes it, as Ctrl-C does.
     await asyncio.sleep(600)
 
 def interrupt(number, frame):

@@ -101,7 +101,7 @@ def test_tables_equal_those_of_a_local_sweep_even_if_a_worker_was_frozen(
 
     def freeze() -> None:
         wait_until(lambda: len(list(store.keys())) >= 2, 240)
-        worker = psutil.Process(by_hand.processes[1].pid).children()[-1]
+        worker = by_hand.worker_process()
         worker.suspend()
         frozen.append(len(list(store.keys())))
         time.sleep(2)
@@ -119,11 +119,10 @@ def test_tables_equal_those_of_a_local_sweep_even_if_a_worker_was_frozen(
     assert_same_tables("tiny", tmp_path / "near", tmp_path / "far")
 
 
-def test_a_check_shows_every_worker_and_what_it_finds(
-    by_hand: HandStarted, workers: Callable[[int], None], tmp_path: Path
-) -> None:
-    workers(1)
+def test_a_check_shows_every_worker_and_what_it_finds(by_hand: HandStarted, tmp_path: Path) -> None:
+    by_hand.start_worker(root=ROOT)
     shown = call("cluster", "check", by_hand.cluster, "--out", tmp_path)
+    by_hand.stop_workers()
     assert shown.exit_code == 0, shown.output
     assert shown.output.splitlines()[-1] == "fits"
     for word in ("worker ", "commit ", "torch ", "device ", "threads ", "encoder ", "mini-cola: found", "records "):
@@ -227,7 +226,7 @@ def there(by_hand: HandStarted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(on_cluster, "pool_of", pool_elsewhere)
     with monkeypatch.context() as environment:
         environment.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))
-        by_hand.start_worker()
+        by_hand.start_worker(root=ROOT)
     yield tmp_path / "there" / "amix" / "shipped"
     by_hand.stop_workers()
 
@@ -246,7 +245,7 @@ def test_a_worker_that_sees_no_file_of_the_driver_gets_copies_and_its_replacemen
     def replace_worker() -> None:
         """Kill the worker in the middle of the sweep; its replacement finds no copies."""
         wait_until(lambda: len(list(far_records.keys())) >= 2, 240)
-        worker = psutil.Process(by_hand.processes[1].pid).children()[-1]
+        worker = by_hand.worker_process()
         worker.suspend()  # Its replacement could otherwise find the copies before all of them are removed.
         shutil.rmtree(there)
         worker.kill()
