@@ -94,10 +94,12 @@ def test_a_rows_own_grid_replaces_every_other() -> None:
     assert found == [({"p": p}, {"lr": lr}) for p in (0.3, 0.7) for lr in (1e-5, 1e-4, 1e-3)]
 
 
-def test_the_tuned_comparison_tries_equally_many_settings_for_each_method() -> None:
-    tuning, tuned = find_suite("tune-lowres-cpu"), find_suite("lowres-cpu-tuned")
+@pytest.mark.parametrize("name", ["lowres-cpu", "paper-gpu"])
+def test_a_tuned_comparison_tries_equally_many_settings_for_each_method(name: str) -> None:
+    tuning, tuned = find_suite(f"tune-{name}"), find_suite(f"{name}-tuned")
     assert [row.method for row in tuning.methods] == [row.method for row in tuned.methods]
-    assert (tuning.tasks, tuning.sizes, tuning.encoder) == (tuned.tasks, tuned.sizes, tuned.encoder)
+    assert (tuning.tasks, tuning.encoder) == (tuned.tasks, tuned.encoder)
+    assert set(tuning.sizes) <= set(tuned.sizes)
     found = Counter(row.method for row in expanded(tuning).methods)
     assert set(found.values()) == {6}
 
