@@ -188,6 +188,28 @@ def test_what_is_said_of_setfit_agrees_with_the_records() -> None:
     assert f"{claim.difference:.1f} points above plain finetuning ({claim.low:.1f} to {claim.high:.1f})" in text
 
 
+def test_what_is_said_of_parameter_efficient_methods_agrees_with_the_records() -> None:
+    results = load("adapters", Layout())
+    text = " ".join((ROOT / "results" / "README.md").read_text(encoding="utf-8").split())
+    (size,) = results.plan.sizes
+    found = claims(results, size, "vanilla")
+    for label, claim in found.items():
+        numbers = f"{shown(claim.difference)} | {shown(claim.low)} to {shown(claim.high)} | {claim.p_holm:.2f}"
+        assert f"| {label} | {numbers} |" in text
+        assert claim.p_holm > results.plan.protocol.alpha
+    assert "four intervals alone lie wholly below zero" in text
+    assert sum(claim.high < 0 for claim in found.values()) == 4
+    means = results.runs.groupby(["task", "label"])["score"].mean()
+    for task in ("sst2", "stsb"):
+        others = means[task].drop("vanilla")
+        assert f"({others.min():.1f} to {others.max():.1f} against {means[task, 'vanilla']:.1f})" in text
+    before = load("lowres-cpu", Layout()).runs.query("label == 'lora'").groupby("task")["score"].mean()
+    assert (
+        f"LoRA reaches {means['sst2', 'lora']:.1f} on SST-2 and {means['stsb', 'lora']:.1f} on STS-B, against "
+        f"{before['sst2']:.1f} and {before['stsb']:.1f} there"
+    ) in text
+
+
 @pytest.mark.skipif(not Layout().archive("ablation").exists(), reason="no committed records of the ablation")
 def test_the_parts_of_the_gain_agree_with_the_records() -> None:
     results, number = load("ablation", Layout()), r"([+−][\d.]+)"
