@@ -15,7 +15,7 @@ import torch
 from amix.agwm.split_search import Search, SearchConfig
 from amix.data.encoded import Batch
 from amix.mixup.bilevel_step import BilevelStep
-from amix.mixup.hypergradient import Hypergradient, Loss, parts_of
+from amix.mixup.hypergradient import Hypergradient, Loss, parts_of, sum_of
 from amix.mixup.sparse_rows import move
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
@@ -69,7 +69,7 @@ def second_lower_step(
     _set_rates(step.lower, next_rates)
     step.lower.zero_grad()
     step.mixup.write()
-    return values[0] if len(values) == 1 else torch.stack(values).sum()
+    return sum_of(values)
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:

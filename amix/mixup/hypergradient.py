@@ -189,7 +189,12 @@ def gradients_of(
     for part in parts_of(loss):
         found = _added(found, _gradients(gradients, part, tensors))
         values.append(part.detach())
-    return found, values[0] if len(values) == 1 else torch.stack(values).sum()
+    return found, sum_of(values)
+
+
+def sum_of(parts: list[Tensor]) -> Tensor:
+    """Return the sum of the detached parts of a loss; of a single one, itself."""
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
 
 def _gradients(gradients: Gradients, loss: Tensor, tensors: list[Tensor], create_graph: bool = False) -> list[Tensor]:

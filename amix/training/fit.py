@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from amix.data.encoded import Batch, Encoded, training_batches
 from amix.data.metrics import Scores
+from amix.mixup.hypergradient import sum_of
 from amix.random_streams import array_generator
 from amix.specs.launch import processes
 from amix.specs.recipe import Recipe
@@ -183,7 +184,7 @@ class Fit:
         for value in self.part_losses(loss, batch):
             self.backward(value)
             values.append(value.detach())
-        return values[0] if len(values) == 1 else torch.stack(values).sum()
+        return sum_of(values)
 
     def whole(self, batch: Batch) -> Batch:
         """Return the whole batch of which this one is a part; without a split, the batch itself."""
