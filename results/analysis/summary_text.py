@@ -94,10 +94,11 @@ def _decision(claim: Claim, plan: RunPlan) -> str:
         )
     if claim.p_holm <= alpha:
         direction = "better" if claim.difference > 0 else "worse"
-        amount = "more" if min(abs(claim.low), abs(claim.high)) > plan.protocol.margin else "not surely more"
+        surely = min(abs(claim.low), abs(claim.high)) > plan.protocol.margin
+        amount = "by more" if surely else "though perhaps by less"
         return (
             f"On this benchmark {claim.label} is significantly {direction} ({name_of_test(plan)}, "
-            f"{p_text(claim.p_holm)}{holm}), by {amount} than the {plan.protocol.margin:g} "
+            f"{p_text(claim.p_holm)}{holm}), {amount} than the {plan.protocol.margin:g} "
             f"point{'s' * (plan.protocol.margin != 1)} that the protocol calls relevant."
         )
     # The interval is not corrected for the number of comparisons, so that it may exclude zero all the same.
@@ -121,8 +122,10 @@ def _others(subject: Claim, by_label: dict[str, Claim], results: Results, size: 
     passed = [c for c in by_label.values() if c.label != subject.label and c.p_holm <= plan.protocol.alpha]
     better = [named(claim.label, plan) for claim in passed if claim.difference > 0]
     worse = [named(claim.label, plan) for claim in passed if claim.difference < 0]
-    parts = [f"significantly better than {plan.protocol.reference}: {', '.join(better) or 'none'}"]
-    parts += [f"significantly worse: {', '.join(worse) or 'none'}"]
+    others = (
+        f"Of the other methods, significantly better than {plan.protocol.reference}: {', '.join(better) or 'none'}, "
+        f"significantly worse: {', '.join(worse) or 'none'}; "
+    )
     runs = results.runs[results.runs["size"] == size]
     spared = sum(count for (of, _, _), count in not_needed(results).items() if of == size)
     failed, absent = int(runs["status"].isin(SCORED_AS_MAJORITY).sum()), int(runs["score"].isna().sum()) - spared
@@ -135,7 +138,7 @@ def _others(subject: Claim, by_label: dict[str, Claim], results: Results, size: 
             f"; about tasks like these, the sign-flip test on task means gives {p_text(subject.p_tasks)} uncorrected"
         )
     return (
-        f"Of the other methods, {parts[0]}, {parts[1]}; {failed} of {len(runs)} runs failed or diverged and "
+        f"{others if len(by_label) > 1 else ''}{failed} of {len(runs)} runs failed or diverged and "
         f"{absent} have no score{decided}{beyond}."
     )
 

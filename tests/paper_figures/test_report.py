@@ -108,6 +108,11 @@ def test_the_same_records_give_the_same_page(layout: Layout, page: Path) -> None
     [
         (synthetic_records.Suite(seeds=tuple(range(8)), gains={"agwm": 5.0}), "agwm is significantly better"),
         (synthetic_records.Suite(seeds=tuple(range(8)), gains={"agwm": -5.0}), "agwm is significantly worse"),
+        (synthetic_records.Suite(seeds=tuple(range(8)), gains={"agwm": 5.0}), "by more than the 1 point"),
+        (
+            synthetic_records.Suite(seeds=tuple(range(8)), gains={"agwm": 0.9}),
+            "though perhaps by less than the 1 point",
+        ),
         (
             synthetic_records.Suite(seeds=tuple(range(8)), gains={}, difference_sd=4.0),
             "That is no evidence of a difference",
@@ -134,6 +139,13 @@ def test_the_same_records_give_the_same_page(layout: Layout, page: Path) -> None
 def test_the_answer_agrees_with_the_statistics(tmp_path: Path, suite: synthetic_records.Suite, words: str) -> None:
     sentences = answer(load("toy", synthetic_records.write(suite, tmp_path)), "100")
     assert words in " ".join(sentences)
+
+
+def test_the_answer_on_two_methods_mentions_no_others(tmp_path: Path) -> None:
+    for methods in (("vanilla", "agwm"), ("vanilla", "mixout", "agwm")):
+        suite = synthetic_records.Suite(seeds=tuple(range(8)), methods=methods)
+        last = answer(load("toy", synthetic_records.write(suite, tmp_path / str(len(methods)))), "100")[-1]
+        assert last.startswith("Of the other methods") == (len(methods) > 2)
 
 
 def test_the_page_opens_in_a_browser_sorts_on_click_and_runs_no_foreign_script(page: Path, tmp_path: Path) -> None:
