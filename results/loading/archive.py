@@ -1,6 +1,7 @@
 """A suite's records as one Parquet file, so that tables can be remade from a fresh clone."""
 
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,17 +54,21 @@ def stored_plan(suite: str, layout: Layout) -> Any:
 def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple[str, str]]]:
     """Every record of the suite, JSON files before the archive's rows, and (source, reason) of unreadable files."""
     stored, unreadable = [], []
-    for path in sorted((layout.records / suite).glob("*.json")):
-        if path.name == "plan.json":
-            continue
-        name = visible(path.name)
+    folder = layout.records / suite
+    names: set[str] = set()
+    try:
+        # Listed once, as asking for the predictions of each of ten thousand records takes longer than this.
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else names
+    except OSError as error:
+        unreadable.append((visible(folder.name), f"cannot be read: {visible(str(error))}"))
+    for file in sorted(name for name in names if name.endswith(".json") and name != "plan.json"):
+        key = file.removesuffix(".json")
+        predictions = f"{key}.npz"
         try:
-            predictions = path.with_suffix(".npz")
-            text = _text(path)
-            there = predictions.exists() or predictions.is_symlink()
-            stored.append(Stored(name, path.stem, text, predictions if there else None))
+            text = _text(folder / file)
+            stored.append(Stored(visible(file), key, text, folder / predictions if predictions in names else None))
         except (OSError, UnicodeDecodeError) as error:
-            unreadable.append((name, f"cannot be read: {visible(str(error))}"))
+            unreadable.append((visible(file), f"cannot be read: {visible(str(error))}"))
     archive = layout.archive(suite)
     if archive.exists():
         try:
@@ -75,9 +80,10 @@ def stored_records(suite: str, layout: Layout) -> tuple[list[Stored], list[tuple
 
 def _text(path: Path) -> str:
     """The text of a record's file; refuses a pipe, which would block forever, and a file too large for a record."""
-    if not path.is_file():
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError("is not a file")
-    if path.stat().st_size > LARGEST:
+    if status.st_size > LARGEST:
         raise OSError(f"has more than {LARGEST >> 20} MiB, too large for a record")
     return path.read_text(encoding="utf-8")
 

@@ -1,8 +1,10 @@
 """A suite's plan and records as one long frame: one row per planned run, whatever its outcome."""
 
+import gc
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -93,9 +95,10 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
     chosen = selection or plan.protocol.selection
     if chosen not in SELECTIONS:
         raise PlanError(f"--selection: {chosen!r} is none of {', '.join(SELECTIONS)}")
-    stored, unreadable = stored_records(suite, layout)
-    # Under another rule than the protocol's, only runs that were scored by it count.
-    records, used, problems = _usable(stored, plan.selecting(chosen))
+    with _garbage_left():
+        stored, unreadable = stored_records(suite, layout)
+        # Under another rule than the protocol's, only runs that were scored by it count.
+        records, used, problems = _usable(stored, plan.selecting(chosen))
     if stored and not records and chosen != plan.protocol.selection:
         raise PlanError(
             f"no record of suite {suite!r} holds {chosen!r} {plan.protocol.split} scores: its protocol selects by "
@@ -106,6 +109,18 @@ def load(suite: str, layout: Layout, selection: str | None = None) -> Results:
     predictions, damaged = _sound_arrays(used, records)
     problems = [Problem(source, reason) for source, reason in unreadable] + problems + damaged
     return Results(plan, chosen, _frame(plan, records, chosen), records, predictions, tuple(problems))
+
+
+@contextmanager
+def _garbage_left() -> Iterator[None]:
+    """Keep the garbage collector from going through all records again and again while they are read and kept."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 def pack(suite: str, layout: Layout) -> Path:

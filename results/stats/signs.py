@@ -49,16 +49,23 @@ def _sign_pattern_p(content: bytes, seed: int) -> tuple[float, float]:
 
 
 def sums_of_subsets(steps: Steps) -> Vector:
-    """The share of all subsets of the non-negative integers `steps` that sum to s, as entry s."""
-    share = numpy.zeros(int(steps.sum()) + 1)
+    """The share of all subsets of the non-negative integers `steps` that sum to s, as entry s; read-only."""
+    return _sums_of_subsets(tuple(numpy.sort(steps).tolist()))
+
+
+@lru_cache(maxsize=32)
+def _sums_of_subsets(steps: tuple[int, ...]) -> Vector:
+    # Cached, as ranks without ties are the same for all pairs of as many runs.
+    share = numpy.zeros(sum(steps) + 1)
     share[0] = 1.0
     reached = 1
     for step in steps:
         following = numpy.zeros(reached + step)
         following[:reached] = share[:reached]
         following[step:] += share[:reached]
-        reached += int(step)
+        reached += step
         share[:reached] = following / 2
+    share.flags.writeable = False
     return share
 
 
