@@ -64,7 +64,7 @@ class Suite:
         sizes: numbers of training examples, None for the whole train split; or one mapping with a number per task.
         training: what differs from the encoder's recipe.
         out_of_domain: additional sets that finished models are scored on.
-        hyperparameters: `paper`, `tuned` or a file of tuned settings.
+        hyperparameters: `paper`, `tuned` or a file of tuned settings; in a suite that tunes, the file to be written.
         tuning: if given, the suite chooses settings and reports nothing.
         footnotes: what a reader must know about a task, by task.
         reuse: suites whose finished runs count here if they are the same runs.

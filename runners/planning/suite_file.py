@@ -171,7 +171,8 @@ class SuiteFile(SpecModel):
     ] = None
     """Additional sets that finished models are scored on."""
     hyperparameters: str = PAPER
-    """`paper`, `tuned`, or a file of tuned settings, relative to this one."""
+    """`paper`, `tuned` (the encoder's file), or a file of tuned settings, relative to this one: read, or written by a
+    suite that tunes."""
     # An empty field must not turn a suite that tunes into one that reports.
     tuning: Annotated[Tuning | None, BeforeValidator(_empty_if_none)] = None
     """If given, the suite chooses settings and reports nothing."""

@@ -1,4 +1,4 @@
-"""The settings that tuning chose: one file per encoder, written by `tune` and read by suites that ask for it."""
+"""The settings that tuning chose: a file per encoder or of its own, written by `tune` and read by other suites."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -63,24 +63,25 @@ class TunedFile(SpecModel):
     methods: dict[str, TunedEntry] = Field(min_length=1)
 
 
-def file_of(encoder: str | Encoder, layout: Layout) -> Path:
-    """The file of an encoder's tuned settings, in the project or in the output folder."""
-    folder = layout.out / "hyperparameters" if layout.out else FOLDER
-    return folder / f"{public_name(encoder).replace('/', '--')}.yaml"
+def file_of(suite: Suite, layout: Layout) -> Path:
+    """The file that the suite names, else its encoder's; with an output folder, a file of the same name there."""
+    named = suite.hyperparameters not in (PAPER, TUNED)
+    file = Path(suite.hyperparameters) if named else FOLDER / f"{public_name(suite.encoder).replace('/', '--')}.yaml"
+    return layout.out / "hyperparameters" / file.name if layout.out else file
 
 
 def with_tuned(suite: Suite) -> tuple[Row, ...]:
     """The suite's rows with the tuned settings of their methods, if the suite asks for these.
 
-    A row's own settings take precedence.
+    A row's own settings take precedence. In a suite that tunes, the file is the one to be written.
 
     Raises:
         SuiteError: a method has no tuned settings, or a seed of the suite was used for tuning.
     """
-    if suite.hyperparameters == PAPER:
+    if suite.hyperparameters == PAPER or suite.tuning is not None:
         return suite.methods
-    path = file_of(suite.encoder, Layout()) if suite.hyperparameters == TUNED else Path(suite.hyperparameters)
-    entries = read(path)
+    path = file_of(suite, Layout())
+    entries = read(path, suite.encoder)
     return tuple(_tuned(suite, row, path, entries) for row in suite.methods)
 
 
@@ -101,32 +102,38 @@ def _tuned(suite: Suite, row: Row, path: Path, entries: Mapping[str, TunedEntry]
     return dataclasses.replace(row, config=entry.settings | row.config, training=entry.training | row.training)
 
 
-def read(path: Path) -> dict[str, TunedEntry]:
+def read(path: Path, encoder: str | Encoder) -> dict[str, TunedEntry]:
     """The entries of a file of tuned settings, by method; empty if there is no such file.
 
     Raises:
-        SuiteError: what is wrong with the file, in one line.
+        SuiteError: what is wrong with the file, in one line; also that it is for another encoder.
     """
     if not path.exists() and not path.is_symlink():
         return {}
     try:
-        return TunedFile.model_validate(read_yaml(path)).methods
+        file = TunedFile.model_validate(read_yaml(path))
     except YamlError as error:
         raise SuiteError(str(error)) from error
     except ValidationError as error:
         raise SuiteError(f"{path} is not a file of tuned settings: {problem(error)}") from error
+    if file.encoder not in ("", name := public_name(encoder)):
+        raise SuiteError(
+            f"{path}, encoder: the settings were tuned for {file.encoder}, and the suite is for {name}; to use them "
+            "all the same, delete that line"
+        )
+    return file.methods
 
 
 def write(suite: Suite, choices: Mapping[str, Choice], layout: Layout) -> Path:
-    """Write the chosen settings of every method into the encoder's file; settings of other methods are kept.
+    """Write the chosen settings of every method into the suite's file; settings of other methods are kept.
 
     Returns:
         The file.
     """
     assert suite.tuning is not None
-    path = file_of(suite.encoder, layout)
+    path = file_of(suite, layout)
     rows = {row.label: row for row in suite.methods}
-    entries = read(path) | {
+    entries = read(path, suite.encoder) | {
         method: _entry(suite, suite.tuning, rows[choice.label], choice) for method, choice in choices.items()
     }
     chosen = TunedFile(encoder=public_name(suite.encoder), methods=dict(sorted(entries.items())))

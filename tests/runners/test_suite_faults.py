@@ -171,12 +171,13 @@ def test_a_folder_is_not_a_suite(tmp_path: Path) -> None:
         ("{methods: {lora: {found: {seeds: [1]}, training: {lr: x}}}}", f"methods: lora: training: lr: {NUMBER}"),
         ("{methods: {lora: {found: {seeds: [1]}, setings: {}}}}", "unknown field 'setings'; did you mean settings"),
         ("{methods: [", "is not valid YAML"),
+        ("{encoder: mpnet-base, methods: {lora: {found: {seeds: [1]}}}}", "tuned for mpnet-base, and the suite"),
     ],
 )
 def test_a_file_of_tuned_settings_that_cannot_be_used_says_why(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "found.yaml").write_text(content, encoding="utf-8")
     with pytest.raises(SuiteError) as raised:
-        read(tmp_path / "found.yaml")
+        read(tmp_path / "found.yaml", "minilm-l6")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 

@@ -19,7 +19,7 @@ from amix.training.settings import full_settings
 from helpers.synthetic_records import Suite as Records
 from helpers.synthetic_records import write
 from helpers.toy_suite import save_encoder, write_suite
-from results.analysis.tuning import choices, expected_best, shown_budgets, trials
+from results.analysis.tuning import Choice, choices, expected_best, shown_budgets, trials
 from results.loading.frame import load
 from results.loading.layout import Layout
 from results.tabulating.collect import collect
@@ -239,6 +239,22 @@ def test_tuned_settings_of_the_project_are_found_by_encoder(tmp_path: Path, monk
     assert make_plan(read_suite(path)) == paper
 
 
+def test_a_tuning_suite_writes_the_file_that_it_names_and_leaves_the_encoders_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuned_settings, "FOLDER", tmp_path)
+    (tmp_path / "minilm-l3.yaml").write_text("as it was")
+    path = changed(tuning_suite(tmp_path, methods="mixout"), "tuning:", "hyperparameters: own.yaml\ntuning:")
+    suite = read_suite(path)
+    assert make_plan(suite).runs, "the file need not be there before"
+    chosen = {"mixout": Choice("mixout", score=60.0, tried=3)}
+    assert tuned_settings.write(suite, chosen, Layout(None)) == tmp_path / "own.yaml"
+    assert set(read(tmp_path / "own.yaml", "minilm-l3")) == {"mixout"}
+    assert (tmp_path / "minilm-l3.yaml").read_text() == "as it was"
+    out = tmp_path / "out"
+    assert tuned_settings.write(suite, chosen, Layout(out)) == out / "hyperparameters" / "own.yaml"
+
+
 # Choices from records
 
 
@@ -313,7 +329,7 @@ def test_a_tuning_resumes_where_it_stopped_and_its_settings_can_be_used(
     assert "6 to do" in call(*tune, "--dry-run")
     call(*tune)
     file = out / "hyperparameters" / "tiny-bert.yaml"
-    written, entries = file.read_text(), read(file)
+    written, entries = file.read_text(), read(file, "tiny-bert")
     assert set(entries) == {"vanilla", "mixout"}
     found = entries["mixout"].found
     assert (found.tried, found.budget, found.n_train, found.seeds) == (3, 3, 24, (70001,))
