@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from amix.specs.suggestions import nearest
+from amix.specs.suggestions import alike, nearest
 from amix.training.foreign_code import ForeignCodeError, import_file
 from amix.training.method import Method, MethodError
 from amix.training.method_info import MethodInfo
@@ -25,6 +25,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _IN_INFO = tuple(field.name for field in dataclasses.fields(MethodInfo))
 _OF_STAGES = ("run", "stages", "run_stage")
 """What only a MultiStageMethod may define: the loop would never call it on another method."""
+HOOK_LIKE = 0.8
+"""Similarity to a hook's name from which a function is taken for a misspelt hook."""
 
 
 def register(method: RegisteredMethod) -> RegisteredMethod:
@@ -60,6 +62,7 @@ def _contract_problems(method: type[Method]) -> list[str]:
     overridden = [name for name in _OF_STAGES if hasattr(method, name)]
     if overridden and not issubclass(method, MultiStageMethod):
         problems.append(f"has {', '.join(overridden)}: derive it from amix.training.multi_stage.MultiStageMethod")
+    problems += _misspelt(method)
     if hasattr(method, "name") and not (isinstance(method.name, str) and _NAME.fullmatch(method.name)):
         problems.append(f"the name '{method.name}' is not lower_case_with_underscores")
     if not (method.__doc__ or "").strip() or method.__doc__ == Method.__doc__:
@@ -70,6 +73,17 @@ def _contract_problems(method: type[Method]) -> list[str]:
     elif without := [one.name for one in dataclasses.fields(method.Config) if not _has_default(one)]:
         problems.append(f"Config: {', '.join(without)} has no default; every setting needs one")
     return problems
+
+
+def _misspelt(method: type[Method]) -> Iterator[str]:
+    """Functions named almost like a hook: the loop would not call them, and the method would train as its base."""
+    hooks = [name for name in dir(MultiStageMethod) if not name.startswith("_")]
+    inherited = {name for base in method.__mro__[1:] for name in vars(base)}
+    for name, value in vars(method).items():
+        if name.startswith("_") or not callable(value) or name in inherited.union(hooks):
+            continue
+        if hook := alike(name, hooks, 1, HOOK_LIKE):
+            yield f"defines {name}; did you mean the hook {hook[0]}? (A helper's name may begin with an underscore.)"
 
 
 def _has_default(field: "dataclasses.Field[object]") -> bool:

@@ -57,6 +57,8 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
         r"has no info; sets paper, year in the class: write info = MethodInfo\(paper=\.\.\., year=\.\.\.\)",
     ),
     "a run in one stage": ({"run": print}, r"has run: derive it from amix\.training\.multi_stage\.MultiStageMethod"),
+    "a misspelt hook": ({"on_fit_strat": print}, "defines on_fit_strat; did you mean the hook on_fit_start"),
+    "a hook in the plural": ({"before_steps": print}, "defines before_steps; did you mean the hook before_step"),
     "upper case": ({"name": "Own"}, "the name 'Own' is not lower_case_with_underscores"),
     "no docstring": ({"__doc__": None}, "has no docstring"),
     "the docstring of the base": ({"__doc__": Method.__doc__}, "has no docstring"),
