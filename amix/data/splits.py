@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pandas
@@ -122,12 +123,16 @@ def _refuse_numbers(labels: numpy.ndarray, kind: str) -> None:
         raise DataError(f"a {kind} subset needs classes; this task's label is a number: use subset: uniform")
 
 
-@cache
+MOST_SPLITS = 16
+"""Splits that a process keeps, as rows and tokenised: every fold of own data is a task with splits of its own."""
+
+
+@lru_cache(maxsize=MOST_SPLITS)
 def _rows(task: Task, split: str, glue: Path | None) -> pandas.DataFrame:
     return load_rows(task, split, glue)
 
 
-_TOKENIZED: dict[tuple[Task, str, Path | None, Hashable, int], Encoded] = {}
+_SPLITS: dict[tuple[Task, str, Path | None, Hashable, int], Encoded] = {}
 _SUBSETS: dict[tuple[Task, Path | None, Hashable, int, bytes], Encoded] = {}
 MOST_SUBSETS = 16
 """Tokenised subsets that a process caches; a sweep runs all methods with one task, size and seed close together."""
@@ -165,15 +170,15 @@ def load_splits(
 
     def whole(split: str) -> Encoded:
         key = (task, split, glue, encoder, max_length)
-        if key not in _TOKENIZED:
-            _TOKENIZED[key] = tokenize(task, _rows(task, split, glue), tokenizer, max_length)
-        return _TOKENIZED[key]
+        if key not in _SPLITS:
+            _make_room(_SPLITS, MOST_SPLITS)
+            _SPLITS[key] = tokenize(task, _rows(task, split, glue), tokenizer, max_length)
+        return _SPLITS[key]
 
     chosen = numpy.concatenate([train, dev])
     subset_key = (task, glue, encoder, max_length, chosen.tobytes())
     if subset_key not in _SUBSETS:
-        while len(_SUBSETS) >= MOST_SUBSETS:
-            del _SUBSETS[next(iter(_SUBSETS))]
+        _make_room(_SUBSETS, MOST_SUBSETS)
         _SUBSETS[subset_key] = tokenize(task, rows.iloc[chosen], tokenizer, max_length)
     encoded = _SUBSETS[subset_key]
     ids = ",".join(map(str, rows["idx"].to_numpy()[chosen].tolist()))
@@ -190,6 +195,12 @@ def load_splits(
     findings = [*own_findings(task, tokenizer, encoder, max_length), *drawn_findings(task, n_train, seed, kind)]
     as_dicts = tuple(finding.as_dict() for finding in by_severity(findings))
     return replace(_standardised(task, splits), findings=as_dicts)
+
+
+def _make_room(cache: dict[Any, Any], most: int) -> None:
+    """Remove the oldest entries until one more fits."""
+    while len(cache) >= most:
+        del cache[next(iter(cache))]
 
 
 _FINDINGS: dict[tuple[Task, Hashable, int], list[Finding]] = {}

@@ -7,7 +7,8 @@ import copy
 import inspect
 import re
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,26 @@ LEAST_VOCABULARY = 2
 """Fewest entries besides special ones; without files, transformers makes a tokenizer of special ones alone."""
 
 
-@cache
+MOST_MODELS = 4
+"""Pretrained classifiers that a process keeps. Own data make a task of every fold, so that the labels are the key."""
+
+
+@dataclass(frozen=True)
+class _ByLabels:
+    """A task, equal to every other one whose labels are the same."""
+
+    settings: str
+    task: Task = field(compare=False)
+
+
 def _pretrained(name: str | Encoder, task: Task) -> "nn.Module":
     """Return the classifier as loaded from its checkpoint; cached, and copied for every run."""
-    return fresh_classifier(name, task)
+    return _kept_classifier(name, _ByLabels(repr(label_settings(task)), task))
+
+
+@lru_cache(maxsize=MOST_MODELS)
+def _kept_classifier(name: str | Encoder, labels: _ByLabels) -> "nn.Module":
+    return fresh_classifier(name, labels.task)
 
 
 def fresh_classifier(name: str | Encoder, task: Task) -> "nn.Module":

@@ -1,6 +1,7 @@
 """Loading rows and its errors, low-resource subsets, batches."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 import torch
 import yaml
 
+from amix.data import splits
 from amix.data.encoded import Encoded, evaluation_batches, training_batches
 from amix.data.rows import GLUE_VARIABLE, DataError, glue_folder, load_rows, source_name
-from amix.data.splits import load_splits, subset_positions
+from amix.data.splits import MOST_SPLITS, load_splits, subset_positions
 from amix.models.loading import load_tokenizer
 from amix.specs.task import Task, TaskError
 from amix.specs.tasks import GLUE, find_task
@@ -338,6 +340,17 @@ def test_a_batch_is_padded_to_its_own_longest_text() -> None:
     batch = data.batch(chosen)
     assert batch["input_ids"].shape == (4, int(data.lengths[chosen].max()))
     assert batch["labels"].tolist() == chosen.tolist()
+
+
+def test_a_process_keeps_few_splits_however_many_folds_there_are(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer("minilm-l6")
+    task = save_own(
+        tmp_path, "sentence,label\n" + "it sings,yes\na tree,no\n" * 8, ".csv", text="sentence", labels=["no", "yes"]
+    )
+    for number in range(2 * MOST_SPLITS):
+        load_splits(replace(task, name=f"fold-{number}"), 8, 1, tokenizer, "minilm-l6", 16)
+    assert len(splits._SPLITS) <= MOST_SPLITS
+    assert splits._rows.cache_info().currsize <= MOST_SPLITS
 
 
 def test_splits_of_an_embedded_task_repeat_and_differ_between_seeds() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from amix.models.architecture import blocks, head_names
-from amix.models.loading import load_model, load_tokenizer
+from amix.models.loading import MOST_MODELS, _kept_classifier, _pretrained, load_model, load_tokenizer
 from amix.models.mean_pooling import MeanPooledClassifier
 from amix.specs.encoder_files import locate, public_name
 from amix.specs.encoders import ENCODERS, EncoderError, find_encoder
@@ -88,6 +88,16 @@ def test_a_loaded_model_is_not_shared(bench: Bench) -> None:
     with torch.no_grad():
         next(first.parameters()).add_(1.0)
     assert not torch.equal(next(first.parameters()), next(second.parameters()))
+
+
+def test_a_process_keeps_one_copy_for_all_folds_of_own_data_and_few_in_all(bench: Bench) -> None:
+    # A base-size encoder has 440 MB, and a comparison of own texts dozens of folds, each a task of its own.
+    name, task = bench.encoders["bert"], find_task("mini-rte")
+    kept = {id(_pretrained(name, replace(task, name=f"fold-{number}"))) for number in range(30)}
+    assert len(kept) == 1
+    for classes in range(2, 12):
+        load_model(name, replace(task, labels=tuple(map(str, range(classes)))), 1)
+    assert _kept_classifier.cache_info().currsize <= MOST_MODELS
 
 
 def test_a_truncated_alias_keeps_the_first_blocks() -> None:

@@ -71,7 +71,7 @@ built_in = cache(registry.methods)
 
 
 def _here(folder: Path, command: tuple[str, ...], env: Mapping[str, str]) -> tuple[int, str, str]:
-    for kept in (loading.load_tokenizer, loading._pretrained, encoder_files.locate):
+    for kept in (loading.load_tokenizer, loading._kept_classifier, encoder_files.locate):
         kept.cache_clear()  # Every case has an encoder of the same name.
     out, err = io.StringIO(), io.StringIO()
     environment = {name: value for name, value in os.environ.items() if name not in ("AMIX_GLUE", "WORLD_SIZE", "RANK")}
