@@ -20,7 +20,7 @@ from amix.specs.spec_model import Count
 from amix.training.data_parallel import average_gradients
 from amix.training.fit import Fit
 from amix.training.loop import clip_gradients
-from amix.training.method import Method, Model
+from amix.training.method import Method, MethodError, Model
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
 from amix.training.weight_averaging import restore
@@ -38,7 +38,7 @@ class DENIConfig:
     members: M, models that train together, the first one included.
     noise_variance: v, relative to the variance of a tensor's values.
     noise_layer: whether a copy's noise goes to the head or to all trained tensors.
-    start_noise, end_noise: shares between which copies may be made that are averaged again.
+    start_noise, end_noise: shares between which copies may be made that are averaged again; if equal: never.
     wait: share for which the first model trains alone before each time.
     together: share for which its copies train with it.
     start_ensemble: share after which copies are made that stay to the end; above 1: never.
@@ -54,6 +54,10 @@ class DENIConfig:
     together: Share = 125 / OFFICIAL_STEPS
     start_ensemble: NotNegative = 0.9
     follow_schedule: bool = False
+
+    def __post_init__(self) -> None:
+        if self.start_noise > self.end_noise:
+            raise MethodError(f"start_noise, {self.start_noise:g}, must not be above end_noise, {self.end_noise:g}")
 
 
 def changes(config: DENIConfig, total: int) -> dict[int, float | None]:
