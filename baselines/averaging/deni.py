@@ -187,7 +187,7 @@ class DENI(Method):
         paper="Pecher et al., Findings of EMNLP 2024",
         year=2024,
         kind="averaging",
-        parity="matched: means, members and their logits, with the official function's own recipe",
+        parity="matched: weights of all models over whole runs, and their logits",
         cases=("deni_*",),
         passes=mean_models(DENIConfig(), OFFICIAL_STEPS),
         micro_batches=True,

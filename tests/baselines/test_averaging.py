@@ -135,9 +135,12 @@ def logits(model: nn.Module) -> torch.Tensor:
     return outputs
 
 
-def trained_deni(model: nn.Module, steps: int, **settings: Any) -> tuple[DENI, GoldenFit]:
+def trained_deni(
+    model: nn.Module, steps: int, micro_batch: int | None = None, **settings: Any
+) -> tuple[DENI, GoldenFit]:
     """The method after these steps of ten."""
-    method, fit = DENI(DENIConfig(**settings)), golden_fit(steps=10, lr=1e-2, warmup_ratio=0.0)
+    method = DENI(DENIConfig(**settings))
+    fit = golden_fit(steps=10, lr=1e-2, warmup_ratio=0.0, micro_batch=micro_batch)
     start(method, model, fit)
     for number in range(steps):
         train_step(method, model, words(6, number), fit)
@@ -228,3 +231,15 @@ def test_copies_have_the_peak_learning_rate_or_that_of_the_first_model(model: nn
     (one,) = method.copies
     # The rate of the ninth of ten steps, which has been taken.
     assert [group["lr"] for group in one.optimizer.param_groups] == pytest.approx([2e-3 if follow else 1e-2] * 2)
+
+
+def test_copies_learn_from_batches_in_parts_what_they_learn_from_whole_ones(model: nn.Module) -> None:
+    start_from = copy.deepcopy(model).double()
+    found = []
+    for size in (None, 4):
+        first = copy.deepcopy(start_from)
+        method, fit = trained_deni(first, 10, members=3, micro_batch=size)
+        found.append(method.models(first))
+        assert fit.cost.optimizer_steps == 10 + 2 * 4, "two copies at the steps 3, 5, 9 and 10"
+    for whole, parts in zip(*found, strict=True):
+        assert distance(whole, parts) < 1e-9
