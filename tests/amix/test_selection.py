@@ -32,7 +32,7 @@ from runners.sweeping.reuse import reusable
 from runners.sweeping.state import SweepState
 from runners.sweeping.worker import Worker
 
-METHODS = ["vanilla", "mixout", "agwm", "lora", "frozen_logistic"]
+METHODS = ["vanilla", "mixout", "agwm", "lora", "deni", "frozen_logistic"]
 
 
 def passes_over_test(monkeypatch: pytest.MonkeyPatch) -> list[int]:
