@@ -45,6 +45,7 @@ from runners.own_data.request import CompareError, Request, one_of
 from runners.own_data.standings import Comparer, Folds, OnTestFile, Standings, standings
 from runners.planning.plan import SuitePlan
 from runners.planning.tuning_grid import method_of
+from runners.sweeping.place import refuse_unreachable
 from runners.sweeping.preflight import check_rows
 
 PROVEN_ON = 200
@@ -97,8 +98,10 @@ def compare(request: Request, shown: Shown) -> Compared:
         EveryRunFails: every run fails for the same reason.
         ClusterError, ParcelError, WorkersLost, WorkersRefused: a cluster cannot be used; one line as well.
     """
-    task = request.task()
     engine = Engine(request, rows_of(request.methods), shown.progress, shown.say)
+    if not (request.out / MODEL).exists():  # A finished comparison needs no scheduler.
+        refuse_unreachable(engine.place)
+    task = request.task()
     methods = {row.label: method_of(row, "--methods") for row in engine.rows}
     if request.row:
         one_of(request.row, tuple(row.label for row in engine.rows), "--row")
