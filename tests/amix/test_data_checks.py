@@ -245,10 +245,12 @@ def test_control_characters_of_files_do_not_reach_the_terminal(tmp_path: Path) -
 def test_warnings_are_shown_before_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rare = [row.replace(",yes", ",no") for row in PLAIN[:58]] + PLAIN[58:]
     task = task_in(tmp_path, rare, OTHER, ("no", "yes"))
-    check_commands.show_warnings({"own": own_warnings(task, [1, 2], [12], "uniform")})
+    check_commands.show_warnings({"own": own_warnings(task, [1, 2], [12], "uniform", "minilm-l2", 4)})
     message = capsys.readouterr().out
     assert message.startswith("Warnings about the data of task own:\nwarning: ")
     assert "the train subset of 12 rows has no example of 'yes'" in message
-    own_warnings(task, [1, 2], [12], "stratified")
+    assert "60 of 60 texts (100%) are longer than 4 tokens" in message
+    own_warnings(task, [1, 2], [12], "stratified", "minilm-l2", 128)
+    same = task_in(tmp_path, PLAIN, OTHER, ("no", "yes"), test="train.csv")
     with pytest.raises(DataError, match="train and the test file"):
-        own_warnings(task_in(tmp_path, PLAIN, OTHER, ("no", "yes"), test="train.csv"), [1], [12], "uniform")
+        own_warnings(same, [1], [12], "uniform", "minilm-l2", 128)
