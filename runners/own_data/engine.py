@@ -35,6 +35,8 @@ SUITE = "compare"
 ROWS_FILE = Path(__file__).with_name("rows.yaml")
 MAJORITY, MEAN = "majority class", "mean of the labels"
 """Labels of the row that gives every text the same answer."""
+ALWAYS = ("majority", MAJORITY, MEAN)
+"""Names under which people ask for this row, which every comparison has."""
 PASSES_TIMED = 3
 OVERHEAD = 1.0
 """Seconds of a run besides its passes: reading data, loading the model, writing the record."""
@@ -79,10 +81,17 @@ def default_rows() -> tuple[tuple[Row, ...], str]:
 
 
 def rows_of(methods: str) -> tuple[Row, ...]:
-    """The rows that --methods asks for: the default ones if it is empty, in addition to them if it begins with +."""
+    """The rows that --methods asks for: the default ones if it is empty, in addition to them if it begins with +.
+
+    Raises:
+        CompareError: it names no row that is trained.
+    """
     given = [name.strip() for name in methods.removeprefix("+").split(",") if name.strip()]
-    added = method_rows(given) if given else ()
+    trained = [name for name in given if name not in ALWAYS]
+    added = method_rows(trained) if trained else ()
     if given and not methods.startswith("+"):
+        if not added:
+            raise CompareError(f"--methods {methods}: every comparison has this row; name one that is trained")
         return added
     return tuple({row.label: row for row in (*default_rows()[0], *added)}.values())
 

@@ -98,10 +98,21 @@ def test_missing_and_rare_classes_are_named_with_a_remedy(tmp_path: Path) -> Non
     assert found(tmp_path / "second", rare, metrics=("macro_f1",))["rare class"].severity == "note"  # type: ignore[arg-type]
 
 
+def test_classes_that_may_be_one_are_named(tmp_path: Path) -> None:
+    mixed = [row.replace(",yes", ",Yes") if place % 3 else row for place, row in enumerate(PLAIN)]
+    finding = found(tmp_path, mixed, labels=("Yes", "no", "yes"))["classes alike"]
+    assert finding.said == "'Yes', 'yes' are different classes; if they are one, write it in one way"
+    assert finding.severity == "warning"
+    (tmp_path / "second").mkdir()
+    assert "classes alike" not in found(tmp_path / "second", PLAIN)
+
+
 def test_f1_of_the_frequent_class_is_a_warning_unless_it_is_chosen(tmp_path: Path) -> None:
     many = [row.replace(",no", ",yes") if place % 4 else row for place, row in enumerate(PLAIN)]
     finding = found(tmp_path, many, metrics=("f1",))["positive class"]  # type: ignore[arg-type]
-    assert finding.said == "F1 is that of 'yes', the frequent class; 'positive: no' in the task file chooses the other"
+    assert finding.said == (
+        "F1 is that of 'yes', the frequent class; 'positive: no' in the task file (--positive no) chooses the other"
+    )
     (tmp_path / "second").mkdir()
     assert "positive class" not in found(tmp_path / "second", many, metrics=("f1",), positive="yes")  # type: ignore[arg-type]
 
@@ -201,6 +212,7 @@ def test_a_single_file_determines_whether_labels_are_classes(
         ("a,kind\nx,1\n", {}, "no column 'label'; columns there: 'a', 'kind'; name it with --label"),
         ("a,b,label\nx,y,1\n", {"text": ("a", "b", "label")}, "--text names one column, or two for pairs"),
         ("a,label\n" + "".join(f"x{row},w{row}\n" for row in range(9)), {}, "'label' has 9 different values in 9 rows"),
+        ("a;label\nx;3\ny;4,5\nz;1.000,5\n", {}, "'label': '1.000,5' is a number with a decimal comma, or several"),
     ],
 )
 def test_an_ambiguous_file_is_refused_with_the_missing_option(

@@ -33,6 +33,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own_texts(tmp_path_factory.mktemp("own"))
 
 
+def test_the_row_without_a_model_is_always_there_and_may_be_named() -> None:
+    assert [row.label for row in rows_of("majority, tfidf_logistic")] == ["tfidf_logistic"]
+    assert rows_of("+majority") == rows_of("")
+    with pytest.raises(CompareError, match="every comparison has this row; name one that is trained"):
+        rows_of("majority")
+
+
 def test_folds_are_stratified_cover_every_row_and_keep_equal_texts_together(folder: Path) -> None:
     task = task_of_file(folder / "data.csv", ("message",))
     rows = load_rows(task, task.train)
