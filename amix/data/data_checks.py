@@ -173,6 +173,11 @@ def _class_findings(task: Task, split: str, rows: pandas.DataFrame) -> list[Find
         findings.append(Finding(WARNING, "class missing", f"{file}: has no row of {_some(missing)}, {words}"))
     if split == "train":
         findings += [*_alike(task), *_rare(task, file, counts)]
+        single = [task.labels[place] for place in numpy.flatnonzero(counts == 1)]
+        if single and not task.test:
+            message = f"{file}: {_some(single)} {'has' if len(single) == 1 else 'have'} one row only, which cannot be"
+            message += " learnt from and tested on; add rows, or join classes"
+            findings.append(Finding(WARNING, "single row", message))
         if "f1" in task.metrics and not task.positive and counts[1] > counts[0]:
             message = f"F1 is that of {shown(task.labels[1])}, the frequent class"
             advice = f"; 'positive: {task.labels[0]}' in the task file (--positive {task.labels[0]}) chooses the other"

@@ -22,7 +22,7 @@ from results.loading.layout import Layout
 from runners.own_data.folds import Unit
 from runners.own_data.request import CompareError, Request
 from runners.planning.job import Job
-from runners.planning.plan import SuitePlan, make_plan
+from runners.planning.plan import EXAMPLES_OF_A_TEST_SPLIT, FORWARD_SHARE, SuitePlan, make_plan
 from runners.planning.suite import Row, Suite, method_rows
 from runners.sweeping.alone import alone_in
 from runners.sweeping.failures import StopWhenAllFail, causes
@@ -157,11 +157,13 @@ class Engine:
         return SuitePlan(whole, runs, first.methods)
 
     def _timed(self, unit: Unit, plan: SuitePlan, rows: tuple[Row, ...]) -> SuitePlan:
-        """The plan with the true work of runs on all rows of a unit, whose number a plan does not know."""
+        """The plan with the true work of its runs: a plan does not know how many rows a unit has to train and test."""
         twin = make_plan(self._suite(unit, rows, (unit.train_rows,)))
         work = {run.label: run.work for run in twin.runs}
+        spared = FORWARD_SHARE * (EXAMPLES_OF_A_TEST_SPLIT - unit.test_rows)
         runs = tuple(
-            run if run.spec.n_train is not None else dataclasses.replace(run, work=work[run.label]) for run in plan.runs
+            dataclasses.replace(run, work=(work[run.label] if run.spec.n_train is None else run.work) - spared)
+            for run in plan.runs
         )
         return dataclasses.replace(plan, runs=runs)
 

@@ -98,11 +98,15 @@ def test_missing_and_rare_classes_are_named_with_a_remedy(tmp_path: Path) -> Non
     assert found(tmp_path / "second", rare, metrics=("macro_f1",))["rare class"].severity == "note"  # type: ignore[arg-type]
 
 
-def test_classes_that_may_be_one_are_named(tmp_path: Path) -> None:
+def test_classes_that_may_be_one_or_none_are_named(tmp_path: Path) -> None:
     mixed = [row.replace(",yes", ",Yes") if place % 3 else row for place, row in enumerate(PLAIN)]
     finding = found(tmp_path, mixed, labels=("Yes", "no", "yes"))["classes alike"]
     assert finding.said == "'Yes', 'yes' are different classes; if they are one, write it in one way"
     assert finding.severity == "warning"
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *PLAIN, "total,60"]))
+    (single,) = (one for one in own_findings(task_of_file(tmp_path / "rows.csv")) if one.about == "single row")
+    assert single.severity == "warning"
+    assert "'60' has one row only, which cannot be learnt from and tested on" in single.said
     (tmp_path / "second").mkdir()
     assert "classes alike" not in found(tmp_path / "second", PLAIN)
 

@@ -126,7 +126,7 @@ def test_a_row_without_any_score_is_neither_best_nor_chosen() -> None:
 
 
 def test_combining_the_predictions_of_failed_runs_is_a_one_line_error() -> None:
-    units = [Unit(TASK, Path(), 1, numpy.arange(3), 6)]
+    units = [Unit(TASK, Path(), 1, numpy.arange(3), 6, 3)]
     outcomes = [Outcome({}, None, None, 1.0, "failed", {})]
     with pytest.raises(CompareError, match="all training runs on the folds failed or diverged"):
         out_of_fold(TASK, pandas.DataFrame(), units, outcomes)
