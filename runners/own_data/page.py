@@ -63,7 +63,7 @@ def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, 
         rows.append(
             (
                 Cell(row.label + " ←" * (row.label == found.chosen.label)), score,
-                Cell(100 * row.score.low), Cell(min(100.0, 100 * row.score.high)), *map(Cell, ends), Cell(row.p), *more,
+                Cell(100 * row.score.low), Cell(100 * row.score.high), *map(Cell, ends), Cell(row.p), *more,
                 Cell(row.seconds or None), Cell(float(row.failed)),
             )
         )  # fmt: skip
