@@ -1,5 +1,6 @@
 """Parquet files and Hugging Face data sets: typed columns, read in batches. A data set's own code is never run."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from amix.specs.file_encoding import refuse_special
 HUB = "hub:"
 """Prefix of Hugging Face Hub data sets: `hub:owner/name:split` or `hub:owner/name:configuration:split`."""
 BATCH = 4096
+_INDEX = re.compile(r"__index_level_\d+__")
+"""Names of columns into which pandas and `datasets` write row numbers; they have no name for people."""
 
 
 class _Batches(Protocol):
@@ -141,7 +144,7 @@ def _from_hub(source: str) -> Any:
 
 
 def _columns(name: str, names: Sequence[str], needed: Sequence[str]) -> tuple[str, ...]:
-    columns = tuple(column.strip() for column in names)
+    columns = tuple("" if _INDEX.fullmatch(column) else column.strip() for column in names)
     repeated = sorted({column for column in columns if column and columns.count(column) > 1})
     if repeated:
         raise DataError(f"{name}: the column {quoted(repeated)} appears more than once")

@@ -149,7 +149,7 @@ def cut_finding(task: Task, lengths: numpy.ndarray, max_length: int) -> list[Fin
     share = cut / len(lengths)
     message = (
         f"{cut} of {len(lengths)} texts ({share:.0%}) are longer than {max_length} tokens and cut there; the longest "
-        f"has {int(lengths.max())}: 'training: {{max_length: …}}' in the suite"
+        f"has {int(lengths.max())}: 'training: {{max_length: …}}' in the suite, or --max-length"
     )
     return [Finding(WARNING if share >= 0.05 else NOTE, "texts cut", message)]
 
@@ -172,15 +172,36 @@ def _class_findings(task: Task, split: str, rows: pandas.DataFrame) -> list[Find
         words = "which no model can learn" if split == "train" else "about which the scores say nothing"
         findings.append(Finding(WARNING, "class missing", f"{file}: has no row of {_some(missing)}, {words}"))
     if split == "train":
-        findings += _rare(task, file, counts)
+        findings += [*_alike(task), *_rare(task, file, counts)]
+        single = [task.labels[place] for place in numpy.flatnonzero(counts == 1)]
+        if single and not task.test:
+            message = f"{file}: {_some(single)} {'has' if len(single) == 1 else 'have'} one row only, which cannot be"
+            message += " learnt from and tested on; add rows, or join classes"
+            findings.append(Finding(WARNING, "single row", message))
         if "f1" in task.metrics and not task.positive and counts[1] > counts[0]:
             message = f"F1 is that of {shown(task.labels[1])}, the frequent class"
-            advice = f"; 'positive: {task.labels[0]}' in the task file chooses the other"
+            advice = f"; 'positive: {task.labels[0]}' in the task file (--positive {task.labels[0]}) chooses the other"
             findings.append(Finding(WARNING, "positive class", message + advice))
         if len(task.labels) >= MANY_NUMBERS and all(re.fullmatch(r"-?\d+([.,]\d+)?", name) for name in task.labels):
-            message = f"the {len(task.labels)} labels are numbers; if they are a quantity, leave 'labels' out"
+            message = (
+                f"the {len(task.labels)} labels are numbers; if they are a quantity, leave 'labels' out (--numbers)"
+            )
             findings.append(Finding(NOTE, "numbers as classes", message))
     return findings
+
+
+def _alike(task: Task) -> list[Finding]:
+    """Find classes that may be one class written in several ways."""
+    ways: dict[str, list[str]] = {}
+    for name in task.labels or ():
+        ways.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    return [
+        Finding(
+            WARNING, "classes alike", f"{quoted(names)} are different classes; if they are one, write it in one way"
+        )
+        for names in ways.values()
+        if len(names) > 1
+    ]
 
 
 def _rare(task: Task, file: str, counts: numpy.ndarray) -> list[Finding]:
@@ -192,8 +213,8 @@ def _rare(task: Task, file: str, counts: numpy.ndarray) -> list[Finding]:
     if not rare:
         return []
     message = (
-        f"{file}: {_some(rare)} {'is' if len(rare) == 1 else 'are'} rare; consider 'subset: stratified' and 'training: "
-        "{class_weights: balanced}' in the suite, and 'metrics: [macro_f1]' in the task file"
+        f"{file}: {_some(rare)} {'is' if len(rare) == 1 else 'are'} rare; consider macro_f1 as the metric and, in a "
+        "suite, 'subset: stratified' and 'training: {class_weights: balanced}'"
     )
     by_accuracy = task.metrics[0] == "accuracy" and counts.max() > 0.8 * counts.sum()
     largest = f"; always {shown(task.labels[int(counts.argmax())])} is right in {counts.max() / counts.sum():.0%}"

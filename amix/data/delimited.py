@@ -19,6 +19,8 @@ from amix.specs.data_errors import DataError, at, no_column, quoted, shown
 from amix.specs.file_encoding import LINE_BREAK, TextFile, open_text
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+OTHER_SEPARATORS = ("|", "^", "~")
+"""Separators that are not read, only named in a message."""
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 """Kinds of file, with the separator that the error message assumes if none fits."""
 EXCEL_SEPARATOR = "sep="
@@ -247,6 +249,12 @@ def _explained(text: TextFile, reading: Reading) -> DataError:
     if not reading.found:
         advice = "close it, or, if the quote is text, enclose the text in quotes and double the quote"
         return DataError(f"{where}: {reading.wrong}; {advice}")
+    first = reading.header[0] if len(reading.header) == 1 else ""
+    if other := next((sign for sign in OTHER_SEPARATORS if sign in first), ""):
+        return DataError(
+            f"{at(text.path, reading.skipped + 1)}: columns seem to be separated by {shown(other)}; "
+            "save the file with commas, semicolons or tabs"
+        )
     last = reading.found[-1]
     extra = len(reading.found) == len(reading.header) + 1 and not last.strip()
     advice = (

@@ -49,6 +49,8 @@ def open_json(path: Path, needed: Sequence[str] = (), encoding: str = "") -> Jso
     """
     text = open_text(path, encoding)
     array = _begins_with_bracket(text)
+    if not array:
+        _refuse_whole_table(text)
     if array and path.stat().st_size > LARGEST_ARRAY:
         raise DataError(f"{path}: an array of more than {LARGEST_ARRAY >> 20} MiB; write one object per line (.jsonl)")
     columns: dict[str, None] = {}
@@ -73,6 +75,32 @@ def _begins_with_bracket(text: TextFile) -> bool:
             if chunk.strip():
                 return chunk.lstrip().startswith("[")
     return False
+
+
+def _refuse_whole_table(text: TextFile) -> None:
+    """Refuse a file that is one object with all rows inside: in a field, or by column as pandas writes it."""
+    with text.path.open(encoding=text.encoding, newline="") as file:
+        first, more = next((line for line in file if line.strip()), ""), any(line.strip() for line in file)
+    if more and first.strip() != "{":
+        return
+    with text.path.open(encoding=text.encoding, newline="") as file:
+        content = file.read(LARGEST_ARRAY)
+    try:
+        whole, _ = _DECODER.raw_decode(content, _after_blanks(content, 0))
+    except (ValueError, RecursionError):
+        return  # Reading it line by line tells where it is wrong.
+    if not isinstance(whole, dict):
+        return
+    rows = [name for name, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if rows:
+        raise DataError(
+            f"{text.path}: is one object with the rows in its field {quoted(rows[:1])}; save that list alone"
+        )
+    if whole and all(isinstance(value, list | dict) for value in whole.values()):
+        raise DataError(
+            f"{text.path}: is one object with a list for every column, not one object per row; "
+            'write rows (pandas: to_json(..., orient="records", lines=True))'
+        )
 
 
 def _counted(text: TextFile, array: bool) -> int:

@@ -16,6 +16,7 @@ MOST_CLASSES = 200
 """A column with more different values contains ids or free text, not classes."""
 NUMBERS_FROM = 12
 """Whole numbers with at least this many different values are a quantity; with fewer they are classes."""
+_DECIMAL_COMMA = re.compile(r"[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -91,6 +92,12 @@ def _classes(source: str | Path, label: str, encoding: str) -> tuple[str, ...] |
     whole = numbers and all(float(name).is_integer() for name in names)
     if numbers and (not whole or len(names) >= NUMBERS_FROM):
         return None
+    comma = next((name for name in sorted(names) if "," in name), "")
+    if comma and all(_DECIMAL_COMMA.fullmatch(name) for name in names):
+        raise DataError(
+            f"{source}: column {shown(label)}: {shown(comma)} is a number with a decimal comma, or several labels; "
+            "write numbers with a point; several labels are not supported"
+        )
     if len(names) > MOST_CLASSES or len(names) > max(2, len(column) // 2):
         raise DataError(
             f"{source}: column {shown(label)} has {len(names)} different values in {len(column)} rows, which are "

@@ -244,6 +244,11 @@ def _loaded(encoder: Encoder, load: Any) -> Any:
                 f"encoder '{encoder.name}': it needs Python code of its own, which is never run here; such models are "
                 "not supported"
             ) from error
+        if "Weights only load failed" in reason:
+            raise EncoderError(
+                f"encoder '{encoder.name}': its .bin file is damaged or holds more than weights, which could run code "
+                "when unpickled and is never read; give a folder with model.safetensors, as save_pretrained writes it"
+            ) from error
         reason = reason[:LONGEST_REASON]
         if Path(encoder.source).is_dir():
             raise EncoderError(

@@ -52,8 +52,8 @@ def prove_encoder(name: str | Encoder, task: Task, max_length: int, texts: Texts
     if tested:
         return
     samples = _samples(tokenizer, texts, max_length)
-    _check_entries(encoder, model, tokenizer, texts, max_length)
     try:
+        _check_entries(encoder, model, tokenizer, texts, max_length)
         with kept_random_state():
             torch.manual_seed(0)
             _check_padding(encoder, model.eval(), tokenizer, samples, max_length)
@@ -120,7 +120,12 @@ def _samples(tokenizer: Any, texts: Texts, max_length: int) -> list[tuple[str, .
 
 def _check_entries(encoder: Encoder, model: "nn.Module", tokenizer: Any, texts: Texts, max_length: int) -> None:
     """Check that every token has a row in the embedding."""
-    rows = int(model.base_model.get_input_embeddings().num_embeddings)  # type: ignore[operator,union-attr]
+    rows = getattr(model.base_model.get_input_embeddings(), "num_embeddings", None)  # type: ignore[operator,union-attr]
+    if not isinstance(rows, int):
+        raise EncoderError(
+            f"encoder '{encoder.name}': {type(model.base_model).__name__} has no embedding of tokens, so it does not "
+            "read texts; use an encoder of texts"
+        )
     highest = max(max(tokenizer(*columns, truncation=True, max_length=max_length)["input_ids"]) for columns in texts)
     highest = max(highest, tokenizer.pad_token_id)
     if highest >= rows:

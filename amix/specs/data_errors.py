@@ -5,6 +5,9 @@ from pathlib import Path
 
 from amix.specs.suggestions import alike
 
+LONGEST_NAME = 50
+"""Letters; what is longer is a text, not the name of a column."""
+
 
 class DataError(ValueError):
     """Data is missing or does not fit its task."""
@@ -31,4 +34,6 @@ def no_column(where: str, missing: Iterable[str], there: Iterable[str], hint: st
     names, known = list(missing), [name for name in there if name]
     similar = dict.fromkeys(match for name in names for match in alike(name, known, most=1, least=0.6))
     guess = f"; did you mean {quoted(similar)}?" if similar else ""
+    if not similar and any(len(name) > LONGEST_NAME for name in known):
+        guess = "; the first line must hold the columns' names"
     return DataError(f"{where}: no column {quoted(names)}; columns there: {quoted(known) or 'none'}{guess}{hint}")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-CONFIG, MODULES = "config.json", "modules.json"
+CONFIG, MODULES, ADAPTER = "config.json", "modules.json", "adapter_config.json"
 WEIGHT_FILES = (
     "model.safetensors",
     "pytorch_model.bin",
@@ -89,6 +89,11 @@ def check_folder(folder: str | Path) -> None:
     """
     folder = Path(folder)
     config = folder / CONFIG
+    if not config.is_file() and (folder / ADAPTER).is_file():
+        raise EncoderFolderError(
+            f"{folder} holds only an adapter ({ADAPTER}): merge it into its model (merge_and_unload of peft), and give "
+            "the folder that save_pretrained then wrote"
+        )
     if not config.is_file():
         below = [
             path.parent for path in sorted(folder.glob(f"*/{CONFIG}")) if (path.parent / WEIGHT_FILES[0]).is_file()

@@ -21,6 +21,14 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte order marks; UTF-32's before UTF-16's, because the former begins with the latter."""
+FOREIGN = (
+    (b"PK\x03\x04", "a zip archive, as Excel's .xlsx files are"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file"),
+    (b"\x1f\x8b", "compressed (gzip)"),
+    (b"PAR1\x15", "a Parquet file"),
+    (b"%PDF-", "a PDF"),
+)
+"""First bytes of files that are no text, whatever their names say."""
 CHUNK = 1 << 20
 SAMPLE, MOST_LINES = 1 << 16, 20
 WESTERN_SHARE = 0.35
@@ -73,7 +81,8 @@ def open_text(path: Path, encoding: str = "") -> TextFile:
         raise DataError(f"{path}: is a folder, not a file")
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(8)
+            _refuse_foreign(path, start)
             chosen = _chosen(path, start, encoding)
             file.seek(0)
             return TextFile(path, chosen, _count_lines(path, iter(lambda: file.read(CHUNK), b""), chosen))
@@ -90,6 +99,14 @@ def decoded(content: bytes, path: Path) -> str:
     chosen = _chosen(path, content[:4], "")
     _count_lines(path, iter((content,)), chosen, "save it as UTF-8")
     return content.decode(chosen)
+
+
+def _refuse_foreign(path: Path, start: bytes) -> None:
+    kind = next((name for mark, name in FOREIGN if start.startswith(mark)), "")
+    if kind:
+        raise DataError(
+            f"{path}: is {kind}, not a text file; save its table as 'CSV UTF-8', or give it the ending of its kind"
+        )
 
 
 def _chosen(path: Path, start: bytes, given: str) -> str:

@@ -6,7 +6,9 @@ from amix.specs.recipe import Recipe
 
 
 def warmup_steps(recipe: Recipe, total_steps: int) -> int:
-    """Return the number of warm-up steps: warmup_ratio of all steps, rounded up."""
+    """Return the number of warm-up steps: warmup_ratio of all steps, rounded up; none if there is a single step."""
+    if total_steps == 1:  # Its learning rate would be 0, and nothing would be trained.
+        return 0
     return -int(-recipe.warmup_ratio * total_steps // 1)
 
 

@@ -68,6 +68,7 @@ def do_sweep(
     from runners.cli.progress import SweepProgress
     from runners.planning.suite import SuiteError
     from runners.sweeping.looks import blocks
+    from runners.sweeping.place import refuse_unreachable
     from runners.sweeping.preflight import check_inputs
     from runners.sweeping.reuse import take_over
     from runners.sweeping.state import SweepState
@@ -81,6 +82,8 @@ def do_sweep(
     name = plan.suite.name
     store = Store(layout.records / name)
     state = SweepState.read(plan, layout, retry_failed)
+    if state.todo.runs:
+        refuse_unreachable(place)
     check_commands.show_warnings(check_inputs(plan, state.todo.runs, glue, out_of_domain))
     check_writable(store.folder)
     take_over(state.reusable, store)

@@ -9,6 +9,8 @@ from runners.own_data.curves import MORE, Curves
 from runners.own_data.standings import ALPHA, Standing, Standings
 
 SHOWN_CURVES = 2
+WIDEST = 0.5
+"""Width of the widest interval of a gain that still says something."""
 
 
 def points(value: float) -> str:
@@ -18,7 +20,7 @@ def points(value: float) -> str:
 
 def interval(score: Resampled) -> str:
     """The interval of a score in points, in words."""
-    return f"95 % interval {points(score.low)} to {points(min(score.high, 1.0))}"
+    return f"95 % interval {points(score.low)} to {points(score.high)}"
 
 
 def between(difference: Resampled) -> str:
@@ -111,7 +113,9 @@ def _more_labels(found: Standings, curves: Curves) -> str:
     for label in dict.fromkeys((found.chosen.label, found.best.label, *curves.curves)):
         gain = curves.gain(label)
         if gain is not None and len(parts) < SHOWN_CURVES:
-            parts.append(f"about {signed(100 * gain.mean)} points for {label} ({between(gain)})")
+            known = gain.high - gain.low <= WIDEST
+            about = f"about {signed(100 * gain.mean)} points for {label} ({between(gain)})"
+            parts.append(about if known else f"cannot be told for {label} from so few rows")
     if not parts:
         return ""
     return (

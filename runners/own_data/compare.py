@@ -42,9 +42,10 @@ from runners.own_data.folds import Unit, cross_validation, units_on_test_file, w
 from runners.own_data.out_of_fold import OutOfFold, out_of_fold
 from runners.own_data.page import curve_figure, score_table, write_page
 from runners.own_data.request import CompareError, Request, one_of
-from runners.own_data.standings import Comparer, Folds, OnTestFile, Standings, standings
+from runners.own_data.standings import Comparer, Folds, OnTestFile, Standings, lowest_of, standings
 from runners.planning.plan import SuitePlan
 from runners.planning.tuning_grid import method_of
+from runners.sweeping.place import refuse_unreachable
 from runners.sweeping.preflight import check_rows
 
 PROVEN_ON = 200
@@ -97,8 +98,10 @@ def compare(request: Request, shown: Shown) -> Compared:
         EveryRunFails: every run fails for the same reason.
         ClusterError, ParcelError, WorkersLost, WorkersRefused: a cluster cannot be used; one line as well.
     """
-    task = request.task()
     engine = Engine(request, rows_of(request.methods), shown.progress, shown.say)
+    if not (request.out / MODEL).exists():  # A finished comparison needs no scheduler.
+        refuse_unreachable(engine.place)
+    task = request.task()
     methods = {row.label: method_of(row, "--methods") for row in engine.rows}
     if request.row:
         one_of(request.row, tuple(row.label for row in engine.rows), "--row")
@@ -222,7 +225,8 @@ def _standings(data: Data, units: Sequence[Unit], outcomes: Outcomes, row: str) 
     comparer: Comparer
     if data.test is None:
         share = len(units[0].test) / units[0].train_rows if units[0].test is not None else 0.25
-        comparer = Folds({label: values_of(found, metric) for label, found in everything.items()}, share)
+        values = {label: values_of(found, metric) for label, found in everything.items()}
+        comparer = Folds(values, share, lowest_of(data.task))
     else:
         comparer = _on_test_file(data, everything)
     seconds = {label: median(one.seconds for one in found) for label, found in outcomes.items()}

@@ -22,7 +22,7 @@ from results.loading.layout import Layout
 from runners.own_data.folds import Unit
 from runners.own_data.request import CompareError, Request
 from runners.planning.job import Job
-from runners.planning.plan import SuitePlan, make_plan
+from runners.planning.plan import EXAMPLES_OF_A_TEST_SPLIT, FORWARD_SHARE, SuitePlan, make_plan
 from runners.planning.suite import Row, Suite, method_rows
 from runners.sweeping.alone import alone_in
 from runners.sweeping.failures import StopWhenAllFail, causes
@@ -35,6 +35,8 @@ SUITE = "compare"
 ROWS_FILE = Path(__file__).with_name("rows.yaml")
 MAJORITY, MEAN = "majority class", "mean of the labels"
 """Labels of the row that gives every text the same answer."""
+ALWAYS = ("majority", MAJORITY, MEAN)
+"""Names under which people ask for this row, which every comparison has."""
 PASSES_TIMED = 3
 OVERHEAD = 1.0
 """Seconds of a run besides its passes: reading data, loading the model, writing the record."""
@@ -79,10 +81,17 @@ def default_rows() -> tuple[tuple[Row, ...], str]:
 
 
 def rows_of(methods: str) -> tuple[Row, ...]:
-    """The rows that --methods asks for: the default ones if it is empty, in addition to them if it begins with +."""
+    """The rows that --methods asks for: the default ones if it is empty, in addition to them if it begins with +.
+
+    Raises:
+        CompareError: it names no row that is trained.
+    """
     given = [name.strip() for name in methods.removeprefix("+").split(",") if name.strip()]
-    added = method_rows(given) if given else ()
+    trained = [name for name in given if name not in ALWAYS]
+    added = method_rows(trained) if trained else ()
     if given and not methods.startswith("+"):
+        if not added:
+            raise CompareError(f"--methods {methods}: every comparison has this row; name one that is trained")
         return added
     return tuple({row.label: row for row in (*default_rows()[0], *added)}.values())
 
@@ -148,11 +157,13 @@ class Engine:
         return SuitePlan(whole, runs, first.methods)
 
     def _timed(self, unit: Unit, plan: SuitePlan, rows: tuple[Row, ...]) -> SuitePlan:
-        """The plan with the true work of runs on all rows of a unit, whose number a plan does not know."""
+        """The plan with the true work of its runs: a plan does not know how many rows a unit has to train and test."""
         twin = make_plan(self._suite(unit, rows, (unit.train_rows,)))
         work = {run.label: run.work for run in twin.runs}
+        spared = FORWARD_SHARE * (EXAMPLES_OF_A_TEST_SPLIT - unit.test_rows)
         runs = tuple(
-            run if run.spec.n_train is not None else dataclasses.replace(run, work=work[run.label]) for run in plan.runs
+            dataclasses.replace(run, work=(work[run.label] if run.spec.n_train is None else run.work) - spared)
+            for run in plan.runs
         )
         return dataclasses.replace(plan, runs=runs)
 

@@ -39,6 +39,7 @@ class Unit:
         seed: seed of head, batches and dropout; every unit has its own.
         test: positions of the test rows in the data file; None if the test rows are in another file.
         train_rows: number of training rows.
+        test_rows: number of test rows.
         repeat: number of the repeat, from 0.
     """
 
@@ -47,6 +48,7 @@ class Unit:
     seed: int
     test: Positions | None
     train_rows: int
+    test_rows: int
     repeat: int = 0
 
 
@@ -88,7 +90,7 @@ def cross_validation(task: Task, rows: pandas.DataFrame, folds: int, repeats: in
         train = numpy.setdiff1d(numpy.arange(len(rows)), test)
         name = f"r{repeat + 1}f{number % folds + 1}"
         file = write_task(task, name, {"train": rows.iloc[train], "test": rows.iloc[test]}, folder)
-        units.append(Unit(read_task(file), file, FIRST_SEED + number, test, len(train), repeat))
+        units.append(Unit(read_task(file), file, FIRST_SEED + number, test, len(train), len(test), repeat))
     return units
 
 
@@ -96,14 +98,14 @@ def units_on_test_file(task: Task, rows: pandas.DataFrame, test: pandas.DataFram
     """The whole file and a test file, once per seed."""
     file = write_task(task, "whole", {"train": rows, "test": test}, folder)
     whole = read_task(file)
-    return [Unit(whole, file, FIRST_SEED + seed, None, len(rows)) for seed in range(TEST_SEEDS)]
+    return [Unit(whole, file, FIRST_SEED + seed, None, len(rows), len(test)) for seed in range(TEST_SEEDS)]
 
 
 def whole_unit(task: Task, rows: pandas.DataFrame, folder: Path) -> Unit:
     """All rows, for the final model; its test rows are a few of them and are never scored."""
     few = numpy.unique(rows["label"].to_numpy(), return_index=True)[1][:2]
     file = write_task(task, "all", {"train": rows, "test": rows.iloc[few]}, folder)
-    return Unit(read_task(file), file, FIRST_SEED, None, len(rows))
+    return Unit(read_task(file), file, FIRST_SEED, None, len(rows), len(few))
 
 
 def write_task(task: Task, name: str, splits: dict[str, pandas.DataFrame], folder: Path) -> Path:

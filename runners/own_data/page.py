@@ -55,7 +55,7 @@ def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, 
     scores = rank_column(
         [Cell(100 * row.score.mean) for row in found.rows], ".1f", [row is not found.majority for row in found.rows]
     )
-    rows = []
+    rows, ways = [], len(found.rows) - 1
     for row, score in zip(found.rows, scores, strict=True):
         gap = row.difference
         ends = [None] * 3 if gap is None else [100 * gap.mean, 100 * gap.low, 100 * gap.high]
@@ -63,14 +63,14 @@ def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, 
         rows.append(
             (
                 Cell(row.label + " ←" * (row.label == found.chosen.label)), score,
-                Cell(100 * row.score.low), Cell(min(100.0, 100 * row.score.high)), *map(Cell, ends), Cell(row.p), *more,
+                Cell(100 * row.score.low), Cell(100 * row.score.high), *map(Cell, ends), Cell(row.p), *more,
                 Cell(row.seconds or None), Cell(float(row.failed)),
             )
         )  # fmt: skip
     chosen = "is trained, as asked" if found.asked else "is chosen: the cheapest row that is about as good as the best"
     return Table(
         name="scores",
-        title=f"{task.title}: {len(found.rows) - 1} ways to train compared",
+        title=f"{task.title}: {ways} way{'s' * (ways > 1)} to train compared",
         caption=f"{how} ← {chosen}. Test: {found.words}.",
         columns=columns,
         rows=tuple(rows),

@@ -109,7 +109,7 @@ def _table(source: str | Path, description: Description, encoding: str) -> Table
         if "no column" not in str(error):
             raise
         wanted = " and ".join(f"'{name}'" for name in description.text)
-        raise DataError(f"{error} (the model was trained on the column {wanted})") from error
+        raise DataError(f"{error} (the model was trained on {wanted})") from error
 
 
 def _added(description: Description, every_class: bool) -> list[str]:

@@ -1,7 +1,7 @@
 """The standings of the rows: scores with intervals, differences with tests, and the chosen row."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from amix.data.metrics import task_scores
-from amix.specs.task import Task
+from amix.specs.task import CORRELATIONS, EVALUATE, Task
 from results.stats import holm
 from results.stats.cross_validation import Resampled, corrected_t
 from runners.own_data.request import CompareError
@@ -19,6 +19,17 @@ MARGIN = 0.01
 """Scores that differ by at most a point are as good as equal if the test finds no difference."""
 DRAWS = 400
 Values = NDArray[Any]
+
+
+def lowest_of(task: Task) -> float:
+    """The lowest possible score by the task's first metric."""
+    signed = (*CORRELATIONS, "matthews")
+    return -1.0 if task.metrics[0] in signed or task.metrics[0].startswith(EVALUATE) else 0.0
+
+
+def within(score: Resampled, lowest: float) -> Resampled:
+    """The score with an interval of possible scores only."""
+    return replace(score, low=max(score.low, lowest), high=min(score.high, 1.0))
 
 
 class Comparer(Protocol):
@@ -41,10 +52,17 @@ class Comparer(Protocol):
 
 @dataclass(frozen=True)
 class Folds:
-    """Scores over the folds of cross-validation, (folds,) per row; test_share is n_test / n_train."""
+    """Scores over the folds of cross-validation.
+
+    Attributes:
+        scores: (folds,) per row.
+        test_share: n_test / n_train.
+        lowest: the lowest possible score.
+    """
 
     scores: Mapping[str, NDArray[numpy.float64]]
     test_share: float
+    lowest: float = 0.0
 
     @property
     def words(self) -> str:
@@ -58,7 +76,7 @@ class Folds:
 
     def score(self, label: str) -> Resampled:
         """Mean over the folds that have a score, with its interval."""
-        return self._over(self.scores[label])
+        return within(self._over(self.scores[label]), self.lowest)
 
     def difference(self, label: str, other: str) -> Resampled:
         """Mean difference over the folds in which both have a score, with interval and p."""
@@ -77,7 +95,7 @@ class OnTestFile:
         self, task: Task, labels: Values, predictions: Mapping[str, Values],
         logits: Mapping[str, Values],
     ) -> None:  # fmt: skip
-        self._labels = tuple(predictions)
+        self._labels, self._lowest = tuple(predictions), lowest_of(task)
         self.observed = {name: self._mean(task, labels, predictions[name], logits[name]) for name in self.labels}
         self.drawn: dict[str, list[float]] = {name: [] for name in self.labels}
         generator = numpy.random.default_rng(0)
@@ -110,7 +128,7 @@ class OnTestFile:
 
     def score(self, label: str) -> Resampled:
         """Mean over the seeds, with an interval for other seeds and other test rows."""
-        return self._resampled(self.observed[label], numpy.array(self.drawn[label]))
+        return within(self._resampled(self.observed[label], numpy.array(self.drawn[label])), self._lowest)
 
     def difference(self, label: str, other: str) -> Resampled:
         """The same for a difference, with the same seeds and rows drawn for both."""

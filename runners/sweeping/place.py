@@ -38,6 +38,19 @@ def place_of(workers: int | None, cluster: str) -> Place:
     return Place(file.most_runs or 1, file)
 
 
+def refuse_unreachable(place: Place) -> None:
+    """Refuse the address of a scheduler that cannot be reached, before data are read and anything is written.
+
+    Raises:
+        ClusterError: no scheduler answers there, or there is no certificate for it.
+    """
+    if place.cluster is not None and place.cluster.kind == "address":
+        from runners.sweeping.clusters import opened  # Slow to import (half a second).
+
+        with opened(place.cluster):
+            pass
+
+
 def carry_out_at(
     place: Place,
     runs: Sequence[Job],

@@ -9,7 +9,7 @@ from amix.data.data_checks import WARNING, Finding, refuse_errors
 from amix.data.rows import DataError, glue_folder, load_rows
 from amix.data.splits import drawn_findings, own_findings, subset_positions
 from amix.models.architecture import ArchitectureError
-from amix.models.loading import empty_classifier
+from amix.models.loading import empty_classifier, load_tokenizer
 from amix.models.proof import prove_encoder
 from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
 from amix.specs.encoder_files import locate
@@ -60,7 +60,7 @@ def check_inputs(
         load_rows(task, task.test, folder)
         if task.origin == "files":
             sizes = [examples_of(task, size) for size in plan.suite.sizes]
-            if own := own_warnings(task, plan.suite.seeds, sizes, plan.suite.subset):
+            if own := own_warnings(task, plan.suite.seeds, sizes, plan.suite.subset, plan.suite.encoder, longest):
                 warnings[task.name] = own
         for size in plan.suite.sizes:
             try:
@@ -112,13 +112,23 @@ def check_rows(encoder: str | Encoder, task: Task, rows: Looking, where: str) ->
             raise SuiteError(f"{where}: {label}: {error}") from error
 
 
-def own_warnings(task: Task, seeds: Sequence[int], sizes: Sequence[int | None], subset: str) -> list[Finding]:
+def own_warnings(
+    task: Task, seeds: Sequence[int], sizes: Sequence[int | None], subset: str, encoder: str | Encoder, max_length: int
+) -> list[Finding]:
     """Warnings about the files of a user's own task, and about the subsets that these seeds will draw.
+
+    Args:
+        task: the task.
+        seeds: the seeds.
+        sizes: numbers of training examples; None for all.
+        subset: how subsets are drawn.
+        encoder: whose tokenizer tells which texts are cut.
+        max_length: the most tokens that any run keeps of a text.
 
     Raises:
         DataError: training on these data would be meaningless.
     """
-    findings = own_findings(task)
+    findings = own_findings(task, load_tokenizer(encoder), encoder, max_length)
     refuse_errors(task, findings)
     try:
         drawn = [one for size in sizes for seed in seeds for one in drawn_findings(task, size, seed, subset)]

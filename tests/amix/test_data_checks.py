@@ -98,10 +98,25 @@ def test_missing_and_rare_classes_are_named_with_a_remedy(tmp_path: Path) -> Non
     assert found(tmp_path / "second", rare, metrics=("macro_f1",))["rare class"].severity == "note"  # type: ignore[arg-type]
 
 
+def test_classes_that_may_be_one_or_none_are_named(tmp_path: Path) -> None:
+    mixed = [row.replace(",yes", ",Yes") if place % 3 else row for place, row in enumerate(PLAIN)]
+    finding = found(tmp_path, mixed, labels=("Yes", "no", "yes"))["classes alike"]
+    assert finding.said == "'Yes', 'yes' are different classes; if they are one, write it in one way"
+    assert finding.severity == "warning"
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *PLAIN, "total,60"]))
+    (single,) = (one for one in own_findings(task_of_file(tmp_path / "rows.csv")) if one.about == "single row")
+    assert single.severity == "warning"
+    assert "'60' has one row only, which cannot be learnt from and tested on" in single.said
+    (tmp_path / "second").mkdir()
+    assert "classes alike" not in found(tmp_path / "second", PLAIN)
+
+
 def test_f1_of_the_frequent_class_is_a_warning_unless_it_is_chosen(tmp_path: Path) -> None:
     many = [row.replace(",no", ",yes") if place % 4 else row for place, row in enumerate(PLAIN)]
     finding = found(tmp_path, many, metrics=("f1",))["positive class"]  # type: ignore[arg-type]
-    assert finding.said == "F1 is that of 'yes', the frequent class; 'positive: no' in the task file chooses the other"
+    assert finding.said == (
+        "F1 is that of 'yes', the frequent class; 'positive: no' in the task file (--positive no) chooses the other"
+    )
     (tmp_path / "second").mkdir()
     assert "positive class" not in found(tmp_path / "second", many, metrics=("f1",), positive="yes")  # type: ignore[arg-type]
 
@@ -201,6 +216,7 @@ def test_a_single_file_determines_whether_labels_are_classes(
         ("a,kind\nx,1\n", {}, "no column 'label'; columns there: 'a', 'kind'; name it with --label"),
         ("a,b,label\nx,y,1\n", {"text": ("a", "b", "label")}, "--text names one column, or two for pairs"),
         ("a,label\n" + "".join(f"x{row},w{row}\n" for row in range(9)), {}, "'label' has 9 different values in 9 rows"),
+        ("a;label\nx;3\ny;4,5\nz;1.000,5\n", {}, "'label': '1.000,5' is a number with a decimal comma, or several"),
     ],
 )
 def test_an_ambiguous_file_is_refused_with_the_missing_option(
@@ -245,10 +261,12 @@ def test_control_characters_of_files_do_not_reach_the_terminal(tmp_path: Path) -
 def test_warnings_are_shown_before_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rare = [row.replace(",yes", ",no") for row in PLAIN[:58]] + PLAIN[58:]
     task = task_in(tmp_path, rare, OTHER, ("no", "yes"))
-    check_commands.show_warnings({"own": own_warnings(task, [1, 2], [12], "uniform")})
+    check_commands.show_warnings({"own": own_warnings(task, [1, 2], [12], "uniform", "minilm-l2", 4)})
     message = capsys.readouterr().out
     assert message.startswith("Warnings about the data of task own:\nwarning: ")
     assert "the train subset of 12 rows has no example of 'yes'" in message
-    own_warnings(task, [1, 2], [12], "stratified")
+    assert "60 of 60 texts (100%) are longer than 4 tokens" in message
+    own_warnings(task, [1, 2], [12], "stratified", "minilm-l2", 128)
+    same = task_in(tmp_path, PLAIN, OTHER, ("no", "yes"), test="train.csv")
     with pytest.raises(DataError, match="train and the test file"):
-        own_warnings(task_in(tmp_path, PLAIN, OTHER, ("no", "yes"), test="train.csv"), [1], [12], "uniform")
+        own_warnings(same, [1], [12], "uniform", "minilm-l2", 128)

@@ -17,6 +17,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     SplinterConfig,
     SplinterModel,
+    ViTConfig,
+    ViTModel,
     XLNetConfig,
     XLNetModel,
 )
@@ -156,9 +158,19 @@ def test_a_pickle_is_read_without_running_it(folder: Path, tmp_path: Path) -> No
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
     prove(folder)
-    torch.save({"weights": Payload()}, folder / "pytorch_model.bin")
-    refused(folder, "cannot be loaded")
+    for content in ({"weights": Payload()}, torch.nn.Linear(2, 2)):
+        torch.save(content, folder / "pytorch_model.bin")
+        refused(folder, r"its \.bin file is damaged or holds more than weights, which could run code .*never read")
     assert not (tmp_path / "RAN").exists()
+
+
+def test_folders_of_other_things_than_encoders_of_texts_are_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    refused(tmp_path / "adapter", "holds only an adapter .*merge it into its model")
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTModel(ViTConfig(**size, image_size=32, patch_size=8)).save_pretrained(folder)
+    refused(folder, "ViTModel has no embedding of tokens, so it does not read texts")
 
 
 @pytest.mark.parametrize("model_type", ["town_bert", "bert"])

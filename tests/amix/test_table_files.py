@@ -140,9 +140,19 @@ def test_rows_that_a_pair_of_stray_quotes_would_join_are_refused(tmp_path: Path,
         ),
         ("fine,yes\nbad,no\n", "no column 'text', 'label'; columns there: 'fine', 'yes'"),
         ("text,label\n", "has no rows"),
+        ("text|label\na, b|yes\n", "line 1: columns seem to be separated by '|'; save the file with commas"),
+        (f"{'a long text ' * 5},yes\nbad,no\n", "; the first line must hold the columns' names"),
+        (
+            b"PK\x03\x04\x14\x00\x06\x00",
+            "is a zip archive, as Excel's .xlsx files are, not a text file; save its table",
+        ),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an old Excel or Word file"),
+        (b"\x1f\x8b\x08\x00", "is compressed (gzip)"),
+        (b"PAR1\x15\x04\x15\x08", "is a Parquet file, not a text file"),
+        (b"%PDF-1.7\n", "is a PDF"),
     ],
 )
-def test_records_that_do_not_fit_are_named_with_their_line(tmp_path: Path, content: str, words: str) -> None:
+def test_records_that_do_not_fit_are_named_with_their_line(tmp_path: Path, content: str | bytes, words: str) -> None:
     assert words in refused(tmp_path, content)
 
 
@@ -205,6 +215,13 @@ ONE = '{"text": "a", "label": "x"}'
         (f"[{ONE},\n\n7]", "line 3: an object such as"),
         ("[]", "has no rows"),
         ('{"data": [\n1]}', "line 2: is not JSON"),
+        (f'{{"data": [{ONE}, {ONE}]}}', "is one object with the rows in its field 'data'; save that list alone"),
+        (f'{{\n"data": [\n{ONE}]\n}}', "is one object with the rows in its field 'data'"),
+        ('{"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}}', "is one object with a list for every column"),
+        (
+            '{"text": ["a", "b"], "label": ["x", "y"]}',
+            'write rows (pandas: to_json(..., orient="records", lines=True))',
+        ),
         ("", "has no rows"),
     ],
 )
@@ -226,6 +243,14 @@ def test_bytes_in_parquet_are_utf8_texts_or_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match="is not a readable Parquet file"):
         read_table(path, NEEDED)
+
+
+def test_row_numbers_that_pandas_saves_are_no_column(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"text": ["a", "b", "c"], "label": ["x", "y", "x"]}).iloc[[2, 0]]
+    frame.to_parquet(tmp_path / "rows.parquet")
+    datasets.Dataset.from_pandas(frame).save_to_disk(tmp_path / "saved")
+    for source in (tmp_path / "rows.parquet", tmp_path / "saved"):
+        assert read_table(source, NEEDED).to_dict("list") == {"text": ["c", "a"], "label": ["x", "x"]}
 
 
 def test_a_saved_data_set_is_read_with_the_names_of_its_classes(tmp_path: Path) -> None:

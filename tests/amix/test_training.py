@@ -179,6 +179,13 @@ def test_the_learning_rate_rises_then_falls_to_zero(bench: Bench) -> None:
     assert (fit.step, fit.total_steps, fit.epoch) == (11, 11, 3)
 
 
+def test_a_single_step_trains(bench: Bench) -> None:
+    fit = new_fit(bench, lr=1.0, steps=1, warmup_ratio=0.1)
+    method = Rates()
+    train(method, new_model(bench, fit), fit)
+    assert method.rates == [1.0]
+
+
 def test_passes_and_steps_are_counted_without_those_of_evaluation(bench: Bench) -> None:
     fit = new_fit(bench)
     train(Vanilla(), new_model(bench, fit), fit)

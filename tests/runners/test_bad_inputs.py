@@ -1,6 +1,9 @@
 """Bad inputs of every kind end in one line that names the place, with an exit code, and leave nothing behind."""
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from amix.training import foreign_code
 from helpers.bad_inputs.apart import apart_cases
-from helpers.bad_inputs.carry_out import lay_out, outcome_of, problems
+from helpers.bad_inputs.carry_out import ROOT, lay_out, outcome_of, problems
 from helpers.bad_inputs.case import BadInput, every_line, on_suite, suite_with
 from helpers.bad_inputs.encoders import encoder_cases
 from helpers.bad_inputs.files import file_cases
@@ -80,6 +83,18 @@ def test_so_it_does_in_a_process_of_its_own(case: BadInput, tmp_path: Path, enco
     with warm_workers():
         wrong = wrong_ends([case], tmp_path, encoder)
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_code_of_a_folder_runs_for_who_says_yes_to_everything(tmp_path: Path, encoder: Path) -> None:
+    (case,) = (one for one in encoder_cases(encoder) if "own code of an unknown kind, AutoConfig" in one.name)
+    lay_out(tmp_path, case.files, encoder)
+    words = ("bash", "-c", 'yes | "$@"', "bash", sys.executable, "-P", "-m", "runners", *case.command)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "code of its own" in done.stderr
+    assert "[y/N]" not in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("RAN"))
 
 
 def test_there_are_many_and_no_two_alike() -> None:

@@ -210,7 +210,7 @@ def test_it_is_reported_how_the_file_was_read(folder: Path, compared: Result) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("{model}", "{other}", "--out", "{out}.csv"), r"no column 'message'.*trained on the column 'message'"),
+        (("{model}", "{other}", "--out", "{out}.csv"), r"no column 'message'.*trained on 'message'"),
         (("{model}", "{data}", "--out", "{out}.xlsx"), r"written as \.csv, \.tsv, \.jsonl"),
         (("{model}", "{data}", "--out", "{data}"), "is the input file"),
         (("{model}", "missing.csv", "--out", "{out}.csv"), r"missing\.csv: cannot be read"),

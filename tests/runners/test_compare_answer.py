@@ -16,7 +16,7 @@ from runners.own_data.folds import Unit
 from runners.own_data.out_of_fold import out_of_fold
 from runners.own_data.page import score_table
 from runners.own_data.request import CompareError
-from runners.own_data.standings import Folds, standings
+from runners.own_data.standings import Folds, lowest_of, standings
 
 MAJORITY = "majority class"
 
@@ -52,6 +52,21 @@ def test_the_cheapest_row_that_is_as_good_is_chosen() -> None:
     assert sentences[0].startswith("On your texts dear scores highest: accuracy 81.0, 95 % interval")
     assert "takes 25 times the time (50 s against 2 s per training). So cheap is chosen." in sentences[1]
     assert "which may be chance" in sentences[1]
+
+
+def test_intervals_hold_only_possible_scores() -> None:
+    wide = folds(**{MAJORITY: [0.1, 0.9, 0.2, 0.9, 0.5]}, only=[0.9, 0.1, 0.9, 0.2, 0.6])
+    for metric, lowest in (("accuracy", 0.0), ("spearman", -1.0), ("matthews", -1.0), ("evaluate:mine", -1.0)):
+        assert lowest_of(replace(TASK, metrics=(metric,))) == lowest
+        score = replace(wide, scores={"only": 3 * wide.scores["only"] - 1}, lowest=lowest).score("only")
+        assert (score.low, score.high) == (lowest, 1.0)
+
+
+def test_a_gain_that_may_be_anything_is_not_promised() -> None:
+    found = standings(folds(**{MAJORITY: BASE}, only=HIGH), {"only": 1.0}, {}, MAJORITY)
+    noisy = numpy.array([[0.4, 0.9], [0.8, 0.5], [0.5, 0.8]])
+    said = answer(TASK, found, curves_of((12, 24), {"only": noisy}, 30, 0.5), "", {})[-1]
+    assert said.startswith("100 more labels: cannot be told for only from so few rows, by a power law")
 
 
 def test_a_worse_row_is_not_chosen_for_being_cheap() -> None:
@@ -126,7 +141,7 @@ def test_a_row_without_any_score_is_neither_best_nor_chosen() -> None:
 
 
 def test_combining_the_predictions_of_failed_runs_is_a_one_line_error() -> None:
-    units = [Unit(TASK, Path(), 1, numpy.arange(3), 6)]
+    units = [Unit(TASK, Path(), 1, numpy.arange(3), 6, 3)]
     outcomes = [Outcome({}, None, None, 1.0, "failed", {})]
     with pytest.raises(CompareError, match="all training runs on the folds failed or diverged"):
         out_of_fold(TASK, pandas.DataFrame(), units, outcomes)

@@ -14,6 +14,7 @@ from amix.data.metrics import task_scores
 from amix.data.one_file import task_of_file
 from amix.data.rows import load_rows
 from amix.models.saved_model import load_saved
+from amix.specs.recipe import Recipe
 from amix.specs.tasks import find_task
 from helpers.own_texts import call, evaluate_module, own_texts, write_rows
 from runners.benchmarks.own_data import study
@@ -31,6 +32,13 @@ SHARE = '{"share": sum(one == other for one, other in zip(predictions, reference
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own_texts(tmp_path_factory.mktemp("own"))
+
+
+def test_the_row_without_a_model_is_always_there_and_may_be_named() -> None:
+    assert [row.label for row in rows_of("majority, tfidf_logistic")] == ["tfidf_logistic"]
+    assert rows_of("+majority") == rows_of("")
+    with pytest.raises(CompareError, match="every comparison has this row; name one that is trained"):
+        rows_of("majority")
 
 
 def test_folds_are_stratified_cover_every_row_and_keep_equal_texts_together(folder: Path) -> None:
@@ -84,7 +92,7 @@ def test_text_columns_with_the_names_of_added_columns_are_kept(folder: Path) -> 
         {"given": ["a", "b"], "probability": ["c", "d"], "label": [0, 1], "place": ["line 2", "line 3"]}
     )
     outcomes = [Outcome({}, numpy.array([[1.0, 0.0], [0.0, 1.0]], numpy.float32), numpy.array([0, 1]), 1.0, "ok", {})]
-    table = out_of_fold(task, rows, [Unit(task, Path(), 1, numpy.arange(2), 2)], outcomes).table
+    table = out_of_fold(task, rows, [Unit(task, Path(), 1, numpy.arange(2), 2, 2)], outcomes).table
     assert table.iloc[:, 1:3].to_numpy().tolist() == [["a", "c"], ["b", "d"]]
     assert table["given"].tolist() == list(task.labels or ())
 
@@ -109,6 +117,16 @@ def test_a_choice_is_kept_only_for_the_same_request(folder: Path, tmp_path: Path
     assert _choose(request, engine, units, 1e-9, shown).labels == narrow.labels
     other = plans(folder, tmp_path, 1.0, **changed)
     assert len(_choose(*other, 1e-9, shown).labels) == 2
+
+
+def test_expected_seconds_count_the_rows_of_the_folds(folder: Path, tmp_path: Path) -> None:
+    _, engine, units = plans(folder, tmp_path, 1.0)
+    plan = engine.plan(units, ["vanilla"], (None, 12))
+    tasks = {unit.task.name: unit for unit in units}
+    for run in plan.runs:
+        unit, recipe = tasks[run.spec.task], Recipe().with_changes(run.spec.training)
+        trained = recipe.total_steps(run.spec.n_train or unit.train_rows) * recipe.batch_size
+        assert run.work == pytest.approx(trained + unit.test_rows / 3)
 
 
 def test_folds_hold_exactly_the_rows_of_the_file(folder: Path, tmp_path: Path) -> None:

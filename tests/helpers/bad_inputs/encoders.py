@@ -200,7 +200,7 @@ def _weights() -> Iterator[Case]:
         ("a page of the web", b"<!DOCTYPE html><html>404</html>" * 20),
     ):
         yield "", f"weights: {name}", _write(WEIGHTS, content), ""
-    yield "mistake that fails every run: weights unsafe", "weights that are a pickle", _pickled(_Touches()), ""
+    yield "mistake that fails every run: weights unsafe", "weights that are a pickle", weights_that_touch, ""
     yield "", "weights that are a pickle of numbers", _pickled({"bert.x": [1.0]}), ""
     for name, content in (("empty", b""), ("a text", b"hello"), ("zeros", bytes(500)), ("a zip of nothing", _ZIP)):
 
@@ -241,6 +241,9 @@ def _pickled(content: Any) -> Damage:
         (folder / "pytorch_model.bin").write_bytes(pickle.dumps(content))
 
     return damage
+
+
+weights_that_touch = _pickled(_Touches())
 
 
 def _changed(file: str, change: Callable[[dict[str, Any]], Any]) -> Damage:

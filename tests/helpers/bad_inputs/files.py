@@ -4,7 +4,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from helpers.bad_inputs.case import SUITE, SWEEP, TASK, BadInput, as_yaml, in_turn, on_suite, suite_with, task_with
+from helpers.bad_inputs.case import (
+    ALL,
+    ENCODER,
+    SUITE,
+    SWEEP,
+    TASK,
+    BadInput,
+    as_yaml,
+    in_turn,
+    on_suite,
+    suite_with,
+    task_with,
+)
 from helpers.bad_inputs.suites import RECIPE, wrong_values
 
 FOUND = {"found": {"seeds": [42]}}
@@ -367,3 +379,10 @@ def _clusters() -> Iterator[BadInput]:
         if given:
             yield BadInput("", f"cluster, given as {given!r}", on_suite(SWEEP[:1], "--cluster", given), (says,))
     yield BadInput("", "cluster and workers", on_suite(SWEEP, "--cluster", "tls://host:1"), ("--workers",))
+    unreachable = ("--cluster", "tls://127.0.0.1:1")
+    for verb in (SWEEP[:1], ALL[:1]):
+        yield BadInput(
+            "", f"cluster, {verb[0]} on one without a scheduler", on_suite(verb, *unreachable), ("127.0.0.1:1",)
+        )
+    compare = ("compare", "train.csv", "-e", ENCODER, "--out", "out", *unreachable)
+    yield BadInput("", "cluster, compare on one without a scheduler", compare, ("127.0.0.1:1",))
