@@ -29,7 +29,7 @@ SLOW = {
         "test_carry_out", "test_cli", "test_data_parallel", "test_fetch_encoder", "test_own_encoder", "test_reuse",
         "test_stage_workers", "test_sweep", "test_tuning", "test_agwm_memory", "test_bench_agwm", "test_benchmarks",
         "test_own_data", "test_any_table", "test_compare", "test_stats_simulations", "test_sequential_simulations",
-        "test_contributing", "test_hand_started", "test_slurm", "test_simulate_and_encoders_table",
+        "test_contributing", "test_hand_started", "test_slurm", "test_simulate_and_encoders_table", "test_bench_gpu",
     ),
 }  # fmt: skip
 """Tests that `tests/run.sh --fast` leaves out: trainings of every method, remaking committed files, subprocesses."""

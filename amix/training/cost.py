@@ -121,13 +121,21 @@ def reset_peak_memory() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def leave_gpu() -> int:
-    """Give memory that torch keeps back to the GPU; returns the most bytes that it kept, 0 without a GPU."""
+def leave_gpu() -> int | None:
+    """Give memory that torch keeps back to the GPU.
+
+    Returns:
+        The most bytes that it kept, 0 without a GPU; None if the GPU does nothing more for this process, as after an
+        assertion in a kernel.
+    """
     if not torch.cuda.is_available():
         return 0
-    most = int(torch.cuda.max_memory_reserved())
-    torch.cuda.empty_cache()
-    return most
+    try:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    except RuntimeError:
+        return None
+    return int(torch.cuda.max_memory_reserved())
 
 
 def peak_memory() -> int:

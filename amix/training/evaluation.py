@@ -30,8 +30,8 @@ def predict(model: nn.Module, data: Encoded, fit: Fit) -> Predictions:
     with fit.cost.timed("evaluation"), torch.inference_mode():
         for positions in evaluation_batches(data):
             logits[positions] = fit.logits(model, data.batch(positions, fit.device)).float()
+        outputs = logits.cpu().numpy()  # Waits for a GPU, whose work is part of the time.
     model.train(training)
-    outputs = logits.cpu().numpy()
     if not numpy.isfinite(outputs).all():
         raise Diverged(f"stage {fit.stage}, after step {fit.step}: the model's outputs are not finite")
     return Predictions(outputs, data.unscaled(outputs[:, 0]) if fit.task.regression else outputs.argmax(axis=1))

@@ -183,6 +183,6 @@ def out_of_memory(error: BaseException) -> bool:
 
 def device_full(error: BaseException) -> bool:
     """Whether torch could not allocate memory on the device; beside its own error there are plain RuntimeErrors."""
-    words = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    words = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
     plain = isinstance(error, RuntimeError) and any(part in str(error) for part in words)
     return plain or isinstance(error, torch.OutOfMemoryError)

@@ -34,7 +34,10 @@ def encoded(split: dict[str, Any], tokenizer: Any, job: dict[str, Any]) -> Any:
 
 
 def arguments(job: dict[str, Any], seed: int, steps: int, folder: str) -> TrainingArguments:
-    """The project's recipe as TrainingArguments: AdamW, linear warm-up and decay, dev scores after every epoch."""
+    """The project's recipe as TrainingArguments: AdamW, linear warm-up and decay, dev scores after every epoch.
+
+    The job says whether a process trains on one thread of the CPU or on a GPU, there with bf16.
+    """
     recipe = job["recipe"]
     return TrainingArguments(
         output_dir=folder,
@@ -50,7 +53,8 @@ def arguments(job: dict[str, Any], seed: int, steps: int, folder: str) -> Traini
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        use_cpu=True,
+        use_cpu=job["device"] == "cpu",
+        bf16=job["bf16"],
         seed=seed,
     )
 
@@ -72,6 +76,8 @@ def finetune(job: dict[str, Any], run: dict[str, Any], tokenizer: Any) -> list[f
             eval_dataset=dev,
             data_collator=DataCollatorWithPadding(tokenizer),
         )
+        if trainer.args.device.type != job["device"]:
+            raise SystemExit(f"the script was to train on {job['device']}, but Trainer uses {trainer.args.device}")
         trainer.train()
         outputs: Any = trainer.predict(test).predictions
     predictions: list[float] = (outputs[:, 0] if run["outputs"] == 1 else outputs.argmax(axis=1)).tolist()
@@ -80,8 +86,9 @@ def finetune(job: dict[str, Any], run: dict[str, Any], tokenizer: Any) -> list[f
 
 def main(job_file: Path, out: Path) -> None:
     """Do the runs of a job and write their predictions."""
-    torch.set_num_threads(1)
     job = json.loads(job_file.read_text(encoding="utf-8"))
+    if job["device"] == "cpu":
+        torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(job["encoder"])
     out.write_text(json.dumps([finetune(job, run, tokenizer) for run in job["runs"]]), encoding="utf-8")
 

@@ -152,7 +152,8 @@ def trainer(
 ) -> None:
     """Compare a sweep's wall time and CPU seconds with those of a transformers.Trainer script doing the same runs."""
     from runners.benchmarks.methods import save
-    from runners.benchmarks.trainer import TABLE, Workload, measure, trainer_table
+    from runners.benchmarks.same_runs import Workload
+    from runners.benchmarks.trainer import TABLE, measure, trainer_table
 
     workload = Workload(encoder, tuple(tasks.split(",")), size, tuple(range(1, seeds + 1)), workers, glue)
     taken = {}
@@ -160,6 +161,39 @@ def trainer(
         taken[name] = so_far
         console.print(f"turn {len(so_far.cpu)} of {turns}: {name}: {so_far.cpu[-1]:.0f} CPU s, {so_far.wall[-1]:.0f} s")
     written = save(trainer_table(taken, workload, recorded_command()), out or TABLE)
+    console.print(f"written to {' and '.join(map(str, written))}", soft_wrap=True)
+
+
+@app.command()
+def gpu(
+    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "bert-base",
+    tasks: Annotated[str, typer.Option(help="Tasks, comma-separated.")] = "rte,stsb",
+    size: Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples.")] = 300,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per task.")] = 12,
+    turns: Annotated[int, typer.Option(min=1, help="How often each side does all runs; medians are used.")] = 3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run; needs no GPU.")] = False,
+    glue: GlueOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file instead of results/tables/bench-gpu.csv; Markdown next to it.")
+    ] = None,
+) -> None:
+    """Compare runs per hour on one GPU: sweeps with one run at a time and with several, and transformers.Trainer."""
+    from runners.benchmarks.gpu import TABLE, asked, chosen_gpu, gpu_table, measure, most_at_a_time, planned
+    from runners.benchmarks.methods import save
+    from runners.benchmarks.same_runs import Workload
+
+    chosen = "0" if dry_run else chosen_gpu()
+    workload = Workload(encoder, tuple(tasks.split(",")), size, tuple(range(1, seeds + 1)), 1, glue, "cuda", chosen)
+    if dry_run:
+        for line in planned(workload, turns):
+            console.print(line, soft_wrap=True)
+        return
+    found = {}
+    for name, so_far in measure(workload, turns):
+        found[name] = so_far
+        console.print(f"turn {len(so_far.taken.wall)} of {turns}: {name}: {so_far.taken.wall[-1]:.0f} s")
+    device = asked(chosen, "name") or f"GPU {chosen}"
+    written = save(gpu_table(found, workload, device, most_at_a_time(), recorded_command()), out or TABLE)
     console.print(f"written to {' and '.join(map(str, written))}", soft_wrap=True)
 
 

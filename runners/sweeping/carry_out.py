@@ -4,9 +4,12 @@ Only the record on disk counts: it is written by the process that did the run, a
 minus the records. A resumed, repeated or concurrent sweep therefore ends with the same records.
 """
 
+import itertools
 import os
+import re
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from amix.specs.store import Store
 from runners.planning.cluster_file import AUTO, ClusterError, ClusterFile
@@ -14,14 +17,20 @@ from runners.planning.job import Job
 from runners.sweeping.gpu_sharing import most_per_gpu
 from runners.sweeping.jobs import Abandon, Listener, Perform
 
+DEVICES = Path("/dev")
+GPU_ID = re.compile(r"\d+|(GPU|MIG)-.*")
+
 
 def visible_gpus() -> list[str]:
     """Ids of the GPUs that this process may use, determined without importing torch."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
-        return [gpu for gpu in given.split(",") if gpu.strip() not in ("", "-1")]
+        # CUDA sees those before the first one that is not an id, such as -1, or Slurm's NoDevFiles.
+        return list(itertools.takewhile(GPU_ID.fullmatch, (gpu.strip() for gpu in given.split(","))))
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
+    except FileNotFoundError:  # As in containers that were given GPUs for computing only.
+        return [str(number) for number, _ in enumerate(DEVICES.glob("nvidia[0-9]*"))]
     except (OSError, subprocess.SubprocessError):
         return []
     return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]

@@ -1,6 +1,8 @@
 """What a worker does with a run: train, score, write the record or return it. torch is imported in the worker only."""
 
+import multiprocessing
 import os
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,10 @@ from runners.sweeping.parcels import Parcel, found_here, lacks, note_use
 if TYPE_CHECKING:
     from amix.runs.execute import Arrays, Record
     from runners.planning.plan import SuitePlan
+
+
+_useless = threading.Event()
+"""Whether the GPU does nothing more for this process."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Worker:
 
         from amix.runs.execute import ExportError, execute
 
+        end_if_useless()
         note_use(self.parcels)
         context = replace(found_here(self.context, self.parcels), label=run.label)
         threads = torch.get_num_threads()
@@ -124,10 +131,22 @@ class Deliverer:
 
 
 def left_gpu() -> int:
-    """Leave the memory that the last run took to other processes on the GPU; returns its peak in bytes."""
+    """Leave the memory that the last run took to other processes on the GPU; returns its peak in bytes.
+
+    If that is impossible, the GPU does nothing more for this process, which must not do another run.
+    """
     from amix.training.cost import leave_gpu
 
-    return leave_gpu()
+    most = leave_gpu()
+    if most is None:
+        _useless.set()
+    return most or 0
+
+
+def end_if_useless() -> None:
+    """End a worker's process that its GPU fails for good; its nanny starts another one, which tries the run again."""
+    if _useless.is_set() and multiprocessing.parent_process() is not None:
+        os._exit(1)
 
 
 def _as_loaded(encoder: str | Encoder) -> str | Encoder | None:

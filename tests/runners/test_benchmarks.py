@@ -17,7 +17,8 @@ from results.loading.frame import load, pack
 from results.loading.layout import Layout
 from runners.benchmarks import embedded_difficulty, engine, many_records, methods
 from runners.benchmarks.methods import Overhead, measure
-from runners.benchmarks.trainer import OURS, SCRIPTS, Taken, Workload, _job, trainer_table
+from runners.benchmarks.same_runs import Taken, Workload, job_of
+from runners.benchmarks.trainer import OURS, SCRIPTS, trainer_table
 from runners.benchmarks.trainer import measure as measure_all
 from runners.benchmarks.workload import QUICK
 from runners.cli.app import app
@@ -93,7 +94,7 @@ def test_every_contestant_does_all_runs_and_is_timed(workload: Workload) -> None
 
 
 def test_the_script_gets_the_same_subsets_and_recipe_as_the_sweep(workload: Workload) -> None:
-    job = _job(workload, "dynamic", workload.runs)
+    job = job_of(workload, "dynamic", workload.runs)
     task = find_task("mini-cola")
     rows = load_rows(task, task.train)
     train, dev = subset_positions(rows["label"].to_numpy(), 24, seed=1)

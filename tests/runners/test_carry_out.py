@@ -1,6 +1,7 @@
 """Carrying out runs that train nothing: every run leaves a record, whatever happens to workers."""
 
 import gc
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,18 +10,23 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import psutil
 import pytest
 
+from amix.runs import execute
+from amix.runs.context import RunContext
+from amix.specs.store import Store
+from amix.training import cost
 from helpers.fake_jobs import FakePerformer, Listening, planned, record
 from helpers.toy_suite import gone, wait_until
 from helpers.warm_processes import warm_workers
 from results.loading.layout import ROOT
 from runners.planning.cluster_file import ClusterError, read_cluster
 from runners.planning.job import Job
-from runners.sweeping import gpu_sharing, local_pool
+from runners.sweeping import gpu_sharing, local_pool, worker
 from runners.sweeping.carry_out import carry_out, default_workers, visible_gpus, workers_here
 from runners.sweeping.dispatch import Sweep
 from runners.sweeping.gpu_sharing import CONTEXT, GpuSharing, free_bytes, sharing_of
@@ -116,9 +122,23 @@ def test_only_visible_gpus_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert visible_gpus() == ["2", "5"]
     assert default_workers() == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert visible_gpus() == []
+    for given, seen in {"": [], "1, GPU-a": ["1", "GPU-a"], "0,-1,1": ["0"], "-1,0": [], "NoDevFiles": []}.items():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+        assert visible_gpus() == seen
     assert default_workers() >= 1
+
+
+def test_gpus_are_found_without_nvidia_smi_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("runners.sweeping.carry_out.DEVICES", tmp_path)
+    assert visible_gpus() == []
+    for name in ("nvidia3", "nvidia7", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert visible_gpus() == ["0", "1"]
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")  # The driver does not work.
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert visible_gpus() == []
 
 
 def test_a_worker_that_dies_while_it_is_starting_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +245,55 @@ def test_a_sweep_fills_its_gpus_after_the_first_run_of_each_kind(tmp_path: Path)
     assert len(sharing.together) == len(runs)
     assert max(map(len, sharing.together)) == 2
     assert {path.read_text() for path in tmp_path.glob("gpu-*")} == {"4", "7"}
+
+
+class UselessGpu:
+    """Stands in for torch.cuda after an assertion in a kernel."""
+
+    is_available = staticmethod(lambda: True)
+
+    @staticmethod
+    def synchronize() -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+
+@dataclass(frozen=True)
+class OnUselessGpu(FakePerformer):
+    """Its victim leaves its process a GPU that does nothing more; like a Worker, it looks at that before each run."""
+
+    def __call__(self, run: Job) -> Outcome:
+        worker.end_if_useless()
+        outcome = super().__call__(run)
+        if run.spec.seed == self.victim:
+            cost.torch = SimpleNamespace(cuda=UselessGpu)
+        assert worker.left_gpu() == 0
+        return outcome
+
+
+@forked_workers
+def test_a_process_whose_gpu_is_useless_does_no_other_run(tmp_path: Path) -> None:
+    performer, listening = OnUselessGpu(tmp_path, victim=1), Listening()
+    carry_out(RUNS[:4], performer, performer.abandon, performer.store, 1, listening)
+    assert statuses(performer)[:4] == ["ok"] * 4
+    assert listening.retried_seeds == [2]
+    pids = [(tmp_path / f"{seed}.1").read_text() for seed in range(4)]
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+
+
+def test_a_worker_looks_at_its_gpu_before_each_run_and_no_other_process_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(execute, "execute", lambda spec, context: ({"status": "ok", "ended": len(ended)}, {}))
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(worker, "_useless", threading.Event())
+    one = worker.Worker(Store(tmp_path), RunContext())
+    for useless, parent, codes in ((False, True, []), (True, False, []), (True, True, [1])):
+        if useless:
+            worker._useless.set()
+        monkeypatch.setattr(multiprocessing, "parent_process", lambda parent=parent: parent or None)
+        assert one.done(planned(0))[0]["ended"] == len(codes)
+        assert ended == codes
 
 
 @pytest.mark.parametrize(("options", "most"), [("auto", 8), ("2", 2)])
