@@ -1,5 +1,6 @@
 """Base classes of the classifiers that are fitted in closed form or to convergence."""
 
+import warnings
 from typing import Any
 
 import numpy
@@ -61,7 +62,10 @@ class Linear(Fitted):
             return weights, biases
         class_weight = fit.recipe.class_weights or None
         solver = LogisticRegression(C=self.config.C, max_iter=self.config.iterations, class_weight=class_weight)
-        logistic = solver.fit(features, labels.numpy())
+        with warnings.catch_warnings():
+            # scikit-learn takes many classes of few examples each for numbers, and says so in the middle of a sweep.
+            warnings.filterwarnings("ignore", "The number of unique classes is greater than", UserWarning)
+            logistic = solver.fit(features, labels.numpy())
         # For two classes scikit-learn gives one row, the logit of the second; plus and minus half of it are equivalent.
         rows, offsets = logistic.coef_, logistic.intercept_
         if len(classes) == 2:

@@ -1,5 +1,6 @@
 """The classical methods against scikit-learn's predictions."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -47,6 +48,15 @@ def expected(features: Any, data: Encoded, kind: str, strength: float) -> numpy.
 
 def decision(logits: numpy.ndarray) -> numpy.ndarray:
     return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+
+
+def test_many_classes_of_few_examples_are_fitted_without_a_warning() -> None:
+    fit = golden_fit()
+    fit.task = replace(find_task("mini-mrpc"), labels=tuple(map(str, range(30))))
+    features = numpy.random.default_rng(0).normal(size=(40, 5))
+    weights, biases = FrozenLogistic().solve(features, torch.arange(40) % 30, fit)
+    assert weights.shape == (30, 5)
+    assert (biases > UNSEEN).all()
 
 
 @pytest.mark.parametrize("kind", TASKS)
