@@ -34,7 +34,6 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", GPU)
 
 
-@pytest.mark.processes
 @pytest.mark.usefixtures("stand_in")
 def test_every_contestant_does_the_same_runs_and_is_timed(tmp_path: Path) -> None:
     encoder = str(save_encoder(tmp_path / "encoder", positions=128))
@@ -90,7 +89,6 @@ def test_processes_on_a_gpu_see_only_this_one_and_keep_their_threads() -> None:
     assert "OMP_NUM_THREADS" not in on_gpu
 
 
-@pytest.mark.processes
 @pytest.mark.usefixtures("stand_in")
 def test_a_sweep_that_found_no_gpu_is_not_taken_for_one(tmp_path: Path) -> None:
     encoder = str(save_encoder(tmp_path / "encoder", positions=128))
