@@ -10,6 +10,7 @@ from distributed import Client
 from runners.planning.cluster_file import ClusterFile
 from runners.sweeping import interrupts
 from runners.sweeping.clusters import QUEUED, opened
+from runners.sweeping.job_queue import JobQueue
 from runners.sweeping.local_pool import LONGEST_ABSENCE
 from runners.sweeping.pool import WorkersLost
 from runners.sweeping.remote_pool import without_project
@@ -55,7 +56,7 @@ def checked(file: ClusterFile, needs: Needs, archives: Mapping[str, Archive] | N
         if queue is not None and (refusal := queue.keep(1)):
             raise WorkersLost(f"the batch system accepts no job: {refusal}")
         patience: float = LONGEST_ABSENCE if queue is None else QUEUED
-        places = _workers(client, patience)
+        places = _workers(client, patience, queue)
         if not places:
             raise WorkersLost(
                 f"no worker arrived in {patience:.0f} s: were any started for this scheduler, with its certificates?"
@@ -77,13 +78,19 @@ def _present(client: Client) -> list[str]:
     return sorted(client.sync(scheduler.identity, n_workers=-1)["workers"])
 
 
-def _workers(client: Client, patience: float) -> list[str]:
-    """Addresses of the workers that are there, or none if none arrives within this many seconds."""
+def _workers(client: Client, patience: float, queue: JobQueue | None = None) -> list[str]:
+    """Addresses of the workers that are there, or none if none arrives within this many seconds.
+
+    Raises:
+        WorkersLost: a job of the queue ended before its worker arrived.
+    """
     began = time.monotonic()
     while time.monotonic() - began < patience:
         interrupts.check()
         if places := _present(client):
             return places
+        if queue is not None and (lines := queue.early_ends(())):
+            raise WorkersLost(f"no worker arrives: {lines[0]}")
         time.sleep(POLL_SECONDS)
     return []
 

@@ -10,7 +10,7 @@ from distributed import Client, Security
 
 from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping.carry_out import visible_gpus, workers_here
-from runners.sweeping.job_queue import JobQueue, cluster_of
+from runners.sweeping.job_queue import JobQueue, queue_of
 from runners.sweeping.local_pool import LONGEST_ABSENCE, SETTINGS, workers_of
 from runners.sweeping.protection import protection
 from runners.sweeping.remote_pool import RemotePool
@@ -76,10 +76,10 @@ def _opened(file: ClusterFile, security: Security | None) -> Iterator[tuple[Clie
         finally:
             _closed(client)
     else:
-        with cluster_of(file, security) as cluster:
-            client = Client(cluster, security=security)
+        with queue_of(file, security) as queue:
+            client = Client(queue.cluster, security=security)
             try:
-                yield client, JobQueue(cluster, file)
+                yield client, queue
             finally:
                 _closed(client)
 

@@ -14,6 +14,7 @@ from distributed import Security
 
 from amix.specs.encoder_files import user_cache
 from runners.planning.cluster_file import ClusterError, ClusterFile
+from runners.sweeping.early_ends import ended, note_at_end
 from runners.sweeping.local_pool import WORKER_ENVIRONMENT
 from runners.sweeping.protection import certificate_folder
 from runners.sweeping.survey import ROOT
@@ -26,8 +27,8 @@ RETRY_SECONDS = 60.0
 
 
 @contextmanager
-def cluster_of(file: ClusterFile, security: Security | None) -> Iterator[Any]:
-    """The dask-jobqueue cluster that this file describes, with no jobs yet; closed at the end.
+def queue_of(file: ClusterFile, security: Security | None) -> Iterator["JobQueue"]:
+    """The queue of a dask-jobqueue cluster that this file describes, with no jobs yet; closed at the end.
 
     Raises:
         ClusterError: dask-jobqueue is missing or does not accept the options; one line with what to do.
@@ -42,25 +43,25 @@ def cluster_of(file: ClusterFile, security: Security | None) -> Iterator[Any]:
         name: list(value) if isinstance(value, tuple) else value for name, value in file.options.items()
     }
     own = _own_folder()
-    options["job_script_prologue"] = [*_environment(), *options.get("job_script_prologue", ())]
     options["scheduler_options"] = {"dashboard_address": ":0", **options.get("scheduler_options", {})}
     options = {"processes": 1, "log_directory": str(own), "shared_temp_directory": str(own), **options}
     with ExitStack() as stack:
         try:
             # Jobs may reach the folder by another path: variables in its name are theirs to expand.
-            shared = options["shared_temp_directory"]
-            here = Path(os.path.expandvars(shared)).expanduser()
-            options["shared_temp_directory"] = f"{shared}/{stack.enter_context(certificate_folder(here)).name}"
+            there = options["shared_temp_directory"]
+            here = stack.enter_context(certificate_folder(Path(os.path.expandvars(there)).expanduser()))
+            options["shared_temp_directory"] = there = f"{there}/{here.name}"
+            prologue = [note_at_end(there), *_environment(), *options.get("job_script_prologue", ())]
             with warnings.catch_warnings():
                 # On a machine with several networks dask warns about its choice of address; `interface:` sets it.
                 warnings.simplefilter("ignore")
                 cluster = getattr(dask_jobqueue, CLASSES[file.kind])(
-                    **options, security=security, silence_logs="CRITICAL"
+                    **options | {"job_script_prologue": prologue}, security=security, silence_logs="CRITICAL"
                 )
         except (ValueError, TypeError, OSError) as error:
             raise ClusterError(f"{file.kind}: {' '.join(str(error).split())}") from error
         stack.callback(_closed, cluster)
-        yield cluster
+        yield JobQueue(cluster, file, here, options["log_directory"])
 
 
 def _closed(cluster: Any) -> None:
@@ -89,14 +90,20 @@ def _own_folder() -> Path:
 class JobQueue:
     """Keeps as many jobs of a dask-jobqueue cluster queued or running as there is work for."""
 
-    def __init__(self, cluster: Any, file: ClusterFile) -> None:
+    def __init__(self, cluster: Any, file: ClusterFile, notes: Path, output: str) -> None:
         assert file.jobs is not None
+        self.notes, self.output = notes, output
+        """The folder in which jobs leave notes when they end, and that of their output."""
         self.cluster, self.bounds, self.runs_per_job = cluster, file.jobs, file.runs_per_job
         self.ended: set[str] = set()
         """Names of workers that are gone for good."""
         self.refused = 0
         """Number of workers that were refused; their jobs are not replaced, as new ones would be refused too."""
         self.asked_again_at = 0.0
+        self.forgotten: set[str] = set()
+        """Ids of the jobs that were removed from the cluster, which drops them a little later."""
+        self.early = 0
+        """Number of jobs that ended early since a worker last arrived."""
 
     def keep(self, left: int) -> str | None:
         """Request enough jobs for the remaining runs, and forget those that have ended.
@@ -109,6 +116,7 @@ class JobQueue:
         """
         if over := [name for name in self.cluster.worker_spec if self.ended.issuperset(self._workers_of(name))]:
             self.ended.difference_update(*map(self._workers_of, over))  # The next job may reuse the name.
+            self.forgotten.update(self.cluster.workers[name].job_id for name in over if name in self.cluster.workers)
             self.cluster.sync(self.cluster.scale_down, over)
         needed = math.ceil(left / self.runs_per_job)
         wanted = min(self._allowed, max(self.bounds.minimum, needed))
@@ -124,6 +132,26 @@ class JobQueue:
             self.cluster.sync(self.cluster.scale_down, new)
             return _reason(error)
         return None
+
+    def early_ends(self, arrived: Collection[str]) -> list[str]:
+        """Note the jobs that ended before any of their workers arrived; they are replaced after a while.
+
+        Args:
+            arrived: names of the workers that arrived, but for those that are gone for good.
+
+        Returns:
+            A line for each of them.
+        """
+        lines = []
+        jobs = {name: job for name, job in self.cluster.workers.items() if job.job_id not in self.forgotten}
+        for name, words in ended(self.notes, jobs).items():
+            workers = self._workers_of(name)
+            if self.ended.isdisjoint(workers) and set(arrived).isdisjoint(workers):
+                self.ended.update(workers)
+                self.early += 1
+                self.asked_again_at = time.monotonic() + RETRY_SECONDS
+                lines.append(f"{words} before its worker arrived; its output is in {self.output}")
+        return lines
 
     def running_and_queued(self, present: Collection[str]) -> tuple[int, int]:
         """How many jobs have a worker among these names, and how many have had none yet."""

@@ -23,6 +23,8 @@ WORKERS_PER_SECOND = 50
 """This many more workers make the interval of heartbeats a second longer."""
 GRACE = 15.0
 """Seconds in which a nanny replaces a worker that died; if it does not, the job or the machine is gone."""
+MOST_EARLY_ENDS = 3
+"""Jobs in a row that end before their workers arrive; if there is no worker either, others would fare no better."""
 
 
 class WorkersRefused(RuntimeError):
@@ -96,6 +98,7 @@ class RemotePool:
         self._retire_again()
         if self.queue is not None:
             self._report_ended(self.queue)
+            self._report_early(self.queue)
             refusal = self.queue.keep(waiting + len(busy))
             if refusal and not self.fit and not self.looks:
                 raise WorkersLost(f"the batch system accepts no job: {refusal}")
@@ -115,6 +118,8 @@ class RemotePool:
             if place not in self.workers and identity["status"] == "running":
                 self.workers[place] = KnownWorker(identity["address"], str(identity["name"]), identity["nanny"], now)
                 self.looks[place] = self._courier().look(identity["address"])
+                if self.queue is not None:
+                    self.queue.early = 0
         for place, worker in self.workers.items():
             if place in identities:
                 if identities[place]["last_seen"] != worker.sign:
@@ -185,12 +190,27 @@ class RemotePool:
                 if not any(other.name == one.name and other.gone is None for other in self.workers.values()):
                     queue.ended.add(one.name)
 
+    def _report_early(self, queue: JobQueue) -> None:
+        """Tell of jobs that ended before their workers arrived, and give up if none arrives at all.
+
+        Raises:
+            WorkersLost: there are no workers, and several jobs in a row ended early.
+        """
+        lines = queue.early_ends(self._present())
+        if lines and queue.early >= MOST_EARLY_ENDS and not self.fit and not self.looks:
+            raise WorkersLost(f"no worker arrives: {queue.early} jobs ended too early; {lines[-1]}")
+        for line in lines:
+            self.tell(line)
+
+    def _present(self) -> set[str]:
+        """Names of the workers that arrived, but for those that are known to be gone for good."""
+        return {worker.name for worker in self.workers.values() if not worker.reported}
+
     def _workforce(self) -> str:
         """How many jobs or, without a queue, workers there are now."""
-        present = {worker.name for worker in self.workers.values() if not worker.reported}
         if self.queue is None:
             return f"workers: {len(self.fit)}"
-        running, queued = self.queue.running_and_queued(present)
+        running, queued = self.queue.running_and_queued(self._present())
         return f"jobs: {running} running, {queued} queued or starting"
 
     def _retire_idle(self, idle: set[str]) -> None:

@@ -16,6 +16,7 @@ from runners.planning.cluster_file import ClusterFile
 from runners.sweeping.parcels import Parcel, ParcelError, lacks, pack, receive
 from runners.sweeping.shipped_inputs import in_files, inputs_of
 from runners.sweeping.survey import Needs, Survey, mismatches, survey
+from runners.sweeping.turns import Turns
 
 PIECE = 4 << 20
 """Bytes that are sent at once: all that driver, scheduler and worker hold of a parcel in memory."""
@@ -151,8 +152,8 @@ class Courier:
         self.client, self.needs, self.driver, self.archives = client, needs, driver, archives or {}
         self.threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="courier")
         self.services: list[_Service] = []
-        self.deliveries = threading.Semaphore(DELIVERIES)
-        self.turns: dict[str, threading.Semaphore] = {}
+        self.deliveries = Turns(DELIVERIES)
+        self.turns: dict[str, Turns] = {}
         """By host: one of its workers gets a parcel at a time, and the others find the copy."""
 
     def __enter__(self) -> Self:
@@ -187,12 +188,15 @@ class Courier:
         return self._surveyed(gone, address, self.needs)
 
     def _bring(self, gone: threading.Event, address: str, parcel: Parcel) -> None:
-        delivery, host = uuid.uuid4().hex, address.rpartition(":")[0]
-        with _held(self.turns.setdefault(host, threading.Semaphore()), gone), _held(self.deliveries, gone):
+        delivery = uuid.uuid4().hex
+        on_its_host = self.turns.setdefault(address.rpartition(":")[0], Turns(1))
+        with _turn_in(on_its_host, delivery, gone), _turn_in(self.deliveries, delivery, gone, on_its_host):
             for offset in range(0, parcel.size, PIECE):
                 piece = self.archives[parcel.sha256].read(offset, PIECE)
                 if not self._ask(gone, address, receive, parcel, delivery, offset, piece):
                     return
+                for turns in (on_its_host, self.deliveries):
+                    turns.note(delivery)
 
     def _surveyed(self, gone: threading.Event, address: str, needs: Needs | None) -> Survey:
         found: Survey = self._ask(gone, address, survey, needs)
@@ -217,12 +221,14 @@ class Courier:
 
 
 @contextmanager
-def _held(turn: threading.Semaphore, gone: threading.Event) -> Iterator[None]:
-    """Wait for a turn, as long as the worker is there."""
-    while not turn.acquire(timeout=POLL_SECONDS):
+def _turn_in(turns: Turns, delivery: str, gone: threading.Event, *held: Turns) -> Iterator[None]:
+    """Wait for a turn, as long as the worker is there; the turns that are held meanwhile are kept."""
+    while not turns.take(delivery, POLL_SECONDS):
         if gone.is_set():
             raise _WorkerGone
+        for other in held:
+            other.note(delivery)
     try:
         yield
     finally:
-        turn.release()
+        turns.leave(delivery)

@@ -1,9 +1,10 @@
 """A user's file of labelled messages, a tiny encoder in the same folder, and a suite on everything a user may bring."""
 
 import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pandas
@@ -15,7 +16,9 @@ from helpers.toy_suite import save_encoder
 from runners.cli import app
 from runners.planning.plan import make_plan
 from runners.planning.suite import find_suite
+from runners.sweeping.clusters import pool_of
 from runners.sweeping.on_cluster import needs_of
+from runners.sweeping.remote_pool import RemotePool
 from runners.sweeping.survey import Needs
 from runners.sweeping.worker import Worker
 
@@ -139,6 +142,17 @@ def hidden(inputs: Path) -> Iterator[None]:
         yield
     finally:
         away.rename(inputs)
+
+
+def pool_that_sees_no(inputs: Path) -> Callable[..., AbstractContextManager[RemotePool]]:
+    """A pool whose workers never find these files at the driver's paths, in place of pool_of."""
+
+    @contextmanager
+    def opened(*arguments: Any) -> Iterator[RemotePool]:
+        with hidden(inputs), pool_of(*arguments) as pool:
+            yield pool
+
+    return opened
 
 
 def _pairs(first: str, second: str) -> pandas.DataFrame:

@@ -176,10 +176,10 @@ def test_jobs_find_the_temporary_certificate_in_the_drivers_folder_while_it_runs
     file = ClusterFile.model_validate(
         {"kind": "slurm", "jobs": 1, "options": options | ({"shared_temp_directory": given} if given else {})}
     )
-    with job_queue.cluster_of(file, protection(file)) as cluster:
+    with job_queue.queue_of(file, protection(file)) as queue:
         (folder,) = parent.iterdir()
         assert len(list(folder.iterdir())) == 3, "the certificates and the key"
-        named = re.findall(r"--tls-key (\S+)", cluster.job_script())
+        named = re.findall(r"--tls-key (\S+)", queue.cluster.job_script())
         assert [os.path.expandvars(name) for name in named] == [str(next(folder.glob("*.key.*")))]
         assert named[0].startswith(given or str(parent)), "jobs expand the variables themselves"
     assert list(parent.iterdir()) == []

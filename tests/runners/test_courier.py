@@ -19,8 +19,9 @@ from amix.runs.context import RunContext
 from amix.specs.store import Store
 from helpers.fake_jobs import FakePerformer, Listening, ShortJobs, UndoneFuture, planned
 from helpers.own_texts import needs_of_own_files
+from helpers.toy_suite import wait_until
 from runners.planning.cluster_file import ClusterFile
-from runners.sweeping import dispatch, shipping
+from runners.sweeping import dispatch, shipping, turns
 from runners.sweeping.jobs import NotEquipped, Outcome
 from runners.sweeping.parcels import Parcel, ParcelError, pack, parcels_folder, receive
 from runners.sweeping.remote_pool import RemotePool, without_project
@@ -110,6 +111,55 @@ def test_workers_of_a_machine_that_start_together_get_a_parcel_once(
         looks = [courier.look(f"tls://n:{port}") for port in (1, 2)]
         assert [look.result().encoder for look in looks] == ["found"] * 2
     assert client.asked.count("receive") == 3 + 1, "the second one's first piece finds the copy"
+
+
+@pytest.mark.parametrize("frozen", ["a worker of the same machine", "workers of as many machines as are served"])
+def test_frozen_workers_hold_nobody_up_until_the_scheduler_misses_them(
+    frozen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(turns, "STALLED", 0.0)
+    shipment, client, thaw = small_shipment(tmp_path, monkeypatch), WorkerHere(), threading.Event()
+    hosts = ["n"] if frozen.startswith("a worker") else [f"n{number}" for number in range(shipping.DELIVERIES)]
+    submit, reached = client.submit, threading.Semaphore(0)
+
+    class Frozen(Task):
+        """A task that is done after its worker was resumed."""
+
+        def result(self, timeout: float | None = None) -> Any:
+            reached.release()
+            if not thaw.wait(timeout):
+                raise TimeoutError
+            return super().result()
+
+        def done(self) -> bool:
+            return False
+
+    def freezing(do: Callable[..., Any], *arguments: Any, workers: list[str], **how: Any) -> Task:
+        is_frozen = do is receive and workers[0].endswith(":1")
+        return Frozen(do, arguments) if is_frozen else submit(do, *arguments, workers=workers, **how)
+
+    monkeypatch.setattr(client, "submit", freezing)
+    with courier_of(client, shipment) as courier:
+        looks = [courier.look(f"tls://{host}:1") for host in hosts]
+        assert all(reached.acquire(timeout=60) for _ in hosts)
+        other = courier.look("tls://n:2")
+        assert wait_until(other.done, 60), "it should not wait for the frozen ones"
+        assert other.result().encoder == "found"
+        assert not any(look.done() for look in looks)
+        thaw.set()
+        assert [look.result().encoder for look in looks] == ["found"] * len(looks)
+    assert [path.name for path in parcels_folder().iterdir()] == list(shipment.archives)
+
+
+def test_a_delivery_that_makes_progress_keeps_its_turn() -> None:
+    machine = turns.Turns(1)
+    assert machine.take("first", 0.0)
+    assert not machine.take("second", 0.0)
+    machine.note("first")
+    assert not machine.take("second", 0.0)
+    machine.leave("first")
+    assert machine.take("second", 0.0)
 
 
 def test_a_worker_with_other_code_gets_nothing_and_removes_nothing(

@@ -1,5 +1,7 @@
 """Decisions about remote workers: which fit, which are too old for the next run, how many jobs are requested."""
 
+import os
+import subprocess
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,6 +15,7 @@ from amix.runs.context import RunContext
 from helpers.fake_jobs import FakePerformer, LastingJob, Listening, ShortJobs, planned
 from runners.planning.cluster_file import ClusterError, ClusterFile
 from runners.sweeping import cluster_check, dispatch, job_queue, protection
+from runners.sweeping.early_ends import note_at_end
 from runners.sweeping.job_queue import JobQueue
 from runners.sweeping.jobs import Outcome
 from runners.sweeping.pool import Loss, WorkersLost
@@ -24,6 +27,7 @@ DRIVER = Survey(
     device="x86_64", threads=1, age=0.0,
 )  # fmt: skip
 WORKER = replace(DRIVER, host="node7", device="GPU", age=100.0, data={"rte": "found"})
+OPTIONS = {"cores": 1, "memory": "1GB", "walltime": "1-00:00:00"}
 WRONG = {
     "commit": ({"commit": "b" * 40}, "commit bbbbbbbbbbbb there, aaaaaaaaaaaa here: check out the same one there"),
     "code": ({"sources": "t"}, "the project's code there differs from the code here"),
@@ -252,13 +256,16 @@ class FakeCluster:
 
     def __init__(self, suffixes: tuple[str, ...] = ()) -> None:
         self.worker_spec: dict[str, dict[str, Any]] = {}
+        self.workers: dict[str, Any] = {}
         self.suffixes = suffixes
-        self.full = False
+        self.full, self.submitted = False, 0
 
     def scale(self, jobs: int) -> None:
         while len(self.worker_spec) < jobs:
             name = f"j{next(number for number in range(99) if f'j{number}' not in self.worker_spec)}"
             self.worker_spec[name] = {"group": self.suffixes} if self.suffixes else {}
+            self.submitted += 1
+            self.workers[name] = SimpleNamespace(job_id=str(self.submitted))
 
     def scale_down(self, names: list[str]) -> None:
         for name in names:
@@ -271,10 +278,11 @@ class FakeCluster:
             raise RuntimeError("Command exited\nstdout:\n\nstderr:\nsbatch: error: no\n room\n")
 
 
-def queue_of(jobs: Any, processes: int = 1) -> tuple[JobQueue, FakeCluster]:
+def queue_of(jobs: Any, processes: int = 1, notes: Path | None = None) -> tuple[JobQueue, FakeCluster]:
     cluster = FakeCluster(tuple(f"-{place}" for place in range(processes)) if processes > 1 else ())
-    options = {"cores": processes, "memory": "1GB", "walltime": "1-00:00:00", "processes": processes}
-    return JobQueue(cluster, ClusterFile(kind="slurm", jobs=jobs, options=options)), cluster
+    options = OPTIONS | {"cores": processes, "processes": processes}
+    file = ClusterFile(kind="slurm", jobs=jobs, options=options)
+    return JobQueue(cluster, file, notes or Path("nowhere"), "output"), cluster
 
 
 def test_no_more_jobs_are_requested_than_the_remaining_runs_need() -> None:
@@ -327,6 +335,68 @@ def test_a_pool_tells_how_many_jobs_run_and_how_many_are_queued() -> None:
     assert after_another_look() == "jobs: 1 running, 1 queued or starting", "another job was requested"
 
 
+def run_script(notes: Path, last_line: str, **variables: str) -> None:
+    """Do what a batch system does with a job whose script ends so."""
+    subprocess.run(["bash", "-c", f"{note_at_end(str(notes))}\n{last_line}"], env=os.environ | variables, check=False)
+
+
+@pytest.mark.parametrize(
+    ("variable", "job_id"),
+    [("SLURM_JOB_ID", "1"), ("PBS_JOBID", "1.server"), ("LSB_JOBID", "1"), ("JOB_ID", "1")],
+)
+def test_a_job_that_ends_before_its_worker_arrives_is_one_line(variable: str, job_id: str, tmp_path: Path) -> None:
+    queue, cluster = queue_of(2, notes=tmp_path)
+    queue.keep(2)
+    assert queue.early_ends(()) == []
+    run_script(tmp_path, "exit 7", **{variable: job_id})
+    (line,) = queue.early_ends(())
+    assert line == "job 1 ended with exit code 7 before its worker arrived; its output is in output"
+    assert queue.early_ends(()) == [], "it is told once"
+    queue.keep(2)
+    assert list(cluster.worker_spec) == ["j1"], "no other is requested at once"
+    queue.asked_again_at = 0.0
+    queue.keep(2)
+    assert len(cluster.worker_spec) == 2
+    assert queue.early_ends(()) == []
+
+
+def test_a_job_whose_worker_arrived_does_not_end_early(tmp_path: Path) -> None:
+    queue, cluster = queue_of(2, notes=tmp_path)
+    queue.keep(2)
+    run_script(tmp_path, "true", SLURM_JOB_ID="1")
+    assert queue.early_ends({"j0"}) == [], "its worker left, and will be reported"
+    queue.ended = {"j0"}
+    assert queue.early_ends(()) == []
+    before = dict(cluster.workers)
+    queue.keep(1)
+    cluster.workers = before  # The cluster drops it a little later.
+    assert queue.early_ends(()) == []
+
+
+def test_a_sweep_whose_jobs_all_end_early_is_given_up(tmp_path: Path) -> None:
+    told: list[str] = []
+    pool, _ = pool_with()
+    pool.queue, pool.tell, pool.client = queue_of(3, notes=tmp_path)[0], told.append, FakeWorkers()  # type: ignore[assignment]
+    pool.queue.keep(3)
+    pool.workers.clear()
+    pool.fit.clear()
+    for number in (1, 2):
+        run_script(tmp_path, "exit 1", SLURM_JOB_ID=str(number))
+    living_after_another_look(pool)
+    assert [line[:28] for line in told] == ["job 1 ended with exit code 1", "job 2 ended with exit code 1"]
+    run_script(tmp_path, "no-such-python", SLURM_JOB_ID="3")
+    with pytest.raises(WorkersLost, match="no worker arrives: 3 jobs ended too early; job 3 ended with exit code 127"):
+        living_after_another_look(pool)
+
+
+def test_a_check_ends_with_the_first_job_that_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, client = queue_of(1, notes=tmp_path)[0], FakeWorkers()
+    monkeypatch.setattr(cluster_check, "opened", lambda file: nullcontext((client, queue)))
+    run_script(tmp_path, "exit 1", SLURM_JOB_ID="1")
+    with pytest.raises(WorkersLost, match="no worker arrives: job 1 ended with exit code 1 before"):
+        cluster_check.checked(ClusterFile(kind="slurm", jobs=1, options=OPTIONS), Needs(RunContext(), "e", (), ""))
+
+
 def test_jobs_with_refused_workers_are_not_replaced() -> None:
     queue, cluster = queue_of(3)
     queue.refused = 1
@@ -372,8 +442,8 @@ def test_a_refusal_of_the_batch_system_is_one_line_and_it_is_not_asked_again_at_
 
 def test_a_missing_package_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "dask_jobqueue", None)
-    file = ClusterFile(kind="slurm", jobs=1, options={"cores": 1, "memory": "1GB", "walltime": "1-00:00:00"})
-    with pytest.raises(ClusterError, match="pip install dask-jobqueue==0.9.0"), job_queue.cluster_of(file, None):
+    file = ClusterFile(kind="slurm", jobs=1, options=OPTIONS)
+    with pytest.raises(ClusterError, match="pip install dask-jobqueue==0.9.0"), job_queue.queue_of(file, None):
         pass
 
     def missing() -> SimpleNamespace:

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from amix.runs.context import RunContext
 from amix.specs.store import Store
 from helpers.fake_jobs import FakePerformer, Listening, planned
 from helpers.hand_started import ROOT, HandStarted, hand_started, make_certificate
-from helpers.own_texts import hidden, suite_on_own_files
+from helpers.own_texts import pool_that_sees_no, suite_on_own_files
 from helpers.same_tables import assert_same_tables
 from helpers.toy_suite import save_encoder, wait_until, write_suite
 from runners.cli.app import app
@@ -217,13 +216,7 @@ def test_a_run_on_a_worker_that_is_frozen_for_good_is_done_by_another(
 @pytest.fixture
 def there(by_hand: HandStarted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A worker that sees nothing below `inputs` while a sweep has workers, and its own folder of parcels."""
-
-    @contextmanager
-    def pool_elsewhere(*arguments: Any) -> Iterator[Any]:
-        with hidden(tmp_path / "inputs"), pool_of(*arguments) as pool:
-            yield pool
-
-    monkeypatch.setattr(on_cluster, "pool_of", pool_elsewhere)
+    monkeypatch.setattr(on_cluster, "pool_of", pool_that_sees_no(tmp_path / "inputs"))
     with monkeypatch.context() as environment:
         environment.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))
         by_hand.start_worker(root=ROOT)

@@ -16,9 +16,11 @@ import pytest
 from amix.runs.context import RunContext
 from amix.specs.store import Store
 from helpers.fake_jobs import FakePerformer, Listening, planned
+from helpers.own_texts import call, pool_that_sees_no, suite_on_own_files
 from helpers.same_tables import assert_same_tables
 from helpers.toy_suite import save_encoder, wait_until, write_suite
 from runners.planning.cluster_file import read_cluster
+from runners.sweeping import on_cluster
 from runners.sweeping.clusters import pool_of
 from runners.sweeping.dispatch import Sweep
 from runners.sweeping.survey import Needs
@@ -58,9 +60,9 @@ START_SECONDS = 600.0
 """Generous: on a busy machine each job takes a minute to start."""
 
 
-def cluster_file(folder: Path, walltime: str = "00:10:00", more: str = "") -> Path:
+def cluster_file(folder: Path, options: str = OPTIONS, more: str = "") -> Path:
     path = folder / "slurm.yaml"
-    path.write_text(f'kind: slurm\njobs: 2\noptions: {{{OPTIONS}, walltime: "{walltime}"}}\n{more}')
+    path.write_text(f'kind: slurm\njobs: 2\noptions: {{{options}, walltime: "00:10:00"}}\n{more}')
     return path
 
 
@@ -205,6 +207,20 @@ def test_a_run_cut_off_by_the_walltime_does_not_count_as_an_attempt(
     assert [(performer.store.get(run.spec.key) or {})["status"] for run in runs] == ["ok"] * 3
     assert (listening.retried_seeds, listening.given_back_seeds) == ([], [0])
     assert performer.attempts(0) == 2
+
+
+def test_jobs_that_see_no_file_of_the_driver_get_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite, there = suite_on_own_files(tmp_path), tmp_path / "there"
+    options = f"{OPTIONS}, job_script_prologue: ['export XDG_CACHE_HOME={there}']"
+    cluster = cluster_file(tmp_path, options, more="ship: true\n")
+    monkeypatch.setattr(on_cluster, "pool_of", pool_that_sees_no(tmp_path / "inputs"))
+    inputs = ("--glue", tmp_path / "inputs" / "glue", "--out-of-domain", tmp_path / "inputs" / "sets")
+    for out, place in (("far", ("--cluster", cluster)), ("near", ("--workers", "0"))):
+        swept = call("sweep", "--suite", suite, "--out", tmp_path / out, *place, *inputs)
+        assert swept.exit_code == 0, swept.output
+    copies = [path.name for path in (there / "amix" / "shipped").iterdir()]
+    assert len(copies) == 5, "encoder, task, method, GLUE and out-of-domain sets, once for both jobs"
+    assert_same_tables("tiny", tmp_path / "near", tmp_path / "far")
 
 
 def test_an_unknown_queue_is_reported_in_one_line(suite: Path, tmp_path: Path) -> None:
