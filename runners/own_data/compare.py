@@ -293,8 +293,9 @@ def _write(
 ) -> Compared:  # fmt: skip
     out, task = request.out, data.task
     repeats = max(unit.repeat for unit in units) + 1
+    folds = f"{len(units) // repeats} folds" + (f" x {repeats} repeats" if repeats > 1 else "")
     how = (
-        f"Mean over {len(units) // repeats} folds x {repeats} repeats, each trained on some {units[0].train_rows} rows."
+        f"Mean over {folds}, each trained on some {units[0].train_rows} rows."
         if data.test is None
         else f"Mean over {len(units)} training runs on {len(data.rows)} rows, tested on {len(data.test)} rows."
     )
