@@ -84,7 +84,7 @@ def do_sweep(
     state = SweepState.read(plan, layout, retry_failed)
     if state.todo.runs:
         refuse_unreachable(place)
-    check_commands.show_warnings(check_inputs(plan, state.todo.runs, glue, out_of_domain))
+    check_commands.show_warnings(check_inputs(plan, state.todo.runs, glue, out_of_domain, place.workers > 0))
     check_writable(store.folder)
     take_over(state.reusable, store)
     shown = chosen.with_recorded(state.recorded)

@@ -15,7 +15,6 @@ from amix.data.data_checks import NOTE, WARNING, Finding, refuse_errors
 from amix.data.rows import load_rows
 from amix.data.splits import own_findings
 from amix.models.loading import load_tokenizer
-from amix.models.proof import prove_encoder
 from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.store import check_writable, write_atomically
@@ -47,6 +46,7 @@ from runners.planning.plan import SuitePlan
 from runners.planning.tuning_grid import method_of
 from runners.sweeping.place import refuse_unreachable
 from runners.sweeping.preflight import check_rows
+from runners.sweeping.proof_process import Proof, prove
 
 PROVEN_ON = 200
 TIMED_ON = 16
@@ -106,7 +106,7 @@ def compare(request: Request, shown: Shown) -> Compared:
     if request.row:
         one_of(request.row, tuple(row.label for row in engine.rows), "--row")
     data = _read(request, task, shown)
-    rate = _prove(request, data)
+    rate = _prove(request, data, engine.workers > 0)
     recipe = find_encoder(request.encoder).recipe.with_changes(engine.training)
     defined = [row for row in engine.rows if methods[row.label].info.regression or not task.regression]
     looking = {row.label: (methods[row.label], row.config, recipe) for row in defined}
@@ -154,10 +154,10 @@ def _read(request: Request, task: Task, shown: Shown) -> Data:
     return Data(task, rows, test, findings)
 
 
-def _prove(request: Request, data: Data) -> float:
+def _prove(request: Request, data: Data, apart: bool) -> float:
     """Check that the encoder works on these texts; returns its seconds per example and pass."""
     length = request.max_length or find_encoder(request.encoder).recipe.max_length
-    prove_encoder(request.encoder, data.task, length, data.texts[:PROVEN_ON])
+    prove(request.encoder, [Proof(data.task, length, data.texts[:PROVEN_ON])], apart)
     by_length = sorted(data.texts, key=lambda text: sum(map(len, text)))
     begin = max(0, (len(by_length) - TIMED_ON) // 2)
     return seconds_per_example(request.encoder, data.task, by_length[begin : begin + TIMED_ON], length)

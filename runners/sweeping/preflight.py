@@ -10,7 +10,6 @@ from amix.data.rows import DataError, glue_folder, load_rows
 from amix.data.splits import drawn_findings, own_findings, subset_positions
 from amix.models.architecture import ArchitectureError
 from amix.models.loading import empty_classifier, load_tokenizer
-from amix.models.proof import prove_encoder
 from amix.runs.out_of_domain_scores import out_of_domain_folder, set_rows
 from amix.specs.encoder_files import locate
 from amix.specs.encoders import Encoder, find_encoder
@@ -24,15 +23,23 @@ from runners.planning.job import Job
 from runners.planning.plan import SuitePlan, examples_of
 from runners.planning.suite import SuiteError
 from runners.planning.tuning_grid import methods_in
+from runners.sweeping.proof_process import Proof, prove
 
 PROVEN_ON = 200
 """Texts of a task that the encoder is tried on."""
 
 
 def check_inputs(
-    plan: SuitePlan, runs: tuple[Job, ...], glue: Path | None, out_of_domain: Path | None = None
+    plan: SuitePlan, runs: tuple[Job, ...], glue: Path | None, out_of_domain: Path | None = None, apart: bool = False
 ) -> dict[str, list[Finding]]:
     """Try the encoder on each task's texts and with each row's settings, and read everything that the runs need.
+
+    Args:
+        plan: the plan.
+        runs: the runs to be done.
+        glue: folder of GLUE files.
+        out_of_domain: folder of the out-of-domain sets.
+        apart: whether an encoder of the user's own is tried in a process of its own.
 
     Returns:
         Warnings about people's own data, by task.
@@ -48,14 +55,11 @@ def check_inputs(
     locate(find_encoder(plan.suite.encoder))
     needed = {run.spec.task for run in runs}
     folder = glue_folder(glue) if any(task.origin == "glue" for task in plan.suite.tasks) else None
-    for task in plan.suite.tasks:
-        if task.name not in needed:
-            continue
-        rows = load_rows(task, task.train, folder)
-        labels = rows["label"].to_numpy()
-        longest = max(int(run.spec.training["max_length"]) for run in runs if run.spec.task == task.name)
-        texts = list(rows[list(task.text)].iloc[:PROVEN_ON].itertuples(index=False, name=None))
-        prove_encoder(plan.suite.encoder, task, longest, texts)
+    tasks = [task for task in plan.suite.tasks if task.name in needed]
+    prove(plan.suite.encoder, [_proof(task, runs, folder) for task in tasks], apart)
+    for task in tasks:
+        labels = load_rows(task, task.train, folder)["label"].to_numpy()
+        longest = _longest(task, runs)
         check_rows(plan.suite.encoder, task, looking(plan, task, runs), methods_in(plan.suite))
         load_rows(task, task.test, folder)
         if task.origin == "files":
@@ -72,6 +76,15 @@ def check_inputs(
         for data_set in () if plan.suite.protocol.split == "dev" else sets_for(task.name, plan.suite.out_of_domain):
             set_rows(data_set, glue_folder(glue), out_of_domain_folder(out_of_domain))
     return warnings
+
+
+def _longest(task: Task, runs: tuple[Job, ...]) -> int:
+    return max(int(run.spec.training["max_length"]) for run in runs if run.spec.task == task.name)
+
+
+def _proof(task: Task, runs: tuple[Job, ...], folder: Path | None) -> Proof:
+    rows = load_rows(task, task.train, folder)[list(task.text)].iloc[:PROVEN_ON]
+    return Proof(task, _longest(task, runs), list(rows.itertuples(index=False, name=None)))
 
 
 Looking = Mapping[str, tuple[type[Method], Mapping[str, Any], Recipe]]
