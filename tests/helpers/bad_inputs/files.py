@@ -20,7 +20,7 @@ from helpers.bad_inputs.case import (
 from helpers.bad_inputs.suites import RECIPE, wrong_values
 
 FOUND = {"found": {"seeds": [42]}}
-TUNED: dict[str, Any] = {"encoder": "enc", "methods": {"vanilla": {"training": {"lr": 1e-4}, **FOUND}}}
+TUNED: dict[str, Any] = {"encoder": "bert", "methods": {"vanilla": {"training": {"lr": 1e-4}, **FOUND}}}
 SLURM: dict[str, Any] = {"kind": "slurm", "jobs": 2, "options": {"cores": 1, "memory": "4GB", "walltime": "01:00:00"}}
 Content = str | bytes | Callable[[Path], None]
 
