@@ -18,6 +18,7 @@ from amix.data.delimited import QUOTES_AS_TEXT
 from amix.data.text_checks import text_findings
 from amix.specs.data_errors import DataError, quoted, shown
 from amix.specs.task import CORRELATIONS, Task
+from amix.specs.wording import counted
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 RARE_SHARE, RARE_ROWS = 0.2, 10
@@ -75,7 +76,7 @@ def look_at(task: Task, rows: Rows) -> list[Finding]:
         count = len(rows["test"])
         if count < FEW_TEST_ROWS:
             step = "" if task.regression else f" (one row more or less is {100 / count:.1f} points of accuracy)"
-            message = f"{file_of(task, 'test')} has {count} rows: scores on so few are uncertain{step}"
+            message = f"{file_of(task, 'test')} has {counted(count, 'row')}: scores on so few are uncertain{step}"
             findings.append(Finding(WARNING, "few test rows", message))
     return by_severity(dict.fromkeys(findings))
 
@@ -116,7 +117,7 @@ def subset_findings(task: Task, labels: numpy.ndarray, seed: int, split: str = "
     """
     if len(labels) == 0:
         return []
-    subset = f"seed {seed}: the {split} subset of {len(labels)} rows"
+    subset = f"seed {seed}: the {split} subset of {counted(len(labels), 'row')}"
     advice = "; 'subset: stratified' in the suite keeps the classes' shares"
     if task.labels is None:
         constant = len(labels) > 1 and numpy.ptp(labels) == 0
@@ -161,7 +162,7 @@ def _class_findings(task: Task, split: str, rows: pandas.DataFrame) -> list[Find
     named = [f"{name} {count}" for name, count in zip(task.labels, counts, strict=True)]
     if len(named) > LISTED:
         named = [f"{len(named)} classes of {counts.min()} to {counts.max()}"]
-    findings = [Finding(NOTE, "rows", f"{file}: {len(rows)} rows ({', '.join(named)})")]
+    findings = [Finding(NOTE, "rows", f"{file}: {counted(len(rows), 'row')} ({', '.join(named)})")]
     present, missing = int((counts > 0).sum()), [task.labels[place] for place in numpy.flatnonzero(counts == 0)]
     if present == 1:
         only = shown(task.labels[int(counts.argmax())])
@@ -224,7 +225,7 @@ def _rare(task: Task, file: str, counts: numpy.ndarray) -> list[Finding]:
 def _number_findings(task: Task, split: str, rows: pandas.DataFrame) -> list[Finding]:
     file, labels = file_of(task, split), rows["label"].to_numpy()
     low, high, values = labels.min(), labels.max(), numpy.unique(labels)
-    findings = [Finding(NOTE, "rows", f"{file}: {len(rows)} rows, {task.label} from {low:g} to {high:g}")]
+    findings = [Finding(NOTE, "rows", f"{file}: {counted(len(rows), 'row')}, {task.label} from {low:g} to {high:g}")]
     if len(values) == 1:
         hidden = "hidden labels? " if low == -1 else ""
         words = f"{file}: every {task.label} is {low:g}; {hidden}"

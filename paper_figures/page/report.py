@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from amix.specs.store import write_atomically
 from amix.specs.visible_text import visible
+from amix.specs.wording import counted
 from paper_figures.make import Made, draw_all, made_before
 from results.analysis.summary_text import answer, question
 from results.loading.frame import Results, load
@@ -133,7 +134,7 @@ def _listed(name: str, counts: Counter[str], runs: int) -> str:
         counts = counts | Counter({"not recorded": unknown})
     if len(counts) == 1:
         return next(iter(counts))
-    return ", ".join(f"{value} ({count} runs)" for value, count in sorted(counts.items()))
+    return ", ".join(f"{value} ({counted(count, 'run')})" for value, count in sorted(counts.items()))
 
 
 def _commands(suite: str, command: str) -> list[str]:

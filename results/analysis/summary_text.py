@@ -3,6 +3,7 @@
 import math
 
 from amix.specs.run_plan import RunPlan
+from amix.specs.wording import counted
 from results.analysis.cells import seed_averages
 from results.analysis.claims import Claim, claims
 from results.analysis.comparisons import SCALE
@@ -138,7 +139,7 @@ def _others(subject: Claim, by_label: dict[str, Claim], results: Results, size: 
             f"; about tasks like these, the sign-flip test on task means gives {p_text(subject.p_tasks)} uncorrected"
         )
     return (
-        f"{others if len(by_label) > 1 else ''}{failed} of {len(runs)} runs failed or diverged and "
+        f"{others if len(by_label) > 1 else ''}{failed} of {counted(len(runs), 'run')} failed or diverged and "
         f"{absent} have no score{decided}{beyond}."
     )
 

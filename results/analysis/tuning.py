@@ -4,6 +4,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
+from amix.specs.wording import counted
 from results.analysis.cells import summaries
 from results.loading.frame import Results, cached
 from results.loading.wording import size_words
@@ -84,7 +85,7 @@ def tuning_answer(results: Results, size: str) -> tuple[str, str, str]:
     count = sum(len(tried) for tried in tried_by_method.values())
     left = ", ".join(method for method in tried_by_method if method not in chosen)
     return (
-        f"With {size_words(size)}, {count} settings of {len(tried_by_method)} methods were planned, at most "
+        f"With {size_words(size)}, {counted(count, 'setting')} of {len(tried_by_method)} methods were planned, at most "
         f"{results.plan.tuning_budget} of each.",
         f"{len(chosen)} methods have their setting." + (f" Runs are missing for {left}." if left else ""),
         "Dev scores of chosen settings are the highest of several and do not show which method is better.",

@@ -3,6 +3,7 @@
 import statistics
 from dataclasses import dataclass, replace
 
+from amix.specs.wording import counted
 from results.analysis.cells import Place, Summary, cost_ratios, majority_score, seed_averages, with_all_seeds
 from results.analysis.claims import claims
 from results.analysis.comparisons import SCALE, against, detectable, impossible, power_sentence, significant
@@ -118,9 +119,10 @@ def score_cell(cell: Summary | None, seeds: int, marks: str = "") -> Cell:
     """Mean ± std with the count if it is not `seeds`, and footnotes for missing and for failed runs."""
     if cell is None:  # The only reason for which a plan leaves out a cell.
         return Cell(None, notes=("not defined for regression",))
-    notes = [f"{cell.planned - cell.n} of {cell.planned} runs without a score: {cell.absent}"] if cell.absent else []
+    planned = counted(cell.planned, "run")
+    notes = [f"{cell.planned - cell.n} of {planned} without a score: {cell.absent}"] if cell.absent else []
     if cell.failed:
-        notes.append(f"{cell.failed} of {cell.planned} runs failed or diverged and count as the majority class")
+        notes.append(f"{cell.failed} of {planned} failed or diverged and count as the majority class")
     if cell.n == 0:
         return Cell(None, notes=tuple(notes))
     return Cell(cell.mean, cell.std, None if cell.n == seeds else cell.n, marks=marks, notes=tuple(notes))
@@ -215,8 +217,9 @@ def _caption(results: Results, size: str, seeds: int) -> str:
         else ""
     )
     return (
-        f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds "
-        f"(other n in parentheses), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
+        f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over "
+        f"n = {counted(seeds, 'seed')} (other n in parentheses), encoder {plan.encoder}, "
+        f"selection: {selection_words(results.selection)}. "
         f"Best bold, second underlined (in Markdown italic), ties at the printed precision sharing a rank.{fewer} "
         f"Failed: failed and diverged runs, scored as the majority class. Time and passes (forward and backward): "
         f"relative to {plan.protocol.reference}. Detectable difference: the true difference from "

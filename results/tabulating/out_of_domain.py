@@ -10,6 +10,7 @@ import pandas as pd
 
 from amix.specs.run_plan import PlannedSet
 from amix.specs.run_spec import OUT_OF_DOMAIN
+from amix.specs.wording import counted
 from results.analysis.cells import FEWEST_SEEDS, Scores
 from results.loading.frame import POINTS, SCORED_AS_MAJORITY, Results
 from results.loading.preregistration import families
@@ -67,8 +68,9 @@ def out_of_domain_table(results: Results, size: str) -> Table | None:
         title=f"{plan.title}: out of domain, {size_words(size)}",
         caption=(
             "Models finetuned on a task (left of the arrow) and scored, without further training, on data from another "
-            f"source: score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds (other n in parentheses), "
-            f"encoder {plan.encoder}, selection: {selection_words(results.selection)}. Where task and set differ in "
+            "source: score × 100, mean ± standard deviation (ddof 1) over "
+            f"n = {counted(seeds, 'seed')} (other n in parentheses), encoder {plan.encoder}, selection: "
+            f"{selection_words(results.selection)}. Where task and set differ in "
             "classes, neutral and contradiction count as not entailed. Best bold, second underlined (in Markdown "
             "italic). Failed and diverged runs are scored as the majority class of their training subset. Gain: paired "
             f"difference from {plan.protocol.reference}; * exact paired sign-flip test over seeds, two-sided, Holm "

@@ -1,5 +1,6 @@
 """The low-resource table: each method's score by the number of training examples."""
 
+from amix.specs.wording import counted
 from results.analysis.cells import score_matrix
 from results.analysis.comparisons import against, power_notes, significant
 from results.analysis.looks import explained_summaries
@@ -40,8 +41,9 @@ def sizes_table(results: Results) -> Table | None:
         name="sizes",
         title=f"{plan.title}: from few examples to many",
         caption=(
-            f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over n = {seeds} seeds "
-            f"(other n in parentheses), encoder {plan.encoder}, selection: {selection_words(results.selection)}. "
+            f"{results.split.capitalize()} score × 100, mean ± standard deviation (ddof 1) over "
+            f"n = {counted(seeds, 'seed')} (other n in parentheses), encoder {plan.encoder}, "
+            f"selection: {selection_words(results.selection)}. "
             f"* differs from "
             f"{plan.protocol.reference}: exact paired sign-flip test, Holm over the methods of each column, α = "
             f"{plan.protocol.alpha:g}. Subsets of one seed are nested, so the sizes are not independent evidence."

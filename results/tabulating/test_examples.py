@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amix.specs.wording import counted
 from results.analysis.cells import FEWEST_SEEDS
 from results.loading.frame import POINTS, Results
 from results.loading.search_arrays import overflowing_ids, stored_arrays
@@ -70,8 +71,8 @@ def _overflows(results: Results, size: str) -> tuple[str, ...]:
     for key in results.runs.loc[results.runs["size"] == size, "key"]:
         counts[results.plan.runs[key].task] += _many_classes(results, key) and overflowing_ids(_stored(results, key))
     return tuple(
-        f"{results.plan.tasks[task].title}: {count} runs stored class ids above 127 in 8 bits, so their predictions "
-        "are left out; to run them again: --out another/folder."
+        f"{results.plan.tasks[task].title}: {counted(count, 'run')} stored class ids above 127 in 8 bits, so their "
+        "predictions are left out; to run them again: --out another/folder."
         for task, count in counts.items()
         if count
     )

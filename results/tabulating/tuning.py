@@ -2,6 +2,7 @@
 
 import math
 
+from amix.specs.wording import counted
 from results.analysis.tuning import choices, expected_best, shown_budgets, trials
 from results.loading.frame import Results
 from results.loading.wording import metric_words, selection_words, size_words, titles
@@ -39,11 +40,12 @@ def tuning_table(results: Results, size: str) -> Table:
         title=f"{plan.title}: the settings chosen, {size_words(size)}",
         caption=(
             f"From each method's shuffled grid the first {plan.tuning_budget} settings were tried (all if there are "
-            f"fewer), each with {len(plan.seeds)} seeds that no reported run has. Dev score × 100 of the chosen "
-            f"setting, mean over seeds, selection: {selection_words(results.selection)}, encoder {plan.encoder}; "
-            f"expected best: of n settings tried, by the mean over {titles(plan)} (unbiased, Tang et al. 2020, after "
-            "Dodge et al. 2019); its last column is the score of the chosen setting. Failed and diverged runs count as "
-            "the majority class. These are dev scores, the highest of several, and do not estimate test scores."
+            f"fewer), each with {counted(len(plan.seeds), 'seed')} that no reported run has. Dev score × 100 of the "
+            f"chosen setting, mean over seeds, selection: {selection_words(results.selection)}, encoder "
+            f"{plan.encoder}; expected best: of n settings tried, by the mean over {titles(plan)} (unbiased, "
+            "Tang et al. 2020, after Dodge et al. 2019); its last column is the score of the chosen setting. Failed "
+            "and diverged runs count as the majority class. These are dev scores, the highest of several, and do not "
+            "estimate test scores."
         ),
         columns=(
             Column("Method"),
@@ -72,8 +74,8 @@ def trials_table(results: Results, size: str) -> Table:
         name=f"trials-n{size}",
         title=f"{plan.title}: every setting tried, {size_words(size)}",
         caption=(
-            f"Dev score × 100, mean over {len(plan.seeds)} seeds, selection: {selection_words(results.selection)}, "
-            f"encoder {plan.encoder}; the chosen setting of each method bold."
+            f"Dev score × 100, mean over {counted(len(plan.seeds), 'seed')}, selection: "
+            f"{selection_words(results.selection)}, encoder {plan.encoder}; the chosen setting of each method bold."
         ),
         columns=(
             Column("Method"),

@@ -11,6 +11,7 @@ import psutil
 
 from amix.specs.run_spec import SCHEMA, RunSpec
 from amix.specs.store import Store
+from amix.specs.wording import counted
 from runners.planning.job import Job
 from runners.sweeping.dispatch import Sweep
 from runners.sweeping.jobs import Outcome
@@ -69,7 +70,7 @@ class Tally:
         if now - self._shown > SHOWN_EVERY:
             self._shown = now
             left = (now - self.first) / self.done * (self.runs - self.done)
-            self.say(f"{self.done} of {self.runs} runs, about {left:.0f} s left")
+            self.say(f"{self.done} of {counted(self.runs, 'run')}, about {left:.0f} s left")
 
     def retried(self, run: Job) -> None:
         """A run's worker died."""
@@ -102,11 +103,12 @@ class Found:
         before, after = (size / 2**20 for size in self.memory)
         per_run = 1000 * (self.seconds - self.first) / self.runs
         return [
-            f"{self.runs} runs on {self.workers} workers in {self.seconds:.0f} s, the first after {self.first:.1f} s",
+            f"{counted(self.runs, 'run')} on {counted(self.workers, 'worker')} in {self.seconds:.0f} s, "
+            f"the first after {self.first:.1f} s",
             f"per run {per_run:.1f} ms, and {1000 * self.driver_cpu / self.runs:.1f} ms of the driver's CPU",
             f"the driver's memory: {before:.0f} MiB before, {after:.0f} MiB after",
-            f"{self.killed} workers killed, {self.retried} runs repeated, {len(self.wrong)} not ok, "
-            f"{self.missing} without a record",
+            f"{counted(self.killed, 'worker')} killed, {counted(self.retried, 'run')} repeated, "
+            f"{len(self.wrong)} not ok, {self.missing} without a record",
             *self.wrong[:5],
         ]
 

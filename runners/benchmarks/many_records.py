@@ -13,6 +13,7 @@ from typing import Any
 
 from amix.specs.run_spec import RunSpec
 from amix.specs.store import Store
+from amix.specs.wording import counted
 from results.loading.archive import stored_plan, stored_records
 from results.loading.layout import Layout
 from results.tabulating.collect import collect
@@ -35,8 +36,9 @@ class Found:
     def line(self) -> str:
         """The findings in words."""
         return (
-            f"{self.records} records: all tables in {self.seconds:.1f} s ({1000 * self.seconds / self.records:.2f} ms "
-            f"each), at most {self.peak / 2**20:.0f} MiB, {self.left_out} records left out"
+            f"{counted(self.records, 'record')}: all tables in {self.seconds:.1f} s "
+            f"({1000 * self.seconds / self.records:.2f} ms each), at most {self.peak / 2**20:.0f} MiB, "
+            f"{counted(self.left_out, 'record')} left out"
         )
 
 

@@ -24,6 +24,7 @@ from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.task import Task
 from amix.specs.tasks import find_task
+from amix.specs.wording import counted
 from results.loading.frame import load
 from results.loading.layout import ROOT, Layout
 from runners.sweeping.local_pool import WORKER_ENVIRONMENT
@@ -131,7 +132,8 @@ def _means(name: str, scores: Scores, workload: Workload) -> dict[str, float]:
     """Mean score on each task, if every run has one."""
     if missing := [run for run in workload.runs if not numpy.isfinite(scores.get(run, numpy.nan))]:
         task, seed = missing[0]
-        raise ContestantError(f"{name}: {len(missing)} runs have no score, the first one {task} with seed {seed}")
+        runs = counted(len(missing), "run")
+        raise ContestantError(f"{name}: {runs} without a score, the first one {task} with seed {seed}")
     return {task: statistics.fmean(scores[task, seed] for seed in workload.seeds) for task in workload.tasks}
 
 

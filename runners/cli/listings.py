@@ -8,6 +8,7 @@ import results.tabulating.table
 from amix.specs.encoders import ENCODERS, find_encoder
 from amix.specs.run_plan import size_name
 from amix.specs.tasks import TASKS
+from amix.specs.wording import counted
 from amix.training.method import Method, MethodError
 from amix.training.registry import built_in_methods
 from results.loading.wording import duration
@@ -111,7 +112,7 @@ def plan_table(plan: SuitePlan, work: Todo) -> Table:
     suite = plan.suite
     tasks = ", ".join(task.name for task in suite.tasks)
     sizes = ", ".join(size_name(size) for size in suite.sizes)
-    title = f"Suite {suite.name} on {suite.encoder}: {tasks}; N={sizes}; {len(suite.seeds)} seeds"
+    title = f"Suite {suite.name} on {suite.encoder}: {tasks}; N={sizes}; {counted(len(suite.seeds), 'seed')}"
     numbers = ("runs", "left", "time per run", "total time")
     table = _table(title, ("row", *numbers), numbers)
     for row in suite.methods:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amix.specs.wording import counted
 from runners.cli import bench_commands
 from runners.cli.check_commands import show
 from runners.cli.options import (
@@ -148,17 +149,22 @@ def predict(
     model = load_saved(folder)
     with console.status(f"reading {source}") as status:
         done = predict_file(
-            model, source, out, encoding, every_class, lambda rows: status.update(f"{rows:,} rows predicted")
+            model, source, out, encoding, every_class, lambda rows: status.update(f"{_rows(rows)} predicted")
         )
     most_frequent = sorted(done.counts.items(), key=lambda item: -item[1])[:8]
     labels = ", ".join(f"{label} {count:,}" for label, count in most_frequent)
-    console.print(f"{done.rows:,} rows{': ' + labels if labels else ''}", soft_wrap=True)
+    console.print(f"{_rows(done.rows)}{': ' + labels if labels else ''}", soft_wrap=True)
     for note in done.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
     if done.empty:
         where = ", ".join(done.places) + ", ..." * (done.empty > len(done.places))
-        console.print(f"warning: {done.empty:,} rows have no text and got no prediction ({where})", soft_wrap=True)
+        have = "has" if done.empty == 1 else "have"
+        console.print(f"warning: {_rows(done.empty)} {have} no text and got no prediction ({where})", soft_wrap=True)
     console.print(f"predictions: {out}", soft_wrap=True)
+
+
+def _rows(number: int) -> str:
+    return counted(f"{number:,}", "row")
 
 
 @bench_commands.app.command("own-data")

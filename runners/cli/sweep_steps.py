@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from amix.specs.launch import processes
+from amix.specs.wording import counted
 from results.loading.layout import Layout
 from runners.cli import check_commands, encoder_commands
 from runners.cli.exit_codes import INTERRUPTED, RUNS_FAILED
@@ -46,7 +47,8 @@ def show_plan(plan: "SuitePlan", layout: Layout, workers: int | None, retry_fail
     count = default_workers() if workers is None else workers
     console.print(plan_table(plan, state.todo))
     console.print(
-        f"{len(plan.runs)} runs, {state.todo.done} done, {len(state.todo.runs)} to do: {_expected(state, count)}"
+        f"{counted(len(plan.runs), 'run')}, {state.todo.done} done, {len(state.todo.runs)} to do: "
+        f"{_expected(state, count)}"
     )
     _report_nothing_left(state, layout)
 
@@ -105,8 +107,8 @@ def do_sweep(
     if spared := sum(run.spec.key not in given for run in state.todo.runs):
         counts = counts - Counter(missing=spared) + Counter({"not needed, as their comparisons are decided": spared})
     summary = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    repeated = f" ({len(outcomes)} done now, in {attempts} attempts)" if attempts > len(outcomes) else ""
-    console.print(f"Suite {name}: {len(plan.runs)} runs: {summary}{repeated}")
+    repeated = f" ({len(outcomes)} done now, in {counted(attempts, 'attempt')})" if attempts > len(outcomes) else ""
+    console.print(f"Suite {name}: {counted(len(plan.runs), 'run')}: {summary}{repeated}")
     return shown
 
 
@@ -118,7 +120,7 @@ def _report_what_is_done(state: "SweepState", workers: int) -> None:
     if state.todo.runs:
         encoder_commands.say_how_it_is_trained(suite.encoder, suite.training)
         console.print(
-            f"Suite {suite.name}: {state.todo.done} of {len(state.plan.runs)} runs are done; "
+            f"Suite {suite.name}: {state.todo.done} of {counted(len(state.plan.runs), 'run')} are done; "
             f"{len(state.todo.runs)} to do, {_expected(state, workers)}"
         )
 
@@ -127,7 +129,7 @@ def _expected(state: "SweepState", workers: int) -> str:
     from results.loading.wording import duration
 
     bound = "at most" if state.plan.suite.protocol.looks else "about"
-    return f"{bound} {duration(state.todo.seconds(workers))} with {max(workers, 1)} workers"
+    return f"{bound} {duration(state.todo.seconds(workers))} with {counted(max(workers, 1), 'worker')}"
 
 
 def _report_nothing_left(state: "SweepState", layout: Layout) -> None:
@@ -174,7 +176,7 @@ def _report_how_to_continue(state: "SweepState", store: "Store", progress: "Swee
     # A run in progress may have left its record without its worker having reported it.
     done = state.count_done(progress.outcomes) + sum(map(store.finished, progress.current))
     with contextlib.suppress(OSError):  # After a hangup the terminal may be gone.
-        console.print(f"\nStopped: {done} of {len(state.plan.runs)} runs are done. Continue with:")
+        console.print(f"\nStopped: {done} of {counted(len(state.plan.runs), 'run')} are done. Continue with:")
         console.print(f"  {typed_command()}", soft_wrap=True)
 
 
@@ -193,7 +195,7 @@ def leave_if_runs_failed(plan: "SuitePlan", layout: Layout) -> None:
     counts = causes(plan, layout)
     if not counts:
         return
-    console.print(f"{counts.total()} of {len(plan.runs)} runs failed or were stopped by an accident:")
+    console.print(f"{counts.total()} of {counted(len(plan.runs), 'run')} failed or were stopped by an accident:")
     for cause, count in counts.most_common():
         console.print(f"  {count} x {cause}", soft_wrap=True, markup=False, highlight=False)
     console.print("The same command repeats runs stopped by accidents; failed runs count as finished. To repeat them:")

@@ -19,6 +19,7 @@ from amix.specs.encoder_files import locate
 from amix.specs.encoders import find_encoder
 from amix.specs.store import check_writable, write_atomically
 from amix.specs.task import Task
+from amix.specs.wording import counted
 from results.loading.wording import duration
 from results.tabulating.render.csv import csv_text
 from results.tabulating.render.markdown import markdown
@@ -297,7 +298,8 @@ def _write(
     how = (
         f"Mean over {folds}, each trained on some {units[0].train_rows} rows."
         if data.test is None
-        else f"Mean over {len(units)} training runs on {len(data.rows)} rows, tested on {len(data.test)} rows."
+        else f"Mean over {counted(len(units), 'training run')} on {len(data.rows)} rows, "
+        f"tested on {counted(len(data.test), 'row')}."
     )
     others = {
         label: {name: float(numpy.nanmean(values_of(one, name))) for name in task.metrics[1:]}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from amix.specs.protocol import Protocol
 from amix.specs.store import ACCIDENT, FINISHED, Store
 from amix.specs.task import Task
+from amix.specs.wording import counted
 from results.loading.archive import stored_records
 from results.loading.layout import Layout
 from runners.own_data.folds import Unit
@@ -215,7 +216,7 @@ class Engine:
         if undone:
             cause = next(iter(causes(plan, self.layout)), "no record was written")
             raise CompareError(
-                f"{len(undone)} of {len(plan.runs)} runs could not be done ({cause}); repeat the command"
+                f"{len(undone)} of {counted(len(plan.runs), 'run')} could not be done ({cause}); repeat the command"
             )
 
     def outcome(self, run: Job) -> Outcome:

@@ -11,6 +11,7 @@ from amix.data.rows import load_rows
 from amix.specs.data_errors import DataError, quoted
 from amix.specs.task import Task, TaskError
 from amix.specs.task_file import TaskFile
+from amix.specs.wording import counted
 
 USUAL_FOR_CLASSES, USUAL_FOR_NUMBERS = ("accuracy", "macro_f1"), ("spearman", "pearson", "mae")
 """The default metrics; the first one decides."""
@@ -84,7 +85,7 @@ class Request:
         task = replace(task, metrics=self._metrics(task), positive=self.positive)
         rows = len(load_rows(task, task.train))
         if rows < FEWEST_ROWS:
-            raise CompareError(f"{self.source} has {rows} rows; a comparison needs at least {FEWEST_ROWS}")
+            raise CompareError(f"{self.source} has {counted(rows, 'row')}; a comparison needs at least {FEWEST_ROWS}")
         if self.folds < 2 or self.folds > rows // 2:
             raise CompareError(f"--folds is 2 to {rows // 2} for {rows} rows, not {self.folds}")
         return task

@@ -76,7 +76,7 @@ def test_a_contestant_without_a_score_of_every_run_is_an_error() -> None:
     scores = dict.fromkeys(workload.runs, 50.0)
     assert dict(in_turns(workload, {"all": lambda place: scores}, 1))["all"].scores == {"rte": 50.0, "stsb": 50.0}
     for wrong in (scores | {("stsb", 2): float("nan")}, {run: 1.0 for run in workload.runs if run != ("stsb", 2)}):
-        with pytest.raises(ContestantError, match="some: 1 runs have no score, the first one stsb with seed 2"):
+        with pytest.raises(ContestantError, match="some: 1 run without a score, the first one stsb with seed 2"):
             list(in_turns(workload, {"some": lambda place, wrong=wrong: wrong}, 1))
 
 

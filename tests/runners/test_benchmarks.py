@@ -121,7 +121,7 @@ def test_the_engine_does_every_brief_run_and_finds_the_missing_ones(tmp_path: Pa
     assert (found.killed, found.retried, found.wrong, found.missing) == (0, 0, (), 0)
     assert len(list(tmp_path.glob("*.json"))) == found.runs == 8
     assert 0 < found.first <= found.seconds
-    assert "8 runs on 1 workers" in found.lines()[0]
+    assert "8 runs on 1 worker in" in found.lines()[0]
 
 
 @pytest.mark.processes

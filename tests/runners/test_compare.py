@@ -189,7 +189,7 @@ def predicted(folder: Path, rows: list[dict[str, Any]], name: str = "odd.csv") -
 def test_rows_without_text_get_no_prediction_and_are_reported(folder: Path, compared: Result) -> None:
     result = predicted(folder, [{"message": "the lovely thing"}, {"message": "  "}, {"message": "the awful thing"}])
     assert result.exit_code == 0, result.output
-    assert "1 rows have no text and got no prediction (line 3)" in result.output
+    assert "1 row has no text and got no prediction (line 3)" in result.output
     assert pandas.read_csv(folder / "odd-p.csv")["predicted_label"].isna().tolist() == [False, True, False]
 
 

@@ -302,10 +302,10 @@ def _options() -> Iterator[LegalInput]:
     one = (*RUN, "--training", "epochs=1")
     yield LegalInput("seeds as a preset", on_suite(("plan",), "--seeds", "agwm:2"), ("2 runs",))
     yield LegalInput("seeds with blanks", on_suite(("plan",), "--seeds", " 3, 4 ,"), ("2 runs",))
-    yield LegalInput("rows of nothing", on_suite(("plan",), "--methods", ""), ("1 runs",))
+    yield LegalInput("rows of nothing", on_suite(("plan",), "--methods", ""), ("1 run,",))
     yield LegalInput("a row more", on_suite(("plan",), "--methods", "+mixout"), ("2 runs",))
     yield LegalInput("a setting in YAML", (*one, "-m", "mixout", "--set", "p=5e-1"), ("ok",))
     there = {"lora": {"targets": ["query"]}, "peft": {"options": ["layers_to_transform=[0]"]}, "lnsr": {"layer": 1}}
     yield LegalInput("layers that are there", on_suite(SWEEP), ("3 ok",), {"own.yaml": suite_with(methods=there)})
     yield LegalInput("one row", (*one, "-n", "1"), ("ok",))
-    yield LegalInput("an absolute suite", ("plan", "--suite", "./own.yaml", "--out", "./out/../out"), ("1 runs",))
+    yield LegalInput("an absolute suite", ("plan", "--suite", "./own.yaml", "--out", "./out/../out"), ("1 run,",))
