@@ -1,7 +1,8 @@
 """Parquet files and Hugging Face data sets: typed columns, read in batches. A data set's own code is never run."""
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,6 +77,7 @@ def open_parquet(path: Path, needed: Sequence[str] = ()) -> ArrowRows:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             names, rows = file.schema_arrow.names, file.metadata.num_rows
+            classes = _stored_classes(file.schema_arrow.metadata or {})
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path}: is not a readable Parquet file ({_first_line(error)})") from error
     columns = _columns(str(path), names, needed)
@@ -89,7 +91,7 @@ def open_parquet(path: Path, needed: Sequence[str] = ()) -> ArrowRows:
         except (OSError, pyarrow.ArrowException) as error:
             raise DataError(f"{path}: is damaged ({_first_line(error)})") from error
 
-    return ArrowRows(str(path), columns, rows, batches, {})
+    return ArrowRows(str(path), columns, rows, batches, classes)
 
 
 def open_dataset(source: str | Path, needed: Sequence[str] = ()) -> ArrowRows:
@@ -141,6 +143,19 @@ def _from_hub(source: str) -> Any:
             f"{source}: could not be loaded from the Hub ({_first_line(error)}); "
             "check the name and the connection, or save it to a folder"
         ) from error
+
+
+def _stored_classes(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """The class names that `datasets` writes into the Parquet files of the Hub and of to_parquet, by column."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        return {
+            column.strip(): list(map(str, feature["names"]))
+            for column, feature in features.items()
+            if feature.get("_type") == "ClassLabel" and isinstance(feature.get("names"), list)
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):  # None, or written by something else.
+        return {}
 
 
 def _columns(name: str, names: Sequence[str], needed: Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import datasets
 import pandas
+import pyarrow.parquet
 import pytest
 
 from amix.data.table_files import open_table, read_table
@@ -264,6 +265,20 @@ def test_a_saved_data_set_is_read_with_the_names_of_its_classes(tmp_path: Path) 
         read_table(tmp_path / "both", NEEDED)
     with pytest.raises(DataError, match="is a folder, but not one that save_to_disk"):
         read_table(tmp_path, NEEDED)
+
+
+def test_parquet_as_the_hub_stores_it_is_read_with_the_names_of_its_classes(tmp_path: Path) -> None:
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    saved = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, -1]}, features=features)
+    saved.to_parquet(tmp_path / "rows.parquet")
+    assert read_table(tmp_path / "rows.parquet", NEEDED)["label"].tolist() == ["yes", -1]
+
+
+@pytest.mark.parametrize("metadata", ["", "{", "[]", '{"info": 1}', '{"info": {"features": {"label": {"names": 3}}}}'])
+def test_parquet_without_class_names_is_read_as_it_is(tmp_path: Path, metadata: str) -> None:
+    table = pyarrow.table({"text": ["a", "b"], "label": [1, 0]}).replace_schema_metadata({"huggingface": metadata})
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet")
+    assert read_table(tmp_path / "rows.parquet", NEEDED)["label"].tolist() == [1, 0]
 
 
 def test_a_data_set_of_the_hub_is_loaded_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
