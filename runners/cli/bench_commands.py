@@ -11,12 +11,17 @@ from runners.cli.options import GlueOption, OutOption, SuiteOption, console, rec
 
 app = typer.Typer(help="Measure the project itself: overhead, memory, accuracy.", no_args_is_help=True)
 TASK = "mini-cola"
+EncoderOption = Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")]
+TasksOption = Annotated[str, typer.Option(help="Tasks, comma-separated.")]
+SizeOption = Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples.")]
+SeedsOption = Annotated[int, typer.Option(min=1, help="Runs per task.")]
+TurnsOption = Annotated[int, typer.Option(min=1, help="How often each side does all runs; medians are used.")]
 
 
 @app.command()
 def loop(
-    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
-    size: Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples.")] = 100,
+    encoder: EncoderOption = "minilm-l6",
+    size: SizeOption = 100,
     repeats: Annotated[int, typer.Option(min=1, help="Alternating measurements; the fastest of each is used.")] = 3,
 ) -> None:
     """Compare a plain run's training time with bare passes and updates on the same batches (target: 1.10)."""
@@ -101,7 +106,7 @@ def methods_command(
 
 @app.command()
 def hypergradient(
-    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
+    encoder: EncoderOption = "minilm-l6",
     task: Annotated[str, typer.Option("--task", "-t", help="Task whose examples are used.")] = "mini-cola",
     draws: Annotated[int, typer.Option(min=1, help="Number of batch pairs, and of draws of masks.")] = 3,
     steps: Annotated[int, typer.Option(min=0, help="Plain updates of the task weights beforehand.")] = 8,
@@ -139,12 +144,12 @@ def embedded() -> None:
 
 @app.command()
 def trainer(
-    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "minilm-l6",
-    tasks: Annotated[str, typer.Option(help="Tasks, comma-separated.")] = "sst2,stsb",
-    size: Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples.")] = 100,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs per task.")] = 6,
+    encoder: EncoderOption = "minilm-l6",
+    tasks: TasksOption = "sst2,stsb",
+    size: SizeOption = 100,
+    seeds: SeedsOption = 6,
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Worker processes, one thread each.")] = 2,
-    turns: Annotated[int, typer.Option(min=1, help="How often each side does all runs; medians are used.")] = 3,
+    turns: TurnsOption = 3,
     glue: GlueOption = None,
     out: Annotated[
         Path | None, typer.Option(help="CSV file instead of results/tables/bench-trainer.csv; Markdown next to it.")
@@ -166,11 +171,11 @@ def trainer(
 
 @app.command()
 def gpu(
-    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Alias, Hub id or folder.")] = "bert-base",
-    tasks: Annotated[str, typer.Option(help="Tasks, comma-separated.")] = "rte,stsb",
-    size: Annotated[int, typer.Option("--size", "-n", min=1, help="Training examples.")] = 300,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs per task.")] = 12,
-    turns: Annotated[int, typer.Option(min=1, help="How often each side does all runs; medians are used.")] = 3,
+    encoder: EncoderOption = "bert-base",
+    tasks: TasksOption = "rte,stsb",
+    size: SizeOption = 300,
+    seeds: SeedsOption = 12,
+    turns: TurnsOption = 3,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run; needs no GPU.")] = False,
     glue: GlueOption = None,
     out: Annotated[
