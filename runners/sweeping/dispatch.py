@@ -57,6 +57,10 @@ class Sweep:
     lost: list[Flight] = field(default_factory=list)
     """Runs whose workers are gone for a reason that is not known yet."""
     written_before: dict[str, int] = field(default_factory=dict)
+    foreseen: float = 0.0
+    """Expected seconds of the runs that this sweep has done."""
+    took: float = 0.0
+    """Their real seconds, from when they were given to a worker."""
     accidents: Accidents = field(default_factory=lambda: Accidents(1, 1))
 
     def carry_out(self, runs: list[Job]) -> None:
@@ -93,9 +97,9 @@ class Sweep:
                 return
             if self.sharing and not self.sharing.admits(place, self.waiting[0].run, self._running()):
                 continue
-            if not self.pool.takes(place, self.expected.get(self.waiting[0].run.spec.key, 0.0)):
+            if not self.pool.takes(place, self._seconds(self.waiting[0].run)):
                 continue
-            flight = replace(self.waiting.pop(0), place=place)
+            flight = replace(self.waiting.pop(0), place=place, began=time.monotonic())
             future = self.pool.client.submit(
                 self.perform, flight.run, key=flight.key, pure=False,
                 workers=[self.pool.address(place)], allow_other_workers=False,
@@ -104,6 +108,10 @@ class Sweep:
             if self.sharing:
                 self.sharing.started(place)
             self.listener.started(flight.run)
+
+    def _seconds(self, run: Job) -> float:
+        """Expected seconds of a run at the pace of this sweep's workers; the driver may be faster or slower."""
+        return self.expected.get(run.spec.key, 0.0) * (self.took / self.foreseen if self.foreseen else 1.0)
 
     def _collect(self) -> None:
         if not self.in_flight:
@@ -152,6 +160,8 @@ class Sweep:
                 self._give_up_on_worker(flight.place, worker)
             return
         if outcome.status in GOOD:
+            self.foreseen += self.expected.get(flight.run.spec.key, 0.0)
+            self.took += time.monotonic() - flight.began
             for earlier, its_outcome in self.accidents.settled(worker):
                 self.listener.finished(earlier.run, its_outcome)
         self.listener.finished(flight.run, outcome)

@@ -13,6 +13,8 @@ class Flight:
     place: str = ""
     attempt: int = 1
     jobs_ended: int = 0
+    began: float = 0.0
+    """When it was given to its worker, by the local clock."""
 
     @property
     def key(self) -> str:

@@ -189,6 +189,35 @@ def test_a_worker_that_is_being_equipped_is_waited_for(tmp_path: Path, monkeypat
     assert listening.finished_runs == {0: Outcome("ok")}
 
 
+class Unhurried(LastingJob):
+    """A pool in which a run takes 40 s by this clock; notes how long runs were expected to take."""
+
+    def __init__(self) -> None:
+        super().__init__(1, float("inf"))
+        self.now = 0.0
+        self.foreseen: list[float] = []
+
+    def submit(self, perform: Any, run: Any, **how: Any) -> Any:
+        self.now += 40.0
+        return super().submit(perform, run, **how)
+
+    def takes(self, place: str, seconds: float) -> bool:
+        self.foreseen.append(seconds)
+        return True
+
+
+def test_the_expected_length_of_a_run_follows_the_pace_of_those_that_were_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, performer, runs = Unhurried(), FakePerformer(tmp_path), [planned(seed) for seed in range(3)]
+    monkeypatch.setattr(dispatch, "time", SimpleNamespace(monotonic=lambda: pool.now))
+    monkeypatch.setattr(dispatch, "wait", lambda *futures, **how: None)
+    expected = {run.spec.key: seconds for run, seconds in zip(runs, (1000.0, 3000.0, 500.0), strict=True)}
+    sweep = dispatch.Sweep(pool, performer, performer.abandon, performer.store, Listening(), expected=expected)  # type: ignore[arg-type]
+    sweep.carry_out(runs)
+    assert pool.foreseen == [1000.0, 3000.0 * 40 / 1000, 500.0 * 80 / 4000]
+
+
 def test_a_late_result_is_waited_for_as_long_as_its_worker_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
