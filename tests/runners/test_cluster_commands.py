@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy
 import pytest
 from typer.testing import CliRunner
 
+from amix.runs.context import RunContext
+from amix.specs.store import Store
+from helpers.fake_jobs import planned, record
 from helpers.same_tables import assert_same_tables
 from helpers.toy_suite import save_encoder, write_suite
 from helpers.warm_processes import warm_workers
 from runners.cli.app import app
+from runners.sweeping.worker import Deliverer, Delivery, Worker
 
 CLUSTER = "kind: local\noptions: {workers: 2}\n"
 TUNING = "tuning: {budget: 2}\nprotocol: {split: dev}\n"
@@ -59,3 +65,38 @@ def test_tune_chooses_the_same_settings_on_a_cluster(encoder: Path, tmp_path: Pa
     assert "workers: 2" in printed
     settings = [out / "hyperparameters" / "tiny-bert.yaml" for out in (near, far)]
     assert settings[0].read_text() == settings[1].read_text()
+
+
+def test_workers_write_the_records_themselves_into_a_shared_folder(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = write_suite(tmp_path, encoder, tasks="mini-cola", methods="vanilla, mixout", epochs=1)
+    by_driver: dict[Path, int] = {}
+    put = Store.put
+
+    def counted(store: Store, *content: Any) -> Path:
+        by_driver[store.folder] = by_driver.get(store.folder, 0) + 1
+        return put(store, *content)
+
+    monkeypatch.setattr(Store, "put", counted)
+    near, far, printed = near_and_far("sweep", suite, tmp_path, f"{CLUSTER}store: shared\n")
+    assert "Suite tiny: 4 runs: 4 ok" in printed
+    assert by_driver == {near / "records" / "tiny": 4}, "what a worker wrote is not written again"
+    store = Store(far / "records" / "tiny")
+    assert len(list(store.keys())) == len(list(store.folder.glob("*.npz"))) == 4
+    assert_same_tables("tiny", near, far)
+    assert "Nothing is left to run" in call("sweep", "--suite", suite, "--out", far)
+
+
+@pytest.mark.parametrize("missing", [".json", ".npz"])
+def test_the_driver_writes_what_it_does_not_see_in_a_shared_folder(tmp_path: Path, missing: str) -> None:
+    deliverer = Deliverer(Worker(Store(tmp_path), RunContext()), shared=True)
+    of_run = record(planned(0)) | {"error": None}
+    delivery = Delivery(of_run, {"logits": numpy.ones(3)})
+    path = deliverer.worker.store.put(delivery.record, delivery.arrays).with_suffix(missing)
+    path.unlink()
+    assert deliverer.receive(delivery).status == "ok"
+    assert path.exists()
+    path.with_suffix(".json").write_text('{"status": "accident"}')
+    deliverer.receive(delivery)
+    assert (deliverer.worker.store.get(of_run["key"]) or {})["status"] == "ok", "an earlier attempt's record"  # type: ignore[arg-type]
