@@ -92,6 +92,8 @@ class Sweep:
 
     def _launch(self, living: set[str]) -> None:
         free = living - self._busy()
+        if self.sharing:
+            self.sharing.only(living | self._running().keys())
         for place in self.sharing.in_order(free) if self.sharing else sorted(free):
             if not self.waiting:
                 return
@@ -185,8 +187,6 @@ class Sweep:
                 case None:
                     undecided.append(flight)
                 case loss:
-                    if self.sharing:
-                        self.sharing.ended(flight.place)
                     self._charge(flight, DIED) if loss is Loss.OWN else self._give_back(flight)
         self.lost = undecided
 
