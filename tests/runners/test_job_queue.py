@@ -1,5 +1,6 @@
 """Jobs of a batch system: how many are requested, which are replaced, and those that end too early."""
 
+import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -73,6 +74,31 @@ def test_a_pool_tells_how_many_jobs_run_and_how_many_are_queued() -> None:
     (lost,) = (worker for worker in pool.workers.values() if worker.gone is not None)
     lost.gone = time.monotonic() - GRACE - 1
     assert after_another_look() == "jobs: 1 running, 1 queued or starting", "another job was requested"
+
+
+@pytest.fixture(autouse=True)
+def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Slurm that says of every job what this file holds; at first it knows none."""
+    state, command = tmp_path / "bin" / "state", tmp_path / "bin" / "squeue"
+    state.parent.mkdir()
+    state.write_text("")
+    command.write_text(f'#!/bin/sh\nread state <{state}\necho "$state"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(state.parent), prepend=os.pathsep)
+    return state
+
+
+def test_a_job_that_is_requeued_before_its_worker_arrives_does_not_end_early(tmp_path: Path, squeue: Path) -> None:
+    queue, _ = queue_of(1, notes=tmp_path)
+    queue.keep(1)
+    run_script(tmp_path, "exit 143", SLURM_JOB_ID="1")
+    for state in ("COMPLETING", "PENDING", "RUNNING"):
+        squeue.write_text(f"{state}\n")
+        assert queue.early_ends(()) == []
+    squeue.write_text("")
+    assert queue.early_ends(()) == [], "it was its first start that ended"
+    run_script(tmp_path, "exit 1", SLURM_JOB_ID="1")
+    assert len(queue.early_ends(())) == queue.early == 1
 
 
 @pytest.mark.parametrize(
