@@ -114,6 +114,11 @@ class Store:
             return None
         return record if isinstance(record, dict) and record.get("key") == key else None
 
+    def holds(self, record: dict[str, Any], arrays: dict[str, numpy.ndarray]) -> bool:
+        """Whether this very record is stored, with its predictions if it has any."""
+        stored, predictions = self.get(record["key"]), self.path(record["key"]).with_suffix(".npz")
+        return stored is not None and stored.get("digest") == digest(record) and (not arrays or predictions.exists())
+
     def keys(self) -> Iterator[str]:
         """Yield the keys of all records, in order."""
         for path in sorted(self.folder.glob("*.json")):

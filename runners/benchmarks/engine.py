@@ -77,7 +77,7 @@ class Tally:
         self.retried_runs.add(run.spec.key)
 
     def given_back(self, run: Job) -> None:
-        """Never happens on one machine."""
+        """A run waits for another worker, as one was given up."""
 
 
 @dataclass(frozen=True)

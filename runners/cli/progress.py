@@ -137,9 +137,9 @@ class SweepProgress:
         self.console.print(Text(f"the worker of {run.name} died; the run is tried again", style="yellow"))
 
     def given_back(self, run: Job) -> None:
-        """The job of a run's worker ended, which does not count as an attempt of the run."""
+        """The run waits for another worker, which does not count as an attempt of the run."""
         self.current.pop(run.spec.key, None)
-        self.console.print(Text(f"the job of {run.name} ended before the run did; the run waits for another job"))
+        self.console.print(Text(f"the job or worker of {run.name} is given up; the run waits for another one"))
 
     def staffed(self, workforce: str) -> None:
         """Jobs or workers of the cluster have come or gone; without a terminal, each change is a line."""

@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from amix.specs.store import Store
@@ -62,12 +62,27 @@ def workers_here(file: ClusterFile) -> int:
 
 
 def carry_out(
-    runs: Sequence[Job], perform: Perform, abandon: Abandon, store: Store, workers: int, listener: Listener
+    runs: Sequence[Job],
+    perform: Perform,
+    abandon: Abandon,
+    store: Store,
+    workers: int,
+    listener: Listener,
+    tell: Callable[[str], None] = print,
 ) -> None:
     """Do all runs, started in the order given; with 0 workers, one after the other in this process.
 
+    Args:
+        runs: the runs.
+        perform: does a run and writes its record.
+        abandon: writes the record of a run that cannot be finished.
+        store: the records.
+        workers: number of worker processes.
+        listener: receives the events of runs.
+        tell: receives messages about workers.
+
     Raises:
-        pool.WorkersLost: no worker stays alive.
+        pool.WorkersLost: no worker stays alive, or every run has an accident on all of them.
         KeyboardInterrupt: passed on after the workers are gone; every finished run has its record by then.
     """
     if workers > 0 and runs:
@@ -76,7 +91,7 @@ def carry_out(
         from runners.sweeping.local_pool import LocalPool, workers_of
 
         with workers_of(min(workers, len(runs)), visible_gpus()) as (cluster, client):
-            Sweep(LocalPool(cluster, client), perform, abandon, store, listener).carry_out(list(runs))
+            Sweep(LocalPool(cluster, client, tell=tell), perform, abandon, store, listener).carry_out(list(runs))
         return
     for run in runs:
         listener.started(run)

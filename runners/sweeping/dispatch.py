@@ -9,9 +9,11 @@ from typing import Any
 from distributed import Future, KilledWorker, wait
 from distributed.client import FutureCancelledError
 
-from amix.specs.store import Store
+from amix.specs.store import ACCIDENT, GOOD, Store
 from runners.planning.job import Job
 from runners.sweeping import interrupts
+from runners.sweeping.accidents import Accidents, in_words
+from runners.sweeping.flight import Flight
 from runners.sweeping.gpu_sharing import GpuSharing
 from runners.sweeping.jobs import Abandon, Listener, NotEquipped, Outcome, Perform, Receive
 from runners.sweeping.pool import Loss, Pool, WorkersLost
@@ -22,27 +24,12 @@ LONGEST_DELIVERY = 5.0
 MOST_ATTEMPTS = 3
 """A run whose worker died is tried again: the cause may have been another one (memory, an administrator)."""
 MOST_JOBS = 5
-"""Jobs that may end before a run is done; if none of these was long enough, more would not help."""
+"""Jobs that may end, and workers that may be at fault, before a run is done; more would not help."""
 DIED = f"its worker process died {MOST_ATTEMPTS} times, the last time without a Python error"
 OUTLIVED = (
     f"{MOST_JOBS} jobs or machines ended before it was done: it needs a longer walltime, or jobs that are not preempted"
 )
 VANISHED = f"{MOST_JOBS} times its worker's copies of your files were gone: see what removes them from its cache folder"
-
-
-@dataclass(frozen=True)
-class Flight:
-    """A run, its worker, the number of its attempt, and how many jobs have ended before it was done."""
-
-    run: Job
-    place: str = ""
-    attempt: int = 1
-    jobs_ended: int = 0
-
-    @property
-    def key(self) -> str:
-        """Names this attempt among the scheduler's tasks."""
-        return f"{self.run.spec.key}-{self.attempt}-{self.jobs_ended}"
 
 
 def as_is(outcome: Any) -> Outcome:
@@ -70,12 +57,18 @@ class Sweep:
     lost: list[Flight] = field(default_factory=list)
     """Runs whose workers are gone for a reason that is not known yet."""
     written_before: dict[str, int] = field(default_factory=dict)
+    foreseen: float = 0.0
+    """Expected seconds of the runs that this sweep has done."""
+    took: float = 0.0
+    """Their real seconds, from when they were given to a worker."""
+    accidents: Accidents = field(default_factory=lambda: Accidents(1, 1))
 
     def carry_out(self, runs: list[Job]) -> None:
         """Keep every living worker busy until all runs have their record; runs start in the order given."""
         self.waiting = [Flight(run) for run in runs]
         # A failed run that is tried again has a record already; only a newer one says how it went this time.
         self.written_before = {run.spec.key: self._written(run) for run in runs}
+        self.accidents = Accidents(len({run.label for run in runs}), len({run.spec.task for run in runs}))
         last_seen = time.monotonic()
         while self.waiting or self.in_flight or self.lost:
             interrupts.check()
@@ -88,6 +81,8 @@ class Sweep:
             self._collect()
             self._give_up_on_the_gone()
             self._judge()
+        for flight, outcome in self.accidents.all_settled():
+            self.listener.finished(flight.run, outcome)
 
     def _busy(self) -> set[str]:
         return {flight.place for flight in self.in_flight.values()}
@@ -97,14 +92,16 @@ class Sweep:
 
     def _launch(self, living: set[str]) -> None:
         free = living - self._busy()
+        if self.sharing:
+            self.sharing.only(living | self._running().keys())
         for place in self.sharing.in_order(free) if self.sharing else sorted(free):
             if not self.waiting:
                 return
             if self.sharing and not self.sharing.admits(place, self.waiting[0].run, self._running()):
                 continue
-            if not self.pool.takes(place, self.expected.get(self.waiting[0].run.spec.key, 0.0)):
+            if not self.pool.takes(place, self._seconds(self.waiting[0].run)):
                 continue
-            flight = replace(self.waiting.pop(0), place=place)
+            flight = replace(self.waiting.pop(0), place=place, began=time.monotonic())
             future = self.pool.client.submit(
                 self.perform, flight.run, key=flight.key, pure=False,
                 workers=[self.pool.address(place)], allow_other_workers=False,
@@ -113,6 +110,10 @@ class Sweep:
             if self.sharing:
                 self.sharing.started(place)
             self.listener.started(flight.run)
+
+    def _seconds(self, run: Job) -> float:
+        """Expected seconds of a run at the pace of this sweep's workers; the driver may be faster or slower."""
+        return self.expected.get(run.spec.key, 0.0) * (self.took / self.foreseen if self.foreseen else 1.0)
 
     def _collect(self) -> None:
         if not self.in_flight:
@@ -143,7 +144,7 @@ class Sweep:
             outcome = self.receive(result)
             if self.sharing:
                 self.sharing.note(flight.run, outcome)
-            self.listener.finished(flight.run, outcome)
+            self._finish(flight, outcome)
         elif isinstance(error, KilledWorker | FutureCancelledError):
             self.lost.append(flight)
         elif isinstance(error, NotEquipped):
@@ -151,6 +152,32 @@ class Sweep:
             self._give_back(flight, VANISHED)
         else:
             self._charge(flight, f"{type(error).__name__}: {error}")
+
+    def _finish(self, flight: Flight, outcome: Outcome) -> None:
+        """Report how a run ended; an accident is kept back until its worker has shown that it can do others."""
+        worker = self.pool.worker(flight.place)
+        if outcome.status == ACCIDENT:
+            self.accidents.add(worker, flight, outcome)
+            if self.accidents.suspected(worker):
+                self._give_up_on_worker(flight.place, worker)
+            return
+        if outcome.status in GOOD:
+            self.foreseen += self.expected.get(flight.run.spec.key, 0.0)
+            self.took += time.monotonic() - flight.began
+            for earlier, its_outcome in self.accidents.settled(worker):
+                self.listener.finished(earlier.run, its_outcome)
+        self.listener.finished(flight.run, outcome)
+
+    def _give_up_on_worker(self, place: str, worker: str) -> None:
+        """Give no more runs to a worker that is at fault; those that had accidents there are for others."""
+        accidents = self.accidents.settled(worker)
+        for flight, outcome in reversed(accidents):
+            if flight.jobs_ended + 1 >= MOST_JOBS:
+                self.listener.finished(flight.run, outcome)
+            else:
+                self.listener.given_back(flight.run)
+                self.waiting.insert(0, replace(flight, jobs_ended=flight.jobs_ended + 1))
+        self.pool.give_up(place, in_words(accidents))
 
     def _judge(self) -> None:
         """Find out why workers are gone, and whether that counts as an attempt of their runs."""
@@ -160,8 +187,6 @@ class Sweep:
                 case None:
                     undecided.append(flight)
                 case loss:
-                    if self.sharing:
-                        self.sharing.ended(flight.place)
                     self._charge(flight, DIED) if loss is Loss.OWN else self._give_back(flight)
         self.lost = undecided
 

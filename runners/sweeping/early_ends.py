@@ -1,10 +1,13 @@
 """Jobs that end before their workers arrive: the batch system reports none, so each job leaves a note itself."""
 
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 SUFFIX = ".ended"
+STATE_SECONDS = 20
+"""After which Slurm is taken to know nothing of a job."""
 JOB_ID = "${SLURM_JOB_ID:-${PBS_JOBID:-${LSB_JOBID:-$JOB_ID}}}"
 
 
@@ -26,3 +29,18 @@ def ended(folder: Path, jobs: Mapping[str, Any]) -> dict[str, str]:
         for name, job in jobs.items()
         if job.job_id in codes
     }
+
+
+def goes_on(folder: Path, job_id: str) -> bool:
+    """Whether a job of Slurm that has left a note has not ended, as far as Slurm knows: it may have been requeued.
+
+    The note of one that waits in the queue again is removed.
+    """
+    command = ["squeue", "--noheader", "--format", "%T", "--jobs", job_id]
+    try:
+        state = subprocess.run(command, capture_output=True, text=True, timeout=STATE_SECONDS).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return False
+    if state == "PENDING":
+        (folder / f"{job_id}{SUFFIX}").unlink(missing_ok=True)
+    return bool(state)

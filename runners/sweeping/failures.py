@@ -41,7 +41,7 @@ class StopWhenAllFail:
         self.listener.retried(run)
 
     def given_back(self, run: Job) -> None:
-        """The job of a run's worker ended."""
+        """The job of a run's worker ended, or its worker was given up."""
         self.listener.given_back(run)
 
     def finished(self, run: Job, outcome: Outcome) -> None:

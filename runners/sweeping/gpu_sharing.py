@@ -77,9 +77,9 @@ class GpuSharing:
         """A run was given to this place, whose process holds memory from now on."""
         self.opened.add(place)
 
-    def ended(self, place: str) -> None:
-        """The process of this place is gone."""
-        self.opened.discard(place)
+    def only(self, places: Collection[str]) -> None:
+        """The processes of all other places are gone, whether they had a run or were idle."""
+        self.opened.intersection_update(places)
 
     def note(self, run: Job, outcome: Outcome) -> None:
         """Note what a finished run took; one that failed may have ended before its peak."""

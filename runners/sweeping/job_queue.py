@@ -14,7 +14,7 @@ from distributed import Security
 
 from amix.specs.encoder_files import user_cache
 from runners.planning.cluster_file import ClusterError, ClusterFile
-from runners.sweeping.early_ends import ended, note_at_end
+from runners.sweeping.early_ends import ended, goes_on, note_at_end
 from runners.sweeping.local_pool import WORKER_ENVIRONMENT
 from runners.sweeping.protection import certificate_folder
 from runners.sweeping.survey import ROOT
@@ -95,6 +95,7 @@ class JobQueue:
         self.notes, self.output = notes, output
         """The folder in which jobs leave notes when they end, and that of their output."""
         self.cluster, self.bounds, self.runs_per_job = cluster, file.jobs, file.runs_per_job
+        self.kind = file.kind
         self.ended: set[str] = set()
         """Names of workers that are gone for good."""
         self.refused = 0
@@ -147,6 +148,8 @@ class JobQueue:
         for name, words in ended(self.notes, jobs).items():
             workers = self._workers_of(name)
             if self.ended.isdisjoint(workers) and set(arrived).isdisjoint(workers):
+                if self.kind == "slurm" and goes_on(self.notes, jobs[name].job_id):
+                    continue
                 self.ended.update(workers)
                 self.early += 1
                 self.asked_again_at = time.monotonic() + RETRY_SECONDS

@@ -39,7 +39,7 @@ class Listener(Protocol):
         """A run's worker died; the run waits for another one."""
 
     def given_back(self, run: Job) -> None:
-        """The job of a run's worker ended; the run waits for another one, and this does not count as an attempt."""
+        """The job of a run's worker ended, or its worker was given up; it waits, and no attempt is counted."""
 
 
 Perform = Callable[[Job], Any]

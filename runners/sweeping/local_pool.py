@@ -6,10 +6,11 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dask
@@ -18,7 +19,7 @@ from distributed.core import Status
 from distributed.deploy.spec import close_clusters
 from tornado.ioloop import PeriodicCallback
 
-from runners.sweeping.pool import Loss
+from runners.sweeping.pool import Loss, WorkersLost
 
 LONGEST_ABSENCE = 120.0
 """Seconds without any living worker after which a sweep gives up."""
@@ -146,14 +147,22 @@ class LocalPool:
     cluster: LocalCluster
     client: Client
     patience: float = LONGEST_ABSENCE
+    tell: Callable[[str], None] = print
+    started_anew: set[str] = field(default_factory=set)
+    """Workers whose process was replaced because its runs had accidents."""
+    given_up: set[str] = field(default_factory=set)
+    """Places of those processes, and the workers whose next process had accidents too."""
 
     def tend(self, waiting: int, busy: Collection[str]) -> None:
         """Nothing to do: dead workers are replaced."""
 
     def living(self) -> set[str]:
-        """Addresses of the workers that the scheduler knows."""
+        """Addresses of the workers that the scheduler knows, but for those that were given up."""
         scheduler = self.cluster.scheduler
-        return set(scheduler.workers) if scheduler else set()
+        return {place for place in scheduler.workers if not self._is_given_up(place)} if scheduler else set()
+
+    def _is_given_up(self, place: str) -> bool:
+        return not self.given_up.isdisjoint((place, self.worker(place)))
 
     def expecting(self) -> bool:
         """Always false: local workers need nothing."""
@@ -165,6 +174,33 @@ class LocalPool:
     def address(self, place: str) -> str:
         """The place itself."""
         return place
+
+    def worker(self, place: str) -> str:
+        """The address of its nanny, which also starts the processes that replace it."""
+        known = self.cluster.scheduler.workers.get(place) if self.cluster.scheduler else None
+        return (known.nanny if known else None) or place
+
+    def give_up(self, place: str, reason: str) -> None:
+        """Start a worker anew, once: something in its process may have been broken, and not the machine.
+
+        Raises:
+            WorkersLost: no worker is left that has not had two processes with accidents.
+        """
+        nannies = {nanny.worker_address: (name, nanny) for name, nanny in self.cluster.workers.items()}
+        if place not in nannies:  # It has just died, and is replaced.
+            return
+        name, nanny = nannies[place]
+        where = f"worker {name} on {socket.gethostname()}"
+        if nanny.address not in self.started_anew:
+            self.started_anew.add(nanny.address)
+            self.given_up.add(place)
+            os.kill(nanny.pid, signal.SIGKILL)
+            self.tell(f"{where} is started anew: {reason}")
+            return
+        self.given_up.add(nanny.address)
+        if self.given_up.issuperset(other.address for _, other in nannies.values()):
+            raise WorkersLost(f"no worker is left; the last, {where}: {reason}; remove the cause and run again")
+        self.tell(f"{where} gets no more runs: {reason}")
 
     def takes(self, place: str, seconds: float) -> bool:
         """Always true: local workers have no lifetime."""

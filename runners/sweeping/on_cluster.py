@@ -38,7 +38,7 @@ def carry_out_on(
     Raises:
         ClusterError: the cluster cannot be opened.
         ParcelError: what workers may lack cannot be packed.
-        WorkersLost: no worker arrived, or the scheduler is gone.
+        WorkersLost: no worker arrived, runs have accidents on all of them, or the scheduler is gone.
         WorkersRefused: no worker matches the driver.
     """
     if not runs:

@@ -68,17 +68,17 @@ def carry_out_at(
         expected: expected seconds of each run by key.
         worker: does a run.
         listener: receives the events of runs.
-        tell: receives messages about the workers of a cluster.
+        tell: receives messages about workers.
         staffed: receives how many jobs or workers a cluster has, whenever that may have changed.
 
     Raises:
         ClusterError: the cluster cannot be opened.
         ParcelError: what its workers may lack cannot be packed.
-        WorkersLost: no worker arrived or stays alive, or the scheduler is gone.
+        WorkersLost: no worker arrived or stays alive, runs have accidents on all of them, or the scheduler is gone.
         WorkersRefused: no worker matches the driver.
     """
     if place.cluster is None:
-        carry_out(runs, worker, worker.abandon, worker.store, place.workers, listener)
+        carry_out(runs, worker, worker.abandon, worker.store, place.workers, listener, tell)
         return
     from runners.sweeping.on_cluster import carry_out_on  # Slow to import (half a second).
 

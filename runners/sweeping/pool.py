@@ -46,6 +46,16 @@ class Pool(Protocol):
     def address(self, place: str) -> str:
         """Where the worker of this place listens."""
 
+    def worker(self, place: str) -> str:
+        """Identifies the worker of this place, and the processes that replace it when it dies."""
+
+    def give_up(self, place: str, reason: str) -> None:
+        """Give no more runs to this worker, whose runs all have accidents.
+
+        Raises:
+            WorkersLost: it was the last one.
+        """
+
     def takes(self, place: str, seconds: float) -> bool:
         """Whether this worker can still do a run of this many expected seconds; if not, it is retired."""
 

@@ -160,20 +160,24 @@ class RemotePool:
             look.release()
             if wrong:
                 self._refuse(place, worker, wrong)
+                if not self.fit and not self.looks:
+                    host = self._host(worker)
+                    raise WorkersRefused(f"no worker can be used; the first, on {host}: {'; '.join(wrong)}")
             else:
                 self.fit.add(place)
 
     def _refuse(self, place: str, worker: KnownWorker, wrong: list[str]) -> None:
-        host = worker.survey.host if worker.survey else worker.address
         if wrong not in self.refused.values():
             for line in wrong:
-                self.tell(f"worker on {host} is refused: {line}")
+                self.tell(f"worker on {self._host(worker)} is refused: {line}")
         self.refused[place] = wrong
         if self.queue is not None:
             self.queue.refused += 1
             self._retire(place)
-        if not self.fit and not self.looks:
-            raise WorkersRefused(f"no worker can be used; the first, on {host}: {'; '.join(wrong)}")
+
+    @staticmethod
+    def _host(worker: KnownWorker) -> str:
+        return worker.survey.host if worker.survey else worker.address
 
     def _no_job_left(self) -> str:
         first = "; ".join(next(iter(self.refused.values())))
@@ -247,7 +251,7 @@ class RemotePool:
         """Bring a worker what it lacks; until then it is given no run."""
         worker = self.workers[place]
         if worker.gone is None and place in self.fit:
-            host = worker.survey.host if worker.survey else worker.address
+            host = self._host(worker)
             self.tell(f"worker on {host}: its copies of your files were removed or changed; it gets them again")
             self.fit.discard(place)
             self.looks[place] = self._courier().look(worker.address)
@@ -255,6 +259,22 @@ class RemotePool:
     def address(self, place: str) -> str:
         """Where this worker listens."""
         return self.workers[place].address
+
+    def worker(self, place: str) -> str:
+        """The address of its nanny, which also starts the processes that replace it."""
+        return self.workers[place].nanny or place
+
+    def give_up(self, place: str, reason: str) -> None:
+        """Refuse a worker after all; its job is not replaced.
+
+        Raises:
+            WorkersLost: there is no other worker, and no job that could bring one.
+        """
+        self.fit.discard(place)
+        self._refuse(place, self.workers[place], [reason])
+        if self.queue is None and not self.fit and not self.looks:
+            host = self._host(self.workers[place])
+            raise WorkersLost(f"no worker is left; the last, on {host}: {reason}; remove the cause and run again")
 
     def takes(self, place: str, seconds: float) -> bool:
         """Whether a run of this many seconds fits into the worker's lifetime; the first run always does.

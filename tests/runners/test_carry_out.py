@@ -20,13 +20,13 @@ from amix.runs import execute
 from amix.runs.context import RunContext
 from amix.specs.store import Store
 from amix.training import cost
-from helpers.fake_jobs import FakePerformer, Listening, planned, record
+from helpers.fake_jobs import FakePerformer, LastingJob, Listening, planned, record
 from helpers.toy_suite import gone, wait_until
 from helpers.warm_processes import warm_workers
 from results.loading.layout import ROOT
 from runners.planning.cluster_file import ClusterError, read_cluster
 from runners.planning.job import Job
-from runners.sweeping import gpu_sharing, local_pool, worker
+from runners.sweeping import dispatch, gpu_sharing, local_pool, worker
 from runners.sweeping.carry_out import carry_out, default_workers, visible_gpus, workers_here
 from runners.sweeping.dispatch import Sweep
 from runners.sweeping.gpu_sharing import CONTEXT, GpuSharing, free_bytes, sharing_of
@@ -205,8 +205,20 @@ def test_a_failed_run_measures_nothing_and_a_dead_process_holds_nothing() -> Non
     for place in ("2", "3"):
         sharing.started(place)
     assert not sharing.admits("1", run, {"0": run})
-    sharing.ended("2")
+    sharing.only({"0", "1", "3"})
     assert sharing.admits("1", run, {"0": run})
+
+
+def test_an_idle_process_that_died_holds_no_memory_and_an_idle_one_that_lives_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "wait", lambda *futures, **how: None)
+    performer, pool = FakePerformer(tmp_path), LastingJob(2, float("inf"))
+    sharing = GpuSharing({"0": 8 * GIB}, 8, number=len, opened={"dead", "job 0"})
+    sweep = Sweep(pool, performer, performer.abandon, performer.store, Listening(), sharing=sharing)  # type: ignore[arg-type]
+    monkeypatch.setattr(pool, "living", lambda: {"job 0", "job 1"})
+    sweep.carry_out(RUNS[:1])
+    assert sharing.opened == {"job 0"}
 
 
 @dataclass(frozen=True)

@@ -183,3 +183,17 @@ def test_jobs_find_the_temporary_certificate_in_the_drivers_folder_while_it_runs
         assert [os.path.expandvars(name) for name in named] == [str(next(folder.glob("*.key.*")))]
         assert named[0].startswith(given or str(parent)), "jobs expand the variables themselves"
     assert list(parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "local"])
+def test_the_examples_for_people_are_valid_and_every_option_of_a_batch_system_is_explained(
+    tmp_path: Path, kind: str
+) -> None:
+    examples = re.findall(r"```yaml\n(kind: .*?)```", (ROOT / "runners" / "README.md").read_text(), re.DOTALL)
+    chosen = [example for example in examples if example.startswith(f"kind: {kind}")]
+    assert chosen
+    for example in chosen:
+        cluster = cluster_of(tmp_path, example)
+        options = example.partition("options:\n")[2].splitlines()
+        assert [line for line in options if " # " not in line] == []
+        assert "interface" in cluster.options or kind == "local"
