@@ -159,6 +159,17 @@ def test_a_worker_that_dies_while_it_is_starting_is_replaced(monkeypatch: pytest
         assert client.submit(os.getpid).result(timeout=240) not in (first, os.getpid())
 
 
+@forked_workers
+def test_a_worker_that_its_nanny_gave_up_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_pool, "LONGEST_DEATH", 0.2)
+    with workers_of(1, []) as (cluster, client):
+        pool = LocalPool(cluster, client)
+        (first,) = pool.living()
+        (nanny,) = cluster.workers.values()
+        cluster.sync(nanny.close)
+        assert wait_until(lambda: pool.living() not in (set(), {first}), 240)
+
+
 GIB = 2**30
 
 
