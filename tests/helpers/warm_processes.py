@@ -19,6 +19,7 @@ from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -97,10 +98,18 @@ def _as_main(module: str, arguments: Sequence[str]) -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
+class Ended(subprocess.CompletedProcess[str]):
+    """A process that has ended, also as subprocess.Popen shows one."""
+
+    def communicate(self) -> tuple[str, str]:
+        """What it printed."""
+        return self.stdout, self.stderr
+
+
 @contextlib.contextmanager
 def started(
     command: Sequence[str], cwd: Path, env: Mapping[str, str]
-) -> Iterator[tuple[ForkServerProcess, Callable[[], subprocess.CompletedProcess[str]]]]:
+) -> Iterator[tuple[ForkServerProcess, Callable[[], Ended]]]:
     """Start a command of the form `python ... -m MODULE ...`.
 
     Args:
@@ -117,11 +126,11 @@ def started(
         words = (command[place + 1], tuple(command[place + 2 :]))
         process = start(_as_main, *words, folder=cwd, environment=env, printed=printed)
 
-        def ended() -> subprocess.CompletedProcess[str]:
+        def ended() -> Ended:
             process.join(SECONDS)
             assert process.exitcode is not None, f"{command} hangs"
             out, err = (Path(f"{printed}.{kind}").read_text(encoding="utf-8") for kind in ("out", "err"))
-            return subprocess.CompletedProcess(command, process.exitcode, out, err)
+            return Ended(command, process.exitcode, out, err)
 
         try:
             yield process, ended
@@ -131,12 +140,30 @@ def started(
             process.join()
 
 
-def run(
-    command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, **_: Any
-) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, **_: Any) -> Ended:
     """Do such a command and return what subprocess.run returns, whose other options here are as they mostly are."""
     with started(command, cwd, os.environ if env is None else env) as (_process, ended):
         return ended()
+
+
+def begun_and_ended(command: Sequence[str], cwd: Path, env: Mapping[str, str], **_: Any) -> Ended:
+    """In place of subprocess.Popen: a sweep is done here with workers that are forked, a script in such a process."""
+    from typer.testing import CliRunner
+
+    from runners.cli import app
+
+    if "-m" not in command:
+        (place,) = (number for number, word in enumerate(command) if word.endswith(".py"))
+        module = ".".join(Path(command[place]).with_suffix("").parts)
+        return run([*command[:place], "-m", module, *command[place + 1 :]], cwd, env)
+    place = command.index("runners")
+    with warm_workers(), mock.patch.dict(os.environ, env):
+        done = CliRunner().invoke(app.app, command[place + 1 :])
+    return Ended(command, done.exit_code, done.output, f"{done.stderr} {done.exception or ''}")
+
+
+AS_SUBPROCESS = SimpleNamespace(Popen=begun_and_ended, DEVNULL=subprocess.DEVNULL, PIPE=subprocess.PIPE)
+"""In place of the module subprocess, for code that starts one process after the other."""
 
 
 def _runs(specs: list[dict[str, Any]], encoder: str, folder: Path) -> None:
