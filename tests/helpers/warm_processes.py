@@ -34,6 +34,8 @@ IMPORTED = (
     "helpers.warm_processes",
 )  # fmt: skip
 """Modules that processes find loaded."""
+FORKED_WORKERS = {"DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "fork"}
+"""Variables with which such a process forks its workers from itself."""
 SECONDS = 280
 """After which a process counts as hanging."""
 
@@ -51,10 +53,19 @@ def warm() -> ForkServerContext:
 
 @contextlib.contextmanager
 def warm_workers() -> Iterator[None]:
-    """The workers of a sweep in this process are forked as well; the sweep starts and watches them as ever."""
+    """The workers of a sweep in this process are forked as well; the sweep starts and watches them as ever.
+
+    So is the process in which it tries an encoder.
+    """
     import distributed.utils
 
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+    from runners.sweeping import proof_process
+
+    forked = SimpleNamespace(get_context=lambda _: warm())
+    with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
+        mock.patch.object(proof_process, "multiprocessing", forked),
+    ):
         distributed.utils.get_mp_context()  # Names other modules to import the first time.
         warm()
         yield
@@ -69,6 +80,7 @@ def _begun(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    dask.config.refresh()  # It was read from the environment of the process that did the imports.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream, path, mode in ((0, os.devnull, "r"), (1, f"{printed}.out", "w"), (2, f"{printed}.err", "w")):
         with Path(path).open(mode) as file:
