@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # What imports torch is left to the processes that run tests:
 
 SHARING = (
     "test_committed", "test_figures", "test_methods_table", "test_data_parallel", "test_report", "test_sweep",
-    "test_hand_started", "test_slurm", "test_contributing",
+    "test_hand_started", "test_slurm", "test_contributing", "test_compare",
 )  # fmt: skip
 """Files whose tests share costly fixtures."""
 SLOW = {

@@ -3,9 +3,7 @@
 import ast
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +31,9 @@ def code_block(language: str, containing: str) -> str:
     return next(block for block in blocks if containing in block)
 
 
-def runners(folder: Path, *arguments: str, does: Callable[..., Any] = subprocess.run) -> str:
-    """What a command prints; it is done by a new process, or does: by one that is forked with the imports done."""
-    done = does(
-        [sys.executable, "-m", "runners", *arguments], cwd=folder, env=environment(), capture_output=True, text=True
-    )
+def runners(folder: Path, *arguments: str) -> str:
+    """What a command prints that is done by a process which is forked with the imports done."""
+    done = run([sys.executable, "-m", "runners", *arguments], cwd=folder, env=environment())
     assert done.returncode == 0, done.stdout + done.stderr
     return str(done.stdout)
 
@@ -50,12 +46,12 @@ def test_the_baseline_of_the_readme_runs_and_appears_in_every_output(tmp_path: P
     (tmp_path / "ball.py").write_text(code_block("python", "class Ball"))
     suite = write_suite(tmp_path, save_encoder(tmp_path / "encoder"), tasks="mini-cola", methods="vanilla")
     chosen = ("--suite", str(suite), "--out", "out", "--methods", "vanilla,ball.py:Ball")
-    assert "ball" in runners(tmp_path, "plan", *chosen, does=run)
+    assert "ball" in runners(tmp_path, "plan", *chosen)
     runners(tmp_path, "all", *chosen, "--workers", "0")
     assert "ball" in (tmp_path / "out/tables/tiny/main-n24.md").read_text()
     assert "ball" in (tmp_path / "out/figures/tiny/strips-n24.svg").read_text()
     assert "ball" in (tmp_path / "out/report-tiny.html").read_text()
-    assert "ball" in runners(tmp_path, "methods", "--methods", "ball.py:Ball", does=run)
+    assert "ball" in runners(tmp_path, "methods", "--methods", "ball.py:Ball")
 
 
 def test_the_baseline_of_the_readme_is_about_twenty_lines() -> None:
@@ -87,11 +83,11 @@ def test_a_users_task_works_as_the_readme_describes(tmp_path: Path) -> None:
     for name in ("train", "test"):
         rows = [(f"message {number}", ("praise", "complaint")[number % 2]) for number in range(40)]
         pandas.DataFrame(rows, columns=["message", "label"]).to_csv(tmp_path / f"{name}.csv", index=False)
-    runners(tmp_path, "all", "--suite", "my-suite.yaml", "--out", "out", "--workers", "0", does=run)
+    runners(tmp_path, "all", "--suite", "my-suite.yaml", "--out", "out", "--workers", "0")
     assert "complaints" in (tmp_path / "out/tables/my-suite/main-n24.md").read_text()
     (export,) = re.findall(r"python -m runners (export .*?) +#", TEXT)
     chosen = export.replace("agwm", "mixout").split()
-    runners(tmp_path, *chosen, "--out", "out", does=run)
+    runners(tmp_path, *chosen, "--out", "out")
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 

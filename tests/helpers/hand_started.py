@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import dask
 import psutil
 
 from helpers import warm_processes
@@ -72,7 +71,7 @@ class HandStarted:
         }
         log = self.folder / f"{module}-{len(self.processes)}"
         if root is None:
-            environment["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "fork"
+            environment |= warm_processes.FORKED_WORKERS
             self.processes.append(
                 warm_processes.start(_command, module, words, folder=self.folder, environment=environment, printed=log)
             )
@@ -109,7 +108,6 @@ class HandStarted:
 
 
 def _command(module: str, words: list[str]) -> None:
-    dask.config.refresh()  # It was read from the environment of the process that did the imports.
     sys.argv = [module, *words]
     runpy.run_module(f"distributed.cli.{module}", run_name="__main__", alter_sys=True)
 

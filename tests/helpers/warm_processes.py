@@ -19,6 +19,7 @@ from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -33,6 +34,8 @@ IMPORTED = (
     "helpers.warm_processes",
 )  # fmt: skip
 """Modules that processes find loaded."""
+FORKED_WORKERS = {"DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "fork"}
+"""Variables with which such a process forks its workers from itself."""
 SECONDS = 280
 """After which a process counts as hanging."""
 
@@ -50,10 +53,19 @@ def warm() -> ForkServerContext:
 
 @contextlib.contextmanager
 def warm_workers() -> Iterator[None]:
-    """The workers of a sweep in this process are forked as well; the sweep starts and watches them as ever."""
+    """The workers of a sweep in this process are forked as well; the sweep starts and watches them as ever.
+
+    So is the process in which it tries an encoder.
+    """
     import distributed.utils
 
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+    from runners.sweeping import proof_process
+
+    forked = SimpleNamespace(get_context=lambda _: warm())
+    with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
+        mock.patch.object(proof_process, "multiprocessing", forked),
+    ):
         distributed.utils.get_mp_context()  # Names other modules to import the first time.
         warm()
         yield
@@ -68,6 +80,7 @@ def _begun(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    dask.config.refresh()  # It was read from the environment of the process that did the imports.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream, path, mode in ((0, os.devnull, "r"), (1, f"{printed}.out", "w"), (2, f"{printed}.err", "w")):
         with Path(path).open(mode) as file:
@@ -97,10 +110,18 @@ def _as_main(module: str, arguments: Sequence[str]) -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
+class Ended(subprocess.CompletedProcess[str]):
+    """A process that has ended, also as subprocess.Popen shows one."""
+
+    def communicate(self) -> tuple[str, str]:
+        """What it printed."""
+        return self.stdout, self.stderr
+
+
 @contextlib.contextmanager
 def started(
     command: Sequence[str], cwd: Path, env: Mapping[str, str]
-) -> Iterator[tuple[ForkServerProcess, Callable[[], subprocess.CompletedProcess[str]]]]:
+) -> Iterator[tuple[ForkServerProcess, Callable[[], Ended]]]:
     """Start a command of the form `python ... -m MODULE ...`.
 
     Args:
@@ -117,11 +138,11 @@ def started(
         words = (command[place + 1], tuple(command[place + 2 :]))
         process = start(_as_main, *words, folder=cwd, environment=env, printed=printed)
 
-        def ended() -> subprocess.CompletedProcess[str]:
+        def ended() -> Ended:
             process.join(SECONDS)
             assert process.exitcode is not None, f"{command} hangs"
             out, err = (Path(f"{printed}.{kind}").read_text(encoding="utf-8") for kind in ("out", "err"))
-            return subprocess.CompletedProcess(command, process.exitcode, out, err)
+            return Ended(command, process.exitcode, out, err)
 
         try:
             yield process, ended
@@ -131,12 +152,30 @@ def started(
             process.join()
 
 
-def run(
-    command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, **_: Any
-) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, **_: Any) -> Ended:
     """Do such a command and return what subprocess.run returns, whose other options here are as they mostly are."""
     with started(command, cwd, os.environ if env is None else env) as (_process, ended):
         return ended()
+
+
+def begun_and_ended(command: Sequence[str], cwd: Path, env: Mapping[str, str], **_: Any) -> Ended:
+    """In place of subprocess.Popen: a sweep is done here with workers that are forked, a script in such a process."""
+    from typer.testing import CliRunner
+
+    from runners.cli import app
+
+    if "-m" not in command:
+        (place,) = (number for number, word in enumerate(command) if word.endswith(".py"))
+        module = ".".join(Path(command[place]).with_suffix("").parts)
+        return run([*command[:place], "-m", module, *command[place + 1 :]], cwd, env)
+    place = command.index("runners")
+    with warm_workers(), mock.patch.dict(os.environ, env):
+        done = CliRunner().invoke(app.app, command[place + 1 :])
+    return Ended(command, done.exit_code, done.output, f"{done.stderr} {done.exception or ''}")
+
+
+AS_SUBPROCESS = SimpleNamespace(Popen=begun_and_ended, DEVNULL=subprocess.DEVNULL, PIPE=subprocess.PIPE)
+"""In place of the module subprocess, for code that starts one process after the other."""
 
 
 def _runs(specs: list[dict[str, Any]], encoder: str, folder: Path) -> None:

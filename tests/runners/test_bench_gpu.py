@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from helpers.toy_suite import save_encoder
+from helpers.warm_processes import AS_SUBPROCESS
 from runners.benchmarks import gpu, same_runs
 from runners.benchmarks.gpu import ALONE, GIB, SHARED, TRAINER, GpuError, Measured, chosen_gpu, gpu_table, measure
 from runners.benchmarks.same_runs import ContestantError, Taken, Workload, in_turns, variables
@@ -25,7 +26,8 @@ esac
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that says it has a GPU, which torch cannot find."""
+    """A machine that says it has a GPU, which torch cannot find; processes there are forked."""
+    monkeypatch.setattr(same_runs, "subprocess", AS_SUBPROCESS)
     command = tmp_path / "bin" / "nvidia-smi"
     command.parent.mkdir()
     command.write_text(NVIDIA_SMI)

@@ -13,11 +13,12 @@ from amix.training.method_info import MethodInfo
 from amix.training.registry import built_in_methods, find_method
 from helpers.synthetic_records import Suite, write
 from helpers.toy_suite import save_encoder
+from helpers.warm_processes import AS_SUBPROCESS
 from results.loading.frame import load, pack
 from results.loading.layout import Layout
-from runners.benchmarks import embedded_difficulty, engine, many_records, methods
+from runners.benchmarks import embedded_difficulty, engine, many_records, methods, same_runs
 from runners.benchmarks.methods import Overhead, measure
-from runners.benchmarks.same_runs import Taken, Workload, job_of
+from runners.benchmarks.same_runs import ContestantError, Scores, Taken, Workload, in_turns, job_of
 from runners.benchmarks.trainer import OURS, SCRIPTS, trainer_table
 from runners.benchmarks.trainer import measure as measure_all
 from runners.benchmarks.workload import QUICK
@@ -83,14 +84,29 @@ def workload(tmp_path: Path) -> Workload:
     return Workload(str(tmp_path / "encoder"), TASKS, 24, (1,), workers=1)
 
 
-def test_every_contestant_does_all_runs_and_is_timed(workload: Workload) -> None:
+def test_every_contestant_does_all_runs_and_is_timed(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(same_runs, "subprocess", AS_SUBPROCESS)
     taken = dict(measure_all(workload, turns=1))
     assert set(taken) == {OURS, *SCRIPTS}
     for result in taken.values():
         assert len(result.cpu) == len(result.wall) == 1
-        assert result.cpu[0] > 0
+        assert result.wall[0] > 0
         assert set(result.scores) == set(TASKS)
         assert all(-100 <= score <= 100 for score in result.scores.values())
+
+
+def test_a_contestants_cpu_seconds_are_those_of_its_processes(workload: Workload) -> None:
+    def does(*code: str) -> Scores:
+        same_runs._wait([same_runs._started(workload, ["-c", one]) for one in code])
+        return dict.fromkeys(workload.runs, 50.0)
+
+    one_thread = "import os; assert os.environ['OMP_NUM_THREADS'] == '1'"
+    contestants = {"idle": lambda place: does(), "busy": lambda place: does(one_thread, "sum(range(10**6))")}
+    taken = dict(in_turns(workload, contestants, 1))
+    assert taken["idle"].cpu == [0]
+    assert taken["busy"].cpu[0] > 0
+    with pytest.raises(ContestantError, match="-c 'raise SystemExit.* failed: no such encoder"):
+        does("raise SystemExit('no such encoder')")
 
 
 def test_the_script_gets_the_same_subsets_and_recipe_as_the_sweep(workload: Workload) -> None:

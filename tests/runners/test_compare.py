@@ -17,6 +17,7 @@ from amix.models.saved_model import load_saved
 from amix.specs.data_errors import DataError
 from amix.specs.task import TaskError
 from helpers.own_texts import call, own_texts
+from helpers.warm_processes import warm_workers
 from results.loading.layout import ROOT
 from runners.own_data import standings
 from runners.own_data.budget import Choice, choose
@@ -69,8 +70,9 @@ def test_a_cluster_gives_the_same_predictions(folder: Path, compared: Result, tm
     cluster, out = tmp_path / "cluster.yaml", tmp_path / "out"
     cluster.write_text("kind: local\noptions: {workers: 2}\n")
     options = (*(word for word in COMMON if word not in ("--workers", "0")), "--cluster", cluster)
-    spread = call("compare", folder / "data.csv", *options, "--encoder", folder / "tiny", "--out", out,
-                  "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
+    with warm_workers():
+        spread = call("compare", folder / "data.csv", *options, "--encoder", folder / "tiny", "--out", out,
+                      "--methods", "tfidf_logistic,frozen_logistic")  # fmt: skip
     assert spread.exit_code == 0, spread.output
     assert "workers: 2" in spread.output
     assert (out / "out-of-fold.csv").read_text() == (folder / "out" / "out-of-fold.csv").read_text()

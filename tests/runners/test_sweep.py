@@ -1,12 +1,12 @@
 """Whole sweeps as a user starts them, with real (tiny) runs: killed, stopped and resumed."""
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy
@@ -43,19 +43,12 @@ START_SECONDS = 240.0
 pytestmark = pytest.mark.timeout(900)
 
 
-@contextlib.contextmanager
-def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+def started(
+    *arguments: str | Path, **variables: str
+) -> AbstractContextManager[tuple[ForkServerProcess, Callable[[], warm_processes.Ended]]]:
     """The command line in its own session, as a terminal would start it; all its processes are gone afterwards."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runners", *map(str, arguments)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
-        text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    words = [sys.executable, "-m", "runners", *map(str, arguments)]
+    return warm_processes.started(words, ROOT, os.environ | {"OMP_NUM_THREADS": "1"} | variables)
 
 
 def here(*arguments: str | Path) -> str:
@@ -96,11 +89,11 @@ def killed_and_resumed(suite: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """The suite with two workers, killed as a whole (kill -9) in the middle, and resumed by the same command."""
     out = tmp_path_factory.mktemp("killed")
     command = ("sweep", "--suite", suite, "--out", out, "--workers", "2")
-    with started(*command) as process:
-        wait_until(lambda: recorded(out) >= 2 or process.poll() is not None, START_SECONDS)
+    with started(*command) as (process, _):
+        wait_until(lambda: recorded(out) >= 2 or not process.is_alive(), START_SECONDS)
         children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.join()
     assert 2 <= recorded(out) < RUNS, "the sweep should have been killed in the middle"
     assert len(children) >= 2
     assert wait_until(lambda: gone(children), 10), "workers must not outlive their sweep"
@@ -175,8 +168,7 @@ def test_a_repeated_command_runs_nothing(suite: Path, undisturbed: Path) -> None
 def test_ctrl_c_ends_a_sweep_in_mid_run_and_says_how_to_continue(encoder: Path, tmp_path: Path) -> None:
     long_and_short = write_suite(tmp_path, encoder, tasks="mini-cola", sizes="6, 480", methods="vanilla", epochs=60)
     command = ("sweep", "--suite", long_and_short, "--out", tmp_path, "--workers", "2", "--seeds", "1")
-    words = [sys.executable, "-m", "runners", *map(str, command)]
-    with warm_processes.started(words, ROOT, os.environ | {"OMP_NUM_THREADS": "1"}) as (process, ended):
+    with started(*command, **warm_processes.FORKED_WORKERS) as (process, ended):
         # Both runs start together; when the short one has its record, the long one is still running.
         wait_until(lambda: recorded(tmp_path) == 1 or not process.is_alive(), START_SECONDS)
         children = psutil.Process(process.pid).children(recursive=True)
