@@ -87,12 +87,15 @@ def methods_command(
     ] = None,
 ) -> None:
     """Time an update of each method relative to plain finetuning, alternating with it (limit: 1.2 x passes)."""
+    from amix.training.method import MethodError
     from amix.training.registry import built_in_methods, find_method
     from runners.benchmarks.methods import TABLE, measure, overhead_table, save
     from runners.benchmarks.workload import QUICK, Workload
 
     workload, repeats = (QUICK, 1) if quick else (Workload(encoder, length, batch), repeats)
     chosen = [find_method(name.strip()) for name in methods.split(",") if name.strip()]
+    if unfit := [method.name for method in chosen if method.info.needs_language_model]:
+        raise MethodError(f"--methods: {', '.join(unfit)} needs a task's texts, not this benchmark's random sentences")
     found = []
     anywhere = [method for method in built_in_methods().values() if not method.info.needs_language_model]
     for one in measure(chosen or anywhere, workload, repeats):

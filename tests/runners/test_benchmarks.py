@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from amix.data.rows import EMBEDDED_FOLDER, load_rows
 from amix.data.splits import subset_positions
 from amix.specs.tasks import find_task
-from amix.training.method import Method
+from amix.training.method import Method, MethodError
 from amix.training.method_info import MethodInfo
 from amix.training.registry import built_in_methods, find_method
 from helpers.synthetic_records import Suite, write
@@ -76,6 +76,11 @@ def test_the_command_writes_to_the_given_file(tmp_path: Path) -> None:
     lines = (tmp_path / "b.csv").read_text()
     assert all(name in lines for name in ("vanilla", "topk_layers", "Limit", "kept"))
     assert (tmp_path / "b.md").read_text().count("|") > 20
+
+
+def test_a_method_that_needs_texts_is_refused() -> None:
+    with pytest.raises(MethodError, match="--methods: lm_bff needs a task's texts"):
+        CliRunner().invoke(app, ["bench", "methods", "--quick", "--methods", "lm_bff,vanilla"], catch_exceptions=False)
 
 
 @pytest.fixture
