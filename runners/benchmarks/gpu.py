@@ -132,9 +132,11 @@ class MemoryWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._ended.wait(POLL_SECONDS):
+        while True:  # Once at least, however short the context.
             used = asked(self.gpu, "memory.used")
             self.most = max(self.most, int(used) * 2**20 if used.isdigit() else 0)
+            if self._ended.wait(POLL_SECONDS):
+                return
 
 
 def asked(gpu: str, field_name: str) -> str:

@@ -53,6 +53,13 @@ def test_every_contestant_does_the_same_runs_and_is_timed(tmp_path: Path) -> Non
     assert [row[0].value for row in table.rows] == [ALONE, SHARED, TRAINER]
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_memory_is_asked_for_even_if_a_contestant_ends_at_once() -> None:
+    with gpu.MemoryWatch(GPU) as watch:
+        pass
+    assert watch.most == 700 * 2**20
+
+
 def measured(wall: list[float], *peaks: int) -> Measured:
     return Measured(Taken([1.0] * len(wall), wall, {"rte": 60.0, "stsb": 80.0}), list(peaks))
 

@@ -225,7 +225,7 @@ def test_an_idle_process_that_died_holds_no_memory_and_an_idle_one_that_lives_do
 ) -> None:
     monkeypatch.setattr(dispatch, "wait", lambda *futures, **how: None)
     performer, pool = FakePerformer(tmp_path), LastingJob(2, float("inf"))
-    sharing = GpuSharing({"0": 8 * GIB}, 8, number=len, opened={"dead", "job 0"})
+    sharing = GpuSharing({"0": 8 * GIB}, 8, number=["job 0", "job 1"].index, opened={"dead", "job 0"})
     sweep = Sweep(pool, performer, performer.abandon, performer.store, Listening(), sharing=sharing)  # type: ignore[arg-type]
     monkeypatch.setattr(pool, "living", lambda: {"job 0", "job 1"})
     sweep.carry_out(RUNS[:1])
