@@ -207,6 +207,9 @@ def test_a_failed_export_keeps_the_good_record(tmp_path: Path, monkeypatch: pyte
     assert isinstance(result.exception, ExportError)
     assert "No space left on device" in str(result.exception)
     assert json.loads(path.read_text())["status"] == "ok"
+    assert isinstance(call("export", tmp_path / "model", *part, *out, "--seed", "2").exception, ExportError)
+    statuses = [json.loads(record.read_text())["status"] for record in path.parent.glob("*.json")]
+    assert statuses == ["ok", "ok"], "a run whose model cannot be saved has its record"
     monkeypatch.setattr("amix.runs.execute.load_splits", full)
     result = call("export", tmp_path / "model", *part, *out)
     assert result.exit_code == 1

@@ -145,7 +145,7 @@ def test_jobs_that_end_early_leave_no_trace_in_the_tables(suite: Path, near: Pat
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert recorded(tmp_path) == RUNS
-    repeated = output.count("is given up; the run waits")
+    repeated = output.count("is gone or gets no more runs; the run waits")
     assert 1 <= repeated <= 3, "only runs in progress are repeated, and one was held until its job ended"
     assert f"{RUNS} runs: {RUNS} ok ({RUNS} done now, in {RUNS + repeated} attempts)" in output
     assert "is tried again" not in output, "the end of a job is no fault of its run"
