@@ -139,7 +139,7 @@ class SweepProgress:
     def given_back(self, run: Job) -> None:
         """The run waits for another worker, which does not count as an attempt of the run."""
         self.current.pop(run.spec.key, None)
-        self.console.print(Text(f"the worker of {run.name} is gone or gets no more runs; the run waits for another one"))
+        self.console.print(Text(f"the worker of {run.name} is gone or gets no more runs; the run waits for another"))
 
     def staffed(self, workforce: str) -> None:
         """Jobs or workers of the cluster have come or gone; without a terminal, each change is a line."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from runners.sweeping.failures import one_line
+from amix.specs.wording import one_line
 from runners.sweeping.flight import Flight
 from runners.sweeping.jobs import Outcome
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 
 from amix.specs.store import ACCIDENT
+from amix.specs.wording import one_line
 from results.loading.archive import stored_records
 from results.loading.layout import Layout
 from runners.planning.job import Job
@@ -14,7 +15,6 @@ UNFINISHED = ("failed", "oom", "cancelled", ACCIDENT)
 """Statuses of runs that left no trained model, for whatever reason; divergence is an outcome of training."""
 STOPS_AT = 2
 """Runs that fail alike before any is ok: the second shows that the first failure was no accident."""
-MOST_LETTERS = 400
 
 
 class EveryRunFails(RuntimeError):
@@ -75,10 +75,3 @@ def causes(plan: SuitePlan, layout: Layout) -> Counter[str]:
         except (ValueError, KeyError, TypeError):
             continue
     return Counter(errors.values())
-
-
-def one_line(message: str) -> str:
-    """A message from any source as one line, shortened and safe for a terminal."""
-    words = " ".join(message.split()) or "without a message"
-    printable = "".join(sign for sign in words if sign.isprintable())
-    return printable if len(printable) <= MOST_LETTERS else f"{printable[:MOST_LETTERS]} ..."

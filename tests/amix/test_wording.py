@@ -1,6 +1,6 @@
-"""Numbers of things in messages and captions."""
+"""Numbers of things in messages and captions, and messages from elsewhere."""
 
-from amix.specs.wording import counted
+from amix.specs.wording import counted, one_line
 
 
 def test_one_thing_is_in_the_singular_however_it_is_written() -> None:
@@ -13,3 +13,8 @@ def test_one_thing_is_in_the_singular_however_it_is_written() -> None:
         "1,000 runs",
         "3-6 runs",
     ]
+
+
+def test_a_foreign_message_becomes_one_line() -> None:
+    assert one_line("a\n b\x1b[31m") == "a b[31m"
+    assert len(one_line("word " * 500)) < 420

@@ -20,7 +20,7 @@ from runners.cli.progress import SweepProgress, clock
 from runners.planning.job import Job
 from runners.planning.plan import make_plan
 from runners.planning.suite import find_suite
-from runners.sweeping.failures import EveryRunFails, StopWhenAllFail, causes, one_line
+from runners.sweeping.failures import EveryRunFails, StopWhenAllFail, causes
 from runners.sweeping.jobs import Outcome
 from runners.sweeping.todo import Todo
 
@@ -155,11 +155,6 @@ def test_other_failures_do_not_stop_a_sweep(runs: list[Job]) -> None:
         (False, [(0, "diverged", "same"), (1, "diverged", "same")]),
     ):
         tell(StopWhenAllFail(Listening(), 2, any_ok), runs, *outcomes)
-
-
-def test_a_foreign_message_becomes_one_line() -> None:
-    assert one_line("a\n b\x1b[31m") == "a b[31m"
-    assert len(one_line("word " * 500)) < 420
 
 
 def sweep(suite: Path, out: Path, *options: str) -> tuple[int, str]:
