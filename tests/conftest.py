@@ -19,9 +19,10 @@ if TYPE_CHECKING:  # What imports torch is left to the processes that run tests:
 
 SHARING = (
     "test_committed", "test_figures", "test_methods_table", "test_data_parallel", "test_report", "test_sweep",
-    "test_hand_started", "test_slurm", "test_contributing", "test_compare",
+    "test_hand_started", "test_slurm", "test_contributing", "test_compare", "test_cluster_commands", "test_bench_gpu",
+    "test_benchmarks", "test_accidents",
 )  # fmt: skip
-"""Files whose tests share costly fixtures."""
+"""Files whose tests share costly fixtures, or mostly wait."""
 SLOW = {
     "contract": ("test_contract", "test_peft_tuners", "test_mpnet", "test_two_levels", "test_bidora", "test_setfit"),
     "committed": ("test_committed", "test_readme", "test_methods_table"),
@@ -33,7 +34,10 @@ SLOW = {
     ),
 }  # fmt: skip
 """Tests that `tests/run.sh --fast` leaves out: trainings of every method, remaking committed files, subprocesses."""
-WAITING = ("test_hand_started", "test_slurm", "test_data_parallel")
+WAITING = (
+    "test_hand_started", "test_data_parallel", "test_sweep", "test_compare", "test_cluster_commands", "test_benchmarks",
+    "test_bench_gpu", "test_accidents", "test_slurm",
+)  # fmt: skip
 """Files whose tests mostly wait, for processes that start, die and are missed, or that wait for each other."""
 WAITER = pytest.StashKey[str]()
 """The worker that runs these tests, if there is one for them."""

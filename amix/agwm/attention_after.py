@@ -16,6 +16,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.agwm.diagnostics import Noted
 from amix.agwm.mixed_training import Mixed
@@ -36,6 +37,7 @@ class LearnedAfterwards(FixedAttention):
     learns_afterwards = True
 
     @classmethod
+    @override
     def check(cls, config: SearchConfig) -> None:
         """Refuse logits as well: the task weights train at an attention of exactly 1.
 
@@ -46,6 +48,7 @@ class LearnedAfterwards(FixedAttention):
         if config.parameterisation == "logits":
             raise MethodError("attention 'after' trains the task weights at attention 1, which logits cannot reach")
 
+    @override
     def search(self, model: Model, fit: Fit) -> None:
         """Train the task weights, then the attention."""
         with self.mixup.holding(ones(self.mixup)):
@@ -55,10 +58,12 @@ class LearnedAfterwards(FixedAttention):
             self.learn(model, fit)
         self.tracker.write(fit)
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Start the diagnostics."""
         self.tracker = SearchTracker(self.mixup)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """Compute the lower loss, and record it in the diagnostics."""
         loss = super().loss(model, batch, fit)
@@ -90,6 +95,7 @@ class LearnedAfterwards(FixedAttention):
             raise Diverged(f"stage {fit.stage}: the loss of the held-out part is {loss.item()}")
 
     @classmethod
+    @override
     def finetune(cls, config: SearchConfig, mixup: WeightMixup, model: Model, fit: Fit) -> Model:
         """Train only the task weights; the attention is applied for evaluation, and at the end."""
         learned = [factor.detach().clone() for factor in mixup.attention]
@@ -105,6 +111,7 @@ class MixedWhenEvaluated(Mixed):
         super().__init__(config, mixup)
         self.attention = attention
 
+    @override
     def for_evaluation(self, model: Model, fit: Fit) -> Model:
         """Return a copy of the model with that attention."""
         with self.mixup.holding(self.attention):

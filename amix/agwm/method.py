@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
+from typing_extensions import override
 
 from amix.agwm.search_rules import RULES
 from amix.agwm.split_search import FixedAttention, SearchConfig
@@ -41,6 +42,7 @@ class AGWMConfig(SearchConfig):
     average: Average = "all"
     finetune: bool = True
 
+    @override
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.average not in get_args(Average):
@@ -52,10 +54,12 @@ class AGWMConfig(SearchConfig):
         """The class that trains a split."""
         return RULES[self.attention]
 
+    @override
     def lower_count(self, n_train: int) -> int:
         """Return the number of examples that train the task weights in a split."""
         return self.rule.lower_count(super().lower_count(n_train), n_train)
 
+    @override
     def iterations(self, n_train: int, batch_size: int) -> int:
         """Return the number of iterations of one split."""
         return self.rule.iterations(self, self.lower_count(n_train), batch_size)
@@ -110,6 +114,7 @@ class AGWM(MultiStageMethod):
     )
     Config: ClassVar[type] = AGWMConfig
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Find the matrices that are to be mixed.
 
@@ -121,6 +126,7 @@ class AGWM(MultiStageMethod):
         except (ValueError, re.error) as error:
             raise MethodError(f"modules: {error}") from error
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Run the search on every split, average, and finetune."""
         config: AGWMConfig = self.config
@@ -137,10 +143,12 @@ class AGWM(MultiStageMethod):
         del start, mean
         return config.rule.finetune(config, mixup, model, fit) if config.finetune else model
 
+    @override
     def stages(self) -> int:
         """Return the number of splits."""
         return int(self.config.splits)
 
+    @override
     def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
         """Run the search of one split, from a new draw of the attention (the head is the same for all splits)."""
         config: AGWMConfig = self.config
@@ -160,6 +168,7 @@ class AGWM(MultiStageMethod):
         attention: dict[str, Tensor] = {**mixup.named_attention()}
         return attention if self.config.average == "attention" else {**mixup.lower, **attention}
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Return the passes of searches and finetuning together, relative to plain finetuning with the same recipe."""
         config: AGWMConfig = self.config

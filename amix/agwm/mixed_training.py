@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.mixup.weight_mixup import WeightMixup
@@ -18,14 +19,17 @@ class Mixed(Method):
         super().__init__(config)
         self.mixup = mixup
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Return task weights and ordinary parameters, with the weight decay of their names in the model."""
         return mixup_groups(super().param_groups(model, fit), self.mixup)
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Turn the model's gradients into those of the task weights."""
         self.mixup.pull_back()
 
+    @override
     def after_step(self, model: Model, fit: Fit) -> None:
         """Write the stepped task weights into the model."""
         self.mixup.write()

@@ -11,6 +11,7 @@ lowers the upper loss.
 from functools import partial
 
 import torch
+from typing_extensions import override
 
 from amix.agwm.split_search import Search, SearchConfig
 from amix.data.encoded import Batch
@@ -81,6 +82,7 @@ class ReleasedCode(Search):
     """The search of a split, with every step of the released loop."""
 
     @classmethod
+    @override
     def check(cls, config: SearchConfig) -> None:
         """Refuse other estimators as well: the released code uses central differences.
 
@@ -92,35 +94,42 @@ class ReleasedCode(Search):
             raise MethodError(f"the released code uses central differences, not estimator '{config.estimator}'")
 
     @classmethod
+    @override
     def iterations(cls, config: SearchConfig, n_lower: int, batch_size: int) -> int:
         """Return one more per epoch than there are batches if the batch size divides the lower part."""
         return config.search_epochs * (n_lower // batch_size + 1)
 
     @classmethod
+    @override
     def passes(cls, config: SearchConfig, iterations: int) -> int:
         """Count two lower passes, an upper one and two perturbed ones per iteration."""
         return 5 * iterations
 
+    @override
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """Return AdamW with the decay after the update, as transformers had it at that time."""
         recipe = fit.recipe
         return DecayAfterAdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon)
 
+    @override
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
         """Round the warm-up down (run_glue_mlo.py); only the second stage, by transformers' Trainer, rounds it up."""
         return linear_schedule(optimizer, int(fit.recipe.warmup_ratio * fit.total_steps), fit.total_steps)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> torch.Tensor:
         """Remember the batch for the second update."""
         self.batch = fit.whole(batch)
         return super().loss(model, batch, fit)
 
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Remember the learning rates: the schedule advances once per iteration, and both updates use the same."""
         super().before_step(model, fit)
         assert fit.optimizer is not None
         self.rates = [group["lr"] for group in fit.optimizer.param_groups]
 
+    @override
     def move_attention(self, model: Model, fit: Fit) -> None:
         """Take the attention step, leave the displacement, and take the second update."""
         task_loss = partial(Method.loss, self, model, fit=fit)

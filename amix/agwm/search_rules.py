@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import torch
+from typing_extensions import override
 
 from amix.agwm.attention_after import LearnedAfterwards
 from amix.agwm.released_code import ReleasedCode
@@ -17,19 +18,23 @@ class JointSearch(Search):
     follows_upper_loss = False
 
     @classmethod
+    @override
     def lower_count(cls, n_lower: int, n_train: int) -> int:
         """Return all examples: both follow one loss, so nothing is held out."""
         return n_train
 
     @classmethod
+    @override
     def passes(cls, config: SearchConfig, iterations: int) -> int:
         """Count the lower pass only: it gives the gradients of both."""
         return iterations
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Pull back to the attention as well, if it moves in this iteration."""
         self.mixup.pull_back(attention=self.attention_turn(fit))
 
+    @override
     def move_attention(self, model: Model, fit: Fit) -> None:
         """Take a step with the lower gradient."""
         self.step_attention(
@@ -47,14 +52,17 @@ class RandomWalk(Search):
     follows_upper_loss = False
 
     @classmethod
+    @override
     def passes(cls, config: SearchConfig, iterations: int) -> int:
         """Count the lower pass only: noise needs none."""
         return iterations
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Pull back to the task weights only."""
         self.mixup.pull_back()
 
+    @override
     def move_attention(self, model: Model, fit: Fit) -> None:
         """Take a step with a gradient from N(0, 1)."""
         noise = [torch.randn(factor.shape, generator=self.noise).to(factor) for factor in self.mixup.attention]

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.agwm.mixed_training import Mixed, full_precision_loss
 from amix.agwm.search_tracker import SearchTracker
@@ -70,6 +71,7 @@ class SearchConfig(SplitConfig):
     attention_limit: float = field(default=1.0, metadata={"neutral": 1.0})
     attention_epochs: int = field(default=0, metadata={"neutral": 0})
 
+    @override
     def __post_init__(self) -> None:
         super().__post_init__()
         self.hypergradient_options()
@@ -188,10 +190,12 @@ class Search(FixedAttention):
     follows_upper_loss = True
 
     @classmethod
+    @override
     def passes(cls, config: SearchConfig, iterations: int) -> int:
         """Count one per iteration, and more for every step of the attention."""
         return iterations + (PASSES[config.estimator] - 1) * config.attention_steps(iterations)
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Set up the attention's optimizer and schedule, held-out batches, the random walk's noise and diagnostics."""
         config: SearchConfig = self.config
@@ -207,6 +211,7 @@ class Search(FixedAttention):
         self.noise = tensor_generator(fit.seed, "attention walk", fit.stage)
         self.tracker = SearchTracker(self.mixup)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """Compute the lower loss, and remember it for the perturbed passes, which go through the whole batch."""
         precise = full_precision_loss if self.config.full_precision else super().loss
@@ -220,6 +225,7 @@ class Search(FixedAttention):
         self.tracker.note_lower_loss(loss, fit)
         return loss
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Turn the model's gradients into those of the task weights, and for `forward` also of the attention."""
         if self.attention_turn(fit):
@@ -227,11 +233,13 @@ class Search(FixedAttention):
         else:
             self.mixup.pull_back()
 
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Remember what the derivative of the lower step needs."""
         if self.attention_turn(fit):
             self.step.before_lower_step()
 
+    @override
     def after_step(self, model: Model, fit: Fit) -> None:
         """Take the attention step."""
         if self.attention_turn(fit):

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional  # noqa: F401  (An addition's source, which may follow below, uses it.)
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
+from typing_extensions import override
 
 ADDITIONS: dict[str, type[nn.Module]] = {}
 """Classes of additions, which act inside an encoder or replace it, by name."""
@@ -71,6 +72,7 @@ class FinetunedClassifier(PreTrainedModel):
                 self.addition.attach(body)
         self.post_init()
 
+    @override
     def forward(
         self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None, **inputs: Any
     ) -> SequenceClassifierOutput:
@@ -87,6 +89,7 @@ class FinetunedClassifier(PreTrainedModel):
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
         return SequenceClassifierOutput(logits=self.head((states * mask).sum(1) / mask.sum(1)))
 
+    @override
     def get_input_embeddings(self) -> nn.Module:
         """Return the embedding of the input tokens."""
         part: Any = {"mean": "encoder", "own": "classifier", "none": "addition"}[self.config.pooling]

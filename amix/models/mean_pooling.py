@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
+from typing_extensions import override
 
 
 class MeanPooledClassifier(PreTrainedModel):
@@ -26,6 +27,7 @@ class MeanPooledClassifier(PreTrainedModel):
         self.dropout = nn.Dropout(getattr(body.config, "hidden_dropout_prob", 0.1))
         self.classifier = nn.Linear(int(body.config.hidden_size), int(body.config.num_labels or 1))
 
+    @override
     def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> SequenceClassifierOutput:
         """Compute the logits of a batch; further inputs are passed on to the encoder."""
         outputs = self.encoder(attention_mask=attention_mask, **inputs)

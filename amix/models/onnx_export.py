@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy
 import torch
 from torch import nn
+from typing_extensions import override
 
 from amix.models.saved_model import SavedModel
 
@@ -32,6 +33,7 @@ class _Logits(nn.Module):
         super().__init__()
         self.model, self.names = model, names
 
+    @override
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model(**dict(zip(self.names, inputs, strict=True))).logits
         return logits

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
+from typing_extensions import override
 
 
 class EncoderWithAddition(nn.Module):
@@ -28,6 +29,7 @@ class EncoderWithAddition(nn.Module):
         assert isinstance(body, nn.Module)
         return body
 
+    @override
     def forward(self, **inputs: Any) -> SequenceClassifierOutput:
         """Compute the logits of a batch."""
         if self.classifier is None:

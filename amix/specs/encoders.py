@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
+from typing_extensions import override
 
 from amix.specs.data_errors import shown
 from amix.specs.encoder_folder import EncoderFolderError, block_weights_of, pooling_of
@@ -58,6 +59,7 @@ class Encoder:
     parts: tuple[str, ...] = ()
     brought: bool = False
 
+    @override
     def __str__(self) -> str:
         return self.name
 

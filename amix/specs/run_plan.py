@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+from typing_extensions import override
 
 from amix.specs.protocol import Protocol, Tuning
 from amix.specs.seed_sources import Seeds
@@ -104,6 +105,7 @@ class PlannedRun(SpecModel):
         """The seeds of all sources of randomness."""
         return Seeds.of(self.seed, self.seed_sources)
 
+    @override
     def __hash__(self) -> int:
         return hash(self.key)
 

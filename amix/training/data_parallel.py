@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 from torch.utils.weak import WeakIdKeyDictionary
+from typing_extensions import override
 
 from amix.specs.launch import processes, rank
 
@@ -56,14 +57,17 @@ class _Average(torch.autograd.Function):
     """The mean over the processes; in backward each keeps its own gradient, which is averaged in turn."""
 
     @staticmethod
+    @override
     def forward(tensor: Tensor) -> Tensor:
         return average_(tensor.clone())
 
     @staticmethod
+    @override
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         pass
 
     @staticmethod
+    @override
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return gradients[0]
 

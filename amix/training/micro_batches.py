@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.mixup.in_place import RandomState
@@ -109,6 +110,7 @@ class _Cutting(TorchDispatchMode):
         self.part, self.draws = part, draws
         self.seen: set[torch.Generator] = set()
 
+    @override
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

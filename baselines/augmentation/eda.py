@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.random_streams import array_generator
@@ -57,10 +58,12 @@ class EDA(Method):
         grid={"strength": (0.05, 0.1, 0.2), "share": (0.5, 0.8)},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generator of the modifications."""
         self.generator = array_generator(fit.seed, "method", fit.stage)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss, with copies in place of some examples."""
         if self.config.share:

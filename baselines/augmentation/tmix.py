@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import blocks
@@ -60,11 +61,13 @@ class TMix(Method):
         grid={"alpha": (0.4, 2.0, 16.0)},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generators of the mixing shares and of the permutations."""
         self.shares = array_generator(fit.seed, "method", fit.stage)
         self.permutations = tensor_generator(fit.seed, "method", fit.stage, "partners")
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss of the mixed states."""
         if self.shares.random() >= self.config.share:

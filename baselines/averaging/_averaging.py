@@ -4,6 +4,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.training.fit import Fit
 from amix.training.method import Method, Model
@@ -12,6 +13,7 @@ from amix.training.method import Method, Model
 class Averaging(Method):
     """A second model holds the average and is the one that is evaluated."""
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the second model; only weights that train are averaged."""
         self.averaged: nn.Module = copy.deepcopy(model).requires_grad_(False)

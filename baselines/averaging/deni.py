@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import head_names
@@ -129,11 +130,13 @@ class MeanOfLogits(nn.Module):
         super().__init__()
         self.models, self.used = nn.ModuleList(models), len(models)
 
+    @override
     def forward(self, **inputs: Any) -> SequenceClassifierOutput:
         """Compute the mean logits of a batch."""
         logits = [model(**inputs).logits for model in self.models[: self.used]]
         return SequenceClassifierOutput(logits=torch.stack(logits).mean(dim=0))
 
+    @override
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load a state of any number of models, which alone predict from then on."""
         self.used = len({name.split(".")[1] for name in state_dict})
@@ -197,6 +200,7 @@ class DENI(Method):
         toy_settings={"members": 3},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Plan the run; the first model begins alone."""
         self.copies: list[Copy] = []
@@ -206,6 +210,7 @@ class DENI(Method):
         """All models that train at present, the first one first."""
         return [model, *(one.model for one in self.copies)]
 
+    @override
     def before_loss(self, model: Model, fit: Fit) -> None:
         """Make copies or average them, if it is time."""
         if fit.step + 1 not in self.changes:
@@ -235,16 +240,19 @@ class DENI(Method):
         for parameter in named.values():
             yield torch.randn(parameter.shape, generator=generator)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss; the batch is kept for the copies."""
         self.batch = fit.whole(batch)
         return super().loss(model, batch, fit)
 
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Note the learning rates of the first model's step."""
         assert fit.optimizer is not None
         self.rates = [group["lr"] for group in fit.optimizer.param_groups]
 
+    @override
     def after_step(self, model: Model, fit: Fit) -> None:
         """Update the copies on the same batch."""
         for number, one in enumerate(self.copies, start=1):
@@ -262,10 +270,12 @@ class DENI(Method):
         fit.cost.optimizer_steps += 1
         one.optimizer.zero_grad()
 
+    @override
     def for_evaluation(self, model: Model, fit: Fit) -> Model:
         """All models that train at present, with the mean of their logits."""
         return model if self.config.members == 1 else MeanOfLogits(self.models(model))
 
+    @override
     def export(self, model: Model, fit: Fit) -> Model:
         """All members in one model, or the model that is alone."""
         if not self.copies:
@@ -279,6 +289,7 @@ class DENI(Method):
         restore(model, weights[0])
         return together
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Models that train, as the mean over the steps."""
         return mean_models(self.config, recipe.total_steps(n_train))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from amix.training.fit import Fit
 from amix.training.method import Model
 from amix.training.method_info import MethodInfo
@@ -39,12 +41,14 @@ class EMA(Averaging):
         grid={"decay": (0.9, 0.99, 0.999), "warm_up": (True, False)},
     )
 
+    @override
     def after_step(self, model: Model, fit: Fit) -> None:
         """Update the mean."""
         step = fit.step + 1
         decay = min(self.config.decay, (1 + step) / (10 + step)) if self.config.warm_up else self.config.decay
         self.approach(1 - decay)
 
+    @override
     def for_evaluation(self, model: Model, fit: Fit) -> Model:
         """The mean."""
         return self.averaged

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from amix.models.architecture import initialise_head
 from amix.models.mean_pooling import MeanPooledClassifier
@@ -52,6 +53,7 @@ class Members(nn.Module):
             if hasattr(member, "pooler"):
                 member.pooler = None  # type: ignore[assignment]
 
+    @override
     def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """Mean logits, [batch, outputs]."""
         outputs = [member(attention_mask=attention_mask, **inputs) for member in self.members]
@@ -104,6 +106,7 @@ class Ensemble(MultiStageMethod):
         toy_settings={"members": 2},
     )
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Train every member from the same pretrained weights and combine them in one model."""
         if self.config.members == 1:
@@ -116,10 +119,12 @@ class Ensemble(MultiStageMethod):
         assert isinstance(model, PreTrainedModel)
         return combined(model, members, fit)
 
+    @override
     def stages(self) -> int:
         """One stage per member; a single member is an ordinary run."""
         return int(self.config.members) if self.config.members > 1 else 0
 
+    @override
     def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
         """Plain finetuning of one member, with its own head, order of batches and dropout."""
         if number:
@@ -128,6 +133,7 @@ class Ensemble(MultiStageMethod):
         train(Method(), model, fit.for_stage(f"member-{number}"))
         return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """M trainings."""
         return float(self.config.members)

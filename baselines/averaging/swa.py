@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from amix.specs.spec_model import Count
 from amix.training.fit import Fit
@@ -47,6 +48,7 @@ class SWA(Averaging):
         grid={"start": (0.5, 0.75), "lr_share": (0.1, 0.25, 0.5)},
     )
 
+    @override
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
         """Linear warm-up, linear decay to lr_share of the peak at the first averaged iterate, constant from there."""
         warmup, first, share = warmup_steps(fit.recipe, fit.total_steps), self.first(fit), self.config.lr_share
@@ -64,11 +66,13 @@ class SWA(Averaging):
             raise MethodError(f"{self.name}: start must lie in [0, 1] and every be 1 or more")
         return max(1, math.ceil(self.config.start * fit.total_steps))
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Start with an empty mean."""
         super().on_fit_start(model, fit)
         self.averaged_count = 0
 
+    @override
     def after_step(self, model: Model, fit: Fit) -> None:
         """Add the iterate to the mean if it is due."""
         since = fit.step + 1 - self.first(fit)
@@ -76,6 +80,7 @@ class SWA(Averaging):
             self.averaged_count += 1
             self.approach(1 / self.averaged_count)
 
+    @override
     def for_evaluation(self, model: Model, fit: Fit) -> Model:
         """The mean, or the model itself as long as the mean is empty."""
         return self.averaged if self.averaged_count else model

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from typing_extensions import override
 
 from amix.models.architecture import head_names
 from amix.training.fit import Fit
@@ -44,6 +45,7 @@ class WiseFT(Averaging):
         toy_settings={"alpha": 0.8},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Store the pretrained weights."""
         super().on_fit_start(model, fit)
@@ -54,6 +56,7 @@ class WiseFT(Averaging):
         self.pretrained = [tensor.clone() for tensor in self.interpolated]
 
     @torch.no_grad()
+    @override
     def for_evaluation(self, model: Model, fit: Fit) -> Model:
         """The model with the interpolated weights."""
         self.approach(1.0)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.metrics import task_scores
 from amix.specs.recipe import Recipe
@@ -32,6 +33,7 @@ class Fitted(MultiStageMethod):
             fit.best.epoch = 1
         fit.curve.append(point)
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """One forward pass over the examples, counted as a third of a forward and backward pass."""
         return -(-n_train // recipe.batch_size) / (3 * max(1, recipe.total_steps(n_train)))

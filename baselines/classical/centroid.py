@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy
 from torch import Tensor
+from typing_extensions import override
 
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
@@ -54,6 +55,7 @@ class Centroid(Linear):
         toy_settings={"shrinkage": 0.1},
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze all but the last linear layer."""
         self.last = last_linear(model)
@@ -61,6 +63,7 @@ class Centroid(Linear):
         self.last.requires_grad_(True)
         return model
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Compute the features and class means, and write the classifier into the head."""
         with fit.cost.timed("train"):

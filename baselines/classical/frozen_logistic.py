@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.data.encoded import Encoded, evaluation_batches
 from amix.models.architecture import head_modules
@@ -46,6 +47,7 @@ class FrozenLogistic(Linear):
         grid={"C": (0.001, 0.01, 0.1, 1.0, 10.0)},
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze all but the last linear layer."""
         self.last = last_linear(model)
@@ -53,6 +55,7 @@ class FrozenLogistic(Linear):
         self.last.requires_grad_(True)
         return model
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Compute the features, fit, and write the solution into the head."""
         with fit.cost.timed("train"):

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from amix.data.encoded import evaluation_batches
 from amix.models.with_addition import EncoderWithAddition
@@ -43,6 +44,7 @@ class Neighbours(WithEncoder):
         """Embeddings of unit length, [batch, width]."""
         return functional.normalize(self.pooled(**inputs).float(), dim=-1)
 
+    @override
     def forward(self, **inputs: Any) -> torch.Tensor:
         """Mean label of the k neighbours [batch, 1], or log-probabilities [batch, classes], smoothed by half a vote."""
         similarity = self.embed(**inputs) @ self.examples.T
@@ -87,6 +89,7 @@ class KNN(Fitted):
         grid={"k": (1, 3, 5, 9, 15)},
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Replace the head by a table of the training examples."""
         body, configuration, pooling = encoder_and_pooling(model, pooler=False)
@@ -102,6 +105,7 @@ class KNN(Fitted):
         return EncoderWithAddition(None, neighbours.to(fit.device))
 
     @torch.no_grad()
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Embed the examples and store them with their labels."""
         neighbours = model.addition

@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 import torch
 from torch import nn
+from typing_extensions import override
 
 from amix.data.encoded import Encoded
 from amix.models.architecture import embeddings
@@ -35,6 +36,7 @@ class BagOfTokens(nn.Module):
         self.idf: torch.Tensor
         self.register_buffer("idf", torch.ones(vocabulary))
 
+    @override
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> torch.Tensor:
         """Logits [batch, outputs], summed over occurrences of tokens, so that no tensor has the vocabulary's length."""
         idf = self.idf[input_ids] * attention_mask
@@ -76,12 +78,14 @@ class TfidfLogistic(Linear):
         grid={"C": (0.1, 1.0, 10.0, 100.0)},
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Replace the encoder by a bag of tokens."""
         table = embeddings(model)
         assert isinstance(table, nn.Embedding)
         return EncoderWithAddition(None, BagOfTokens(table.num_embeddings, fit.task.outputs).to(fit.device))
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Count and weight the tokens, fit, and write the solution into the model."""
         from sklearn.feature_extraction.text import TfidfTransformer

@@ -9,6 +9,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import backbone
@@ -91,6 +92,7 @@ class SetFit(MultiStageMethod):
     )
     Config = SetFitConfig
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Switch off dropout between the pooled states and the output layer."""
         self.last = last_linear(model)
@@ -100,12 +102,14 @@ class SetFit(MultiStageMethod):
                 module.p = 0.0
         return model
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """All parameters but the output layer's."""
         output = {id(parameter) for parameter in self.last.parameters()}
         groups = super().param_groups(model, fit)
         return [group | {"params": [p for p in group["params"] if id(p) not in output]} for group in groups]
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """Mean squared error of the cosines; the batch holds first texts, then second texts, and `targets` [pairs]."""
         targets = batch["targets"]
@@ -126,6 +130,7 @@ class SetFit(MultiStageMethod):
             fit.logits(model, batch)
         return inputs[0].float() if inputs[0].dtype in (torch.float16, torch.bfloat16) else inputs[0]
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Train the embedding, then fit the classifier."""
         order = array_generator(fit.seed, "method", "pairs")
@@ -180,6 +185,7 @@ class SetFit(MultiStageMethod):
             write(self.last.bias, biases)
         classifier.note(model, fit)
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Two passes per batch of pairs; with iterations 0, the number of pairs assumes two classes of equal size."""
         pairs = 2 * self.config.iterations * n_train or 2 * (n_train // 2) * (n_train // 2 + 1)

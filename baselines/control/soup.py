@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from amix.agwm.splits import SplitConfig, split_fit
 from amix.specs.recipe import Recipe
@@ -45,6 +46,7 @@ class Soup(MultiStageMethod):
     )
     Config: ClassVar[type] = SoupConfig
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Train every split from the same start, average, finetune."""
         start = snapshot(model, fit.pretrained)
@@ -57,15 +59,18 @@ class Soup(MultiStageMethod):
         del start, mean
         return train(self, model, fit) if self.config.finetune else model
 
+    @override
     def stages(self) -> int:
         """One stage per split."""
         return int(self.config.splits)
 
+    @override
     def run_stage(self, model: Model, fit: Fit, number: int) -> dict[str, Tensor]:
         """Plain finetuning on one split."""
         train(Method(), model, split_fit(self.config, fit, number)[0])
         return _trained(model)
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Splits and finetuning together, relative to plain finetuning with the same recipe."""
         config: SoupConfig = self.config

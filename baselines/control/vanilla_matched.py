@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import ClassVar
 
+from typing_extensions import override
+
 from amix.agwm.method import AGWM, AGWMConfig
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
@@ -32,11 +34,13 @@ class VanillaMatched(MultiStageMethod):
     )
     Config: ClassVar[type] = AGWMConfig
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Train once, for longer."""
         steps = round(self.relative_passes(len(fit.train), fit.recipe) * fit.recipe.total_steps(len(fit.train)))
         return train(self, model, fit.for_stage(fit.stage, recipe=replace(fit.recipe, steps=steps)))
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """The mixup's passes."""
         return AGWM(self.config).relative_passes(n_train, recipe)

@@ -1,5 +1,7 @@
 """Plain finetuning without dropout."""
 
+from typing_extensions import override
+
 from amix.models.architecture import set_dropout
 from amix.training.fit import Fit
 from amix.training.method import Method, Model
@@ -22,6 +24,7 @@ class VanillaNoDropout(Method):
         parity="no official code",
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Switch dropout off."""
         set_dropout(model, 0.0)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import backbone
@@ -44,16 +45,19 @@ class LinearProbe(Method):
         toy_epochs=40,
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze the body."""
         backbone(model).requires_grad_(False)
         return model
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """The head, at the method's learning rate."""
         groups = super().param_groups(model, fit)
         return groups if self.config.lr is None else [group | {"lr": self.config.lr} for group in groups]
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss in evaluation mode, so that an example has the same features in every epoch."""
         model.eval()

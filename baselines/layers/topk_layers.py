@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from amix.models.architecture import backbone, blocks, pretrained_pooler
 from amix.training.fit import Fit
 from amix.training.method import Method, MethodError, Model
@@ -41,6 +43,7 @@ class TopKLayers(Method):
         grid={"k": (1, 2, 3, 5)},
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze everything below the top k blocks."""
         all_blocks = blocks(model)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from amix.models.architecture import backbone, head_names
 from amix.random_streams import derive, kept_random_state
@@ -102,10 +103,12 @@ class PeftMethod(Method):
         check_targets(model, given)
         return list(given) or self.usual_targets(model)
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Find every layer that is to be tuned."""
         self.targets(model)
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze the body and add peft's modules in place; the model keeps its class and its hooks."""
         from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING  # Importing it takes seconds, which plans need not wait.
@@ -120,10 +123,12 @@ class PeftMethod(Method):
             parameter.requires_grad_(parameter.requires_grad or name in head)
         return model
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """peft's modules and the head, at the method's learning rate."""
         return at_own_lr(super().param_groups(model, fit), self.config.lr)
 
+    @override
     def export(self, model: Model, fit: Fit) -> Model:
         """A plain copy with peft's modules merged into the weights; the training model does not change."""
         merged = copy.deepcopy(self.adapted).merge_and_unload()

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from amix.models.architecture import backbone, embeddings, head_names, set_dropout
 from amix.models.with_addition import EncoderWithAddition
@@ -34,6 +35,7 @@ class PromptMethod(Method):
         plain.vectors.data.copy_(addition().detach())
         return plain
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Count the encoder's positions.
 
@@ -48,6 +50,7 @@ class PromptMethod(Method):
                 f"than the encoder's {positions} positions; lower one of them"
             )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze the body and put the vectors before its input."""
         assert isinstance(model, PreTrainedModel)
@@ -63,10 +66,12 @@ class PromptMethod(Method):
         addition.attach(backbone(model))
         return EncoderWithAddition(model, addition)
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Vectors and head, at the method's learning rate."""
         return at_own_lr(super().param_groups(model, fit), self.config.lr)
 
+    @override
     def export(self, model: Model, fit: Fit) -> Model:
         """The classifier with its hooks, and the current vectors."""
         assert isinstance(model, EncoderWithAddition)

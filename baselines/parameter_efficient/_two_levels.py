@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from typing_extensions import override
 
 from amix.agwm.mixed_training import full_precision_loss
 from amix.agwm.splits import SplitConfig, endless_batches, split_fit
@@ -100,10 +101,12 @@ class TwoLevel(MultiStageMethod):
         """A new increment for one layer."""
         raise NotImplementedError
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Find every layer that is to get an increment."""
         target_names(model, self.config.targets)
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze the body and add the increments."""
         self.check_encoder(model, fit.task, fit.recipe)
@@ -134,6 +137,7 @@ class TwoLevel(MultiStageMethod):
             upper |= {f"{name}.{key}": increment.get_parameter(key) for key in increment.upper_names}
         return Levels(model, upper)
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """The lower level, at its own learning rate."""
         return at_own_lr(super().param_groups(model, fit), self.config.lr)
@@ -143,6 +147,7 @@ class TwoLevel(MultiStageMethod):
         recipe, decay = fit.recipe, self.config.upper_decay
         return torch.optim.AdamW(parameters, lr=lr, betas=recipe.betas, eps=recipe.adam_epsilon, weight_decay=decay)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss plus the penalty of the increments."""
         return super().loss(model, batch, fit) + self.penalty(model)
@@ -164,6 +169,7 @@ class TwoLevel(MultiStageMethod):
     def after_upper_step(self, step: BilevelStep, hypergradient: Hypergradient) -> None:
         """Hook after every upper step."""
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Search, then retrain the lower level."""
         levels = self.levels(model)
@@ -184,6 +190,7 @@ class TwoLevel(MultiStageMethod):
         for parameter in levels.attention:
             parameter.requires_grad_(False)
 
+    @override
     def export(self, model: Model, fit: Fit) -> Model:
         """A plain copy with the effective weights; the training model does not change."""
         plain = copy.deepcopy(model)
@@ -191,6 +198,7 @@ class TwoLevel(MultiStageMethod):
             parametrize.remove_parametrizations(plain.get_submodule(name), "weight", leave_parametrized=True)
         return plain
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Search and retraining together, relative to plain finetuning with the same recipe."""
         plain, iterations = recipe.total_steps(n_train), self.config.split().iterations(n_train, recipe.batch_size)
@@ -205,6 +213,7 @@ class Search(Method):
         super().__init__(owner.config)
         self.owner, self.levels, self.held_out = owner, levels, held_out
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """The owner's groups, without the upper level."""
         upper = {id(parameter) for parameter in self.levels.attention}
@@ -212,10 +221,12 @@ class Search(Method):
         lower = [group | {"params": [p for p in group["params"] if id(p) not in upper]} for group in groups]
         return [group for group in lower if group["params"]]
 
+    @override
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """The owner's optimizer."""
         return self.owner.optimizer(groups, fit)
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the upper level's optimizer, schedule and batches."""
         lr = fit.recipe.lr if self.config.upper_lr is None else self.config.upper_lr
@@ -230,6 +241,7 @@ class Search(Method):
         """Whether an upper step follows this lower step."""
         return (fit.step + 1) % int(self.config.unroll) == 0
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The lower loss, which the perturbed passes will repeat on the whole batch."""
         lower = partial(self.owner.loss, model, batch, fit)
@@ -238,14 +250,17 @@ class Search(Method):
         perturbed = partial(fit.part_losses, partial(self.owner.perturbed_loss, model, fit=fit), fit.whole(batch))
         return self.step.lower_loss(lower, perturbed)
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Pass the gradients on to the lower level's parameters."""
         self.step.pull_back()
 
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Store what the derivative of the lower step needs."""
         self.step.before_lower_step()
 
+    @override
     def after_step(self, model: Model, fit: Fit) -> None:
         """Take an upper step if it is due, on the task's loss without the penalty."""
         if self.upper_step_due(fit):

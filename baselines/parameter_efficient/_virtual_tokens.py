@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from typing_extensions import override
 
 
 class VirtualTokens(nn.Module):
@@ -28,6 +29,7 @@ class VirtualTokens(nn.Module):
         if encoder is None:
             self.vectors = nn.Parameter(torch.zeros(count, width))
 
+    @override
     def forward(self) -> torch.Tensor:
         """The vectors [count, width]."""
         if self.encoder is None:
@@ -88,6 +90,7 @@ class Prefix(VirtualTokens):
         self.given: torch.Tensor | None = None
         self.waiting: set[int] = set()
 
+    @override
     def attach(self, body: nn.Module) -> None:
         """Add hooks to the key and value projections too."""
         super().attach(body)
@@ -96,6 +99,7 @@ class Prefix(VirtualTokens):
             for block, projection in enumerate(projections):
                 projection.register_forward_hook(self.replacing(2 * block + offset))
 
+    @override
     def before(self, embedded: torch.Tensor) -> torch.Tensor:
         """The empty tokens; keys and values are computed here, once per pass."""
         vectors = self()
@@ -116,6 +120,7 @@ class Prefix(VirtualTokens):
 
         return replace
 
+    @override
     def cut(self, body: nn.Module, args: tuple[Any, ...], outputs: Any) -> Any:
         """Hook after the encoder, which also drops this pass's keys and values."""
         self.given = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.mixup.linears import block_linears
@@ -59,10 +60,12 @@ class AdaLoRA(PeftMethod):
         toy_settings={"lr": 2e-2},
     )
 
+    @override
     def usual_targets(self, model: Model) -> list[str]:
         """All linear layers of the blocks."""
         return [name for name in block_linears(model) if "pooler" not in name]
 
+    @override
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration: ranks, and the schedule of the budget in updates."""
         from peft import AdaLoraConfig
@@ -79,6 +82,7 @@ class AdaLoRA(PeftMethod):
             target_modules=self.targets(model),
         )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Collect the triplets: P is peft's lora_B, Q its lora_A."""
         adapters = {name: parameter for name, parameter in model.named_parameters() if "lora_" in name}
@@ -86,6 +90,7 @@ class AdaLoRA(PeftMethod):
         self.p = [parameter for name, parameter in adapters.items() if "lora_B" in name]
         self.q = [parameter for name, parameter in adapters.items() if "lora_A" in name]
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> torch.Tensor:
         """The task's loss plus the orthogonality penalty."""
         identity = torch.eye(self.config.initial_rank, device=fit.device)
@@ -93,10 +98,12 @@ class AdaLoRA(PeftMethod):
         penalty = torch.stack([(product - identity).norm() for product in products]).mean()
         return super().loss(model, batch, fit) + self.config.orthogonality * penalty
 
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Store the gradients, because importance is computed after the update, as in the official code."""
         self.gradients = [parameter.grad for parameter in self.adapters]
 
+    @override
     def after_step(self, model: Model, fit: Fit) -> None:
         """Prune to the budget of this update."""
         for parameter, gradient in zip(self.adapters, self.gradients, strict=True):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from amix.models.architecture import backbone, blocks, head_names
 from amix.models.with_addition import EncoderWithAddition
@@ -89,10 +90,12 @@ class Adapter(Method):
         toy_epochs=15,
     )
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Find the places of the adapters."""
         places(model)
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze all but LayerNorms and head, and add the adapters."""
         assert isinstance(model, PreTrainedModel)
@@ -112,6 +115,7 @@ class Adapter(Method):
         addition.attach(backbone(model))
         return EncoderWithAddition(model, addition)
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Adapters, LayerNorms and head, at the method's learning rate."""
         return at_own_lr(super().param_groups(model, fit), self.config.lr)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
@@ -30,15 +31,18 @@ class Selection(Increment):
         count = self.kept.sum()
         return torch.where(count > 0, self.kept / count.clamp_min(1), self.selection.softmax(dim=0))
 
+    @override
     def forward(self, weight: Tensor) -> Tensor:
         """W from W0."""
         return weight + self.alpha * (self.lora_B * self.shares()) @ self.lora_A
 
+    @override
     def penalty(self, weight: Tensor) -> Tensor:
         """No penalty."""
         return weight.new_zeros(())
 
     @torch.no_grad()
+    @override
     def settle(self) -> None:
         """Select the components whose share is at least 1 / k."""
         shares = self.selection.softmax(dim=0)
@@ -86,6 +90,7 @@ class AutoLoRA(TwoLevel):
         toy_settings={"lr": 2e-2, "upper_lr": 0.1},
     )
 
+    @override
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
         """The components of one layer."""
         return Selection(linear.weight, self.config.rank, self.config.alpha, generator)

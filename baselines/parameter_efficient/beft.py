@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
 from amix.training.method_info import MethodInfo
@@ -45,10 +47,12 @@ class BEFT(PeftMethod):
         toy_epochs=30,
     )
 
+    @override
     def usual_targets(self, model: Model) -> list[str]:
         """The value projections."""
         return value_targets(model)
 
+    @override
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration."""
         from peft import BeftConfig

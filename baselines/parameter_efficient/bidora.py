@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
@@ -31,11 +32,13 @@ class DirectionAndMagnitude(Increment):
         updated = weight + self.lora_B @ self.lora_A
         return updated / updated.norm(dim=0)
 
+    @override
     def forward(self, weight: Tensor) -> Tensor:
         """W from W0."""
         effective = self.direction(weight) * self.m
         return effective.T if self.transposed else effective
 
+    @override
     def penalty(self, weight: Tensor) -> Tensor:
         """||D'D - I||_F."""
         direction = self.direction(weight)
@@ -85,6 +88,7 @@ class BiDoRA(TwoLevel):
         toy_settings={"lr": 2e-2, "upper_lr": 2e-2},
     )
 
+    @override
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
         """A, B and m of one layer."""
         deviation = linear.in_features**-0.5 if self.config.deviation is None else self.config.deviation

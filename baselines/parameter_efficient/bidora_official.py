@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from amix.agwm.released_code import leave_displaced
 from amix.mixup.bilevel_step import BilevelStep
@@ -36,11 +37,13 @@ class OfficialConfig(BiDoRAConfig):
     deviation: float | None = 1.0
     betty: Literal["0.2.1", "0.2.0"] = "0.2.1"
 
+    @override
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.betty not in ("0.2.1", "0.2.0"):
             raise MethodError(f"betty is '0.2.1' or '0.2.0', not '{self.betty}'")
 
+    @override
     def options(self) -> HypergradientOptions:
         """Options of the library's hypergradient."""
         preconditioner: Literal["adam", "identity"] = "adam" if self.betty == "0.2.0" else "identity"
@@ -77,6 +80,7 @@ class BiDoRAOfficial(BiDoRA):
     )
     trains_all: ClassVar[bool] = True
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Find the layers, which must be square because their weights are used transposed."""
         for name in target_names(model, self.config.targets):
@@ -86,6 +90,7 @@ class BiDoRAOfficial(BiDoRA):
                     f"{self.name} transposes weights, so that they must be square: {name} is {shape}; set targets"
                 )
 
+    @override
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> DirectionAndMagnitude:
         """A, B and m of a layer whose weight is used transposed."""
         increment = super().increment(linear, generator)
@@ -93,21 +98,25 @@ class BiDoRAOfficial(BiDoRA):
         increment.transposed = True
         return increment
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Every tensor, with weight decay."""
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         return at_own_lr([{"params": parameters, "weight_decay": fit.recipe.weight_decay}], self.config.lr)
 
+    @override
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """The released code's AdamW."""
         recipe = fit.recipe
         return DecayAfterAdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon)
 
+    @override
     def upper_optimizer(self, parameters: Iterable[nn.Parameter], lr: float, fit: Fit) -> torch.optim.Optimizer:
         """The same optimizer for the magnitudes."""
         recipe, decay = fit.recipe, self.config.upper_decay
         return DecayAfterAdamW(parameters, lr=lr, betas=recipe.betas, eps=recipe.adam_epsilon, weight_decay=decay)
 
+    @override
     def after_upper_step(self, step: BilevelStep, hypergradient: Hypergradient) -> None:
         """Displace the weights if betty 0.2.0 is asked for, which does not restore them."""
         if self.config.betty == "0.2.0":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.training.method_info import MethodInfo
 from amix.training.registry import register
@@ -23,10 +24,12 @@ class PseudoSVD(Increment):
         self.singular = nn.Parameter(torch.zeros(rank))
         self.scale = scale
 
+    @override
     def forward(self, weight: Tensor) -> Tensor:
         """W from W0."""
         return weight + self.scale * (self.left * self.singular) @ self.right
 
+    @override
     def penalty(self, weight: Tensor) -> Tensor:
         """||P'P - I||_F^2 + ||QQ' - I||_F^2."""
         return from_identity(self.left.T @ self.left).square() + from_identity(self.right @ self.right.T).square()
@@ -69,6 +72,7 @@ class BiLoRA(TwoLevel):
         toy_settings={"lr": 3e-2, "upper_lr": 0.1, "regulariser": 0.01},
     )
 
+    @override
     def increment(self, linear: nn.Linear, generator: torch.Generator) -> Increment:
         """P, l and Q of one layer."""
         return PseudoSVD(linear.weight, self.config.rank, self.config.alpha / self.config.rank, generator)

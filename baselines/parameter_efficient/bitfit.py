@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from amix.models.architecture import decay_groups, head_names, pretrained_pooler
 from amix.specs.recipe import Recipe
@@ -70,6 +71,7 @@ class BitFit(Method):
         toy_epochs=40,
     )
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Find a bias for every term.
 
@@ -85,6 +87,7 @@ class BitFit(Method):
                     f"contains '{BIAS_TERMS[term]}'; leave terms empty to train all biases"
                 )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Freeze everything but the chosen biases and the head."""
         self.check_encoder(model, fit.task, fit.recipe)
@@ -99,11 +102,13 @@ class BitFit(Method):
         """Whether the bias of this name belongs to one of the terms."""
         return not self.config.terms or any(BIAS_TERMS[term] in name for term in self.config.terms)
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Biases and head, at one learning rate and without weight decay."""
         groups = decay_groups(model, 0.0)
         return groups if self.config.lr is None else [group | {"lr": self.config.lr} for group in groups]
 
+    @override
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
         """A constant learning rate, or the recipe's schedule."""
         if not self.config.constant_lr:

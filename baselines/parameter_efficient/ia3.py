@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from typing_extensions import override
 
 from amix.mixup.linears import block_linears
 from amix.training.fit import Fit
@@ -43,10 +44,12 @@ class IA3(PeftMethod):
         toy_epochs=15,
     )
 
+    @override
     def usual_targets(self, model: Model) -> list[str]:
         """Keys, values, and the layers that read the inner activations."""
         return [*attention_targets(model, KEY_AND_VALUE), *feedforward_outputs(model)]
 
+    @override
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration."""
         from peft import IA3Config

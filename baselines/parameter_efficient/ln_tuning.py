@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from amix.models.architecture import backbone
 from amix.training.fit import Fit
 from amix.training.method import MethodError, Model
@@ -38,6 +40,7 @@ class LNTuning(PeftMethod):
         toy_epochs=15,
     )
 
+    @override
     def usual_targets(self, model: Model) -> list[str]:
         """All normalisation layers of the body.
 
@@ -51,6 +54,7 @@ class LNTuning(PeftMethod):
             raise MethodError(f"{type(model).__name__} has no normalisation layer")
         return norms
 
+    @override
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration."""
         from peft import LNTuningConfig

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from amix.specs.recipe import Share
 from amix.specs.spec_model import Count
 from amix.training.fit import Fit
@@ -50,6 +52,7 @@ class LoRA(PeftMethod):
     )
     variant: ClassVar[Mapping[str, Any]] = {}
 
+    @override
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration: rank, alpha, targets and the variant."""
         from peft import LoraConfig

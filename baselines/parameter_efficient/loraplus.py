@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from typing_extensions import override
+
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
 from amix.training.registry import register
@@ -45,6 +47,7 @@ class LoRAPlus(LoRA):
         toy_settings={"lr": 1e-2, "ratio": 2.0, "alpha": 16.0},
     )
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """lora's groups, with B in separate groups."""
         large = {id(parameter) for name, parameter in model.named_parameters() if "lora_B" in name}

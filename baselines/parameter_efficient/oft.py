@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from amix.specs.recipe import Share
 from amix.specs.spec_model import Count
 from amix.training.fit import Fit
@@ -45,6 +47,7 @@ class OFT(PeftMethod):
         toy_settings={"lr": 5e-2},
     )
 
+    @override
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration: blocks and targets."""
         from peft import OFTConfig

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
+from typing_extensions import override
 
 from amix.specs.recipe import Share
 from amix.specs.spec_model import Count
@@ -47,6 +48,7 @@ class PTuning(PromptMethod):
         toy_epochs=40,
     )
 
+    @override
     def addition(self, model: nn.Module) -> VirtualTokens:
         """peft's network."""
         from peft import PromptEncoder, PromptEncoderConfig

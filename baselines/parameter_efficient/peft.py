@@ -6,6 +6,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from amix.models.architecture import blocks
 from amix.specs.recipe import Recipe
 from amix.specs.suggestions import nearest
@@ -121,6 +123,7 @@ class Peft(PeftMethod):
         toy_settings={"tuner": "lora", "options": ("lora_alpha=16",), "lr": 2e-2},
     )
 
+    @override
     def settings(self, model: Model, fit: Fit) -> Any:
         """The tuner's configuration."""
         return self.configuration(model)
@@ -149,6 +152,7 @@ class Peft(PeftMethod):
         except (TypeError, ValueError) as error:
             raise MethodError(f"peft's tuner '{tuner}' with {given}: {error}") from error
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Add the tuner to the model, as prepare will do.
 

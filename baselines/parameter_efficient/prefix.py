@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from typing_extensions import override
 
 from amix.models.architecture import blocks
 from amix.specs.recipe import Recipe, Share
@@ -54,11 +55,13 @@ class PrefixTuning(PromptMethod):
         toy_epochs=40,
     )
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Count the positions, and find the key and value projections."""
         super().check_encoder(model, task, recipe)
         attention_targets(model, KEY_AND_VALUE)
 
+    @override
     def addition(self, model: nn.Module) -> VirtualTokens:
         """peft's table or MLP of keys and values."""
         from peft import PrefixEncoder, PrefixTuningConfig

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from torch import nn
+from typing_extensions import override
 
 from amix.models.architecture import embeddings
 from amix.specs.recipe import Share
@@ -47,6 +48,7 @@ class PromptTuning(PromptMethod):
         toy_epochs=30,
     )
 
+    @override
     def addition(self, model: nn.Module) -> VirtualTokens:
         """peft's embedding of the tokens."""
         from peft import PromptTuningConfig

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from amix.random_streams import derive
 from amix.training.fit import Fit
 from amix.training.method import Model
@@ -44,6 +46,7 @@ class VeRA(PeftMethod):
         toy_epochs=15,
     )
 
+    @override
     def settings(self, model: Model, fit: Fit) -> Any:
         """peft's configuration: rank, initial values and targets."""
         from peft import VeraConfig

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from typing_extensions import override
 
 
 class PromptClassifier(nn.Module):
@@ -66,6 +67,7 @@ class PromptClassifier(nn.Module):
         table: nn.Module = self.encoder.get_input_embeddings()
         return table
 
+    @override
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """Logits [batch, labels], or numbers [batch, 1]; in training the words' scores are kept in `scores`."""
         texts = self.rows(input_ids, attention_mask)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.with_addition import EncoderWithAddition
@@ -77,6 +78,7 @@ class LMBFF(Method):
         toy_settings={"template": "the <S1> over [MASK] .", "label_words": ("sad", "great")},
     )
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Look for the prompt, for its words in the vocabulary, and for the pretrained head.
 
@@ -91,6 +93,7 @@ class LMBFF(Method):
         word_tokens(prompt.words, tokenizer)
         _special(tokenizer, source.name)
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """The encoder and its pretrained head, which read each text in its prompt."""
         prompt = prompt_of(fit.task, self.config.template, self.config.label_words)
@@ -112,6 +115,7 @@ class LMBFF(Method):
         fit.cost.watch(extended)
         return extended.train()
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """Cross-entropy over the label words; in regression the divergence from the shares of the two ends."""
         addition = model.addition

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from amix.models.architecture import blocks, head_names, parameter_names, pretrained_pooler, undecayed_names
 from amix.training.fit import Fit
 from amix.training.method import Groups, Method, MethodError, Model
@@ -44,6 +46,7 @@ class LayerwiseLearningRates(Method):
         grid={"xi": (0.9, 0.95), "lr_factor": (1.0, 2.5, 5.0)},
     )
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """One group for each pair of learning rate and weight decay."""
         depths, undecayed = self.depths(model), undecayed_names(model)

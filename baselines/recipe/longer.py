@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from typing_extensions import override
+
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
 from amix.training.loop import train
@@ -52,10 +54,12 @@ class Longer(MultiStageMethod):
             changed = replace(changed, adam_epsilon=self.config.adam_epsilon)
         return changed if self.config.epochs is None else replace(changed, epochs=self.config.epochs, steps=None)
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Train once, for longer."""
         return train(self, model, fit.for_stage(fit.stage, recipe=self.longer_recipe(fit.recipe)))
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Number of steps relative to the recipe's."""
         return self.longer_recipe(recipe).total_steps(n_train) / recipe.total_steps(n_train)

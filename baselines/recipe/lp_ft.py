@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from typing_extensions import override
+
 from amix.models.architecture import backbone, trainable
 from amix.specs.recipe import Recipe
 from amix.training.fit import Fit
@@ -46,6 +48,7 @@ class LPFT(MultiStageMethod):
         grid={"probe_epochs": (5, 10, 20), "probe_lr": (3e-4, 1e-3, 3e-3)},
     )
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Probe, then finetune."""
         if self.config.probe_epochs:
@@ -60,6 +63,7 @@ class LPFT(MultiStageMethod):
         """The recipe of the first stage."""
         return replace(recipe, epochs=self.config.probe_epochs, steps=None)
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Probing plus plain finetuning."""
         probe = self.probe_recipe(recipe).total_steps(n_train) if self.config.probe_epochs else 0

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.models.architecture import backbone
 from amix.random_streams import tensor_generator
@@ -42,6 +43,7 @@ class NoisyTune(Method):
     )
 
     @torch.no_grad()
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Perturb the pretrained weights."""
         parameters = list((model if self.config.perturb_head else backbone(model)).parameters())

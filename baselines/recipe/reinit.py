@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from amix.models.architecture import blocks, initialise, pretrained_pooler
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
@@ -44,6 +46,7 @@ class ReInit(Method):
         grid={"layers": (1, 2, 3, 4, 5, 6)},
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Re-initialise the top blocks and the pooler."""
         if self.config.layers:

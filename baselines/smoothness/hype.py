@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import ArchitectureError, blocks
@@ -73,6 +74,7 @@ class HyPe(Method):
         grid={"sigma": (1e-5, 1e-3, 1e-2), "noise": ("normal", "uniform")},
     )
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Count the encoder's blocks.
 
@@ -84,6 +86,7 @@ class HyPe(Method):
         if missing:
             raise MethodError(f"{self.name}: layer_range names block {missing[0]} of {count} (numbered from 0)")
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Switch off the dropout of hidden states."""
         self.check_encoder(model, fit.task, fit.recipe)
@@ -92,6 +95,7 @@ class HyPe(Method):
                 dropout.p = 0.0
         return model
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
@@ -111,6 +115,7 @@ class HyPe(Method):
         lower = -sigma if self.config.noise == "uniform" else 0.0
         return noise.uniform_(lower, sigma, generator=self.generator)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss under noise."""
         layers = blocks(model)

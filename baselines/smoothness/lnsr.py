@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.mixup.in_place import RandomState
@@ -49,6 +50,7 @@ class LNSR(Method):
         grid={"strength": (0.1, 1.0, 10.0), "sigma": (0.01, 0.05, 0.1)},
     )
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Count the encoder's blocks.
 
@@ -59,6 +61,7 @@ class LNSR(Method):
         if not 0 <= self.config.layer < count:
             raise MethodError(f"{self.name}: layer names block {self.config.layer} of {count} (numbered from 0)")
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generator of the noise."""
         self.check_encoder(model, fit.task, fit.recipe)
@@ -68,6 +71,7 @@ class LNSR(Method):
         """e for hidden states [batch, length, hidden]."""
         return torch.empty_like(states).normal_(0.0, self.config.sigma, generator=self.generator)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss of the clean pass plus the penalty."""
         upper = blocks(model)[self.config.layer :]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import blocks
@@ -59,6 +60,7 @@ class MatchTuning(Method):
         similarity = compared @ compared.T / self.config.temperature
         return similarity.softmax(dim=-1) @ representations
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss of the mixed representations."""
         with self.mixing(model):

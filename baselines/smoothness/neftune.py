@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import embeddings
@@ -52,10 +53,12 @@ class NEFTune(Method):
         grid={"alpha": (5.0, 10.0, 15.0)},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss with noise on the embeddings."""
         tokens = batch["attention_mask"].sum(dim=1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.mixup.in_place import RandomState
@@ -60,6 +61,7 @@ class R3F(Method):
         grid={"strength": (0.1, 0.5, 1.0), "noise": ("uniform", "normal")},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
@@ -84,6 +86,7 @@ class R3F(Method):
         finally:
             hook.remove()
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss of the clean pass plus the penalty."""
         masks = RandomState.capture(fit.device).replayed() if self.config.shared_dropout else nullcontext()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.training.fit import Fit
@@ -45,6 +46,7 @@ class RDrop(Method):
         grid={"strength": (0.1, 0.5, 1.0), "summed": (False, True)},
     )
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's losses of both passes plus the penalty."""
         twice = {name: torch.cat([tensor, tensor]) for name, tensor in batch.items()}

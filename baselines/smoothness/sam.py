@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.mixup.in_place import RandomState, exchange
@@ -53,12 +54,14 @@ class SAM(Method):
         grid={"rho": (0.02, 0.05, 0.15), "adaptive": (False, True)},
     )
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss; batch and random state are stored for the second pass."""
         self.batch = fit.whole(batch)
         self.random_state = RandomState.capture(fit.device) if self.config.shared_dropout else None
         return super().loss(model, batch, fit)
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Replace the gradient by the one at the perturbed weights."""
         parameters: list[Tensor] = [parameter for parameter in trainable(model) if parameter.grad is not None]
@@ -134,6 +137,7 @@ class FSAM(SAM):
         grid={"rho": (0.02, 0.05, 0.15), "keep": (0.1, 0.5)},
     )
 
+    @override
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """AdamW, or as released Adam, whose decay is part of the gradient."""
         if not self.config.as_released:
@@ -141,12 +145,14 @@ class FSAM(SAM):
         recipe = fit.recipe
         return torch.optim.Adam(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon, fused=True)
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Collect the tensors that get a mask."""
         maskable = ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
         self.maskable = {id(parameter) for name, parameter in maskable if "bias" not in name and "embed" not in name}
         self.masks: dict[int, Tensor] = {}
 
+    @override
     def perturb(self, parameters: list[Tensor], gradients: list[Tensor], fit: Fit) -> None:
         """Turn the gradients into e."""
         if fit.step % self.config.mask_every == 0:

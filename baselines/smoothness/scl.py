@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.training.fit import Fit
@@ -57,6 +58,7 @@ class SCL(Method):
         grid={"strength": (0.1, 0.3, 0.5, 0.7, 0.9), "temperature": (0.1, 0.3, 0.5)},
     )
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The weighted sum of the task's loss and the contrastive loss, from one pass."""
         inputs: list[Tensor] = []

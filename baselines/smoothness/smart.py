@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.mixup.in_place import RandomState
@@ -114,6 +115,7 @@ class SMART(Method):
         grid={"strength": (0.1, 1.0, 5.0), "unit_perturbation": (False, True)},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
@@ -122,6 +124,7 @@ class SMART(Method):
         """Initial z for embedded tokens [batch, length, hidden]."""
         return torch.empty_like(embedded).normal_(0.0, self.config.noise_std, generator=self.generator)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss of the clean pass plus the penalty."""
         masks = RandomState.capture(fit.device) if self.config.shared_dropout else None
@@ -165,6 +168,7 @@ class SMART(Method):
         """Distance between two sets of outputs [batch, outputs], mean over the batch."""
         return functional.mse_loss(first, second) if fit.task.regression else CRITERIA[criterion](first, second)
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """One pass for the task, one for the penalty, and one per ascent step."""
         return 2.0 + self.config.steps

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import initialise
@@ -62,6 +63,7 @@ class VariationalClassifier(Bottleneck, WithEncoder):
         self.dropout = nn.Dropout(dropout).eval()
         self.distribution: Any = None
 
+    @override
     def forward(self, **inputs: Any) -> torch.Tensor:
         """Logits of the mean of q; in training mode, `distribution` then holds mean and std of q."""
         pooled = self.dropout(self.pooled(**inputs))
@@ -126,6 +128,7 @@ class VIBERT(Method):
         grid={"dimension": (144, 384), "beta": (1e-6, 1e-5, 1e-4, 1e-3)},
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Put the bottleneck in place of the head."""
         body, configuration, pooling = encoder_and_pooling(model, pooler=True)
@@ -140,6 +143,7 @@ class VIBERT(Method):
         fit.cost.watch(extended)
         return extended.train()
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
@@ -150,6 +154,7 @@ class VIBERT(Method):
         # Flat, because rows of samples are no examples (amix.training.micro_batches).
         return mean.new_empty(math.prod(shape)).normal_(generator=self.generator).view(shape)
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss of the samples plus the divergence."""
         logits = fit.logits(model, batch)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.models.architecture import head_names
 from amix.specs.recipe import Recipe
@@ -43,6 +44,7 @@ class FixedMask(Method):
 
     Config: ClassVar[type] = MaskConfig
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Plain finetuning's groups, with the method's learning rate and weight decay."""
         changes: dict[str, float] = {} if self.config.lr is None else {"lr": self.config.lr}
@@ -54,6 +56,7 @@ class FixedMask(Method):
         """Score of each entry, one tensor per parameter of the body; the largest are trained."""
         raise NotImplementedError
 
+    @override
     def check_encoder(self, model: Model, task: Task, recipe: Recipe) -> None:
         """Count the entries that are to be trained."""
         self.count(model)
@@ -74,12 +77,14 @@ class FixedMask(Method):
             )
         return count
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Choose the mask."""
         self.body = body_parameters(model)
         count = self.count(model)
         self.masks = largest_entries(self.importance(model, fit, self.body), count)
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Mask the gradients."""
         pairs = [(p.grad, mask) for p, mask in zip(self.body, self.masks, strict=True) if p.grad is not None]

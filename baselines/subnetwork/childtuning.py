@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import blocks, trainable
@@ -40,6 +41,7 @@ class ChildTuning(Method):
         null={"p": 1.0},
     )
 
+    @override
     def schedule(self, optimizer: torch.optim.Optimizer, fit: Fit) -> torch.optim.lr_scheduler.LRScheduler:
         """The recipe's schedule, with or without warm-up."""
         if self.config.warmup:
@@ -66,6 +68,7 @@ class ChildTuningF(ChildTuning):
         grid={"p": (0.2, 0.3, 0.4)},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generator of the masks."""
         self.parameters = trainable(model)
@@ -75,6 +78,7 @@ class ChildTuningF(ChildTuning):
         """M for one gradient: 1 with probability p, else 0."""
         return bernoulli_mask(gradient, self.config.p, self.generator)
 
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Mask and rescale the gradient."""
         for parameter in self.parameters:
@@ -103,6 +107,7 @@ class ChildTuningD(ChildTuning):
         grid={"p": (0.1, 0.2, 0.3)},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Choose the subnetwork."""
         inside = (parameter for block in blocks(model) for parameter in block.parameters())
@@ -132,12 +137,14 @@ class ChildTuningD(ChildTuning):
             total = torch._foreach_add(list(total), list(gradients)) if total else gradients
         return total
 
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Mask the gradients outside the subnetwork."""
         for parameter, mask in zip(self.parameters, self.masks, strict=True):
             if parameter.grad is not None:
                 parameter.grad.mul_(mask)
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Plain finetuning plus one pass over the training set."""
         return 1.0 + math.ceil(n_train / recipe.batch_size) / recipe.total_steps(n_train)

@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
@@ -73,6 +74,7 @@ class Gates(Method):
         self.shares = [torch.empty_like(parameter) for parameter in body]
         self.alpha_gradients = [torch.empty_like(parameter) for parameter in body]
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Differences, head and gates, without weight decay."""
         inside = {id(parameter) for parameter in self.body}
@@ -84,6 +86,7 @@ class Gates(Method):
             {"params": self.alphas, **changes, "lr": self.config.gate_lr},
         ]
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Create the generator of the noise."""
         self.generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)
@@ -101,11 +104,13 @@ class Gates(Method):
             for weight, start, difference, logit, drawn in pieces(parameter.data, pretrained, delta, alpha, share):
                 torch.addcmul(start, gates(draw_shares_(drawn, logit)), difference, out=weight)
 
+    @override
     def before_loss(self, model: Model, fit: Fit) -> None:
         """Write weights with new gates into the model."""
         self.write()
 
     @torch.no_grad()
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Turn each weight's gradient into those of its difference and its gate; add the penalty's."""
         tensors = zip(self.body, self.deltas, self.alphas, self.shares, self.alpha_gradients, strict=True)
@@ -160,6 +165,7 @@ class DiffPruning(FixedMask, MultiStageMethod):
         toy_settings={"share": 0.3, "lr": None},
     )
 
+    @override
     def run(self, model: Model, fit: Fit) -> Model:
         """Train with gates, then with the fixed mask."""
         self.gates = Gates(self.config, body_parameters(model))
@@ -167,11 +173,13 @@ class DiffPruning(FixedMask, MultiStageMethod):
         self.gates.close()
         return train(self, model, fit)
 
+    @override
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
         """Magnitudes of the differences."""
         return [(p.detach() - pretrained).abs_() for p, pretrained in zip(body, self.gates.pretrained, strict=True)]
 
     @torch.no_grad()
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Choose the mask and reset the other weights to the pretrained ones."""
         super().on_fit_start(model, fit)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.mixup.in_place import exchange
 from amix.models.architecture import set_dropout
@@ -38,12 +39,14 @@ class DPS(Method):
         grid={"p": (0.1, 0.3, 0.5), "ratio": (0.05, 0.1)},
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Switch off dropout if asked."""
         if self.config.no_dropout:
             set_dropout(model, 0.0)
         return model
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Collect the weights of all linear layers, the head's included."""
         self.window = max(1, int(self.config.ratio * fit.total_steps))
@@ -81,6 +84,7 @@ class DPSDense(DPS):
         null={"p": 0.0},
     )
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Score the gradients in a full window; mask them in a partial one."""
         window, step = divmod(fit.step, self.window)
@@ -125,6 +129,7 @@ class DPSMix(DPS):
         null={"p": 0.0, "no_dropout": False},
     )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Store the pretrained weights and allocate memory for the mixed ones."""
         super().on_fit_start(model, fit)
@@ -162,10 +167,12 @@ class DPSMix(DPS):
             masks.append((mean >= self.smallest_kept(mean)).to(mean.dtype))
         return masks
 
+    @override
     def before_loss(self, model: Model, fit: Fit) -> None:
         """Mix the weights."""
         self.mix(fit)
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Put W back, mask its gradient, and score it in an odd window."""
         exchange(self.weights, self.other)

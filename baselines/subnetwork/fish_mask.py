@@ -6,6 +6,7 @@ from itertools import islice
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.specs.recipe import Recipe
@@ -46,6 +47,7 @@ class FishMask(FixedMask):
         expected: bool = False
         absolute: bool = field(default=False, metadata={"neutral": False})
 
+        @override
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.samples < 1:
@@ -65,6 +67,7 @@ class FishMask(FixedMask):
         toy_settings={"share": 0.3, "lr": None, "samples": 48},
     )
 
+    @override
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
         """F of each parameter of the body."""
         fisher = [torch.zeros_like(parameter) for parameter in body]
@@ -89,6 +92,7 @@ class FishMask(FixedMask):
         power = 1.0 if self.config.absolute else 0.5
         return (log_p * log_p.detach().mul(power).exp()).unbind()
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Plain finetuning plus passes over single examples."""
         examples = min(self.config.samples, n_train)

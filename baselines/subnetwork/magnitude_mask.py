@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.training.fit import Fit
 from amix.training.method import Model
@@ -38,6 +39,7 @@ class MagnitudeMask(FixedMask):
         toy_settings={"share": 0.3, "lr": None},
     )
 
+    @override
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
         """Magnitudes, or their negatives."""
         magnitudes = [parameter.detach().abs() for parameter in body]

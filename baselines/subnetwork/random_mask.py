@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.random_streams import tensor_generator
 from amix.training.fit import Fit
@@ -34,6 +35,7 @@ class RandomMask(FixedMask):
         toy_settings={"share": 0.3, "lr": None},
     )
 
+    @override
     def importance(self, model: Model, fit: Fit, body: list[nn.Parameter]) -> list[Tensor]:
         """Uniform random scores."""
         generator = tensor_generator(fit.seed, "method", fit.stage, device=fit.device)

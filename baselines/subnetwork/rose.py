@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import blocks, parameter_names
@@ -28,6 +29,7 @@ class SelectiveAdamW(DecayAfterAdamW):
         super().__init__(params, **options)
         self.weights: dict[Tensor, Tensor] = {}
 
+    @override
     def _update(self, group: dict[str, Any], step: int, parameters: list[Tensor]) -> None:
         unweighted = [parameter for parameter in parameters if parameter not in self.weights]
         if unweighted:
@@ -77,11 +79,13 @@ class Rose(Method):
         grid={"upper": (0.3, 0.6, 0.9)},
     )
 
+    @override
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """AdamW with a weight for each tensor."""
         recipe = fit.recipe
         return SelectiveAdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon)
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Collect the tensors that are masked."""
         inside = parameter_names(model, blocks(model))
@@ -102,6 +106,7 @@ class Rose(Method):
         """Weight of each tensor at this step; [tensors]."""
         raise NotImplementedError
 
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Pass the tensors' weights to the optimizer."""
         assert isinstance(fit.optimizer, SelectiveAdamW)
@@ -160,6 +165,7 @@ class RoseFirst(Rose):
         micro_batches=True,
     )
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss of both passes; sets the mask by a backward pass of the disagreement."""
         loss, disagreement = two_passes(model, batch, fit)
@@ -180,10 +186,12 @@ class RoseFirst(Rose):
         """Set the mask of this step from the gradients of the disagreement."""
         self.first = self.within_quantiles(norms(gradients))
 
+    @override
     def mask(self, fit: Fit) -> Tensor:
         """The mask from the disagreement."""
         return self.first
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Two forward passes, with two backward passes through both, or one during the warm-up."""
         total = recipe.total_steps(n_train)
@@ -215,14 +223,17 @@ class RoseSecond(Rose):
         micro_batches=True,
     )
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss, of one or two passes."""
         return two_passes(model, batch, fit)[0] if self.config.two_passes else super().loss(model, batch, fit)
 
+    @override
     def mask(self, fit: Fit) -> Tensor:
         """The mask from the history."""
         return in_line_with_history(self, fit)
 
+    @override
     def relative_passes(self, n_train: int, recipe: Recipe) -> float:
         """Twice as many with two_passes."""
         return 2.0 if self.config.two_passes else 1.0
@@ -252,6 +263,7 @@ class RoseEnsemble(RoseFirst):
 
         gamma: float = 0.5
 
+        @override
         def __post_init__(self) -> None:
             super().__post_init__()
             if not 0 <= self.gamma <= 1:
@@ -265,6 +277,7 @@ class RoseEnsemble(RoseFirst):
         grid={"upper": (0.3, 0.6, 0.9), "gamma": (0.3, 0.5, 0.7)},
     )
 
+    @override
     def mask(self, fit: Fit) -> Tensor:
         """The weighted mean of both masks."""
         return torch.lerp(in_line_with_history(self, fit), self.first, self.config.gamma)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.models.architecture import blocks
 from amix.training.fit import Fit
@@ -37,6 +38,7 @@ class SensitivityAdamW(DecayAfterAdamW):
         super().__init__(params, **options)
         self.beta3, self.tensor_clip_norm, self.decay_at_peak_lr = beta3, tensor_clip_norm, decay_at_peak_lr
 
+    @override
     def _update(self, group: dict[str, Any], step: int, parameters: list[Tensor]) -> None:
         if self.tensor_clip_norm:
             for parameter in parameters:
@@ -108,6 +110,7 @@ class SAGE(Method):
         grid={"beta3": (0.6, 0.75, 0.9), "lr": (2e-5, 5e-5, 1e-4)},
     )
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Plain finetuning's groups, each divided into sensitive and ordinary parameters."""
         linears = [module for block in blocks(model) for module in block.modules() if isinstance(module, nn.Linear)]
@@ -120,6 +123,7 @@ class SAGE(Method):
                 groups.append(group | changes | {"params": members, "sensitive": sensitive})
         return [group for group in groups if group["params"]]
 
+    @override
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """AdamW with sensitivity-guided steps."""
         recipe, config = fit.recipe, self.config

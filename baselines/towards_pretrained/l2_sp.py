@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.models.architecture import decay_groups, head_names, undecayed_names
@@ -46,10 +47,12 @@ class L2SP(Method):
         grid={"alpha": (0.001, 0.01, 0.1, 1.0), "beta": (0.01, 0.1)},
     )
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Plain finetuning's groups, without weight decay."""
         return decay_groups(model, fit.recipe.weight_decay if self.config.keep_weight_decay else 0.0)
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Store the pretrained weights."""
         left_out = set() if self.config.all_parameters else undecayed_names(model)
@@ -67,11 +70,13 @@ class L2SP(Method):
         squares = [torch.stack(norms).square().sum() for norms in (pulled, new)]
         return 0.5 * (self.config.alpha * squares[0] + self.config.beta * squares[1])
 
+    @override
     def loss(self, model: Model, batch: Batch, fit: Fit) -> Tensor:
         """The task's loss plus the penalty."""
         return super().loss(model, batch, fit) + self.penalty()
 
     @torch.no_grad()
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Add the penalty's gradient in closed form, because automatic differentiation would copy every weight."""
         for parameters, directions, strength in (

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.mixup.in_place import exchange
 from amix.models.architecture import backbone, set_dropout
@@ -51,12 +52,14 @@ class Mixout(Method):
         grid={"p": (0.1, 0.3, 0.5, 0.7, 0.9)},
     )
 
+    @override
     def prepare(self, model: Model, fit: Fit) -> Model:
         """Switch off dropout where weights are mixed."""
         if not self.config.keep_dropout:
             set_dropout(model if self.config.mix_head else backbone(model), 0.0)
         return model
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Store the pretrained weights and allocate memory for the mixed ones."""
         mixed = model if self.config.mix_head else backbone(model)
@@ -78,10 +81,12 @@ class Mixout(Method):
             torch.lerp(pretrained, weight, mask / (1.0 - self.config.p), out=mixed)
         exchange(self.weights, self.other)
 
+    @override
     def before_loss(self, model: Model, fit: Fit) -> None:
         """Mix the weights."""
         self.mix()
 
+    @override
     def after_backward(self, model: Model, fit: Fit) -> None:
         """Restore W and convert the gradient at W~ into the one at W."""
         exchange(self.weights, self.other)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.models.architecture import head_names, undecayed_names
 from amix.training.fit import Fit
@@ -43,6 +44,7 @@ class PretrainedDecay(Method):
         grid={"decay": (0.001, 0.01, 0.1, 1.0)},
     )
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Plain finetuning's groups; pulled parameters are in a separate group without ordinary decay."""
         pulled_names = self.pulled_names(model)
@@ -59,6 +61,7 @@ class PretrainedDecay(Method):
         names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         return names - undecayed_names(model) - (set() if self.config.pull_head else head_names(model))
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Store the pretrained weights."""
         names = self.pulled_names(model)
@@ -66,6 +69,7 @@ class PretrainedDecay(Method):
         self.pretrained = [parameter.detach().clone() for parameter in self.pulled]
 
     @torch.no_grad()
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Pull the weights, with this step's learning rate."""
         assert fit.optimizer is not None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.models.architecture import head_names
 from amix.training.fit import Fit
@@ -69,6 +70,7 @@ class RecAdam(Method):
         # The smallest share is 1e-12, because the weight decay is divided by it.
         return 1.0 / (1.0 + math.exp(min(self.config.k * (self.config.t0 - time), 27.6)))
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Plain finetuning's groups, each split into body and head, with the weight decay repeated as `decay`."""
         names = head_names(model)
@@ -81,6 +83,7 @@ class RecAdam(Method):
                     groups.append(group | {"params": members, "pulled": pulled, "decay": group["weight_decay"]})
         return groups
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Store the pretrained weights."""
         assert fit.optimizer is not None
@@ -88,6 +91,7 @@ class RecAdam(Method):
         self.pulled: list[Tensor] = [parameter for members in groups for parameter in members]
         self.pretrained = [parameter.detach().clone() for parameter in self.pulled]
 
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Shorten the body's step but not its weight decay; the schedule restores the learning rate afterwards."""
         assert fit.optimizer is not None
@@ -103,6 +107,7 @@ class RecAdam(Method):
                 group["eps"] = fit.recipe.adam_epsilon / math.sqrt(1.0 - fit.recipe.betas[1] ** (fit.step + 1))
 
     @torch.no_grad()
+    @override
     def after_step(self, model: Model, fit: Fit) -> None:
         """Pull the weights after Adam's step."""
         assert fit.optimizer is not None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amix.models.architecture import head_names
 from amix.training.fit import Fit
@@ -56,6 +57,7 @@ class SPD(Method):
         grid={"strength": (0.1, 0.5, 1.0, 2.0)},
     )
 
+    @override
     def param_groups(self, model: Model, fit: Fit) -> Groups:
         """Plain finetuning's groups; projected parameters are in a separate group without ordinary decay."""
         groups = super().param_groups(model, fit)
@@ -71,6 +73,7 @@ class SPD(Method):
         left_out = set() if self.config.project_head else head_names(model)
         return [p for name, p in model.named_parameters() if p.requires_grad and name not in left_out]
 
+    @override
     def optimizer(self, groups: Groups, fit: Fit) -> torch.optim.Optimizer:
         """AdamW, optionally with AMSGrad."""
         recipe = fit.recipe
@@ -78,11 +81,13 @@ class SPD(Method):
             groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.adam_epsilon, amsgrad=self.config.amsgrad, fused=True
         )
 
+    @override
     def on_fit_start(self, model: Model, fit: Fit) -> None:
         """Store the pretrained weights."""
         self.anchored = [(parameter, parameter.detach().clone()) for parameter in self.projected(model)]
 
     @torch.no_grad()
+    @override
     def before_step(self, model: Model, fit: Fit) -> None:
         """Compute c and the distance of every tensor that has a gradient, before the step."""
         moving = [(w, w0, w.grad) for w, w0 in self.anchored if w.grad is not None]
@@ -94,6 +99,7 @@ class SPD(Method):
         self.conditions = -torch.stack([product.sum() for product in distances])
 
     @torch.no_grad()
+    @override
     def after_step(self, model: Model, fit: Fit) -> None:
         """Undo the share of the distance where the condition holds."""
         distances = torch._foreach_sub(self.weights, self.anchors)

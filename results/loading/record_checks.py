@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from amix.specs.protocol import Protocol
 from amix.specs.run_plan import RunPlan
 from amix.specs.run_spec import OUT_OF_DOMAIN, SCHEMA
@@ -21,6 +23,7 @@ class Problem:
     source: str
     reason: str
 
+    @override
     def __str__(self) -> str:
         return visible(f"{self.source}: {self.reason}")
 

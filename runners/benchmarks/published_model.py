@@ -9,6 +9,7 @@ speed-up over it is a lower bound.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from amix.data.encoded import Batch
 from amix.mixup.linears import block_linears
@@ -31,6 +32,7 @@ class TwoBranchLinear(nn.Module):
         self.a1 = nn.Parameter(torch.ones_like(linear.weight[:, :1]))
         self.a2 = nn.Parameter(torch.ones_like(linear.weight[:1]))
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """Outputs [..., out] of inputs [..., in]."""
         task = functional.linear(x, (self.a1 @ self.a2) * self.weight, self.bias)

@@ -17,6 +17,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amix.mixup.bilevel_step import BilevelStep
 from amix.mixup.hypergradient import HypergradientOptions
@@ -35,6 +36,7 @@ class Point(nn.Module):
         with torch.no_grad():
             self.linear.weight.copy_(x)
 
+    @override
     def forward(self) -> Tensor:
         """z = (x, y), [n + m]."""
         return torch.cat([self.linear.weight.flatten(), self.y])

@@ -18,6 +18,7 @@ from distributed import Client, LocalCluster, Nanny, Security, WorkerPlugin
 from distributed.core import Status
 from distributed.deploy.spec import close_clusters
 from tornado.ioloop import PeriodicCallback
+from typing_extensions import override
 
 from runners.sweeping.pool import Loss, WorkersLost
 
@@ -49,6 +50,7 @@ class Pinned(WorkerPlugin):
     def __init__(self, gpus: list[str]) -> None:
         self.gpus = gpus
 
+    @override
     def setup(self, worker: Any) -> None:
         """Called by distributed when a worker starts, including one that replaces a dead worker of the same name."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
