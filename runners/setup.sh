@@ -49,6 +49,20 @@ install_requirements() {
     stop "Installation failed; see pip's message above. The same command resumes from there."
 }
 
+# On AMD processors MKL, torch's library for matrix products, leaves half of the instruction set unused unless this function
+# says otherwise. Workers load the library (runners/sweeping/local_pool.py); it is left out if there is no C compiler.
+# $1: description of the processor.
+make_products_fast() {
+  local library=$environment/lib/mkl_full_speed.so compiler
+  [ -e "$library" ] && return
+  [ "$(uname -sm)" = "Linux x86_64" ] && grep -q AuthenticAMD "$1" 2>/dev/null || return 0
+  compiler=$(command -v cc || command -v gcc || command -v clang) || return 0
+  echo 'int mkl_serv_intel_cpu_true(void) { return 1; }' |
+    "$compiler" -shared -fPIC -x c -o "$library.new" - 2>/dev/null && mv "$library.new" "$library"
+  return 0
+}
+
 new_enough "$python" || make_environment
 cmp -s "$root/requirements.txt" "$installed" || install_requirements
+make_products_fast /proc/cpuinfo
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy
@@ -27,7 +28,6 @@ from amix.specs.tasks import find_task
 from amix.specs.wording import counted
 from results.loading.frame import load
 from results.loading.layout import ROOT, Layout
-from runners.sweeping.local_pool import WORKER_ENVIRONMENT
 
 SUITE = "same-runs"
 SCRIPT = Path(__file__).with_name("trainer_script.py")
@@ -167,8 +167,16 @@ def sweep(workload: Workload, place: Path, options: Sequence[str]) -> Scores:
     return dict(zip(runs, done["score"].tolist(), strict=True))
 
 
-def scripts(workload: Workload, padding: Padding, place: Path) -> Scores:
+def scripts(
+    workload: Workload, padding: Padding, place: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> Scores:
     """Scores of the script, the runs divided among as many processes as the workload says.
+
+    Args:
+        workload: the runs.
+        padding: what the script pads its batches to.
+        place: folder for its files.
+        settings: environment variables besides those of variables().
 
     Raises:
         ContestantError: a process failed.
@@ -178,7 +186,7 @@ def scripts(workload: Workload, padding: Padding, place: Path) -> Scores:
     for number, hand in enumerate(hands):
         job = place / f"job-{number}.json"
         job.write_text(json.dumps(job_of(workload, padding, hand)), encoding="utf-8")
-        started.append(_started(workload, script_command(place, number)))
+        started.append(_started(workload, script_command(place, number), settings))
     _wait(started)
     scores: Scores = {}
     for number, hand in enumerate(hands):
@@ -228,12 +236,12 @@ def _texts(task: Task, split: str, glue: Path | None, positions: Any = None) -> 
 def variables(workload: Workload) -> dict[str, str]:
     """The environment variables of a contestant's processes, besides the user's own.
 
-    On a CPU each process has one thread and keeps its memory, as a sweep's workers do. On a GPU a script has whatever
-    its user's processes have. GPUs are numbered as nvidia-smi does it, which is asked about them.
+    On a CPU each process has one thread; what else a sweep's workers have, the sweep gives them itself. GPUs are
+    numbered as nvidia-smi does it, which is asked about them.
     """
     paths = {"PYTHONPATH": str(ROOT)}
     if workload.device == "cpu":
-        paths |= WORKER_ENVIRONMENT | {"TOKENIZERS_PARALLELISM": "false"}
+        paths |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     return paths | visible(workload)
 
 
@@ -242,11 +250,13 @@ def visible(workload: Workload) -> dict[str, str]:
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": workload.gpu} if workload.gpu else {}
 
 
-def _started(workload: Workload, arguments: list[str]) -> "subprocess.Popen[str]":
+def _started(
+    workload: Workload, arguments: list[str], settings: Mapping[str, str] = MappingProxyType({})
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", *arguments],
         cwd=ROOT,
-        env=os.environ | variables(workload),
+        env={**os.environ, **variables(workload), **settings},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

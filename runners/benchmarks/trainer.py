@@ -7,19 +7,25 @@ from functools import partial
 from results.loading.layout import ROOT
 from results.tabulating.table import Cell, Column, Table
 from runners.benchmarks.same_runs import Contestant, Padding, Taken, Workload, in_turns, ratio, scripts, sweep
+from runners.sweeping.local_pool import worker_variables
 
 TABLE = ROOT / "results" / "tables" / "bench-trainer.csv"
 OURS = "this suite: sweep"
-SCRIPTS: dict[str, Padding] = {
-    "Trainer, padded to the batch's longest": "dynamic",
-    "Trainer, padded to the full length": "fixed",
+SCRIPTS: dict[str, tuple[Padding, bool]] = {
+    "Trainer, padded to the batch's longest": ("dynamic", False),
+    "the same, with the variables of a sweep's workers": ("dynamic", True),
+    "Trainer, padded to the full length": ("fixed", False),
 }
+"""What the script pads to, and whether its processes have the environment variables that a sweep gives its workers."""
 
 
 def measure(workload: Workload, turns: int) -> Iterator[tuple[str, Taken]]:
     """Let a sweep and the scripts do the runs in turns, each in as many processes; see in_turns."""
     ours = partial(sweep, workload, options=["--workers", str(workload.workers)])
-    theirs: dict[str, Contestant] = {name: partial(scripts, workload, padding) for name, padding in SCRIPTS.items()}
+    theirs: dict[str, Contestant] = {
+        name: partial(scripts, workload, padding, settings=worker_variables() if as_workers else {})
+        for name, (padding, as_workers) in SCRIPTS.items()
+    }
     return in_turns(workload, {OURS: ours, **theirs}, turns)
 
 
@@ -43,7 +49,9 @@ def trainer_table(taken: dict[str, Taken], workload: Workload, command: str) -> 
         caption=(
             f"Plain finetuning, {len(workload.runs)} runs (encoder {workload.encoder}, N = {workload.size}), in "
             f"{workload.workers} processes of one thread each, from start to end; medians of {len(ours.cpu)} turns, "
-            "ratios within a turn. Same subsets, recipe and steps, a dev score after every epoch, one pass over the "
+            "ratios within a turn. A sweep gives its workers variables that keep memory and, on AMD processors, speed "
+            "up matrix products; the second row shows what they do for the script. Same subsets, recipe and steps, a "
+            "dev score after every epoch, one pass over the "
             "test set. The script classifies by the first token's pooled state, as AutoModelForSequenceClassification "
             "does, this suite by the encoder's own pooling: scores may differ, the work hardly does."
         ),
