@@ -40,6 +40,7 @@ from amix.training.fit import Best, Diverged, Fit
 from amix.training.method import Method, MethodError, whole_batches
 from amix.training.micro_batches import device_full, out_of_memory
 from amix.training.multi_stage import MultiStageMethod, finetune
+from amix.training.padding import skip_padding
 from amix.training.registry import find_method, load_external, source_hash
 from amix.training.settings import make_config
 from amix.training.stage_workers import remote_stages, save_stage
@@ -220,10 +221,11 @@ def _set_up(spec: RunSpec, context: RunContext) -> tuple[Method, Splits, Fit]:
     return method, splits, fit
 
 
-def _new_model(spec: RunSpec, context: RunContext, fit: Fit) -> nn.Module:
-    """Return the untrained classifier, with its passes being counted."""
+def _new_model(spec: RunSpec, context: RunContext, method: Method, fit: Fit) -> nn.Module:
+    """Return the untrained classifier, with its passes being counted, and padding skipped where that is possible."""
     model = load_model(context.encoder or spec.encoder, fit.task, spec.seeds.head).to(fit.device)
     fit.cost.watch(model)
+    fit.skips_padding = not method.info.reads_padding and skip_padding(model, fit.train)
     return model
 
 
@@ -232,7 +234,8 @@ def _finetune(spec: RunSpec, context: RunContext, record: Record) -> tuple[Array
     method, splits, fit = _set_up(spec, context)
     sets = _sets(spec, context, fit)
     record["data"] = _data_block(fit.task, splits, sets)
-    model = _new_model(spec, context, fit)
+    model = _new_model(spec, context, method, fit)
+    record["environment"]["padding"] = "skipped" if fit.skips_padding else "computed"
     if revision := getattr(model.config, "_commit_hash", None):  # Only models from the Hub have one.
         record["environment"]["encoder_revision"] = revision
     try:
@@ -286,7 +289,7 @@ def do_stage(spec: RunSpec, context: RunContext, threads: int, number: int, path
     torch.set_num_threads(threads)
     reset_peak_memory()
     method, _, fit = _set_up(spec, context)
-    model = method.prepare(_new_model(spec, context, fit), fit)
+    model = method.prepare(_new_model(spec, context, method, fit), fit)
     assert isinstance(method, MultiStageMethod)
     save_stage(method.run_stage(model, fit, number), fit, path)
 

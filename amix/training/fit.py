@@ -72,6 +72,7 @@ class Fit:
         pretrained: The encoder's weights by parameter name, if they are in memory anyway; must not be modified.
         sources: Seeds of the sources of randomness that differ from seed.
         part: The part of a batch that is in the model, if batches are split (Recipe.micro_batch).
+        skips_padding: Whether the model computes tokens only (amix.training.padding).
     """
 
     task: Task
@@ -92,6 +93,7 @@ class Fit:
     pretrained: Mapping[str, torch.Tensor] = field(default_factory=dict)
     sources: Mapping[str, int] = field(default_factory=dict)
     part: Part | None = None
+    skips_padding: bool = False
 
     @property
     def seeds(self) -> Seeds:

@@ -62,6 +62,8 @@ class MethodInfo:
     from the whole, and passes outside the loss go through `Fit.part_losses`; False if examples of a batch depend on
     each other. None: True for a method with the task's own loss and a single stage, False for any other.
     """
+    reads_padding: bool = False
+    """Whether its loss depends on hidden states of padding, which are then computed as well (amix.training.padding)."""
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values of its settings that tuning tries."""
     recipe_search_space: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: RECIPE_SEARCH_SPACE)

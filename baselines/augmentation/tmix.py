@@ -58,6 +58,7 @@ class TMix(Method):
         null={"share": 0.0},
         splits_batches=False,
         micro_batches=False,
+        reads_padding=True,
         grid={"alpha": (0.4, 2.0, 16.0)},
     )
 

@@ -39,6 +39,7 @@ class _Environment(TypedDict, total=False):
     python: _Text | None
     device: _Text | None
     precision: _Text | None
+    padding: _Text
     command: _Text | None
     time: _Text | None
     threads: _Count | None

@@ -15,12 +15,19 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from amix.data.rows import load_rows
 from amix.models.saved_model import load_saved
 from amix.specs.tasks import find_task
+from amix.training import padding
+from amix.training.method import Method
 from amix.training.registry import find_method, methods
 from amix.training.settings import make_config
 from helpers.toy_encoders import FAMILIES, POOLED, ROWS, SHORT, Bench, subnormals_as_zero
 
 METHODS = sorted(methods())
 ENCODERS = (*FAMILIES, POOLED)
+
+OWN_PASSES = [
+    *(name for name in METHODS if find_method(name).loss is not Method.loss), "agwm", "lora", "prefix", "prompt"
+]  # fmt: skip
+"""Methods that compute their own loss, and some that change the model or have many stages."""
 
 every_method = pytest.mark.parametrize("method", METHODS)
 every_encoder = pytest.mark.parametrize("family", ENCODERS)
@@ -49,6 +56,22 @@ def assert_the_loss_fell(record: dict[str, Any], method: str, before: float) -> 
     by_curve = info.trains_by_steps and info.steps_on_task_loss
     first = curve[0]["train_loss"] if by_curve else 0.9 * before
     assert curve[-1]["train_loss"] < first
+
+
+@pytest.mark.parametrize("method", OWN_PASSES)
+def test_skipping_padding_changes_no_more_than_the_order_of_sums(
+    bench: Bench, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads_padding = find_method(method).info.reads_padding
+    runs = {}
+    for what, worthwhile in (("computed", 0.0), ("skipped", 1.01)):
+        monkeypatch.setattr(padding, "WORTHWHILE", worthwhile)
+        runs[what] = bench.execute(method, POOLED, recipe=replace(SHORT, steps=3))
+        assert runs[what][0]["environment"]["padding"] == ("computed" if reads_padding else what)
+    (record, arrays), (skipped, others) = runs.values()
+    losses, same = ([point["train_loss"] for point in one["curve"]] for one in (record, skipped))
+    assert same == pytest.approx(losses, abs=1e-4)
+    assert others["test_logits"] == pytest.approx(arrays["test_logits"], abs=1e-3)
 
 
 @every_encoder
