@@ -286,13 +286,13 @@ def test_export_is_the_model_in_training() -> None:
     assert numpy.array_equal(predict(plain, fit.dev, fit).logits, predict(model, fit.dev, fit).logits)
 
 
-def test_the_fast_preset_costs_less_than_five_times_plain_finetuning() -> None:
+def test_the_fast_preset_costs_at_most_2_3_times_plain_finetuning() -> None:
     recipe = Recipe()
     costs = {
         name: find_method(name)().relative_passes(300, recipe) for name in ("agwm", "agwm_fast", "vanilla_matched")
     }
     assert costs["agwm"] == costs["vanilla_matched"] == pytest.approx(1 + 5 * 45 * 4 / 57)
-    assert costs["agwm_fast"] < 5
+    assert 1 < costs["agwm_fast"] <= 2.3
 
 
 def test_matched_control_makes_as_many_passes() -> None:
