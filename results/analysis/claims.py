@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from amix.specs.run_plan import Protocol
 from results.analysis.cells import FEWEST_SEEDS, Scores, differences
-from results.analysis.looks import decisions, floor, ordered_differences
+from results.analysis.looks import decisions, exact, floor, ordered_differences
 from results.loading.frame import Results, cached
 from results.loading.preregistration import families
 from results.stats import holm, sign_flip, t_test
@@ -19,7 +19,8 @@ class Claim:
     """A method against another, averaged over tasks, in points.
 
     About this benchmark (these tasks, other seeds): the difference with its Welch-Satterthwaite interval low..high, p
-    of the task-stratified sign flip and p_holm over the family of `comparisons`; floor is the smallest p possible.
+    of the task-stratified sign flip and p_holm over the family of `comparisons`; floor is the smallest p possible,
+    exact whether p counts every sign pattern.
     About tasks like these: p_tasks_t and p_tasks (t and sign flip on the task means) with its floor_tasks, and (wins,
     ties, losses). detectable is the true difference that a t-test finds with power 0.8 at alpha / comparisons, given
     the observed spread; p_equivalent is the larger p of the two one-sided tests that the difference is within the
@@ -44,6 +45,7 @@ class Claim:
     record: tuple[int, int, int]
     detectable: float
     p_equivalent: float
+    exact: bool
     p_holm: float = math.nan
     comparisons: int = 0
 
@@ -79,7 +81,7 @@ def _sequential(results: Results, size: str, other: str, label: str) -> Claim:
     low, high = (decision.low, decision.high) if decision.look else (math.nan, math.nan)
     return replace(
         claim, p=decision.p, p_holm=decision.p_adjusted, floor=floor(decision, plan), low=low, high=high,
-        comparisons=len(family),
+        comparisons=len(family), exact=exact(len(plan.tasks), plan),
     )  # fmt: skip
 
 
@@ -91,6 +93,11 @@ def _corrected(gaps: dict[str, list[Scores]], protocol: Protocol) -> dict[str, C
         label: replace(claim, p_holm=float(p), comparisons=len(by_label))
         for (label, claim), p in zip(by_label.items(), adjusted, strict=True)
     }
+
+
+def all_exact(by_label: dict[str, Claim]) -> bool:
+    """Whether no p of these claims comes from drawn sign patterns."""
+    return all(claim.exact for claim in by_label.values())
 
 
 def planned_comparisons(by_label: dict[str, Claim]) -> int:
@@ -121,4 +128,5 @@ def _claim(label: str, gaps: list[Scores], level: float, margin: float) -> Claim
         record=wins_ties_losses(means),
         detectable=spread * minimum_detectable_effect(seeds, level),
         p_equivalent=equivalence_p(interval.mean, interval.standard_error, interval.degrees_of_freedom, margin),
+        exact=test.exact,
     )

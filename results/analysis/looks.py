@@ -20,6 +20,7 @@ from results.analysis.cells import (
 from results.loading.frame import MISSING, Results, cached
 from results.loading.preregistration import families
 from results.loading.wording import listed, p_text, signed
+from results.stats import sequential, signs
 from results.stats.sequential import Looks, sequential_p, smallest_p
 from results.stats.sequential_family import ENDED, REJECTED, Decision, decide, still_open
 
@@ -155,6 +156,22 @@ def name_of_test(plan: RunPlan) -> str:
     if not plan.protocol.looks:
         return "task-stratified sign-flip test"
     return f"task-stratified sign-flip test over looks after {listed(plan.protocol.looks)} seeds"
+
+
+def exact(tasks: int, plan: RunPlan) -> bool:
+    """Whether the tests of a plan with looks, over this many tasks, count every sign pattern."""
+    return sequential.counts_every_pattern(tasks, Looks(plan.protocol.looks))
+
+
+def sign_flip_words(name: str, exact: bool, plan: RunPlan) -> str:
+    """The name of a sign-flip test in a caption: exact if every sign pattern was counted, else how many were drawn."""
+    if exact:
+        return f"exact {name}"
+    if plan.protocol.looks:
+        most, draws, beyond = sequential.ENUMERATED_TO, sequential.DRAWS + 1, "differences up to the last look"
+    else:
+        most, draws, beyond = signs.ENUMERATED_TO, signs.DRAWS, "differences without a common unit"
+    return f"{name} (of more than {most} {beyond}, p from {draws:,} drawn sign patterns)"
 
 
 def _at(decision: Decision, look: int) -> bool:

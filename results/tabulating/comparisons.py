@@ -1,9 +1,9 @@
 """The tests behind the marks: every method against one named method, over all tasks and task by task."""
 
 from amix.specs.run_plan import RunPlan
-from results.analysis.claims import Claim, claims, planned_comparisons
+from results.analysis.claims import Claim, all_exact, claims, planned_comparisons
 from results.analysis.comparisons import against, power_notes
-from results.analysis.looks import decision_sentences, name_of_test, seen_differences
+from results.analysis.looks import decision_sentences, name_of_test, seen_differences, sign_flip_words
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words
 from results.stats.effects import effect, probability_of_winning
@@ -57,7 +57,8 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         title=f"{plan.title}: every method against {other}, over {len(plan.tasks)} tasks, {size_words(size)}",
         caption=(
             f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
-            f"{selection_words(results.selection)}. These tasks (other seeds): exact {name_of_test(plan)}, "
+            f"{selection_words(results.selection)}. These tasks (other seeds): "
+            f"{sign_flip_words(name_of_test(plan), all_exact(by_label), plan)}, "
             f"Holm over {planned_comparisons(by_label)} comparisons (* at α = {plan.protocol.alpha:g}), "
             f"{_interval_words(plan)}, the true difference that a t-test would find with power 0.8 at that level, "
             "and the larger p of two one-sided t-tests that the difference is within "
@@ -110,6 +111,7 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
     frame = against(results, size, other)
     if frame.empty:
         return None
+    test = sign_flip_words("sign flip", bool(frame["exact"].all()), plan)
     rows = []
     for row in frame.to_dict("records"):
         gaps = seen_differences(results, size, row["task"], row["label"], other)
@@ -147,7 +149,7 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
         caption=(
             f"Paired differences in {results.split} score "
             f"× 100 over seeds, selection: {selection_words(results.selection)}, with "
-            "t interval. The test is the exact sign flip, Holm over the methods of a task (* at "
+            f"t interval. The test is the {test}, Holm over the methods of a task (* at "
             f"α = {plan.protocol.alpha:g}); q: Benjamini-Hochberg over the whole table; the t and Wilcoxon tests are "
             "sensitivity checks and decide nothing. d_z: standardised mean difference; g_z: small-sample corrected. "
             "P(better): share of seeds won, ties counting half, with Wilson interval."

@@ -85,6 +85,30 @@ def test_before_the_first_look_nothing_can_be_claimed(tmp_path: Path) -> None:
     assert decision == "Nothing is decided before the first look, after 4 seeds of every task."
 
 
+@pytest.mark.parametrize(
+    ("seeds", "looks", "words"),
+    [
+        (13, (), "exact task-stratified sign-flip test, Holm"),
+        (
+            14,
+            (),
+            "sign-flip test (of more than 40 differences without a common unit, p from 100,000 drawn sign patterns)",
+        ),
+        (6, (6,), "6 seeds (of more than 16 differences up to the last look, p from 20,000 drawn sign patterns)"),
+    ],
+)
+def test_captions_call_a_p_exact_only_if_every_sign_pattern_was_counted(
+    tmp_path: Path, seeds: int, looks: tuple[int, ...], words: str
+) -> None:
+    suite = synthetic_records.Suite(methods=("vanilla", "agwm", "mixout"), seeds=tuple(range(seeds)), looks=looks)
+    tables = {table.name: table for table in make_tables(results_of(tmp_path, suite))}
+    assert words in tables["against-vanilla-n100"].caption
+    marks = " ".join(tables["main-n100"].notes)
+    assert ("exact paired sign-flip test over seeds" in marks) == ("exact" in words)
+    assert ("drawn sign patterns" in marks) == ("drawn" in words)
+    assert "the exact sign flip" in tables["cells-against-vanilla-n100"].caption, "a single task has few seeds"
+
+
 def test_tables_state_what_each_look_decided(tmp_path: Path) -> None:
     results = results_of(tmp_path)
     table = next(table for table in make_tables(results) if table.name == "against-vanilla-n100")
