@@ -36,7 +36,7 @@ def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     if not plan.protocol.looks:
         return {}
     looks, alpha = Looks(plan.protocol.looks), plan.protocol.alpha
-    labels = [label for label in plan.labels if label != other and _reaches_every_look(label, plan, size)]
+    labels = [label for label in plan.labels if label != other and reaches_every_look(label, plan, size)]
     gaps = {label: [ordered_differences(results, size, task, label, other) for task in plan.tasks] for label in labels}
     by_label: dict[str, Decision] = {}
     for family in families(labels, plan):
@@ -44,7 +44,8 @@ def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     return {label: by_label[label] for label in labels}
 
 
-def _reaches_every_look(label: str, plan: RunPlan, size: str) -> bool:
+def reaches_every_look(label: str, plan: RunPlan, size: str) -> bool:
+    """Whether a row has runs planned on every task for all seeds of the last look."""
     seeds = plan.seeds[: plan.protocol.looks[-1]]
     planned = {(run.task, run.seed) for run in plan.runs.values() if run.label == label and run.size == size}
     return all((task, seed) in planned for task in plan.tasks for seed in seeds)
@@ -56,7 +57,11 @@ def ordered_differences(results: Results, size: str, task: str, label: str, othe
     A look is complete when its own seeds are: a later seed never replaces a missing one.
     """
     matrix = score_matrix(results, size, task).reindex(results.plan.seeds)
-    gaps = (matrix[label] - matrix[other]).to_numpy(dtype=np.float64)
+    return until_missing((matrix[label] - matrix[other]).to_numpy(dtype=np.float64))
+
+
+def until_missing(gaps: Scores) -> Scores:
+    """The differences before the first one that is missing."""
     missing = np.flatnonzero(np.isnan(gaps))
     return gaps[: missing[0]] if missing.size else gaps
 
@@ -156,6 +161,13 @@ def name_of_test(plan: RunPlan) -> str:
     if not plan.protocol.looks:
         return "task-stratified sign-flip test"
     return f"task-stratified sign-flip test over looks after {listed(plan.protocol.looks)} seeds"
+
+
+def interval_words(plan: RunPlan) -> str:
+    """The name of the interval of a difference over tasks."""
+    if not plan.protocol.looks:
+        return "Welch-Satterthwaite interval"
+    return "interval over all looks and comparisons, from the seeds up to the deciding or the latest look"
 
 
 def exact(tasks: int, plan: RunPlan) -> bool:

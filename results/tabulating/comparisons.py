@@ -3,7 +3,13 @@
 from amix.specs.run_plan import RunPlan
 from results.analysis.claims import Claim, all_exact, claims, planned_comparisons
 from results.analysis.comparisons import against, power_notes
-from results.analysis.looks import decision_sentences, name_of_test, seen_differences, sign_flip_words
+from results.analysis.looks import (
+    decision_sentences,
+    interval_words,
+    name_of_test,
+    seen_differences,
+    sign_flip_words,
+)
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words
 from results.stats.effects import effect, probability_of_winning
@@ -60,7 +66,7 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
             f"{selection_words(results.selection)}. These tasks (other seeds): "
             f"{sign_flip_words(name_of_test(plan), all_exact(by_label), plan)}, "
             f"Holm over {planned_comparisons(by_label)} comparisons (* at α = {plan.protocol.alpha:g}), "
-            f"{_interval_words(plan)}, the true difference that a t-test would find with power 0.8 at that level, "
+            f"{interval_words(plan)}, the true difference that a t-test would find with power 0.8 at that level, "
             "and the larger p of two one-sided t-tests that the difference is within "
             f"±{plan.protocol.margin:g} points, uncorrected: a small one means that the two are practically equal. "
             "Tasks like these: t-test and exact sign-flip test on the task means, uncorrected."
@@ -70,12 +76,6 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         notes=(*_notes(plan, other, by_label), *_decided(results, size, other)),
         banner=plan.note,
     )
-
-
-def _interval_words(plan: RunPlan) -> str:
-    if not plan.protocol.looks:
-        return "Welch-Satterthwaite interval"
-    return "interval over all looks and comparisons, from the seeds up to the deciding or the latest look"
 
 
 def _decided(results: Results, size: str, other: str) -> tuple[str, ...]:
