@@ -18,11 +18,11 @@ from results.analysis.cells import (
     summaries,
 )
 from results.loading.frame import MISSING, Results, cached
-from results.loading.preregistration import families
+from results.loading.preregistration import families, pair_name
 from results.loading.wording import listed, p_text, signed
 from results.stats import sequential, signs
 from results.stats.sequential import Looks, sequential_p, smallest_p
-from results.stats.sequential_family import ENDED, REJECTED, Decision, decide, still_open
+from results.stats.sequential_family import ENDED, OPEN, REJECTED, Decision, decide, still_open
 
 
 @cached
@@ -42,6 +42,28 @@ def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     for family in families(labels, plan):
         by_label |= decide({label: gaps[label] for label in family}, looks, alpha)
     return {label: by_label[label] for label in labels}
+
+
+@cached
+def primary_decisions(results: Results, size: str) -> dict[str, Decision]:
+    """What the looks have decided so far on each primary pair, by name: a family of its own; empty without looks."""
+    plan = results.plan
+    gaps = {
+        pair_name(pair): [ordered_differences(results, size, task, *pair) for task in plan.tasks]
+        for pair in plan.protocol.primary
+    }
+    return decide(gaps, Looks(plan.protocol.looks), plan.protocol.alpha) if gaps and plan.protocol.looks else {}
+
+
+def _followed(results: Results) -> list[tuple[tuple[str, ...], Decision]]:
+    # Every comparison for which seeds are added, at every size, with its two rows.
+    protocol = results.plan.protocol
+    found: list[tuple[tuple[str, ...], Decision]] = []
+    for size in results.plan.sizes:
+        against = decisions(results, size, protocol.reference).items()
+        found += [((label, protocol.reference), decision) for label, decision in against]
+        found += zip(protocol.primary, primary_decisions(results, size).values(), strict=False)
+    return found
 
 
 def reaches_every_look(label: str, plan: RunPlan, size: str) -> bool:
@@ -95,22 +117,17 @@ def floor(decision: Decision, plan: RunPlan) -> float:
 
 
 def next_rows(results: Results) -> frozenset[str]:
-    """The rows that get the next seeds: the reference and those whose comparison with it is open at some size."""
-    reference = results.plan.protocol.reference
-    open_rows = {label for size in results.plan.sizes for label in still_open(decisions(results, size, reference))}
-    return frozenset(open_rows | {reference}) if open_rows else frozenset()
+    """The rows that get the next seeds: both of every comparison, with the reference or primary, open at some size."""
+    return frozenset(row for rows, decision in _followed(results) if decision.state == OPEN for row in rows)
 
 
 def last_looks(results: Results) -> dict[str, int]:
     """The look after which a row got no more seeds, by label; rows that still get some are left out."""
-    plan = results.plan
-    by_size = [decisions(results, size, plan.protocol.reference) for size in plan.sizes]
-    open_rows = next_rows(results)
-    looks = {
-        label: max(decided[label].look for decided in by_size if label in decided)
-        for label in {label for decided in by_size for label in decided} - open_rows
-    }
-    return looks if open_rows or not looks else looks | {plan.protocol.reference: max(looks.values())}
+    open_rows, looks = next_rows(results), dict[str, int]()
+    for rows, decision in _followed(results):
+        for row in set(rows) - open_rows:
+            looks[row] = max(looks.get(row, 0), decision.look)
+    return looks
 
 
 @cached
@@ -141,13 +158,22 @@ def explained_summaries(results: Results) -> dict[Place, Summary]:
 
 def decision_sentences(results: Results, size: str) -> list[str]:
     """What was decided at which look, a sentence for each look that decided something, and one for what is open."""
-    by_label = decisions(results, size, results.plan.protocol.reference)
-    count = len(results.plan.protocol.looks)
+    return _sentences(decisions(results, size, results.plan.protocol.reference), results.plan.protocol.looks)
+
+
+def primary_sentences(results: Results, size: str) -> list[str]:
+    """The same about the primary comparisons."""
+    sentences = _sentences(primary_decisions(results, size), results.plan.protocol.looks)
+    return [f"Primary comparisons: {sentence[0].lower()}{sentence[1:]}" for sentence in sentences]
+
+
+def _sentences(by_label: dict[str, Decision], looks: tuple[int, ...]) -> list[str]:
+    count = len(looks)
     sentences = []
     for look in range(1, count + 1):
         decided = [f"{label} ({_in_words(one)})" for label, one in by_label.items() if _at(one, look)]
         if decided:
-            seeds = results.plan.protocol.looks[look - 1]
+            seeds = looks[look - 1]
             sentences.append(f"Decided at look {look} of {count}, after {seeds} seeds: {listed(decided)}.")
     if left := still_open(by_label):
         sentences.append(f"Not decided yet: {listed(left)}.")

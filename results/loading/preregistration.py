@@ -10,11 +10,13 @@ MARK = "‡"
 
 
 def protocol_sentence(plan: RunPlan) -> str:
-    """The protocol as declared, with its looks and endpoints; '' if it is a single look at the score."""
+    """The protocol as declared, with its looks, endpoints and pairs; '' if it is a single look at the score."""
     protocol = plan.protocol
-    if (protocol.looks, protocol.endpoints) == ((), ("score",)):
+    if (protocol.looks, protocol.endpoints, protocol.primary) == ((), ("score",), ()):
         return ""
     focus = f", above all {protocol.focus}" if protocol.focus else ""
+    if protocol.primary:
+        focus += f"; primary, and corrected among themselves: {listed(map(pair_name, protocol.primary))}"
     seeds = protocol.looks or (len(plan.seeds),)
     looks = f"{'looks' if len(seeds) > 1 else 'one look'} after {listed(seeds)} seeds"
     primary, *others = (endpoint_words(name) for name in protocol.endpoints)
@@ -24,6 +26,11 @@ def protocol_sentence(plan: RunPlan) -> str:
         f"{endpoints}; selection: {selection_words(protocol.selection)}; α = {protocol.alpha:g}; differences within "
         f"±{protocol.margin:g} point{'s' * (protocol.margin != 1)} do not matter."
     )
+
+
+def pair_name(pair: Sequence[str]) -> str:
+    """A difference of two rows in words."""
+    return " − ".join(pair)
 
 
 def seeds_sentence(plan: RunPlan) -> str:

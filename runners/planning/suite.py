@@ -245,11 +245,14 @@ def _protocol(protocol: Protocol, rows: tuple[Row, ...]) -> Protocol:
     """The protocol; the reference defaults to the first row."""
     labels = [row.label for row in rows]
     protocol = protocol.model_copy(update={"reference": protocol.reference or labels[0]})
-    for role, label in (("reference", protocol.reference), ("focus", protocol.focus)):
+    paired = [("primary:", label) for pair in protocol.primary for label in pair]
+    for role, label in (("reference", protocol.reference), ("focus", protocol.focus), *paired):
         if label is not None and label not in labels:
             raise SuiteError(f"protocol: {role} '{label}' is not a row of this suite; {nearest(label, labels)}")
-    if protocol.reference in [row.label for row in rows if row.exploratory]:
-        raise SuiteError(f"protocol: the reference '{protocol.reference}' is exploratory; name a row that was planned")
+    added = [row.label for row in rows if row.exploratory]
+    for role, label in (("the reference", protocol.reference), *paired):
+        if label in added:
+            raise SuiteError(f"protocol: {role} '{label}' is exploratory; name a row that was planned")
     return protocol
 
 
