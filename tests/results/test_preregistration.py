@@ -128,6 +128,13 @@ def test_the_error_for_a_wrong_declaration_says_what_is_wrong(tmp_path: Path, mo
     assert "tiny.yaml" in str(raised.value)
 
 
+def test_endpoints_of_probabilities_need_a_task_with_classes(tmp_path: Path) -> None:
+    declared = "protocol: {endpoints: [score, brier]}\n"
+    with pytest.raises(SuiteError, match=r"tiny\.yaml.*endpoints: brier cannot be tested, as no task .* has classes"):
+        suite_with(tmp_path, declared, tasks="mini-stsb")
+    assert suite_with(tmp_path, declared, tasks="mini-stsb, mini-cola").protocol.endpoints == ("score", "brier")
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
