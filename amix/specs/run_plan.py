@@ -174,12 +174,15 @@ class RunPlan(SpecModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        reference, focus = self.protocol.reference, self.protocol.focus
+        reference = self.protocol.reference
         if reference not in self.labels:
             raise ValueError(f"the reference {reference!r} is none of {', '.join(self.labels)}")
-        if focus is not None and (focus not in self.labels or focus == reference):
-            # A row that was not run, or would be compared with itself, cannot be the focus.
-            object.__setattr__(self, "protocol", self.protocol.model_copy(update={"focus": None}))
+        # A row that was not run, or would be compared with itself, cannot be the focus.
+        protocol = self.protocol.among(self.labels)
+        if protocol.focus == reference:
+            protocol = protocol.model_copy(update={"focus": None})
+        if protocol != self.protocol:
+            object.__setattr__(self, "protocol", protocol)
         for run in self.runs.values():
             if run.task not in self.tasks:
                 raise ValueError(f"the run {run.key} is of task {run.task!r}, which is none of {', '.join(self.tasks)}")

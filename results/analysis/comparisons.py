@@ -6,7 +6,7 @@ import pandas as pd
 
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import FEWEST_SEEDS
-from results.analysis.looks import cell_p, ordered_differences, seen_differences
+from results.analysis.looks import cell_p, exact, ordered_differences, seen_differences
 from results.loading.frame import Results, cached
 from results.loading.preregistration import exploratory
 from results.stats import benjamini_hochberg, holm, sign_flip, smallest_sample, t_interval, t_test, wilcoxon
@@ -21,11 +21,11 @@ def against(results: Results, size: str, other: str) -> pd.DataFrame:
     """Every method against `other` at one size: one row per (task, label), differences in points.
 
     Columns: task, label, n (seeds that both have a score for), difference, sd (ddof 1), low, high (95 % t interval),
-    p (exact sign flip), p_holm (over the methods of this task; rows added after looking form a family of their own), q
-    (Benjamini-Hochberg over all rows), floor (smallest p that n allows), comparisons (the Holm family's size), and, as
-    sensitivity checks, p_t and p_wilcoxon. A method with fewer than two common seeds has no row. If the plan has
-    several looks, p is that of the sequential test, and everything is computed from the seeds of the latest complete
-    look.
+    p (sign flip), p_holm (over the methods of this task; rows added after looking form a family of their own), q
+    (Benjamini-Hochberg over all rows), floor (smallest p that n allows), exact (whether p counts every sign pattern),
+    comparisons (the Holm family's size), and, as sensitivity checks, p_t and p_wilcoxon. A method with fewer than two
+    common seeds has no row. If the plan has several looks, p is that of the sequential test, and everything is computed
+    from the seeds of the latest complete look.
     """
     rows = [row for task in results.plan.tasks for row in _column(results, size, task, other)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -49,6 +49,7 @@ COLUMNS = [
     "p_holm",
     "q",
     "floor",
+    "exact",
     "comparisons",
     "p_t",
     "p_wilcoxon",
@@ -64,9 +65,10 @@ def _column(results: Results, size: str, task: str, other: str) -> list[dict[str
         if len(gaps) < FEWEST_SEEDS:
             continue
         test = sign_flip(gaps)
-        p, floor = test.p, test.floor
+        p, floor, counted = test.p, test.floor, test.exact
         if results.plan.protocol.looks:
             p, floor = cell_p(ordered_differences(results, size, task, label, other), results.plan)
+            counted = exact(1, results.plan)
         low, high = t_interval(gaps)
         rows.append(
             {
@@ -79,6 +81,7 @@ def _column(results: Results, size: str, task: str, other: str) -> list[dict[str
                 "high": high,
                 "p": p,
                 "floor": floor,
+                "exact": counted,
                 "p_t": t_test(gaps),
                 "p_wilcoxon": wilcoxon(gaps).p,
             }

@@ -18,10 +18,11 @@ from results.analysis.cells import (
     summaries,
 )
 from results.loading.frame import MISSING, Results, cached
-from results.loading.preregistration import families
+from results.loading.preregistration import families, pair_name
 from results.loading.wording import listed, p_text, signed
+from results.stats import sequential, signs
 from results.stats.sequential import Looks, sequential_p, smallest_p
-from results.stats.sequential_family import ENDED, REJECTED, Decision, decide, still_open
+from results.stats.sequential_family import ENDED, OPEN, REJECTED, Decision, decide, still_open
 
 
 @cached
@@ -35,7 +36,7 @@ def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     if not plan.protocol.looks:
         return {}
     looks, alpha = Looks(plan.protocol.looks), plan.protocol.alpha
-    labels = [label for label in plan.labels if label != other and _reaches_every_look(label, plan, size)]
+    labels = [label for label in plan.labels if label != other and reaches_every_look(label, plan, size)]
     gaps = {label: [ordered_differences(results, size, task, label, other) for task in plan.tasks] for label in labels}
     by_label: dict[str, Decision] = {}
     for family in families(labels, plan):
@@ -43,7 +44,30 @@ def decisions(results: Results, size: str, other: str) -> dict[str, Decision]:
     return {label: by_label[label] for label in labels}
 
 
-def _reaches_every_look(label: str, plan: RunPlan, size: str) -> bool:
+@cached
+def primary_decisions(results: Results, size: str) -> dict[str, Decision]:
+    """What the looks have decided so far on each primary pair, by name: a family of its own; empty without looks."""
+    plan = results.plan
+    gaps = {
+        pair_name(pair): [ordered_differences(results, size, task, *pair) for task in plan.tasks]
+        for pair in plan.protocol.primary
+    }
+    return decide(gaps, Looks(plan.protocol.looks), plan.protocol.alpha) if gaps and plan.protocol.looks else {}
+
+
+def _followed(results: Results) -> list[tuple[tuple[str, ...], Decision]]:
+    # Every comparison for which seeds are added, at every size, with its two rows.
+    protocol = results.plan.protocol
+    found: list[tuple[tuple[str, ...], Decision]] = []
+    for size in results.plan.sizes:
+        against = decisions(results, size, protocol.reference).items()
+        found += [((label, protocol.reference), decision) for label, decision in against]
+        found += zip(protocol.primary, primary_decisions(results, size).values(), strict=False)
+    return found
+
+
+def reaches_every_look(label: str, plan: RunPlan, size: str) -> bool:
+    """Whether a row has runs planned on every task for all seeds of the last look."""
     seeds = plan.seeds[: plan.protocol.looks[-1]]
     planned = {(run.task, run.seed) for run in plan.runs.values() if run.label == label and run.size == size}
     return all((task, seed) in planned for task in plan.tasks for seed in seeds)
@@ -55,7 +79,11 @@ def ordered_differences(results: Results, size: str, task: str, label: str, othe
     A look is complete when its own seeds are: a later seed never replaces a missing one.
     """
     matrix = score_matrix(results, size, task).reindex(results.plan.seeds)
-    gaps = (matrix[label] - matrix[other]).to_numpy(dtype=np.float64)
+    return until_missing((matrix[label] - matrix[other]).to_numpy(dtype=np.float64))
+
+
+def until_missing(gaps: Scores) -> Scores:
+    """The differences before the first one that is missing."""
     missing = np.flatnonzero(np.isnan(gaps))
     return gaps[: missing[0]] if missing.size else gaps
 
@@ -89,22 +117,17 @@ def floor(decision: Decision, plan: RunPlan) -> float:
 
 
 def next_rows(results: Results) -> frozenset[str]:
-    """The rows that get the next seeds: the reference and those whose comparison with it is open at some size."""
-    reference = results.plan.protocol.reference
-    open_rows = {label for size in results.plan.sizes for label in still_open(decisions(results, size, reference))}
-    return frozenset(open_rows | {reference}) if open_rows else frozenset()
+    """The rows that get the next seeds: both of every comparison, with the reference or primary, open at some size."""
+    return frozenset(row for rows, decision in _followed(results) if decision.state == OPEN for row in rows)
 
 
 def last_looks(results: Results) -> dict[str, int]:
     """The look after which a row got no more seeds, by label; rows that still get some are left out."""
-    plan = results.plan
-    by_size = [decisions(results, size, plan.protocol.reference) for size in plan.sizes]
-    open_rows = next_rows(results)
-    looks = {
-        label: max(decided[label].look for decided in by_size if label in decided)
-        for label in {label for decided in by_size for label in decided} - open_rows
-    }
-    return looks if open_rows or not looks else looks | {plan.protocol.reference: max(looks.values())}
+    open_rows, looks = next_rows(results), dict[str, int]()
+    for rows, decision in _followed(results):
+        for row in set(rows) - open_rows:
+            looks[row] = max(looks.get(row, 0), decision.look)
+    return looks
 
 
 @cached
@@ -135,13 +158,22 @@ def explained_summaries(results: Results) -> dict[Place, Summary]:
 
 def decision_sentences(results: Results, size: str) -> list[str]:
     """What was decided at which look, a sentence for each look that decided something, and one for what is open."""
-    by_label = decisions(results, size, results.plan.protocol.reference)
-    count = len(results.plan.protocol.looks)
+    return _sentences(decisions(results, size, results.plan.protocol.reference), results.plan.protocol.looks)
+
+
+def primary_sentences(results: Results, size: str) -> list[str]:
+    """The same about the primary comparisons."""
+    sentences = _sentences(primary_decisions(results, size), results.plan.protocol.looks)
+    return [f"Primary comparisons: {sentence[0].lower()}{sentence[1:]}" for sentence in sentences]
+
+
+def _sentences(by_label: dict[str, Decision], looks: tuple[int, ...]) -> list[str]:
+    count = len(looks)
     sentences = []
     for look in range(1, count + 1):
         decided = [f"{label} ({_in_words(one)})" for label, one in by_label.items() if _at(one, look)]
         if decided:
-            seeds = results.plan.protocol.looks[look - 1]
+            seeds = looks[look - 1]
             sentences.append(f"Decided at look {look} of {count}, after {seeds} seeds: {listed(decided)}.")
     if left := still_open(by_label):
         sentences.append(f"Not decided yet: {listed(left)}.")
@@ -155,6 +187,29 @@ def name_of_test(plan: RunPlan) -> str:
     if not plan.protocol.looks:
         return "task-stratified sign-flip test"
     return f"task-stratified sign-flip test over looks after {listed(plan.protocol.looks)} seeds"
+
+
+def interval_words(plan: RunPlan) -> str:
+    """The name of the interval of a difference over tasks."""
+    if not plan.protocol.looks:
+        return "Welch-Satterthwaite interval"
+    return "interval over all looks and comparisons, from the seeds up to the deciding or the latest look"
+
+
+def exact(tasks: int, plan: RunPlan) -> bool:
+    """Whether the tests of a plan with looks, over this many tasks, count every sign pattern."""
+    return sequential.counts_every_pattern(tasks, Looks(plan.protocol.looks))
+
+
+def sign_flip_words(name: str, exact: bool, plan: RunPlan) -> str:
+    """The name of a sign-flip test in a caption: exact if every sign pattern was counted, else how many were drawn."""
+    if exact:
+        return f"exact {name}"
+    if plan.protocol.looks:
+        most, draws, beyond = sequential.ENUMERATED_TO, sequential.DRAWS + 1, "differences up to the last look"
+    else:
+        most, draws, beyond = signs.ENUMERATED_TO, signs.DRAWS, "differences without a common unit"
+    return f"{name} (of more than {most} {beyond}, p from {draws:,} drawn sign patterns)"
 
 
 def _at(decision: Decision, look: int) -> bool:

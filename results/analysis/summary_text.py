@@ -5,7 +5,7 @@ import math
 from amix.specs.run_plan import RunPlan
 from amix.specs.wording import counted
 from results.analysis.cells import seed_averages
-from results.analysis.claims import Claim, claims
+from results.analysis.claims import Claim, claims, primary_claims
 from results.analysis.comparisons import SCALE
 from results.analysis.looks import name_of_test, not_needed
 from results.analysis.tuning import tuning_answer, tuning_question
@@ -38,7 +38,8 @@ def answer(results: Results, size: str) -> tuple[str, str, str]:
     if not by_label:
         return _nothing(results, size)
     subject = by_label.get(plan.protocol.focus or "") or max(by_label.values(), key=lambda claim: claim.difference)
-    return _estimate(results, size, subject), _decision(subject, plan), _others(subject, by_label, results, size)
+    decision = " ".join(filter(None, [_decision(subject, plan), _primary(results, size)]))
+    return _estimate(results, size, subject), decision, _others(subject, by_label, results, size)
 
 
 def _nothing(results: Results, size: str) -> tuple[str, str, str]:
@@ -110,6 +111,16 @@ def _decision(claim: Claim, plan: RunPlan) -> str:
         f"({name_of_test(plan)}, {p_text(claim.p_holm)}{holm}): "
         f"with this spread, {_detectable_words(claim.detectable)} would be found in four of five such experiments."
     )
+
+
+def _primary(results: Results, size: str) -> str:
+    found = primary_claims(results, size).values()
+    family = len(results.plan.protocol.primary)
+    corrected = f", Holm over {family}" if family > 1 else ""
+    parts = [
+        f"{claim.label} {signed(claim.difference)} points ({_interval(claim)}{p_text(claim.p_holm)})" for claim in found
+    ]
+    return f"Primary, apart from the others{corrected}: {'; '.join(parts)}." if parts else ""
 
 
 def _detectable_words(points: float) -> str:

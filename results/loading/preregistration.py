@@ -10,11 +10,13 @@ MARK = "‡"
 
 
 def protocol_sentence(plan: RunPlan) -> str:
-    """The protocol as declared, with its looks and endpoints; '' if it is a single look at the score."""
+    """The protocol as declared, with its looks, endpoints and pairs; '' if it is a single look at the score."""
     protocol = plan.protocol
-    if (protocol.looks, protocol.endpoints) == ((), ("score",)):
+    if (protocol.looks, protocol.endpoints, protocol.primary) == ((), ("score",), ()):
         return ""
     focus = f", above all {protocol.focus}" if protocol.focus else ""
+    if protocol.primary:
+        focus += f"; primary, and corrected among themselves: {listed(map(pair_name, protocol.primary))}"
     seeds = protocol.looks or (len(plan.seeds),)
     looks = f"{'looks' if len(seeds) > 1 else 'one look'} after {listed(seeds)} seeds"
     primary, *others = (endpoint_words(name) for name in protocol.endpoints)
@@ -26,11 +28,16 @@ def protocol_sentence(plan: RunPlan) -> str:
     )
 
 
+def pair_name(pair: Sequence[str]) -> str:
+    """A difference of two rows in words."""
+    return " − ".join(pair)
+
+
 def seeds_sentence(plan: RunPlan) -> str:
     """Which of the suite's seeds were added after looking; '' if none were."""
-    places = _places(plan, plan.exploratory_seeds)
+    added = places(plan, plan.exploratory_seeds)
     were = "were" if len(plan.exploratory_seeds) > 1 else "was"
-    return f"{places.capitalize()} of {len(plan.seeds)} {were} added after looking." if places else ""
+    return f"{added.capitalize()} of {len(plan.seeds)} {were} added after looking." if added else ""
 
 
 def departures(plan: RunPlan, labels: Iterable[str] | None = None) -> str:
@@ -41,8 +48,8 @@ def departures(plan: RunPlan, labels: Iterable[str] | None = None) -> str:
     extended: dict[str, list[str]] = {}
     for row in plan.methods:
         if row.exploratory_seeds and row.label in shown and not row.exploratory:
-            extended.setdefault(_places(plan, row.exploratory_seeds), []).append(row.label)
-    parts += [f"{places} of {listed(names)}" for places, names in extended.items()]
+            extended.setdefault(places(plan, row.exploratory_seeds), []).append(row.label)
+    parts += [f"{seeds} of {listed(names)}" for seeds, names in extended.items()]
     if not parts:
         return ""
     apart = " Tests of added rows are corrected among themselves, apart from those of the planned rows." if rows else ""
@@ -67,11 +74,11 @@ def named(label: str, plan: RunPlan) -> str:
     return f"{label} (added after looking)" if label in exploratory(plan) else label
 
 
-def _places(plan: RunPlan, seeds: Sequence[int]) -> str:
+def places(plan: RunPlan, seeds: Sequence[int]) -> str:
     """Seeds by their position in the plan: 'seeds 7 to 10', 'seeds 2 and 5', or '' for none."""
-    places = sorted(plan.seeds.index(seed) + 1 for seed in seeds if seed in plan.seeds)
-    if not places:
+    numbers = sorted(plan.seeds.index(seed) + 1 for seed in seeds if seed in plan.seeds)
+    if not numbers:
         return ""
-    if len(places) > 2 and places == list(range(places[0], places[-1] + 1)):
-        return f"seeds {places[0]} to {places[-1]}"
-    return f"seed{'s' * (len(places) > 1)} {listed(places)}"
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"seeds {numbers[0]} to {numbers[-1]}"
+    return f"seed{'s' * (len(numbers) > 1)} {listed(numbers)}"

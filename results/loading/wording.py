@@ -75,5 +75,11 @@ def duration(seconds: float) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p-value to two digits, never zero: 'p = 0.012', 'p < 0.0001'."""
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
+    """A p-value, never zero: 'p = 0.012', 'p < 0.0001'."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p_digits(p)}"
+
+
+def p_digits(p: float) -> str:
+    """A p-value to two digits, or to three where two would hide that it is above 0.05: '0.012', '0.0504'."""
+    two = f"{p:.2g}"
+    return two if float(two) > 0.05 or p <= 0.05 else f"{p:.3g}"

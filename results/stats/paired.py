@@ -19,6 +19,11 @@ class SignFlip:
     n: int
     mean: float
 
+    @property
+    def exact(self) -> bool:
+        """Whether every sign pattern was counted; a p from drawn patterns cannot be as small as one of 2^(n - 1)."""
+        return self.floor <= 2.0 ** (1 - self.n)
+
 
 @dataclass(frozen=True)
 class Wilcoxon:
@@ -32,8 +37,8 @@ class Wilcoxon:
 def sign_flip(differences: ArrayLike, seed: int = 0) -> SignFlip:
     """Exact sign-flip (Fisher-Pitman) permutation test of a zero mean of paired differences.
 
-    p = share of the 2^n sign patterns with |mean| >= |observed mean|: exact up to n = 32; above, exact if the scores
-    are on a lattice, else by 100,000 seeded draws. With n < 6 no p can reach 0.05: see `floor`.
+    p = share of the 2^n sign patterns with |mean| >= |observed mean|: exact up to n = 40; above, exact if the scores
+    are on a lattice, else by 100,000 seeded draws: see `exact`. With n < 6 no p can reach 0.05: see `floor`.
     Source: Fisher 1935; Dror et al. 2018.
 
     Args:

@@ -177,11 +177,16 @@ def joint_signs(differences: Sequence[ArrayLike], looks: Looks, seed: int = 0, d
     return JointSigns(looks, tuple(sums), tuple(signs), table)
 
 
+def counts_every_pattern(tasks: int, looks: Looks) -> bool:
+    """Whether the p-values over this many tasks come from all sign patterns; if not, from DRAWS + 1 of them."""
+    return tasks * looks.seeds[-1] <= ENUMERATED_TO
+
+
 @lru_cache(maxsize=4)
 def _patterns(tasks: int, looks: Looks, reached: int, seed: int, draws: int) -> NDArray[numpy.float64]:
     # (patterns, tasks, seeds), the first of them all plus. Cached, as all comparisons of a table share them.
     seeds = looks.seeds[reached - 1]
-    if tasks * looks.seeds[-1] <= ENUMERATED_TO:
+    if counts_every_pattern(tasks, looks):
         # Flipping all signs leaves an absolute sum unchanged, so the first sign stays plus.
         blocks = tasks * seeds
         bits = numpy.arange(2 ** (blocks - 1))[:, None] >> numpy.arange(blocks)[None]

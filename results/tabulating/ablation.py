@@ -4,8 +4,9 @@ from typing import Any
 
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import differences
-from results.analysis.claims import Claim, claims
+from results.analysis.claims import Claim, all_exact, claims
 from results.analysis.comparisons import against, power_notes, significant
+from results.analysis.looks import sign_flip_words
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words
 from results.tabulating.table import Cell, Column, Table
@@ -23,8 +24,10 @@ def ablation_table(results: Results, size: str) -> Table | None:
     if len(variants) < 2:
         return None
     focus = str(plan.protocol.focus)
-    starred = significant(against(results, size, focus), plan.protocol.alpha)
+    frame = against(results, size, focus)
+    starred = significant(frame, plan.protocol.alpha)
     over_tasks = claims(results, size, focus) if len(plan.tasks) > 1 else {}
+    test = sign_flip_words("paired sign-flip test", bool(frame["exact"].all()) and all_exact(over_tasks), plan)
     rows = []
     for label, changes in variants.items():
         cells = [Cell(label), Cell(changes)]
@@ -39,8 +42,8 @@ def ablation_table(results: Results, size: str) -> Table | None:
         title=f"{plan.title}: what the parts of {focus} do, {size_words(size)}",
         caption=(
             f"Mean paired difference from {focus} in {results.split} score × 100, selection: "
-            f"{selection_words(results.selection)}, encoder {plan.encoder}; below 0 the change is harmful. * exact "
-            f"paired sign-flip test (average: stratified by task, with Welch-Satterthwaite interval), Holm over all "
+            f"{selection_words(results.selection)}, encoder {plan.encoder}; below 0 the change is harmful. * "
+            f"{test} (average: stratified by task, with Welch-Satterthwaite interval), Holm over all "
             f"methods of the suite in each column, α = {plan.protocol.alpha:g}."
         ),
         columns=(
@@ -53,7 +56,7 @@ def ablation_table(results: Results, size: str) -> Table | None:
             Column("n", "seeds", ".0f"),
         ),
         rows=tuple(rows),
-        notes=power_notes(against(results, size, focus), plan),
+        notes=power_notes(frame, plan),
         banner=plan.note,
     )
 

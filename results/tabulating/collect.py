@@ -9,7 +9,7 @@ from results.loading.layout import Layout
 from results.loading.record_checks import Problem
 from results.tabulating import render
 from results.tabulating.ablation import ablation_table
-from results.tabulating.comparisons import across_table, cell_table
+from results.tabulating.comparisons import across_table, cell_table, primary_table
 from results.tabulating.cost import cost_table
 from results.tabulating.main import main_table
 from results.tabulating.marking import marked
@@ -93,6 +93,7 @@ def _tables(results: Results) -> Iterator[Table | None]:
         yield main_table(results, size)
     yield sizes_table(results)
     for size in plan.sizes:
+        yield primary_table(results, size)
         yield from (across_table(results, size, other) for other in others)
         yield probabilities_table(results, size)
         yield ablation_table(results, size)

@@ -1,10 +1,20 @@
 """The tests behind the marks: every method against one named method, over all tasks and task by task."""
 
+from dataclasses import replace
+
 from amix.specs.run_plan import RunPlan
-from results.analysis.claims import Claim, claims, planned_comparisons
+from results.analysis.claims import Claim, all_exact, claims, planned_comparisons, primary_claims
 from results.analysis.comparisons import against, power_notes
-from results.analysis.looks import decision_sentences, name_of_test, seen_differences
+from results.analysis.looks import (
+    decision_sentences,
+    interval_words,
+    name_of_test,
+    primary_sentences,
+    seen_differences,
+    sign_flip_words,
+)
 from results.loading.frame import Results
+from results.loading.preregistration import pair_name
 from results.loading.wording import selection_words, size_words
 from results.stats.effects import effect, probability_of_winning
 from results.tabulating.main import detectable_cell
@@ -19,6 +29,35 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
     by_label = claims(results, size, other)
     if not by_label:
         return None
+    left_out = [label for label in plan.labels if label != other and label not in by_label]
+    return _over_tasks(
+        results,
+        by_label,
+        across_name(other, size),
+        f"{plan.title}: every method against {other}, over {len(plan.tasks)} tasks, {size_words(size)}",
+        (*_notes(plan, left_out, by_label), *_decided(results, size, other)),
+    )
+
+
+def primary_table(results: Results, size: str) -> Table | None:
+    """The protocol's primary comparisons over all tasks, corrected among themselves; None if it has none."""
+    plan = results.plan
+    by_name = primary_claims(results, size)
+    if not by_name:
+        return None
+    left_out = [name for name in map(pair_name, plan.protocol.primary) if name not in by_name]
+    table = _over_tasks(
+        results,
+        by_name,
+        f"primary-n{size}",
+        f"{plan.title}: the primary comparisons, over {len(plan.tasks)} tasks, {size_words(size)}",
+        (*_notes(plan, left_out, by_name), *primary_sentences(results, size)),
+    )
+    return replace(table, columns=(Column("Comparison"), *table.columns[1:]))
+
+
+def _over_tasks(results: Results, by_label: dict[str, Claim], name: str, title: str, notes: tuple[str, ...]) -> Table:
+    plan = results.plan
     star = {True: "*", False: ""}
     rows = [
         (
@@ -53,28 +92,23 @@ def across_table(results: Results, size: str, other: str) -> Table | None:
         Column("p", "sign flip", P, group=there),
     )
     return Table(
-        name=across_name(other, size),
-        title=f"{plan.title}: every method against {other}, over {len(plan.tasks)} tasks, {size_words(size)}",
+        name=name,
+        title=title,
         caption=(
             f"Mean over tasks of the paired difference in {results.split} score × 100, selection: "
-            f"{selection_words(results.selection)}. These tasks (other seeds): exact {name_of_test(plan)}, "
+            f"{selection_words(results.selection)}. These tasks (other seeds): "
+            f"{sign_flip_words(name_of_test(plan), all_exact(by_label), plan)}, "
             f"Holm over {planned_comparisons(by_label)} comparisons (* at α = {plan.protocol.alpha:g}), "
-            f"{_interval_words(plan)}, the true difference that a t-test would find with power 0.8 at that level, "
+            f"{interval_words(plan)}, the true difference that a t-test would find with power 0.8 at that level, "
             "and the larger p of two one-sided t-tests that the difference is within "
             f"±{plan.protocol.margin:g} points, uncorrected: a small one means that the two are practically equal. "
             "Tasks like these: t-test and exact sign-flip test on the task means, uncorrected."
         ),
         columns=columns,
         rows=tuple(rows),
-        notes=(*_notes(plan, other, by_label), *_decided(results, size, other)),
+        notes=notes,
         banner=plan.note,
     )
-
-
-def _interval_words(plan: RunPlan) -> str:
-    if not plan.protocol.looks:
-        return "Welch-Satterthwaite interval"
-    return "interval over all looks and comparisons, from the seeds up to the deciding or the latest look"
 
 
 def _decided(results: Results, size: str, other: str) -> tuple[str, ...]:
@@ -88,9 +122,8 @@ def across_name(other: str, size: str) -> str:
     return f"against-{_file_name(other)}-n{size}"
 
 
-def _notes(plan: RunPlan, other: str, by_label: dict[str, Claim]) -> tuple[str, ...]:
+def _notes(plan: RunPlan, left_out: list[str], by_label: dict[str, Claim]) -> tuple[str, ...]:
     notes = []
-    left_out = [label for label in plan.labels if label != other and label not in by_label]
     if left_out:
         notes.append(f"Left out, without two paired seeds on every task: {', '.join(left_out)}.")
     claim = next(iter(by_label.values()))
@@ -110,6 +143,7 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
     frame = against(results, size, other)
     if frame.empty:
         return None
+    test = sign_flip_words("sign flip", bool(frame["exact"].all()), plan)
     rows = []
     for row in frame.to_dict("records"):
         gaps = seen_differences(results, size, row["task"], row["label"], other)
@@ -147,7 +181,7 @@ def cell_table(results: Results, size: str, other: str) -> Table | None:
         caption=(
             f"Paired differences in {results.split} score "
             f"× 100 over seeds, selection: {selection_words(results.selection)}, with "
-            "t interval. The test is the exact sign flip, Holm over the methods of a task (* at "
+            f"t interval. The test is the {test}, Holm over the methods of a task (* at "
             f"α = {plan.protocol.alpha:g}); q: Benjamini-Hochberg over the whole table; the t and Wilcoxon tests are "
             "sensitivity checks and decide nothing. d_z: standardised mean difference; g_z: small-sample corrected. "
             "P(better): share of seeds won, ties counting half, with Wilson interval."

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from amix.specs.run_plan import PlanError, RunPlan
 from results.analysis.cells import seed_averages
-from results.analysis.claims import claims
+from results.analysis.claims import all_exact, claims
+from results.analysis.looks import sign_flip_words
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words, titles
 from results.tabulating.marking import marked
@@ -35,6 +36,7 @@ def encoders_table(suites: Sequence[Results], size: str) -> Table:
             )
     if len({results.plan.encoder for results in suites}) < len(suites):
         raise PlanError("two of these suites have the same encoder; name one suite per encoder")
+    exact = all(all_exact(claims(results, size, first.protocol.reference)) for results in suites)
     labels = list(dict.fromkeys(label for results in suites for label in results.plan.labels))
     columns, body = [Column("Method")], [[Cell(label)] for label in labels]
     for results in suites:
@@ -48,7 +50,8 @@ def encoders_table(suites: Sequence[Results], size: str) -> Table:
         caption=(
             f"{suites[0].split.capitalize()} score × 100, average over {titles(first)}, mean ± standard deviation "
             f"(ddof 1) over complete seeds (n in parentheses), selection: {selection_words(suites[0].selection)}. "
-            f"Gain: paired difference from {first.protocol.reference} (* exact task-stratified sign-flip test, Holm "
+            f"Gain: paired difference from {first.protocol.reference} (* "
+            f"{sign_flip_words('task-stratified sign-flip test', exact, first)}, Holm "
             f"over the methods of each encoder, α = {first.protocol.alpha:g}); best per encoder bold."
         ),
         columns=tuple(columns),

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from amix.specs.wording import counted
 from results.analysis.cells import Place, Summary, cost_ratios, majority_score, seed_averages, with_all_seeds
-from results.analysis.claims import claims
+from results.analysis.claims import all_exact, claims
 from results.analysis.comparisons import SCALE, against, detectable, impossible, power_sentence, significant
-from results.analysis.looks import explained_summaries
+from results.analysis.looks import explained_summaries, sign_flip_words
 from results.loading.frame import Results
 from results.loading.preregistration import protocol_sentence
 from results.loading.wording import listed, metric_words, selection_words, size_words
@@ -45,7 +45,7 @@ class Block:
 def main_table(results: Results, size: str) -> Table:
     """Mean ± std (ddof 1, over seeds) of the score in points, per method and task at one size.
 
-    Marks: * differs from the reference, † differs from the focus method (exact sign flip, Holm within the column).
+    Marks: * differs from the reference, † differs from the focus method (sign flip, Holm within the column).
     """
     plan = results.plan
     tests = run_tests(results, size)
@@ -86,7 +86,8 @@ def run_tests(results: Results, size: str) -> Tests:
         cells |= {(ALL_TASKS, label) for label, claim in over_tasks.items() if claim.p_holm <= plan.protocol.alpha}
         for cell in cells:
             marks[cell] = marks.get(cell, "") + mark
-        sentences.append(_test_sentence(mark, other, len(cells), power_sentence(frame, plan), results))
+        test = sign_flip_words("paired sign-flip test", bool(frame["exact"].all()) and all_exact(over_tasks), plan)
+        sentences.append(_test_sentence(mark, other, test, len(cells), power_sentence(frame, plan), results))
     return Tests(marks, tuple(sentences), _detectable(results, size))
 
 
@@ -192,9 +193,9 @@ def ratio_cell(results: Results, size: str, cost: str, label: str, ratio: float 
     return Cell(ratio)
 
 
-def _test_sentence(mark: str, other: str, marked: int, power: str, results: Results) -> str:
+def _test_sentence(mark: str, other: str, test: str, marked: int, power: str, results: Results) -> str:
     sentence = (
-        f"{mark} differs from {other}: exact paired sign-flip test over seeds (average: stratified by task"
+        f"{mark} differs from {other}: {test} over seeds (average: stratified by task"
         f"{_looks_words(results)}), two-sided, Holm over the methods of each column, "
         f"α = {results.plan.protocol.alpha:g}."
     )

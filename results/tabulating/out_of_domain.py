@@ -12,6 +12,7 @@ from amix.specs.run_plan import PlannedSet
 from amix.specs.run_spec import OUT_OF_DOMAIN
 from amix.specs.wording import counted
 from results.analysis.cells import FEWEST_SEEDS, Scores
+from results.analysis.looks import sign_flip_words
 from results.loading.frame import POINTS, SCORED_AS_MAJORITY, Results
 from results.loading.preregistration import families
 from results.loading.wording import metric_words, selection_words, size_words
@@ -44,7 +45,7 @@ def out_of_domain_table(results: Results, size: str) -> Table | None:
         return None
     names = ("Majority class", *plan.labels, "Detectable difference")
     columns, body = [Column("Method")], [[Cell(name)] for name in names]
-    seeds, notes, stars = 0, [], 0
+    seeds, notes, stars, exact = 0, [], 0, True
     for transfer in transfers:
         group = f"{plan.tasks[transfer.task].title} → {transfer.other.title}"
         columns += [
@@ -56,6 +57,7 @@ def out_of_domain_table(results: Results, size: str) -> Table | None:
         scores = _score_cells(transfer, plan.labels, usual)
         gains = _gain_cells(plan.labels, tested, plan.protocol.alpha)
         seeds = max(seeds, usual)
+        exact = exact and all(test.exact for test in tested.values())
         stars += sum(bool(cell.marks) for cell in gains)
         notes += [note for note in [_power_note(group, tested, plan.protocol.alpha)] if note]
         shown = detectable_cell(_detectable(tested, plan.protocol.alpha))
@@ -73,8 +75,9 @@ def out_of_domain_table(results: Results, size: str) -> Table | None:
             f"{selection_words(results.selection)}. Where task and set differ in "
             "classes, neutral and contradiction count as not entailed. Best bold, second underlined (in Markdown "
             "italic). Failed and diverged runs are scored as the majority class of their training subset. Gain: paired "
-            f"difference from {plan.protocol.reference}; * exact paired sign-flip test over seeds, two-sided, Holm "
-            f"over the methods of each column, α = {plan.protocol.alpha:g}. Detectable difference: the true gain or "
+            f"difference from {plan.protocol.reference}; * {sign_flip_words('paired sign-flip test', exact, plan)} "
+            f"over seeds, two-sided, Holm over the methods of each column, α = {plan.protocol.alpha:g}. Detectable "
+            "difference: the true gain or "
             "loss that a t-test with this many seeds would find with power 0.8 after the correction, for the median "
             "method's spread."
         ),
@@ -132,6 +135,7 @@ class _Test:
     n: int
     comparisons: int
     sd: float
+    exact: bool
 
 
 def _tests(results: Results, transfer: Transfer) -> dict[str, _Test]:
@@ -147,7 +151,7 @@ def _tests(results: Results, transfer: Transfer) -> dict[str, _Test]:
         own = [tested[label] for label in family]
         for label, test, p in zip(family, own, holm([test.p for test in own]), strict=True):
             spread = float(gaps[label].std(ddof=1))
-            corrected[label] = _Test(test.mean, test.p, float(p), test.floor, test.n, len(family), spread)
+            corrected[label] = _Test(test.mean, test.p, float(p), test.floor, test.n, len(family), spread, test.exact)
     return corrected
 
 

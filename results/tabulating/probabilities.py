@@ -1,40 +1,40 @@
 """What methods do to probabilities: log-loss, Brier score and calibration error, before and after one temperature."""
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 import pandas as pd
 
 from amix.specs.run_plan import RunPlan
-from results.analysis.cells import FEWEST_SEEDS, Scores, with_all_seeds
-from results.analysis.probabilities import LOG_LOSS, MEASURES, SCALED, run_probabilities
+from results.analysis.cells import with_all_seeds
+from results.analysis.looks import interval_words, name_of_test, sign_flip_words
+from results.analysis.probabilities import (
+    LOG_LOSS,
+    MEASURES,
+    SCALED,
+    TESTED,
+    LossDifference,
+    loss_differences,
+    run_probabilities,
+)
 from results.loading.frame import Results
-from results.loading.wording import size_words
-from results.stats.across_tasks import stratified_sign_flip, welch_satterthwaite
+from results.loading.preregistration import places
+from results.loading.wording import endpoint_words, listed, size_words
 from results.stats.calibration import BINS, TEMPERATURES
-from results.stats.multiplicity import holm
 from results.tabulating.table import P_VALUE, Cell, Column, Table, rank_column
 
 LOSS, SHARE = ".3f", ".3f"
 RANKED = {"accuracy": True, LOG_LOSS: False, SCALED: False, "brier": False, "brier_scaled": False}
 """Columns whose best value is highlighted, among methods with all seeds, and whether higher is better."""
-
-
-@dataclass(frozen=True)
-class LossDifference:
-    """A method's log-loss minus the reference's, mean over tasks: interval, p, and p after Holm over the methods."""
-
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
+AFTER = "_scaled"
+"""Ends the name of a measure after a temperature."""
 
 
 def probabilities_table(results: Results, size: str) -> Table | None:
-    """Every method's probabilities on the test split, mean over the classification tasks, with tests of log-loss.
+    """Every method's probabilities on the test split, mean over the classification tasks, with tests.
 
-    None without stored logits of the reference on any classification task.
+    Tested are log-loss and the declared endpoints, before and after a temperature. None without stored logits of the
+    reference on any classification task.
     """
     plan = results.plan
     frame = run_probabilities(results, size)
@@ -46,22 +46,24 @@ def probabilities_table(results: Results, size: str) -> Table | None:
     if plan.protocol.reference not in means.index:
         return None
     values = means.to_dict("index")
-    with_dev = bool(means[SCALED].notna().any())
-    shown = [measure for measure in MEASURES if with_dev or not measure.endswith("_scaled")]
-    losses = (LOG_LOSS, SCALED) if with_dev else (LOG_LOSS,)
+    with_dev = bool(frame[SCALED].notna().any())
+    shown = [measure for measure in MEASURES if with_dev or not measure.endswith(AFTER)]
+    tested = [name for name in TESTED if name == LOG_LOSS or name in plan.protocol.endpoints]
+    losses = [loss for name in tested for loss in (name, name + AFTER)[: 1 + with_dev]]
     labels = [label for label in plan.labels if label in values]
     columns = {name: [Cell(float(values[label][name])) for label in labels] for name in shown}
     eligible = [label in with_all_seeds(results, size) for label in labels]
     for name, highest in RANKED.items():
         if name in columns:
             columns[name] = rank_column(columns[name], LOSS, eligible, highest)
-    differences = {loss: loss_differences(frame, tasks, plan, loss) for loss in losses}
+    differences = {loss: loss_differences(results, size, tasks, loss) for loss in losses}
+    exact = all(one.exact for by_label in differences.values() for one in by_label.values())
     rows = [
         (
             Cell(label),
             *(columns[name][number] for name in shown),
             *([Cell(float(values[label]["temperature"]))] if with_dev else []),
-            *(cell for loss in losses for cell in _cells(differences[loss].get(label), plan.protocol.alpha)),
+            *(cell for loss in losses for cell in _cells(differences[loss].get(label), plan.protocol.alpha, loss)),
             Cell(float(values[label]["n"])),
         )
         for number, label in enumerate(labels)
@@ -69,37 +71,12 @@ def probabilities_table(results: Results, size: str) -> Table | None:
     return Table(
         name=f"probabilities-n{size}",
         title=f"{plan.title}: how far probabilities can be trusted, {size_words(size)}",
-        caption=_caption(plan, tasks, with_dev),
+        caption=_caption(plan, tasks, with_dev, exact),
         columns=_columns(plan, shown, losses, with_dev),
         rows=tuple(rows),
-        notes=_notes(plan, labels, tasks, with_dev),
+        notes=_notes(plan, labels, tasks, frame if with_dev else None),
         banner=plan.note,
     )
-
-
-def loss_differences(
-    frame: pd.DataFrame, tasks: list[str], plan: RunPlan, loss: str = LOG_LOSS
-) -> dict[str, LossDifference]:
-    """Every method's loss minus the reference's over the seeds that both have, with the tests of the main table.
-
-    A method that shares fewer than two seeds with the reference on any of the tasks is not in the family.
-    """
-    tables = [frame[frame["task"] == task].pivot(index="seed", columns="label", values=loss) for task in tasks]
-    gaps: dict[str, list[Scores]] = {}
-    for label in plan.labels:
-        if label == plan.protocol.reference or not all(label in table for table in tables):
-            continue
-        own = [(table[label] - table[plan.protocol.reference]).dropna().to_numpy() for table in tables]
-        if min(len(task) for task in own) >= FEWEST_SEEDS:
-            gaps[label] = own
-    if not gaps:
-        return {}
-    tests = {label: (stratified_sign_flip(own), welch_satterthwaite(own)) for label, own in gaps.items()}
-    adjusted = holm([test.p for test, _ in tests.values()])
-    return {
-        label: LossDifference(test.mean, interval.low, interval.high, test.p, float(p))
-        for (label, (test, interval)), p in zip(tests.items(), adjusted, strict=True)
-    }
 
 
 def _means(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
@@ -117,11 +94,15 @@ def _means(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
     return means[counts["size"] == len(tasks)]
 
 
-def _cells(tested: LossDifference | None, alpha: float) -> list[Cell]:
-    if tested is None:
-        return [Cell(None)] * 5
-    mark = "*" if tested.p_holm <= alpha else ""
-    return [Cell(tested.difference, marks=mark), *map(Cell, (tested.low, tested.high, tested.p, tested.p_holm))]
+def _cells(tested: LossDifference | None, alpha: float, loss: str) -> list[Cell]:
+    if tested is None or math.isnan(tested.difference):
+        cells = [Cell(None)] * 6
+    else:
+        mark = "*" if tested.p_holm <= alpha else ""
+        numbers = tested.low, tested.high, tested.p, tested.p_holm, float(tested.seeds)
+        cells = [Cell(tested.difference, marks=mark), *map(Cell, numbers)]
+    # Before a temperature the seeds are those of the last column.
+    return cells if loss.endswith(AFTER) else cells[:-1]
 
 
 _HEADS = {
@@ -137,27 +118,37 @@ _HEADS = {
 }
 
 
-def _columns(plan: RunPlan, shown: list[str], losses: tuple[str, ...], with_dev: bool) -> tuple[Column, ...]:
+def _columns(plan: RunPlan, shown: list[str], losses: list[str], with_dev: bool) -> tuple[Column, ...]:
     columns = [Column("Method")]
     columns += [Column(*_HEADS[name], LOSS if name in (LOG_LOSS, SCALED) else SHARE) for name in shown]
     if with_dev:
         columns.append(Column("Temperature", "fitted", ".2f"))
     for loss in losses:
-        group = f"Log-loss − {plan.protocol.reference}" + (", after" if loss == SCALED else "")
+        scaled = loss.endswith(AFTER)
+        title, unit = _HEADS[loss.removesuffix(AFTER)]
+        group = f"{title} − {plan.protocol.reference}" + (", after" if scaled else "")
         columns += [
-            Column("Difference", "nats", "+.3f", group=group),
+            Column("Difference", unit, "+.3f", group=group),
             Column("from", "95 %", "+.3f", group=group),
             Column("to", "95 %", "+.3f", group=group),
             Column("p", "", P_VALUE, group=group),
             Column("p", "Holm", P_VALUE, group=group),
+            *([Column("n", "seeds", ".0f", group=group)] if scaled else []),
         ]
     return (*columns, Column("n", "seeds", ".0f"))
 
 
-def _caption(plan: RunPlan, tasks: list[str], with_dev: bool) -> str:
+def _caption(plan: RunPlan, tasks: list[str], with_dev: bool, exact: bool) -> str:
     named = ", ".join(plan.tasks[task].title for task in tasks)
-    declared = LOG_LOSS in plan.protocol.endpoints
-    role = "Log-loss is a declared endpoint of this suite. " if declared else "Not a declared endpoint: exploratory. "
+    declared = [endpoint_words(name) for name in plan.protocol.endpoints if name in TESTED]
+    many = len(declared) > 1
+    role = (
+        f"Declared endpoint{'s' * many} of this suite{', each tested at α by itself' * many}: {listed(declared)}. "
+        if declared
+        else "Not a declared endpoint: exploratory. "
+    )
+    if declared and LOG_LOSS not in plan.protocol.endpoints:
+        role += "Log-loss is exploratory. "
     after = (
         f" After: logits divided by one temperature per run, fitted on its dev set by log-loss, between "
         f"{TEMPERATURES[0]:g} and {TEMPERATURES[1]:g} (an end of this range if dev has no errors, or no signal); the "
@@ -171,14 +162,16 @@ def _caption(plan: RunPlan, tasks: list[str], with_dev: bool) -> str:
         f"ECE: mean gap between confidence and accuracy in {BINS} bins of equal mass, and what it would be if the "
         "model were perfectly calibrated, as it cannot be below zero; confidence: mean probability of the predicted "
         "class."
-        f"{after} Tests: exact task-stratified sign flip on paired differences, Holm over the methods (* at α = "
-        f"{plan.protocol.alpha:g}), Welch-Satterthwaite interval; these tasks, other seeds."
+        f"{after} Tests of paired differences: {sign_flip_words(name_of_test(plan), exact, plan)}, Holm over the "
+        f"methods (* at α = {plan.protocol.alpha:g}), {interval_words(plan)}; these tasks, other seeds."
     )
 
 
-def _notes(plan: RunPlan, labels: list[str], tasks: list[str], with_dev: bool) -> tuple[str, ...]:
+def _notes(plan: RunPlan, labels: list[str], tasks: list[str], scaled: pd.DataFrame | None) -> tuple[str, ...]:
     notes = []
-    if not with_dev:
+    if scaled is not None:
+        notes += _without_temperature(scaled, plan)
+    else:
         notes.append(
             "There are no columns after temperature scaling: these records have no logits of the dev set, and a "
             "temperature must not be fitted on the test set that it is judged by."
@@ -190,3 +183,18 @@ def _notes(plan: RunPlan, labels: list[str], tasks: list[str], with_dev: bool) -
     if left_out:
         notes.append(f"Left out, without logits on every one of these tasks: {', '.join(left_out)}.")
     return tuple(notes)
+
+
+def _without_temperature(frame: pd.DataFrame, plan: RunPlan) -> list[str]:
+    lacking = frame[frame["temperature"].isna()].groupby("label", sort=False)["seed"].unique()
+    rows: dict[str, list[str]] = {}
+    for label in plan.labels:
+        if label in lacking.index:
+            rows.setdefault(places(plan, [int(seed) for seed in lacking[label]]), []).append(label)
+    if not rows:
+        return []
+    which = "; ".join(f"{seeds} of {listed(labels)}" for seeds, labels in rows.items())
+    return [
+        f"Without dev logits, as these records were made before dev logits were kept: {which}. These rows have no "
+        "means after a temperature, and differences after it are over the other seeds (their own n)."
+    ]

@@ -3,7 +3,7 @@
 from amix.specs.wording import counted
 from results.analysis.cells import score_matrix
 from results.analysis.comparisons import against, power_notes, significant
-from results.analysis.looks import explained_summaries
+from results.analysis.looks import explained_summaries, sign_flip_words
 from results.loading.frame import Results
 from results.loading.wording import metric_words, selection_words, size_words
 from results.tabulating.main import SCORE, STAR, score_cell
@@ -21,6 +21,7 @@ def sizes_table(results: Results) -> Table | None:
         for size in plan.sizes
         for place in significant(against(results, size, plan.protocol.reference), plan.protocol.alpha)
     }
+    exact = all(against(results, size, plan.protocol.reference)["exact"].all() for size in plan.sizes)
     seeds = max((cell.n for cell in cells.values()), default=0)
     columns = [Column("Method")]
     body = [[Cell(label)] for label in plan.labels]
@@ -45,8 +46,9 @@ def sizes_table(results: Results) -> Table | None:
             f"n = {counted(seeds, 'seed')} (other n in parentheses), encoder {plan.encoder}, "
             f"selection: {selection_words(results.selection)}. "
             f"* differs from "
-            f"{plan.protocol.reference}: exact paired sign-flip test, Holm over the methods of each column, α = "
-            f"{plan.protocol.alpha:g}. Subsets of one seed are nested, so the sizes are not independent evidence."
+            f"{plan.protocol.reference}: {sign_flip_words('paired sign-flip test', exact, plan)}, Holm "
+            f"over the methods of each column, α = {plan.protocol.alpha:g}. Subsets of one seed are nested, so "
+            "the sizes are not independent evidence."
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in body),

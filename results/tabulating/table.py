@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from results.loading.wording import p_digits
+
 BEST, SECOND = 1, 2
 P_VALUE = "p"
-"""Column format of p-values: two digits, never zero and never in powers of ten."""
+"""Column format of p-values: two or three digits, never zero and never in powers of ten."""
 SMALLEST_P = 0.0001
 
 
@@ -83,7 +85,7 @@ class Table:
 def number_text(value: float, spec: str) -> str:
     """A number in a column's format, without a sign if it rounds to zero."""
     if spec == P_VALUE:
-        return f"<{SMALLEST_P:g}" if value < SMALLEST_P else f"{value:.2g}"
+        return f"<{SMALLEST_P:g}" if value < SMALLEST_P else p_digits(value)
     text = format(value, spec)
     return text.lstrip("+-") if float(text.replace(",", "")) == 0 else text
 

@@ -1,7 +1,8 @@
 """The parameter-efficient table: what training only part of the weights saves and loses."""
 
 from results.analysis.cells import cost_ratios, seed_averages
-from results.analysis.claims import claims, planned_comparisons
+from results.analysis.claims import all_exact, claims, planned_comparisons
+from results.analysis.looks import sign_flip_words
 from results.loading.frame import Results
 from results.loading.wording import selection_words, size_words, titles
 from results.tabulating.main import ratio_cell
@@ -48,8 +49,9 @@ def trainable_table(results: Results, size: str) -> Table | None:
             f"Share of all parameters that a method trains, and its cost relative to {plan.protocol.reference}. "
             f"Average {results.split} score × 100 over {titles(plan)}, mean ± standard deviation (ddof 1) "
             f"over the seeds that are complete, selection: {selection_words(results.selection)}, encoder "
-            f"{plan.encoder}; difference from {plan.protocol.reference} with its 95 % interval (* exact "
-            f"task-stratified sign-flip test, Holm over {comparisons} comparisons, α = {plan.protocol.alpha:g})."
+            f"{plan.encoder}; difference from {plan.protocol.reference} with its 95 % interval (* "
+            f"{sign_flip_words('task-stratified sign-flip test', all_exact(against), plan)}, "
+            f"Holm over {comparisons} comparisons, α = {plan.protocol.alpha:g})."
         ),
         columns=(
             Column("Method"),

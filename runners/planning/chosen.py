@@ -38,7 +38,7 @@ class ChosenPlan:
             self.whole.suite,
             methods=tuple(row for row in rows if row.label in labels),
             seeds=tuple(seed for seed in self.whole.suite.seeds if seed in numbers),
-            protocol=self.suite.protocol if self.suite.protocol.focus in labels else part.protocol,
+            protocol=self.suite.protocol.among(labels),
         )
         return self.whole.restricted(shown)
 

@@ -26,8 +26,7 @@ def with_choices(suite: Suite, methods: str = "", seeds: str = "") -> Suite:
     if methods:
         suite = dataclasses.replace(suite, methods=_chosen_rows(suite, methods))
         labels = [row.label for row in suite.methods]
-        if suite.protocol.focus not in labels:
-            suite = dataclasses.replace(suite, protocol=suite.protocol.model_copy(update={"focus": None}))
+        suite = dataclasses.replace(suite, protocol=suite.protocol.among(labels))
     if seeds:
         suite = dataclasses.replace(suite, seeds=_seeds_from_text(seeds))
     return suite

@@ -156,7 +156,7 @@ def _suite(file: SuiteFile, path: Path) -> Suite:
         sizes=_sizes(file.sizes, names),
         seeds=seeds,
         methods=rows,
-        protocol=_protocol(file.protocol, rows),
+        protocol=_protocol(file.protocol, rows, tasks),
         title=file.title,
         note=file.note,
         training=file.training,
@@ -241,15 +241,24 @@ def _row(label: str, entry: RowEntry, seeds: tuple[int, ...]) -> Row:
     )
 
 
-def _protocol(protocol: Protocol, rows: tuple[Row, ...]) -> Protocol:
+def _protocol(protocol: Protocol, rows: tuple[Row, ...], tasks: tuple[Task, ...]) -> Protocol:
     """The protocol; the reference defaults to the first row."""
     labels = [row.label for row in rows]
+    others = [name for name in protocol.endpoints if name != "score"]
+    if others and all(task.regression for task in tasks):
+        raise SuiteError(
+            f"protocol: endpoints: {', '.join(others)} cannot be tested, as no task of this suite has classes; "
+            "regressions have the endpoint score alone"
+        )
     protocol = protocol.model_copy(update={"reference": protocol.reference or labels[0]})
-    for role, label in (("reference", protocol.reference), ("focus", protocol.focus)):
+    paired = [("primary:", label) for pair in protocol.primary for label in pair]
+    for role, label in (("reference", protocol.reference), ("focus", protocol.focus), *paired):
         if label is not None and label not in labels:
             raise SuiteError(f"protocol: {role} '{label}' is not a row of this suite; {nearest(label, labels)}")
-    if protocol.reference in [row.label for row in rows if row.exploratory]:
-        raise SuiteError(f"protocol: the reference '{protocol.reference}' is exploratory; name a row that was planned")
+    added = [row.label for row in rows if row.exploratory]
+    for role, label in (("the reference", protocol.reference), *paired):
+        if label in added:
+            raise SuiteError(f"protocol: {role} '{label}' is exploratory; name a row that was planned")
     return protocol
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from results.analysis.complete_seeds import of_seeds
-from results.analysis.looks import decision_sentences, next_rows
+from results.analysis.looks import decision_sentences, next_rows, primary_sentences
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
 from runners.sweeping.state import SweepState
@@ -49,5 +49,5 @@ def _sentences(results: Results) -> list[str]:
     return [
         sentence if len(sizes) == 1 else f"N = {size}: {sentence}"
         for size in sizes
-        for sentence in decision_sentences(results, size)
+        for sentence in (*primary_sentences(results, size), *decision_sentences(results, size))
     ]

@@ -44,6 +44,7 @@ class Suite:
     logits: tuple[str, ...] = ()  # splits whose logits are stored with the predictions
     endpoints: tuple[str, ...] = ("score",)
     looks: tuple[int, ...] = ()
+    primary: tuple[tuple[str, str], ...] = ()
     epochs: int = 3
     encoder: str = "minilm-l6"
     split: str = "test"
@@ -90,7 +91,8 @@ def plan(suite: Suite) -> dict[str, Any]:
         "command": f"python -m runners sweep --suite {suite.name}",
         "protocol": {"reference": suite.methods[0], "focus": focus, "alpha": 0.05, "selection": "last", "margin": 1.0,
                      "split": suite.split, "endpoints": list(suite.endpoints or ("score",)),
-                     **({"looks": list(suite.looks)} if suite.looks else {})},
+                     **({"looks": list(suite.looks)} if suite.looks else {}),
+                     **({"primary": [list(pair) for pair in suite.primary]} if suite.primary else {})},
         "tasks": {
             task: {"metric": TASKS[task][0], "metrics": [TASKS[task][0]], "title": TASKS[task][1],
                    "higher_is_better": True, "footnote": "seen by the encoder" if task == "qnli" else ""}

@@ -9,15 +9,24 @@ import numpy
 import pytest
 
 from helpers import synthetic_records
-from results.analysis.claims import claims
+from results.analysis.claims import claims, primary_claims
 from results.analysis.comparisons import against
-from results.analysis.looks import decision_sentences, decisions, next_rows, ordered_differences
+from results.analysis.looks import (
+    decision_sentences,
+    decisions,
+    next_rows,
+    ordered_differences,
+    primary_decisions,
+    primary_sentences,
+)
 from results.analysis.summary_text import answer
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
-from results.stats import sign_flip
+from results.loading.preregistration import protocol_sentence
+from results.stats import holm, sign_flip
 from results.stats.across_tasks import stratified_sign_flip
 from results.stats.sequential import Looks, sequential_p
+from results.stats.sequential_family import decide
 from results.tabulating.collect import make_tables
 from runners.planning.job import Job
 from runners.sweeping.looks import blocks
@@ -83,6 +92,30 @@ def test_before_the_first_look_nothing_can_be_claimed(tmp_path: Path) -> None:
     estimate, decision, _ = answer(results, "100")
     assert "interval" not in estimate
     assert decision == "Nothing is decided before the first look, after 4 seeds of every task."
+
+
+@pytest.mark.parametrize(
+    ("seeds", "looks", "words"),
+    [
+        (13, (), "exact task-stratified sign-flip test, Holm"),
+        (
+            14,
+            (),
+            "sign-flip test (of more than 40 differences without a common unit, p from 100,000 drawn sign patterns)",
+        ),
+        (6, (6,), "6 seeds (of more than 16 differences up to the last look, p from 20,000 drawn sign patterns)"),
+    ],
+)
+def test_captions_call_a_p_exact_only_if_every_sign_pattern_was_counted(
+    tmp_path: Path, seeds: int, looks: tuple[int, ...], words: str
+) -> None:
+    suite = synthetic_records.Suite(methods=("vanilla", "agwm", "mixout"), seeds=tuple(range(seeds)), looks=looks)
+    tables = {table.name: table for table in make_tables(results_of(tmp_path, suite))}
+    assert words in tables["against-vanilla-n100"].caption
+    marks = " ".join(tables["main-n100"].notes)
+    assert ("exact paired sign-flip test over seeds" in marks) == ("exact" in words)
+    assert ("drawn sign patterns" in marks) == ("drawn" in words)
+    assert "the exact sign flip" in tables["cells-against-vanilla-n100"].caption, "a single task has few seeds"
 
 
 def test_tables_state_what_each_look_decided(tmp_path: Path) -> None:
@@ -202,3 +235,71 @@ def test_a_task_shows_the_seeds_behind_its_p_value(tmp_path: Path) -> None:
     suite = dataclasses.replace(SUITE, outcomes={("mixout", "rte", SEEDS[5]): "oom"})
     cell = against(results_of(tmp_path, suite), "100", "vanilla").set_index(["task", "label"]).loc[("rte", "mixout")]
     assert cell["n"] == 4
+
+
+PAIRS = (("agwm", "vanilla"), ("agwm", "mixout"))
+ALIKE = dataclasses.replace(SUITE, gains={"agwm": 9.0, "mixout": 9.0})
+"""Both rows differ from vanilla at the first look, and not from each other."""
+
+
+def test_an_open_primary_pair_keeps_both_its_rows_running(tmp_path: Path) -> None:
+    late = [(method, task, seed) for method in SUITE.methods for task in SUITE.tasks for seed in SEEDS[4:]]
+    suite = dataclasses.replace(ALIKE, primary=PAIRS, left_out=tuple(late))
+    layout = synthetic_records.write(suite, tmp_path)
+    messages: list[str] = []
+    _, second = everything_said(suite, layout, messages)
+    assert {job.label for job in second.runs} == {"agwm", "mixout"}
+    assert messages[0].startswith(
+        "Primary comparisons: decided at look 1 of 2, after 4 seeds: agwm − vanilla (better, +"
+    )
+    assert messages[1] == "Primary comparisons: not decided yet: agwm − mixout."
+    assert messages[2].startswith("Decided at look 1 of 2, after 4 seeds: agwm (better")
+    without = dataclasses.replace(suite, primary=())
+    assert len(everything_said(without, synthetic_records.write(without, tmp_path / "without"), [])) == 1
+
+
+def everything_said(suite: synthetic_records.Suite, layout: Layout, messages: list[str]) -> list[Todo]:
+    return list(blocks(state_of(suite), SEEDS, layout, messages.append))  # type: ignore[arg-type]
+
+
+def test_a_row_that_only_a_primary_pair_kept_running_lacks_nothing(tmp_path: Path) -> None:
+    late = tuple(("vanilla", task, seed) for task in SUITE.tasks for seed in SEEDS[4:])
+    results = results_of(tmp_path, dataclasses.replace(ALIKE, primary=PAIRS, left_out=late))
+    assert next_rows(results) == set()
+    assert "2 of 6 runs without a score: 2 not needed, as an earlier look had decided" in notes_of(results, "vanilla")
+    assert "0 have no score, and 4 were not needed" in " ".join(answer(results, "100"))
+    assert primary_claims(results, "100")["agwm − mixout"].seeds == 6
+    assert claims(results, "100", "vanilla")["agwm"].seeds == 4
+
+
+def test_primary_comparisons_are_a_family_of_their_own(tmp_path: Path) -> None:
+    results = results_of(tmp_path, dataclasses.replace(SUITE, primary=PAIRS))
+    gaps = {
+        f"{label} − {other}": [ordered_differences(results, "100", task, label, other) for task in SUITE.tasks]
+        for label, other in PAIRS
+    }
+    expected = decide(gaps, Looks((4, 6)))
+    assert primary_decisions(results, "100") == expected
+    found = primary_claims(results, "100")
+    for name, one in expected.items():
+        assert (found[name].p, found[name].p_holm) == (one.p, one.p_adjusted)
+        assert (found[name].low, found[name].high, found[name].comparisons) == (one.low, one.high, 2)
+    table = next(table for table in make_tables(results) if table.name == "primary-n100")
+    assert [row[0].value for row in table.rows] == list(found)
+    assert set(primary_sentences(results, "100")) <= set(table.notes)
+    assert "primary, and corrected among themselves: agwm − vanilla and agwm − mixout" in protocol_sentence(
+        results.plan
+    )
+    assert "Primary, apart from the others, Holm over 2: agwm − vanilla +" in answer(results, "100")[1]
+    assert not any(table.name.startswith("primary") for table in make_tables(results_of(tmp_path / "none")))
+
+
+def test_a_primary_comparison_that_cannot_be_made_yet_still_counts(tmp_path: Path) -> None:
+    left_out = tuple(("mixout", "rte", seed) for seed in SEEDS)
+    suite = dataclasses.replace(SUITE, looks=(), primary=PAIRS)
+    whole = primary_claims(results_of(tmp_path / "whole", suite), "100")
+    assert [claim.p_holm for claim in whole.values()] == list(holm([claim.p for claim in whole.values()]))
+    (claim,) = primary_claims(
+        results_of(tmp_path / "part", dataclasses.replace(suite, left_out=left_out)), "100"
+    ).values()
+    assert (claim.label, claim.p_holm) == ("agwm − vanilla", 2 * claim.p)

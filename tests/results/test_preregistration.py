@@ -69,8 +69,17 @@ def test_the_plan_of_a_suite_without_declarations_is_unchanged(tmp_path: Path) -
 
 def test_declarations_do_not_change_the_runs(tmp_path: Path) -> None:
     plain = make_plan(suite_with(tmp_path, methods="vanilla, mixout, topk_layers"))
-    declared = make_plan(suite_with(tmp_path, ADDED + "protocol: {looks: [2]}\n", methods=METHODS))
+    protocol = "protocol: {looks: [2], primary: [[topk_layers, vanilla]]}\n"
+    declared = make_plan(suite_with(tmp_path, ADDED + protocol, methods=METHODS))
+    assert declared.run_plan.protocol.primary == (("topk_layers", "vanilla"),)
     assert [run.spec.key for run in plain.runs] == [run.spec.key for run in declared.runs]
+
+
+def test_a_primary_pair_whose_rows_the_command_line_leaves_out_is_not_in_the_plan(tmp_path: Path) -> None:
+    pairs = "protocol: {primary: [[topk_layers, vanilla], [topk_layers, mixout]]}\n"
+    suite = suite_with(tmp_path, pairs, methods="vanilla, mixout, topk_layers")
+    assert read_back(with_choices(suite, methods="topk_layers")).protocol.primary == (("topk_layers", "vanilla"),)
+    assert read_back(with_choices(suite, methods="mixout")).protocol.primary == ()
 
 
 def test_added_seeds_that_the_command_line_leaves_out_are_not_in_the_plan(tmp_path: Path) -> None:
@@ -91,6 +100,22 @@ def test_added_seeds_that_the_command_line_leaves_out_are_not_in_the_plan(tmp_pa
         ("protocol: {looks: [1, 3]}", "looks: the last one is after 3 seeds, and the suite has 2"),
         ("protocol: {endpoints: [accuracy]}", "endpoints: unknown 'accuracy'; known: score, log_loss, brier, ece"),
         ("protocol: {endpoints: [score, score]}", "endpoints: 'score' is listed more than once"),
+        ("protocol: {endpoints: [score, ece], selection: best_dev}", "endpoints: ece cannot be tested with selection"),
+        (
+            "protocol: {endpoints: [brier], split: dev}",
+            "endpoints: brier cannot be tested with .* split dev; logits are",
+        ),
+        ("protocol: {looks: [2], endpoints: [log_loss, score]}", "endpoints: found log_loss first; with looks it must"),
+        ("protocol: {primary: []}", "protocol: primary: at least one"),
+        ("protocol: {primary: [vanilla, topk_layers]}", "primary: .*list is needed, found 'vanilla'"),
+        ("protocol: {primary: [[vanilla]]}", r"primary: pairs of two rows are needed, .*, found \['vanilla'\]"),
+        ("protocol: {primary: [[vanilla, vanilla]]}", "primary: pairs of two rows are needed"),
+        ("protocol: {primary: [[vanilla, topk_layers], [topk_layers, vanilla]]}", "a pair of rows is listed more than"),
+        (
+            "protocol: {primary: [[topk_layer, vanilla]]}",
+            "primary: 'topk_layer' is not a row .* did you mean topk_layers",
+        ),
+        ("protocol: {primary: [[mixout, vanilla]]}", "primary: 'mixout' is exploratory; name a row that was planned"),
         ("exploratory_seeds: [7]", "exploratory_seeds: 7 is none of the seeds; they are 1, 2"),
         ("exploratory_seeds: [2, 2]", "exploratory_seeds: 2 is listed more than once"),
         ("exploratory_seeds: [two]", "exploratory_seeds: a whole number is needed"),
@@ -101,6 +126,13 @@ def test_the_error_for_a_wrong_declaration_says_what_is_wrong(tmp_path: Path, mo
     with pytest.raises(SuiteError, match=message) as raised:
         suite_with(tmp_path, more + "\n", methods=METHODS)
     assert "tiny.yaml" in str(raised.value)
+
+
+def test_endpoints_of_probabilities_need_a_task_with_classes(tmp_path: Path) -> None:
+    declared = "protocol: {endpoints: [score, brier]}\n"
+    with pytest.raises(SuiteError, match=r"tiny\.yaml.*endpoints: brier cannot be tested, as no task .* has classes"):
+        suite_with(tmp_path, declared, tasks="mini-stsb")
+    assert suite_with(tmp_path, declared, tasks="mini-stsb, mini-cola").protocol.endpoints == ("score", "brier")
 
 
 @pytest.mark.parametrize(

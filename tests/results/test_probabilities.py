@@ -1,5 +1,6 @@
 """The table and the figure of probabilities, compared with the measures themselves, with and without dev logits."""
 
+import dataclasses
 import io
 import math
 from pathlib import Path
@@ -14,12 +15,15 @@ from amix.specs.run_plan import PlanError, read_plan
 from helpers import synthetic_records
 from helpers.synthetic_records import Suite
 from paper_figures.figures.reliability import reliability
-from results.analysis.probabilities import run_probabilities, stored_logits
+from results.analysis.probabilities import loss_differences, run_probabilities, stored_logits
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
 from results.stats.across_tasks import stratified_sign_flip
 from results.stats.calibration import log_loss
-from results.tabulating.probabilities import loss_differences, probabilities_table
+from results.stats.multiplicity import holm
+from results.stats.sequential import Looks
+from results.stats.sequential_family import decide
+from results.tabulating.probabilities import probabilities_table
 from results.tabulating.table import Table
 
 TASKS = ("rte", "sst2", "stsb")
@@ -73,7 +77,7 @@ def test_differences_are_tested_as_in_the_main_table(old: Results) -> None:
     table = probabilities_table(old, "100")
     assert table is not None
     frame = run_probabilities(old, "100")
-    result = loss_differences(frame, ["rte", "sst2"], old.plan)
+    result = loss_differences(old, "100", ["rte", "sst2"])
     wide = {task: part.pivot(index="seed", columns="label", values="log_loss") for task, part in frame.groupby("task")}
     for label, one in result.items():
         gaps = [(wide[task][label] - wide[task]["vanilla"]).dropna().to_numpy() for task in ("rte", "sst2")]
@@ -88,7 +92,7 @@ def test_differences_are_tested_as_in_the_main_table(old: Results) -> None:
 def test_one_temperature_fitted_on_dev_undoes_the_overconfidence(new: Results) -> None:
     table = probabilities_table(new, "100")
     assert table is not None
-    assert "declared endpoint of this suite" in table.caption
+    assert table.caption.startswith("Declared endpoint of this suite: log-loss. Test split")
     before, after = column(table, "Log-loss", "nats"), column(table, "Log-loss", "after")
     temperatures = column(table, "Temperature", "fitted")
     calibrated = -(0.8 * math.log(0.8) + 0.2 * math.log(0.2))
@@ -99,18 +103,95 @@ def test_one_temperature_fitted_on_dev_undoes_the_overconfidence(new: Results) -
     assert column(table, "ECE")["agwm"] > 3 * column(table, "ECE", "after")["agwm"]
 
 
+def without_dev(layout: Layout, label: str, seeds: tuple[int, ...]) -> Results:
+    """The suite after the dev logits of these runs have been deleted."""
+    for run in load("toy", layout).plan.runs.values():
+        if run.label == label and run.seed in seeds and run.task != "stsb":
+            path = layout.records / "toy" / f"{run.key}.npz"
+            with numpy.load(path) as stored:
+                kept = {name: stored[name] for name in stored.files if not name.startswith("dev")}
+            numpy.savez(path, **kept)
+    return load("toy", layout)
+
+
 def test_temperatures_of_some_seeds_are_not_shown_with_scores_of_all(tmp_path: Path) -> None:
-    layout = synthetic_records.write(NEW, tmp_path)
-    key = next(run.key for run in load("toy", layout).plan.runs.values() if (run.label, run.task) == ("agwm", "rte"))
-    path = layout.records / "toy" / f"{key}.npz"
-    with numpy.load(path) as stored:
-        kept = {name: stored[name] for name in stored.files if not name.startswith("dev")}
-    numpy.savez(path, **kept)
-    table = probabilities_table(load("toy", layout), "100")
+    results = without_dev(synthetic_records.write(NEW, tmp_path), "agwm", (1, 2))
+    table = probabilities_table(results, "100")
     assert table is not None
     assert math.isnan(column(table, "Log-loss", "after")["agwm"])
     assert not math.isnan(column(table, "Log-loss", "nats")["agwm"])
     assert not math.isnan(column(table, "Log-loss", "after")["lora"])
+    after = "Log-loss − vanilla, after"
+    assert column(table, "n", "seeds", after)["agwm"] == 4
+    assert column(table, "n", "seeds", after)["lora"] == column(table, "n", "seeds")["agwm"] == 6
+    scaled = loss_differences(results, "100", ["rte", "sst2"], "log_loss_scaled")["agwm"]
+    assert column(table, "Difference", "nats", after)["agwm"] == scaled.difference
+    (note,) = (note for note in table.notes if "Without dev logits" in note)
+    assert "made before dev logits were kept: seeds 1 and 2 of agwm." in note
+    assert not any("Without dev logits" in note for note in notes_of_the_whole_suite(tmp_path / "whole"))
+
+
+def notes_of_the_whole_suite(folder: Path) -> tuple[str, ...]:
+    table = probabilities_table(load("toy", synthetic_records.write(NEW, folder)), "100")
+    assert table is not None
+    return table.notes
+
+
+def test_a_temperature_that_only_some_seeds_of_every_method_have_is_used(tmp_path: Path) -> None:
+    layout = synthetic_records.write(NEW, tmp_path)
+    for label in NEW.methods:
+        results = without_dev(layout, label, (1, 2, 3))
+    table = probabilities_table(results, "100")
+    assert table is not None
+    assert math.isnan(column(table, "Log-loss", "after")["lora"])
+    assert column(table, "n", "seeds", "Log-loss − vanilla, after")["lora"] == 3
+
+
+def test_losses_of_added_rows_are_corrected_among_themselves(new: Results) -> None:
+    rows = tuple(row.model_copy(update={"exploratory": row.label == "mixout"}) for row in new.plan.methods)
+    added = dataclasses.replace(new, plan=new.plan.model_copy(update={"methods": rows}), cache={})
+    tasks = ["rte", "sst2"]
+    together, apart = (loss_differences(results, "100", tasks) for results in (new, added))
+    assert together["mixout"].p_holm > together["mixout"].p
+    assert apart["mixout"].p_holm == apart["mixout"].p
+    planned = holm([together[label].p for label in ("agwm", "lora")])
+    assert [apart[label].p_holm for label in ("agwm", "lora")] == list(planned)
+    assert list(apart) == list(together), "in the order of the plan"
+
+
+def test_losses_are_tested_at_the_declared_looks(tmp_path: Path) -> None:
+    late = tuple(("agwm", task, seed) for task in TASKS for seed in (5, 6))
+    suite = dataclasses.replace(NEW, looks=(4, 6), left_out=late)
+    results = load("toy", synthetic_records.write(suite, tmp_path))
+    found, tasks = loss_differences(results, "100", ["rte", "sst2"]), ["rte", "sst2"]
+    frame = run_probabilities(results, "100")
+    gaps = {}
+    for label in ("agwm", "mixout", "lora"):
+        wide = [frame[frame["task"] == task].pivot(index="seed", columns="label", values="log_loss") for task in tasks]
+        gaps[label] = [(own[label] - own["vanilla"]).dropna().to_numpy() for own in wide]
+    decided = decide(gaps, Looks((4, 6)))
+    for label, one in decided.items():
+        assert (found[label].p, found[label].p_holm) == (one.p, one.p_adjusted)
+        assert (found[label].low, found[label].high, found[label].seeds) == (one.low, one.high, one.seeds)
+    assert found["agwm"].seeds == 4, "its score was decided at the first look"
+    table = probabilities_table(results, "100")
+    assert table is not None
+    assert "over looks after 4 and 6 seeds" in table.caption
+    assert "interval over all looks" in table.caption
+
+
+@pytest.mark.parametrize(("endpoint", "header"), [("brier", "Brier"), ("ece", "ECE")])
+def test_every_declared_endpoint_is_tested(tmp_path: Path, endpoint: str, header: str) -> None:
+    suite = dataclasses.replace(NEW, endpoints=("score", endpoint))
+    results = load("toy", synthetic_records.write(suite, tmp_path))
+    table = probabilities_table(results, "100")
+    assert table is not None
+    found = loss_differences(results, "100", ["rte", "sst2"], endpoint)
+    group = f"{header} − vanilla"
+    assert column(table, "Difference", "", group)["agwm"] == found["agwm"].difference > 0
+    assert column(table, "p", "Holm", group)["agwm"] == found["agwm"].p_holm
+    assert column(table, "n", "seeds", f"{group}, after")["agwm"] == 6
+    assert "Log-loss is exploratory." in table.caption
 
 
 def test_no_table_and_no_figure_without_logits_of_the_scored_split(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The sign flip, its companions and the corrections: validity under the null, symmetry, ties, and very few seeds."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import product
+from math import comb
 
 import numpy
 import pytest
@@ -47,6 +49,45 @@ def test_three_ways_to_compute_the_distribution_of_signed_sums_agree() -> None:
     assert drawn.mean() == pytest.approx(exact, abs=5 * numpy.sqrt(exact / 200_000))
 
 
+def test_ten_seeds_on_four_tasks_are_tested_exactly() -> None:
+    # Twenty differences of 1 and twenty of the square root of 2 are on no lattice, but have few sums.
+    ones, roots = [(2 * number - 20, comb(20, number)) for number in range(21)], numpy.sqrt(2.0)
+    for flipped, flipped_roots in ((0, 0), (3, 5), (7, 4), (10, 9)):
+        observed = (20 - 2 * flipped) + (20 - 2 * flipped_roots) * roots
+        signs_of = [numpy.repeat((-1.0, 1.0), (count, 20 - count)) for count in (flipped, flipped_roots)]
+        result = stats.sign_flip(numpy.concatenate((signs_of[0], roots * signs_of[1])))
+        patterns = sum(
+            count * times for one, count in ones for root, times in ones if abs(one + root * roots) >= observed - 1e-9
+        )
+        assert result.exact
+        assert result.floor == 2.0**-39
+        assert result.p == patterns / 2**40
+
+
+def test_forty_differences_agree_with_a_count_of_integers() -> None:
+    # The sum of these integers is too long for the lattice on which the test itself would count.
+    generator = numpy.random.default_rng(5)
+    differences = generator.integers(1, 40_000, 40) * generator.choice((-1, 1, 1), 40)
+    assert numpy.abs(differences).sum() > signs.LATTICE_STEPS
+    patterns = numpy.ones(1, dtype=numpy.int64)
+    for size in numpy.abs(differences):
+        longer = numpy.zeros(patterns.size + int(size), dtype=numpy.int64)
+        longer[: patterns.size] += patterns
+        longer[int(size) :] += patterns
+        patterns = longer
+    sums = 2 * numpy.arange(patterns.size) - patterns.size + 1
+    extreme = int(patterns[numpy.abs(sums) >= abs(differences.sum())].sum())
+    assert int(patterns.sum()) == 2**40
+    assert Fraction(stats.sign_flip(differences / 1000).p) == Fraction(extreme, 2**40)
+
+
+def test_a_p_from_drawn_patterns_is_not_called_exact() -> None:
+    assert stats.sign_flip(in_points(numpy.tile([3, 1, 2, -1], 20))).exact
+    correlations = numpy.random.default_rng(1).normal(0.1, 1.0, signs.ENUMERATED_TO + 1)
+    assert not stats.sign_flip(correlations).exact
+    assert stats.sign_flip(correlations[1:]).exact
+
+
 def test_many_accuracies_are_tested_exactly_and_many_correlations_by_drawing() -> None:
     accuracies = in_points(numpy.tile([3, 1, 2, -1], 20))
     assert stats.sign_flip(accuracies).floor == 2.0**-79
@@ -58,7 +99,7 @@ def test_many_accuracies_are_tested_exactly_and_many_correlations_by_drawing() -
 
 
 @each_test
-@pytest.mark.parametrize("n", [6, 10, 40])
+@pytest.mark.parametrize("n", [6, 10, 50])
 def test_p_is_uniform_under_the_null(test: Test, n: int) -> None:
     rows = numpy.random.default_rng(n).normal(size=(1500, n))
     p = numpy.array([test(row) for row in rows])

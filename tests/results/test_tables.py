@@ -18,11 +18,12 @@ from helpers import golden_tables, synthetic_records
 from helpers.golden_tables import TEXTS
 from results.analysis.cells import cost_ratios
 from results.loading.frame import load, pack
+from results.loading.wording import p_text
 from results.tabulating import render
 from results.tabulating.collect import collect, make_tables
 from results.tabulating.encoders import encoders_table
 from results.tabulating.published import published
-from results.tabulating.table import BEST, SECOND, Cell, Column, Table, number_text, rank_column
+from results.tabulating.table import BEST, P_VALUE, SECOND, Cell, Column, Table, number_text, rank_column
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
@@ -99,6 +100,15 @@ def test_a_single_value_is_not_the_best_of_anything() -> None:
 )
 def test_zero_has_no_sign(value: float, spec: str, text: str) -> None:
     assert number_text(value, spec) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0504, "0.0504"), (0.0496, "0.05"), (0.05, "0.05"), (0.051, "0.051"), (0.00004, "<0.0001"), (1.0, "1")],
+)
+def test_a_p_above_the_usual_level_does_not_look_as_if_it_reached_it(p: float, text: str) -> None:
+    assert number_text(p, P_VALUE) == text
+    assert p_text(p).split(" ", 1)[1].replace("= ", "").replace("< ", "<") == text
 
 
 def test_a_row_of_the_wrong_length_is_refused() -> None:

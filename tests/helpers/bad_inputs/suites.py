@@ -83,6 +83,7 @@ PROTOCOL: dict[str, str] = {
     "split": "",
     "looks": "",
     "endpoints": "",
+    "primary": "",
 }
 ROW: dict[str, str] = {
     "method": "null",
@@ -314,6 +315,7 @@ OTHERS: tuple[tuple[str, str, Mapping[str, Any], str], ...] = (
     ("", "seeds kept for tuning", {"seeds": [70001]}, "kept for tuning"),
     ("", "reference that is no row", {"protocol": {"reference": "vanila"}}, "did you mean vanilla"),
     ("", "focus that is no row", {"protocol": {"focus": "agwm"}}, "is not a row"),
+    ("", "primary pair with a row that is not there", {"protocol": {"primary": [["vanilla", "agwm"]]}}, "is not a row"),
     ("", "falling looks", {"seeds": [1, 2, 3], "protocol": {"looks": [3, 2]}}, "rising"),
     ("", "size of a task that is not there", {"sizes": [{"toy": 12, "toys": 12}]}, "did you mean toy"),
     ("", "sizes without the task", {"sizes": [{}]}, "missing toy"),
