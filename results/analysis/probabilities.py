@@ -2,13 +2,12 @@
 
 import math
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from amix.data.temperature import Logits, fit_temperature, log_loss, logits_of
 from results.loading.frame import Results, cached
 from results.loading.search_arrays import stored_arrays
-from results.stats.calibration import brier_score, calibration_error, fit_temperature, log_loss, mean_confidence
+from results.stats.calibration import brier_score, calibration_error, mean_confidence
 
 SELECTION, SPLIT = "last", "test"
 """The selection rule and the split whose logits are stored for every run."""
@@ -16,7 +15,6 @@ LOG_LOSS, SCALED = "log_loss", "log_loss_scaled"
 MEASURES = ("accuracy", LOG_LOSS, SCALED, "brier", "brier_scaled", "ece", "ece_scaled", "ece_bias", "confidence")
 """Of one run on the test split; `_scaled` after a temperature fitted on dev, nan if dev logits were not stored."""
 COLUMNS = ("task", "label", "seed", *MEASURES, "temperature")
-Logits = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 @cached
@@ -40,13 +38,7 @@ def run_probabilities(results: Results, size: str) -> pd.DataFrame:
 def stored_logits(results: Results, key: str, split: str = "dev") -> Logits | None:
     """(examples, classes) logits and labels of one run on a split; None if not stored, or for a regression."""
     names = f"{split}_logits", f"{split}_labels"
-    arrays = stored_arrays(results, key, lambda name: name in names)
-    if len(arrays) < len(names):
-        return None
-    logits, labels = (arrays[name] for name in names)
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        return None
-    return logits.astype(np.float64), labels.astype(np.int64)
+    return logits_of(stored_arrays(results, key, lambda name: name in names), split)
 
 
 def _measures(test: Logits, dev: Logits | None) -> dict[str, float]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from amix.data.temperature import TEMPERATURES
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import FEWEST_SEEDS, Scores, with_all_seeds
 from results.analysis.probabilities import LOG_LOSS, MEASURES, SCALED, run_probabilities
 from results.loading.frame import Results
 from results.loading.wording import size_words
 from results.stats.across_tasks import stratified_sign_flip, welch_satterthwaite
-from results.stats.calibration import BINS, TEMPERATURES
+from results.stats.calibration import BINS
 from results.stats.multiplicity import holm
 from results.tabulating.table import P_VALUE, Cell, Column, Table, rank_column
 

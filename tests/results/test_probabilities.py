@@ -10,6 +10,7 @@ import pytest
 import scipy.special
 import sklearn.metrics
 
+from amix.data.temperature import log_loss
 from amix.specs.run_plan import PlanError, read_plan
 from helpers import synthetic_records
 from helpers.synthetic_records import Suite
@@ -18,7 +19,6 @@ from results.analysis.probabilities import run_probabilities, stored_logits
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
 from results.stats.across_tasks import stratified_sign_flip
-from results.stats.calibration import log_loss
 from results.tabulating.probabilities import loss_differences, probabilities_table
 from results.tabulating.table import Table
 
