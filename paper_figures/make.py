@@ -43,6 +43,8 @@ PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
     "search-losses": search_losses,
     "attention-over-runs": attention_over_runs,
 }
+WITHOUT_TESTS = ("reliability", "learning-curves", "attention-shares", "search-losses", "attention-over-runs")
+"""The figures of a suite whose runs share seeds: those without a test or an interval over runs."""
 OF_A_TUNING: dict[str, Callable[[Results, str], Drawing | None]] = {"expected-validation": expected_validation}
 OVER_SIZES: dict[str, Callable[[Results], Drawing | None]] = {"score-against-size": score_against_size}
 
@@ -95,14 +97,14 @@ def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -
 
 def drawings(results: Results) -> Iterator[tuple[str, Drawing]]:
     """The name and drawing of every figure, in reading order."""
-    tuning = results.plan.tuning_budget is not None
-    for name, draw_all_sizes in ({} if tuning else OVER_SIZES).items():
+    tuning, plain = results.plan.tuning_budget is not None, results.plan.runs_share_seeds
+    for name, draw_all_sizes in ({} if tuning or plain else OVER_SIZES).items():
         drawing = draw_all_sizes(results)
         if drawing:
             yield name, drawing
     for size in results.plan.sizes:
         for name, draw in (OF_A_TUNING if tuning else PER_SIZE).items():
-            drawing = draw(results, size)
+            drawing = None if plain and name not in WITHOUT_TESTS else draw(results, size)
             if drawing:
                 yield f"{name}-n{size}", drawing
 

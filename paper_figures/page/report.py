@@ -26,7 +26,7 @@ from results.tabulating.render.html import html_table
 
 HERE = Path(__file__).parent
 PACKAGES = "packages"
-FIRST = ("forest", "main", "expected-validation")
+FIRST = ("forest", "main", "expected-validation", "means", "variance")
 """Figures and tables (one per size) that are open below the answer; all others are collapsed."""
 FULL_WIDTH = 7.0 * 72
 """Width in points of a figure that is as wide as the page."""
