@@ -20,7 +20,7 @@ from paper_figures.make import Made, draw_all, made_before
 from results.analysis.summary_text import answer, question
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
-from results.loading.preregistration import departures, protocol_sentence, seeds_sentence
+from results.loading.preregistration import declarations
 from results.tabulating.collect import make_tables
 from results.tabulating.render.html import html_table
 
@@ -78,7 +78,7 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
     text = environment.get_template("report.html.j2").render(
         plan=plan,
         question=question(results),
-        declared=[text for text in (protocol_sentence(plan), seeds_sentence(plan), departures(plan)) if text],
+        declared=declarations(plan),
         answers=[answer(results, size) for size in plan.sizes],
         tables=[(table.title, table.name in first, Markup(html_table(table))) for table in make_tables(results)],
         figures=figures,

@@ -18,7 +18,7 @@ Scores = NDArray[np.float64]
 Place = tuple[str, str, str]
 """(size, task, label) of a cell."""
 COMPARABLE = pd.Timedelta(days=1)
-"""Between the ends of two runs whose seconds are compared, at most."""
+"""Between the starts of two runs whose seconds are compared, at most."""
 TIME_RATIO = "median ratio over the (task, seed) blocks whose two runs this suite made within a day of each other"
 """What `cost_ratios` is for seconds, in words."""
 NOT_NEEDED = "not needed"
@@ -134,20 +134,22 @@ def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
 
     Of passes, memory and operations the ratio of sums. Of seconds the median of the blocks' ratios: a machine that
     does other work can make a single run take ten times as long, which would decide a sum. Both runs of a block must
-    then come from the same suite and have ended within a day of each other: at another time the machine was perhaps
-    busier for all runs.
+    then come from the same suite and have started within a day of each other: at another time the machine was
+    perhaps busier for all runs.
     """
     runs = results.runs[(results.runs["size"] == size) & (results.runs["status"] == "ok")]
     blocks = runs.pivot(index=["task", "seed"], columns="label", values=cost)
     sources = runs.pivot(index=["task", "seed"], columns="label", values="source")
-    ends = runs.assign(end=ended(results, runs["key"])).pivot(index=["task", "seed"], columns="label", values="end")
+    starts = runs.assign(start=started(results, runs["key"])).pivot(
+        index=["task", "seed"], columns="label", values="start"
+    )
     reference = results.plan.protocol.reference
     ratios = {}
     for label in [] if reference not in blocks else blocks.columns:
         shared = blocks[label].notna() & blocks[reference].notna()
         timed = cost.endswith("_seconds")
         if timed:
-            apart = (ends[label] - ends[reference]).abs() > COMPARABLE
+            apart = (starts[label] - starts[reference]).abs() > COMPARABLE
             shared &= (sources[label] == sources[reference]) & ~apart
         own, its = blocks[label][shared], blocks[reference][shared]
         if timed and (its > 0).any():
@@ -157,8 +159,8 @@ def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
     return ratios
 
 
-def ended(results: Results, keys: pd.Series) -> pd.Series:
-    """When each of these runs ended; NaT where its record does not say."""
+def started(results: Results, keys: pd.Series) -> pd.Series:
+    """When each of these runs started; NaT where its record does not say."""
     environments = [(results.records.get(key) or {}).get("environment") or {} for key in keys]
-    times = pd.to_datetime([one.get("time") for one in environments], utc=True, errors="coerce", format="ISO8601")
-    return pd.Series(times, index=keys.index)
+    texts = pd.Series([str(one.get("time", "")) for one in environments], index=keys.index)
+    return pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601")

@@ -74,7 +74,7 @@ def main_table(results: Results, size: str) -> Table:
         columns=(Column("Method"), *(block.column for block in blocks)),
         rows=tuple(tuple(row) for row in rows),
         rules=frozenset(rules),
-        notes=(*tests.sentences, *filter(None, [protocol_sentence(plan)])),
+        notes=(*tests.sentences, protocol_sentence(plan)),
         banner=plan.note,
     )
 

@@ -52,6 +52,28 @@ def test_committed_tables_are_made_from_the_committed_records(suite: str, remade
     assert tables(remade, suite) == tables(COMMITTED, suite), f"python -m runners collect --suite {suite}"
 
 
+@pytest.mark.skipif("lowres-cpu" not in SUITES or "tune-minilm" not in SUITES, reason="no records of these suites")
+def test_the_history_of_lowres_cpu_is_that_of_its_records() -> None:
+    """Times and flags in the table of results/README.md; the history of the file itself is in git."""
+    results, tuning = load("lowres-cpu", COMMITTED), load("tune-minilm", COMMITTED)
+    rows = [
+        (results.plan.runs[key].task, results.plan.runs[key].seed in results.plan.exploratory_seeds, record)
+        for key, record in results.records.items()
+    ]
+    dirty = {(task, added) for task, added, record in rows if record["environment"]["git_dirty"]}
+    assert dirty == {("sst2", False)}
+    assert sum(record["environment"]["git_dirty"] for *_, record in rows) == 60
+
+    def first(task: str, added: bool) -> str:
+        return min(str(record["environment"]["time"]) for t, a, record in rows if (t, a) == (task, added))[:16]
+
+    assert first("sst2", False) == "2026-11-26T08:01"
+    assert first("qnli", False) == "2026-11-23T11:51"
+    assert first("stsb", False) < "2026-11-23T09:10" < first("qqp", False)
+    assert min(first(task, True) for task in results.plan.tasks) == "2026-11-28T03:53"
+    assert min(record["environment"]["time"] for record in tuning.records.values())[:16] == "2026-11-23T06:17"
+
+
 @pytest.mark.parametrize("suite", SHOWN_SUITES)
 def test_figures_in_a_readme_show_the_committed_records(suite: str, remade: Layout) -> None:
     """The committed data and captions of each image equal those drawn now; pixels may differ between machines."""
