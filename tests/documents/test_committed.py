@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -72,6 +73,27 @@ def test_the_history_of_lowres_cpu_is_that_of_its_records() -> None:
     assert first("stsb", False) < "2026-11-23T09:10" < first("qqp", False)
     assert min(first(task, True) for task in results.plan.tasks) == "2026-11-28T03:53"
     assert min(record["environment"]["time"] for record in tuning.records.values())[:16] == "2026-11-23T06:17"
+
+
+def test_what_is_said_of_the_reliability_diagram_agrees_with_its_data() -> None:
+    text = " ".join((ROOT / "results" / "README.md").read_text(encoding="utf-8").split())
+    curves = pd.read_csv(COMMITTED.figures("lowres-cpu") / "reliability-n100-300.csv").query("state == 'before'")
+    curves["right"] = curves["n"] * curves["correct"]
+    sure = curves[curves["confidence"] > 0.98].groupby(["task", "label"])[["n", "right"]].sum()
+    share = sure["n"] / curves.groupby(["task", "label"])["n"].sum()
+    correct = sure["right"] / sure["n"]
+    assert len(share) == 3 * 2
+    for values, words in ((share, "% of a task's predictions are in bins"), (correct, "% are correct.*")):
+        assert f"{100 * values.min():.0f} to {100 * values.max():.0f} {words}" in text
+    assert "mean confidence above 0.98" in text
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+@pytest.mark.parametrize("suite", sorted(path.stem for path in (ROOT / "runners" / "suites").glob("*.yaml")))
+def test_the_tables_of_every_suite_but_quick_can_be_committed(suite: str) -> None:
+    path = f"results/tables/{suite}/{TOGETHER}.md"
+    ignored = subprocess.run(["git", "check-ignore", "--no-index", "-q", path], cwd=ROOT, check=False).returncode
+    assert ignored == (0 if suite == "quick" else 1), f"{path}: see .gitignore"
 
 
 @pytest.mark.parametrize("suite", SHOWN_SUITES)

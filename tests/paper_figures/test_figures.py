@@ -1,4 +1,4 @@
-"""Figures: the numbers they draw, identical bytes when redrawn, and none if there is nothing to draw."""
+"""Figures: the numbers they draw, identical bytes when redrawn, none if there is nothing to draw; one run's search."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from paper_figures.figures.attention_shares import attention_shares
 from paper_figures.figures.cost_against_score import pareto
 from paper_figures.figures.critical_difference import critical_difference
 from paper_figures.figures.forest import forest, span
+from paper_figures.figures.one_search import NoSearch, make_one, search_of_run
 from paper_figures.figures.score_against_size import score_against_size
 from paper_figures.figures.search_losses import search_losses
 from paper_figures.figures.strips import strips
@@ -234,3 +235,50 @@ def test_equal_scores_can_be_drawn(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(methods=("vanilla",), tasks=("rte",), seeds=(1,))
     with style():
         assert strips(load("toy", synthetic_records.write(suite, tmp_path)), "100") is not None
+
+
+SEARCHED = synthetic_records.Suite(
+    tasks=("rte",), methods=("vanilla", "agwm"), seeds=(1, 2), predictions=True, searching=("agwm",)
+)
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> Layout:
+    return synthetic_records.write(SEARCHED, tmp_path)
+
+
+def test_one_run_is_drawn_with_its_own_numbers(searched: Layout) -> None:
+    noted = synthetic_records.search("agwm", "rte", 2)
+    with style():
+        drawing = search_of_run(load("toy", searched), "100", "agwm", "rte", 2)
+    data = drawing.data
+    assert data["B"].to_numpy() == pytest.approx(noted["diagnostics/search/pretrained_share"][:, -1].mean(axis=0))
+    assert data["1 − A"].to_numpy() == pytest.approx(1 - noted["diagnostics/search/task_share"][:, -1].mean(axis=0))
+    assert data["decile 0"].to_numpy() == pytest.approx(
+        noted["diagnostics/search/attention_deciles"][:, -1, :, 0].mean(axis=0)
+    )
+    titles = [axes.get_title() for axes in drawing.figure.axes[:4]]
+    assert titles == ["1 − A", "B", "Losses", "Attention factors"]
+    lower, upper = drawing.figure.axes[2].lines
+    assert numpy.asarray(upper.get_xdata()).tolist() == [1, 3, 5, 7, 9, 11]
+    assert lower.get_ydata() == pytest.approx(noted["diagnostics/search/lower_loss"].mean(axis=0))
+
+
+def test_its_files_are_named_after_the_run(searched: Layout) -> None:
+    files = make_one("toy", searched, "agwm/rte/1")
+    assert {file.name for file in files} == {f"search-agwm-rte-1-n100.{end}" for end in ("pdf", "svg", "png", "csv")}
+    assert all(file.stat().st_size > 500 for file in files)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ("vanilla/rte/1", "there are: agwm/rte/1, agwm/rte/2"),
+        ("agwm/rte/3", "no search of agwm/rte/3"),
+        ("agwm/rte", "give a run as label/task/seed"),
+        ("agwm/rte/one", "give a run as"),
+    ],
+)
+def test_a_run_without_a_search_is_refused(searched: Layout, run: str, words: str) -> None:
+    with pytest.raises(NoSearch, match=words):
+        make_one("toy", searched, run)

@@ -131,7 +131,7 @@ def test_the_diagram_shows_confidence_against_correctness(old: Results, new: Res
     assert before is not None
     assert both is not None
     assert set(before.data["state"]) == {"before"}
-    assert "have no dev logits" in before.caption
+    assert "not all of these runs have dev logits" in before.caption
     assert set(both.data["state"]) == {"before", "after"}
     assert set(both.data["label"]) == {"vanilla", "agwm"}
     for (_, _, state), bins in both.data.groupby(["task", "label", "state"]):

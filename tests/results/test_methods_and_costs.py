@@ -1,17 +1,68 @@
-"""What a method costs relative to the reference: whose times are compared, and how one slow run is survived."""
+"""The table of methods is complete and up to date in the README; costs relative to the reference, despite slow runs."""
 
+import re
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import pytest
+from typer.testing import CliRunner
 
+from amix.training.registry import built_in_methods
 from helpers import synthetic_records
 from results.analysis.cells import cost_ratios
 from results.loading.frame import load
+from results.loading.layout import ROOT
 from results.tabulating import render
 from results.tabulating.collect import make_tables
+from results.tabulating.methods import NAME
+from results.tabulating.readme import markers
+from results.tabulating.render.markdown import markdown
+from results.tabulating.table import Table
+from runners.benchmarks.trained_share import trainable_share
+from runners.cli.app import app
+from runners.cli.listings import published_methods_table
+
+METHODS = built_in_methods()
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return published_methods_table()
+
+
+def test_every_method_has_its_row(table: Table) -> None:
+    assert [row[0].value for row in table.rows] == list(METHODS)
+    assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_the_readme_shows_what_the_command_writes(table: Table) -> None:
+    opening, closing = markers(NAME)
+    shown = (ROOT / "baselines" / "README.md").read_text(encoding="utf-8").partition(opening)[2].partition(closing)[0]
+    assert shown.strip() == markdown(table).strip(), "python -m runners publish"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_parity_is_stated_in_one_of_three_forms(method: str) -> None:
+    assert re.match(r"matched: .+|departs: .+|no official code", METHODS[method].info.parity)
+
+
+def test_the_trained_share_is_relative_to_the_plain_model() -> None:
+    assert trainable_share(METHODS["vanilla"], "minilm-l2", 10) == 1
+    assert 0 < trainable_share(METHODS["lora"], "minilm-l2", 10) < 0.02
+    assert trainable_share(METHODS["vanilla"], "minilm-l2", 10) == 1, "the model of one method is not another's"
+
+
+def test_listing_writes_to_the_given_folder_and_nowhere_else(tmp_path: Path) -> None:
+    listed = ROOT / "baselines" / "README.md"
+    before = listed.read_text(encoding="utf-8")
+    arguments = ["methods", "--encoder", "minilm-l2", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "minilm-l2" in (tmp_path / "tables" / "methods.md").read_text()
+    assert (tmp_path / "tables" / "methods.csv").exists()
+    assert listed.read_text(encoding="utf-8") == before
 
 
 def test_times_of_another_suites_runs_are_not_compared(tmp_path: Path) -> None:
