@@ -12,7 +12,7 @@ from paper_figures.figures.cost_against_score import cost_against_score
 from paper_figures.figures.critical_difference import critical_difference
 from paper_figures.figures.expected_best import expected_best
 from paper_figures.figures.expected_validation import expected_validation
-from paper_figures.figures.forest import forest
+from paper_figures.figures.forest import forest, forest_of_suites
 from paper_figures.figures.instability import instability
 from paper_figures.figures.interquartile_means import interquartile_means
 from paper_figures.figures.learning_curves import learning_curves
@@ -46,6 +46,8 @@ PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
 WITHOUT_TESTS = ("reliability", "learning-curves", "attention-shares", "search-losses", "attention-over-runs")
 """The figures of a suite whose runs share seeds: those without a test or an interval over runs."""
 OF_A_TUNING: dict[str, Callable[[Results, str], Drawing | None]] = {"expected-validation": expected_validation}
+TOGETHER = "together"
+"""The folder of the figure over several suites."""
 OVER_SIZES: dict[str, Callable[[Results], Drawing | None]] = {"score-against-size": score_against_size}
 
 
@@ -74,6 +76,30 @@ def make_unless_made(suite: str, layout: Layout) -> None:
     results = load(suite, layout)
     if made_before(results, layout.figures(suite)) is None:
         draw_all(results, layout.figures(suite))
+
+
+def make_together(suites: Sequence[str], layout: Layout) -> list[Path]:
+    """Draw the forest plot of several suites into the folder TOGETHER, with its caption in figures.json.
+
+    Returns:
+        The files; none while a suite has no committed records, or too few of them (see forest_of_suites).
+
+    Raises:
+        PlanError: There is no usable plan.
+    """
+    if not all(layout.archive(suite).exists() for suite in suites):
+        return []
+    with style():
+        drawing = forest_of_suites([load(suite, layout) for suite in suites])
+        if drawing is None:
+            return []
+        folder = layout.figures(TOGETHER)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = save(drawing, "forest", folder)
+    manifest = folder / MANIFEST
+    figure = {"name": "forest", "title": drawing.title, "caption": drawing.caption}
+    manifest.write_text(json.dumps({"figures": [figure]}, indent=1) + "\n", encoding="utf-8")
+    return [*files, manifest]
 
 
 def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from paper_figures.make import draw_all
+from paper_figures.make import TOGETHER as SUITES_TOGETHER
+from paper_figures.make import draw_all, make_together
 from results.loading.frame import load
 from results.loading.layout import MANIFEST, ROOT, Layout
 from results.tabulating.collect import TOGETHER, collect
+from runners.cli.publish_command import VERDICT
 
 COMMITTED = Layout.default()
 SUITES = sorted(path.stem for path in COMMITTED.records.glob("*.parquet"))
@@ -21,8 +23,8 @@ READMES = [ROOT / "README.md", *(path for folder in FOLDERS for path in (ROOT / 
 IMAGE = re.compile(r"\(([^()\s]+\.png)\)")
 SHOWN = sorted({(path.parent / image).resolve() for path in READMES for image in IMAGE.findall(path.read_text())})
 """The images that a README shows."""
-SHOWN_SUITES = sorted({image.parent.name for image in SHOWN} - {"bench"})
-"""The suites whose figures a README shows; figures of benchmarks are not made from records."""
+SHOWN_SUITES = sorted({image.parent.name for image in SHOWN} - {"bench", SUITES_TOGETHER})
+"""The suites whose figures a README shows; those of benchmarks are not made from records, and one is of two suites."""
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,14 @@ def test_what_is_said_of_the_reliability_diagram_agrees_with_its_data() -> None:
     for values, words in ((share, "% of a task's predictions are in bins"), (correct, "% are correct.*")):
         assert f"{100 * values.min():.0f} to {100 * values.max():.0f} {words}" in text
     assert "mean confidence above 0.98" in text
+
+
+@pytest.mark.skipif(not COMMITTED.figures(SUITES_TOGETHER).exists(), reason="one of the two suites has no records yet")
+def test_the_figure_over_both_encoders_shows_the_committed_records(remade: Layout) -> None:
+    assert make_together(VERDICT, remade)
+    made, committed = remade.figures(SUITES_TOGETHER), COMMITTED.figures(SUITES_TOGETHER)
+    assert captions(made) == captions(committed)
+    pd.testing.assert_frame_equal(pd.read_csv(made / "forest.csv"), pd.read_csv(committed / "forest.csv"), rtol=1e-6)
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")

@@ -1,5 +1,7 @@
 """Figures: the numbers they draw, identical bytes when redrawn, none if there is nothing to draw; one run's search."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -12,14 +14,15 @@ from paper_figures.figures.attention_over_runs import attention_over_runs
 from paper_figures.figures.attention_shares import attention_shares
 from paper_figures.figures.cost_against_score import pareto
 from paper_figures.figures.critical_difference import critical_difference
-from paper_figures.figures.forest import forest, span
+from paper_figures.figures.forest import forest, forest_of_suites, span
 from paper_figures.figures.one_search import NoSearch, make_one, search_of_run
 from paper_figures.figures.score_against_size import score_against_size
 from paper_figures.figures.search_losses import search_losses
 from paper_figures.figures.strips import strips
-from paper_figures.make import PER_SIZE, drawings, made_before, make
+from paper_figures.make import PER_SIZE, TOGETHER, drawings, made_before, make, make_together
 from paper_figures.style import Drawing, looks, save, style
-from results.loading.frame import load
+from results.analysis.claims import claims
+from results.loading.frame import load, pack
 from results.loading.layout import Layout
 
 SUITE = synthetic_records.Suite(
@@ -235,6 +238,49 @@ def test_equal_scores_can_be_drawn(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(methods=("vanilla",), tasks=("rte",), seeds=(1,))
     with style():
         assert strips(load("toy", synthetic_records.write(suite, tmp_path)), "100") is not None
+
+
+def test_suites_are_drawn_together_once_all_have_records(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    gains = {"agwm": 3.0, "mixout": 2.0, "lora": -5.0}
+    small = synthetic_records.Suite(name="small", gains=gains)
+    large = synthetic_records.Suite(name="large", gains=gains, tasks=("rte", "sst2"), encoder="mpnet-base",
+                                    methods=("vanilla", "agwm", "lora", "mixout", "r3f"))  # fmt: skip
+    synthetic_records.write(small, tmp_path)
+    pack("small", layout)
+    assert make_together(("small", "large"), layout) == []
+    one_seed = replace(large, left_out=tuple((row, "rte", seed) for row in large.methods for seed in large.seeds[1:]))
+    synthetic_records.write(one_seed, tmp_path)
+    pack("large", layout)
+    assert make_together(("small", "large"), layout) == [], "there is no average to draw"
+    shutil.rmtree(layout.records / "large")
+    synthetic_records.write(large, tmp_path)
+    pack("large", layout)
+    files = make_together(("small", "large"), layout)
+    assert {file.name for file in files} >= {"forest.png", "forest.csv", "figures.json"}
+    data = pd.read_csv(layout.figures(TOGETHER) / "forest.csv")
+    assert list(dict.fromkeys(data["suite"])) == ["small", "large"]
+    assert set(data["label"]) == {"agwm", "mixout", "lora"}, "r3f is in one suite only"
+    for name in ("small", "large"):
+        results = load(name, layout)
+        averages = data[(data["suite"] == name) & (data["task"] == "average")].set_index("label")
+        for label, claim in claims(results, "100", "vanilla").items():
+            if label in averages.index:
+                own = averages.loc[label]
+                expected = (claim.difference, claim.low, claim.high, claim.p_holm)
+                assert own[["difference", "low", "high", "p_holm"]].to_numpy(float) == pytest.approx(expected)
+
+
+def test_the_figure_of_several_suites_has_the_focus_and_the_strongest_rows(tmp_path: Path) -> None:
+    gains = {label: 10.0 * place for place, label in enumerate(synthetic_records.METHODS)} | {"agwm": -30.0}
+    many = synthetic_records.Suite(methods=synthetic_records.METHODS, gains=gains, difference_sd=0.1)
+    results = load("toy", synthetic_records.write(many, tmp_path))
+    with style():
+        drawing = forest_of_suites([results, results])
+    assert drawing is not None
+    assert set(drawing.data["label"]) == {"agwm", *synthetic_records.METHODS[-4:]}
+    assert "(5 of 7 that all suites have)" in drawing.caption
+    assert len(drawing.figure.axes) == 2 * 4
 
 
 SEARCHED = synthetic_records.Suite(
