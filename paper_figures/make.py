@@ -12,7 +12,7 @@ from paper_figures.figures.cost_against_score import cost_against_score
 from paper_figures.figures.critical_difference import critical_difference
 from paper_figures.figures.expected_best import expected_best
 from paper_figures.figures.expected_validation import expected_validation
-from paper_figures.figures.forest import forest
+from paper_figures.figures.forest import forest, forest_of_suites
 from paper_figures.figures.instability import instability
 from paper_figures.figures.interquartile_means import interquartile_means
 from paper_figures.figures.learning_curves import learning_curves
@@ -43,7 +43,11 @@ PER_SIZE: dict[str, Callable[[Results, str], Drawing | None]] = {
     "search-losses": search_losses,
     "attention-over-runs": attention_over_runs,
 }
+WITHOUT_TESTS = ("reliability", "learning-curves", "attention-shares", "search-losses", "attention-over-runs")
+"""The figures of a suite whose runs share seeds: those without a test or an interval over runs."""
 OF_A_TUNING: dict[str, Callable[[Results, str], Drawing | None]] = {"expected-validation": expected_validation}
+TOGETHER = "together"
+"""The folder of the figure over several suites."""
 OVER_SIZES: dict[str, Callable[[Results], Drawing | None]] = {"score-against-size": score_against_size}
 
 
@@ -74,6 +78,30 @@ def make_unless_made(suite: str, layout: Layout) -> None:
         draw_all(results, layout.figures(suite))
 
 
+def make_together(suites: Sequence[str], layout: Layout) -> list[Path]:
+    """Draw the forest plot of several suites into the folder TOGETHER, with its caption in figures.json.
+
+    Returns:
+        The files; none while a suite has no committed records, or too few of them (see forest_of_suites).
+
+    Raises:
+        PlanError: There is no usable plan.
+    """
+    if not all(layout.archive(suite).exists() for suite in suites):
+        return []
+    with style():
+        drawing = forest_of_suites([load(suite, layout) for suite in suites])
+        if drawing is None:
+            return []
+        folder = layout.figures(TOGETHER)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = save(drawing, "forest", folder)
+    manifest = folder / MANIFEST
+    figure = {"name": "forest", "title": drawing.title, "caption": drawing.caption}
+    manifest.write_text(json.dumps({"figures": [figure]}, indent=1) + "\n", encoding="utf-8")
+    return [*files, manifest]
+
+
 def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Draw the figures of these results into a folder, with a list of them (figures.json)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,14 +123,14 @@ def draw_all(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -
 
 def drawings(results: Results) -> Iterator[tuple[str, Drawing]]:
     """The name and drawing of every figure, in reading order."""
-    tuning = results.plan.tuning_budget is not None
-    for name, draw_all_sizes in ({} if tuning else OVER_SIZES).items():
+    tuning, plain = results.plan.tuning_budget is not None, results.plan.runs_share_seeds
+    for name, draw_all_sizes in ({} if tuning or plain else OVER_SIZES).items():
         drawing = draw_all_sizes(results)
         if drawing:
             yield name, drawing
     for size in results.plan.sizes:
         for name, draw in (OF_A_TUNING if tuning else PER_SIZE).items():
-            drawing = draw(results, size)
+            drawing = None if plain and name not in WITHOUT_TESTS else draw(results, size)
             if drawing:
                 yield f"{name}-n{size}", drawing
 

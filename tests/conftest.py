@@ -18,14 +18,14 @@ if TYPE_CHECKING:  # What imports torch is left to the processes that run tests:
     from helpers.toy_encoders import Bench
 
 SHARING = (
-    "test_committed", "test_figures", "test_methods_table", "test_data_parallel", "test_report", "test_sweep",
+    "test_committed", "test_figures", "test_methods_and_costs", "test_data_parallel", "test_report", "test_sweep",
     "test_hand_started", "test_slurm", "test_contributing", "test_compare", "test_cluster_commands", "test_bench_gpu",
     "test_benchmarks", "test_accidents",
 )  # fmt: skip
 """Files whose tests share costly fixtures, or mostly wait."""
 SLOW = {
     "contract": ("test_contract", "test_peft_tuners", "test_mpnet", "test_two_levels", "test_bidora", "test_setfit"),
-    "committed": ("test_committed", "test_readme", "test_methods_table"),
+    "committed": ("test_committed", "test_readme", "test_methods_and_costs"),
     "processes": (
         "test_carry_out", "test_cli", "test_data_parallel", "test_fetch_encoder", "test_own_encoder", "test_reuse",
         "test_stage_workers", "test_sweep", "test_tuning", "test_agwm_memory", "test_bench_agwm", "test_benchmarks",

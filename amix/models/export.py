@@ -21,6 +21,7 @@ CODE_FILE = "modeling_finetuned.py"
 CARD = """# Finetuned on {title}
 
 Labels: {labels}.
+{probabilities}
 
 {loading}
 
@@ -52,6 +53,7 @@ def save(
     folder: Path,
     scale: tuple[float, float] = (0.0, 1.0),
     max_length: int | None = None,
+    temperature: tuple[float, str] = (1.0, ""),
 ) -> None:
     """Write model, tokenizer, a README that shows how to load them, and what `predict` needs to know.
 
@@ -65,6 +67,7 @@ def save(
         folder: The folder; created if it does not exist.
         scale: Center and spread with which labels were standardised for training (amix.data.encoded.Encoded).
         max_length: Tokens that were kept of a text; None: as many as the tokenizer accepts.
+        temperature: The temperature and what it was fitted on (amix.data.temperature.dev_temperature).
 
     Raises:
         TypeError: The model is neither a plain Hugging Face model nor an EncoderWithAddition.
@@ -80,7 +83,11 @@ def save(
     tokenizer.save_pretrained(folder)
     addition = type(model.addition).__module__ if isinstance(model, EncoderWithAddition) else ""
     description = Description.of(task, max_length or int(tokenizer.model_max_length), scale, addition)
-    card = CARD.format(title=task.title, labels=description.labels_in_words, loading=loading)
+    description.temperature, description.calibrated_on = temperature
+    card = CARD.format(
+        title=task.title, labels=description.labels_in_words, probabilities=description.probabilities_in_words,
+        loading=loading,
+    )  # fmt: skip
     (folder / "README.md").write_text(card, encoding="utf-8")
     description.write(folder)
 

@@ -29,6 +29,7 @@ class Description(BaseModel):
         center: A regression predicts output * spread + center.
         spread: See center.
         temperature: Logits are divided by it before they become probabilities.
+        calibrated_on: What the temperature was fitted on; empty: it was not fitted, and is 1.
         addition: Module of the class of the addition; empty for none.
     """
 
@@ -44,6 +45,7 @@ class Description(BaseModel):
     center: float = 0.0
     spread: float = 1.0
     temperature: float = Field(default=1.0, gt=0)
+    calibrated_on: str = ""
     addition: str = ""
 
     @classmethod
@@ -65,6 +67,27 @@ class Description(BaseModel):
         if (self.center, self.spread) == (0.0, 1.0):
             return "a number"
         return f"a number, learnt on a standard scale: {self.label} = output * {self.spread!r} + {self.center!r}"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the temperature was fitted."""
+        # Folders written before `calibrated_on` existed hold a fitted temperature without it.
+        return bool(self.calibrated_on) or self.temperature != 1.0
+
+    @property
+    def probabilities_in_words(self) -> str:
+        """How probabilities follow from the logits, and whether they are calibrated."""
+        if self.labels is None:
+            return "There are no probabilities, and no temperature: the prediction is a number."
+        if not self.calibrated_on:
+            return (
+                "Probabilities: the softmax of the logits, temperature 1. They are not calibrated: the run had no dev "
+                "set to fit a temperature on."
+            )
+        return (
+            f"Probabilities: the softmax of the logits divided by the temperature {self.temperature:.4g}, which was "
+            f"fitted on {self.calibrated_on}; with transformers alone, divide the logits yourself."
+        )
 
     def write(self, folder: Path) -> None:
         """Write the description into the model's folder."""

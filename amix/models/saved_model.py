@@ -55,7 +55,7 @@ class SavedModel:
         return numpy.stack(logits)
 
     def probabilities(self, logits: numpy.ndarray) -> numpy.ndarray:
-        """Convert a classifier's logits to calibrated probabilities, [texts, classes]."""
+        """Convert a classifier's logits to probabilities, [texts, classes], calibrated if the description says so."""
         return numpy.asarray(softmax(logits.astype(float) / self.description.temperature, axis=1))
 
     def numbers(self, logits: numpy.ndarray) -> numpy.ndarray:

@@ -23,6 +23,7 @@ from amix.data.encoded import Encoded
 from amix.data.metrics import Scores, task_majority, task_scores
 from amix.data.rows import glue_folder
 from amix.data.splits import Splits, load_splits
+from amix.data.temperature import dev_temperature
 from amix.models.loading import load_model, load_tokenizer, pretrained_weights
 from amix.runs.context import RunContext
 from amix.runs.environment import environment
@@ -144,9 +145,9 @@ def _export(
     from amix.models.export import save
 
     try:
-        tokenizer, scale = load_tokenizer(context.encoder or spec.encoder), (fit.train.center, fit.train.spread)
-        folder = Path(str(context.export))
-        save(method.export(model, fit), tokenizer, fit.task, folder, scale, fit.recipe.max_length)
+        tokenizer, folder = load_tokenizer(context.encoder or spec.encoder), Path(str(context.export))
+        scale, temperature = (fit.train.center, fit.train.spread), dev_temperature(outcome[1])
+        save(method.export(model, fit), tokenizer, fit.task, folder, scale, fit.recipe.max_length, temperature)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         message = f"the run succeeded, but its model cannot be saved in {context.export}: {reason}"

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, m
 from typing_extensions import override
 
 from amix.specs.protocol import Protocol, Tuning
-from amix.specs.seed_sources import Seeds
+from amix.specs.seed_sources import Seeds, share_seeds
 from amix.specs.spec_model import ItemsOf, SpecModel, problem
 
 SCHEMA = 1
@@ -207,6 +207,11 @@ class RunPlan(SpecModel):
     def tuning_budget(self) -> int | None:
         """The number of settings tried for each method, in a suite that tunes."""
         return None if self.tuning is None else self.tuning.budget
+
+    @property
+    def runs_share_seeds(self) -> bool:
+        """Whether runs of a row share seeds of single sources, so that no test over runs holds."""
+        return share_seeds(list({run.seed: run.seeds for run in self.runs.values()}.values()))
 
     def selecting(self, rule: str) -> Self:
         """Return the plan with another selection rule."""

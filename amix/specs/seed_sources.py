@@ -50,6 +50,11 @@ REST = "rest"
 """Means all sources that are not named."""
 
 
+def share_seeds(runs: Sequence[Seeds]) -> bool:
+    """Whether two of these runs share the seed of some source, so that their scores depend on each other."""
+    return any(len({getattr(of_run, source) for of_run in runs}) < len(runs) for source in SOURCES)
+
+
 def combined(lists: Mapping[str, Sequence[int]], crossed: bool) -> dict[int, dict[str, int]]:
     """Return the runs of a design that has its own seeds for each source.
 

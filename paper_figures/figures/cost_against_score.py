@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator
 
 from paper_figures.panels import grid, legend, points
 from paper_figures.style import Drawing, looks, plain
-from results.analysis.cells import cost_ratios, seed_averages, with_all_seeds
+from results.analysis.cells import TIME_RATIO, cost_ratios, seed_averages, with_all_seeds
 from results.loading.frame import Results
 from results.loading.wording import size_words
 
@@ -50,10 +50,9 @@ def cost_against_score(results: Results, size: str) -> Drawing | None:
         figure,
         data,
         f"Cost against score, {size_words(size)}",
-        f"Average {results.split} score "
-        "over all tasks against cost relative to the reference (log scale); the grey line is the "
-        "Pareto front: no other method is both cheaper and better. Methods without a complete seed, or planned with "
-        "fewer seeds than others, are left out.",
+        f"Average {results.split} score over all tasks against cost relative to the reference (log scale), time as the "
+        f"{TIME_RATIO}; the grey line is the Pareto front: no other method is both cheaper and better. Methods without "
+        "a complete seed, or planned with fewer seeds than others, are left out.",
     )
 
 

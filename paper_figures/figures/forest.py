@@ -1,5 +1,7 @@
 """Paired differences with intervals: what a method changes, task by task and over all tasks."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +12,7 @@ from paper_figures.style import Drawing, looks, plain
 from results.analysis.claims import claims
 from results.analysis.comparisons import SCALE, against
 from results.loading.frame import Results
-from results.loading.wording import size_words
+from results.loading.wording import listed, size_words
 
 AVERAGE = "average"
 FIT = 0.9
@@ -19,6 +21,8 @@ STRETCH = 1.5
 """All intervals are shown in full if they are at most this many times wider than the bulk."""
 SPACE = 0.05
 """Empty share of an axis at each end."""
+STRONGEST = 4
+"""Rows beside the focus in a figure over several suites."""
 
 
 def forest(results: Results, size: str) -> Drawing | None:
@@ -32,16 +36,8 @@ def forest(results: Results, size: str) -> Drawing | None:
     figure, panels = grid(len(panels_of), 0.8 + 0.2 * len(labels), across=5, names=labels)
     cut = False
     for axes, task in zip(panels, panels_of, strict=True):
-        _panel(axes, results, data[data["task"] == task], labels)
+        _task(axes, results, data, task, labels, "difference, points")
         cut |= _beyond(axes, data[data["task"] == task], labels, results)
-        average = task == AVERAGE
-        axes.set_title(
-            "all tasks" if average else plain(plan.tasks[task].title), fontweight="bold" if average else None
-        )
-        axes.set_xlabel("difference, points")
-        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        if average:
-            axes.set_facecolor("0.97")
     return Drawing(
         figure,
         data,
@@ -53,6 +49,66 @@ def forest(results: Results, size: str) -> Drawing | None:
         + f" If some interval ends are far off, the axis spans the {100 * FIT:.0f} % nearest to zero: an arrow at the "
         "edge marks an interval that continues, with the difference if that is off the axis too." * cut,
     )
+
+
+def forest_of_suites(suites: Sequence[Results]) -> Drawing | None:
+    """A line of panels per suite, as in `forest`: the focus and the rows with the highest gains over all these suites.
+
+    Args:
+        suites: Each with one reference and focus, the same ones; of several sizes the first is drawn.
+
+    Returns:
+        The drawing; None unless two rows besides the reference have runs on every task of every suite.
+    """
+    frames = [_rows(results, results.plan.sizes[0]) for results in suites]
+    for results, frame in zip(suites, frames, strict=True):
+        if frame.empty or (len(results.plan.tasks) > 1 and AVERAGE not in set(frame["task"])):
+            return None
+    # With a single task, its differences are the average.
+    averages = [frame[frame["task"] == frame["task"].iloc[-1]].set_index("label")["difference"] for frame in frames]
+    gains = pd.concat(averages, axis=1, join="inner").mean(axis=1).sort_values(ascending=False, kind="stable")
+    first = suites[0].plan
+    shared = [str(label) for label in gains.index]
+    focus = [label for label in shared if label == first.protocol.focus]
+    labels = [*focus, *[label for label in shared if label not in focus][:STRONGEST]]
+    if len(labels) < 2:
+        return None
+    kept = [frame[frame["label"].isin(labels)] for frame in frames]
+    across = max(frame["task"].nunique() for frame in kept)
+    figure, panels = grid(across * len(suites), 0.8 + 0.2 * len(labels), across=across, names=labels)
+    for number, (results, frame) in enumerate(zip(suites, kept, strict=True)):
+        line = panels[number * across : (number + 1) * across]
+        tasks = [task for task in (*results.plan.tasks, AVERAGE) if task in set(frame["task"])]
+        for axes, task in zip(line, tasks, strict=False):
+            _task(axes, results, frame, task, labels, plain(f"points, {results.plan.encoder}"))
+            # Few rows, of which the focus may be the farthest: all intervals are shown in full.
+            ends = frame.loc[frame["task"] == task, ["difference", "low", "high"]].to_numpy(float)
+            low, high = (float(end(ends, initial=0.0)) for end in (np.nanmin, np.nanmax))
+            axes.set_xlim(low - SPACE * (high - low), high + SPACE * (high - low))
+        for axes in line[len(tasks) :]:
+            axes.set_visible(False)
+    named = [frame.assign(suite=results.plan.suite) for results, frame in zip(suites, kept, strict=True)]
+    return Drawing(
+        figure,
+        pd.concat(named, ignore_index=True),
+        f"Differences from {first.protocol.reference} in {listed(results.plan.suite for results in suites)}",
+        f"A line per suite: mean paired difference with its 95 % interval, as in each suite's own figure; filled: "
+        "significant after Holm over all methods of the suite. Rows: the focus, and those with the highest mean "
+        f"difference over these suites, a choice made after looking ({len(labels)} of {len(gains)} that all suites "
+        "have).",
+    )
+
+
+def _task(axes: Axes, results: Results, data: pd.DataFrame, task: str, labels: list[str], words: str) -> None:
+    """Draw the panel of a task or of the average; its caller sets the limits of the axis."""
+    rows, average = data[data["task"] == task], task == AVERAGE
+    _panel(axes, results, rows, labels)
+    title = "all tasks" if average else plain(results.plan.tasks[task].title)
+    axes.set_title(title, fontweight="bold" if average else None)
+    axes.set_xlabel(words)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    if average:
+        axes.set_facecolor("0.97")
 
 
 def _rows(results: Results, size: str) -> pd.DataFrame:

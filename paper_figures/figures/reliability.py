@@ -42,7 +42,7 @@ def reliability(results: Results, size: str) -> Drawing | None:
     after = (
         " Hollow: after dividing the logits of each run by one temperature fitted on its dev set."
         if AFTER in set(data["state"])
-        else " These records have no dev logits on which a temperature could be fitted."
+        else " No curve after temperature scaling, because not all of these runs have dev logits to fit one on."
     )
     return Drawing(
         figure,

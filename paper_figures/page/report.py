@@ -20,13 +20,13 @@ from paper_figures.make import Made, draw_all, made_before
 from results.analysis.summary_text import answer, question
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
-from results.loading.preregistration import departures, protocol_sentence, seeds_sentence
+from results.loading.preregistration import declarations
 from results.tabulating.collect import make_tables
 from results.tabulating.render.html import html_table
 
 HERE = Path(__file__).parent
 PACKAGES = "packages"
-FIRST = ("forest", "main", "expected-validation")
+FIRST = ("forest", "main", "expected-validation", "means", "variance")
 """Figures and tables (one per size) that are open below the answer; all others are collapsed."""
 FULL_WIDTH = 7.0 * 72
 """Width in points of a figure that is as wide as the page."""
@@ -78,7 +78,7 @@ def page(results: Results, made: list[Made], folder: Path) -> str:
     text = environment.get_template("report.html.j2").render(
         plan=plan,
         question=question(results),
-        declared=[text for text in (protocol_sentence(plan), seeds_sentence(plan), departures(plan)) if text],
+        declared=declarations(plan),
         answers=[answer(results, size) for size in plan.sizes],
         tables=[(table.title, table.name in first, Markup(html_table(table))) for table in make_tables(results)],
         figures=figures,

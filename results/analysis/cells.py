@@ -17,6 +17,10 @@ CELL = ["size", "task", "label"]
 Scores = NDArray[np.float64]
 Place = tuple[str, str, str]
 """(size, task, label) of a cell."""
+COMPARABLE = pd.Timedelta(days=1)
+"""Between the starts of two runs whose seconds are compared, at most."""
+TIME_RATIO = "median ratio over the (task, seed) blocks whose two runs this suite made within a day of each other"
+"""What `cost_ratios` is for seconds, in words."""
 NOT_NEEDED = "not needed"
 """A planned run that was left out because a look had decided its comparison."""
 _WORDS = {
@@ -126,21 +130,37 @@ def with_all_seeds(results: Results, size: str) -> frozenset[str]:
 
 @cached
 def cost_ratios(results: Results, size: str, cost: str) -> dict[str, float]:
-    """Cost of each label relative to the reference: ratio of sums over the (task, seed) blocks that both finished.
+    """Cost of each label relative to the reference, over the (task, seed) blocks that both finished.
 
-    For seconds both runs of a block must come from the same suite, since another suite ran at another time, perhaps on
-    a busier machine.
+    Of passes, memory and operations the ratio of sums. Of seconds the median of the blocks' ratios: a machine that
+    does other work can make a single run take ten times as long, which would decide a sum. Both runs of a block must
+    then come from the same suite and have started within a day of each other: at another time the machine was
+    perhaps busier for all runs.
     """
     runs = results.runs[(results.runs["size"] == size) & (results.runs["status"] == "ok")]
     blocks = runs.pivot(index=["task", "seed"], columns="label", values=cost)
     sources = runs.pivot(index=["task", "seed"], columns="label", values="source")
+    starts = runs.assign(start=started(results, runs["key"])).pivot(
+        index=["task", "seed"], columns="label", values="start"
+    )
     reference = results.plan.protocol.reference
     ratios = {}
     for label in [] if reference not in blocks else blocks.columns:
         shared = blocks[label].notna() & blocks[reference].notna()
-        if cost.endswith("_seconds"):
-            shared &= sources[label] == sources[reference]
-        base = float(blocks[reference][shared].sum())
-        if base > 0:
-            ratios[str(label)] = float(blocks[label][shared].sum()) / base
+        timed = cost.endswith("_seconds")
+        if timed:
+            apart = (starts[label] - starts[reference]).abs() > COMPARABLE
+            shared &= (sources[label] == sources[reference]) & ~apart
+        own, its = blocks[label][shared], blocks[reference][shared]
+        if timed and (its > 0).any():
+            ratios[str(label)] = float((own / its)[its > 0].median())
+        elif float(its.sum()) > 0:
+            ratios[str(label)] = float(own.sum()) / float(its.sum())
     return ratios
+
+
+def started(results: Results, keys: pd.Series) -> pd.Series:
+    """When each of these runs started; NaT where its record does not say."""
+    environments = [(results.records.get(key) or {}).get("environment") or {} for key in keys]
+    texts = pd.Series([str(one.get("time", "")) for one in environments], index=keys.index)
+    return pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from amix.data.temperature import Logits, fit_temperature, log_loss, logits_of
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import FEWEST_SEEDS, Scores
 from results.analysis.looks import exact, reaches_every_look, until_missing
@@ -15,7 +15,7 @@ from results.loading.frame import Results, cached
 from results.loading.preregistration import families
 from results.loading.search_arrays import stored_arrays
 from results.stats.across_tasks import stratified_sign_flip, welch_satterthwaite
-from results.stats.calibration import brier_score, calibration_error, fit_temperature, log_loss, mean_confidence
+from results.stats.calibration import brier_score, calibration_error, mean_confidence
 from results.stats.multiplicity import holm
 from results.stats.sequential import Looks
 from results.stats.sequential_family import decide
@@ -28,7 +28,6 @@ TESTED = (LOG_LOSS, "brier", "ece")
 MEASURES = ("accuracy", LOG_LOSS, SCALED, "brier", "brier_scaled", "ece", "ece_scaled", "ece_bias", "confidence")
 """Of one run on the test split; `_scaled` after a temperature fitted on dev, nan if dev logits were not stored."""
 COLUMNS = ("task", "label", "seed", *MEASURES, "temperature")
-Logits = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -120,13 +119,7 @@ def _sequential(gaps: Mapping[str, list[Scores]], plan: RunPlan) -> dict[str, Lo
 def stored_logits(results: Results, key: str, split: str = "dev") -> Logits | None:
     """(examples, classes) logits and labels of one run on a split; None if not stored, or for a regression."""
     names = f"{split}_logits", f"{split}_labels"
-    arrays = stored_arrays(results, key, lambda name: name in names)
-    if len(arrays) < len(names):
-        return None
-    logits, labels = (arrays[name] for name in names)
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        return None
-    return logits.astype(np.float64), labels.astype(np.int64)
+    return logits_of(stored_arrays(results, key, lambda name: name in names), split)
 
 
 def _measures(test: Logits, dev: Logits | None) -> dict[str, float]:

@@ -21,6 +21,8 @@ def question(results: Results) -> str:
         return tuning_question(results)
     subject = plan.protocol.focus or "any method"
     sizes = " or ".join(size_words(size) for size in plan.sizes)
+    if plan.runs_share_seeds:
+        return f"Where does the spread of {plan.protocol.split} scores with {plan.encoder} come from, with {sizes}?"
     if len(plan.labels) < 2:
         return f"What {plan.protocol.split} score does {plan.labels[0]} reach with {plan.encoder}, with {sizes}?"
     return (
@@ -34,6 +36,8 @@ def answer(results: Results, size: str) -> tuple[str, str, str]:
     plan = results.plan
     if plan.tuning_budget is not None:
         return tuning_answer(results, size)
+    if plan.runs_share_seeds:
+        return _of_shared_seeds(results, size)
     by_label = claims(results, size, plan.protocol.reference)
     if not by_label:
         return _nothing(results, size)
@@ -56,6 +60,15 @@ def _nothing(results: Results, size: str) -> tuple[str, str, str]:
         f"With {size_words(size)}, {scored} of {len(runs)} planned runs have a score.",
         reason,
         "The tables show what is there; missing cells stay missing.",
+    )
+
+
+def _of_shared_seeds(results: Results, size: str) -> tuple[str, str, str]:
+    runs = results.runs[results.runs["size"] == size]
+    return (
+        f"With {size_words(size)}, {int(runs['score'].notna().sum())} of {len(runs)} planned runs have a score.",
+        "The runs share seeds of single sources of randomness, so that no test between methods holds and none is made.",
+        "The tables show means and, once a method has all its runs on a task, each source's share of the variance.",
     )
 
 

@@ -1,8 +1,9 @@
-"""What a suite declared before its first run, and what was added after looking, in words."""
+"""What a suite's file plans, and what it says was added after looking, in words."""
 
 from collections.abc import Iterable, Sequence
 
 from amix.specs.run_plan import RunPlan
+from amix.specs.wording import counted
 from results.loading.wording import endpoint_words, listed, selection_words
 
 MARK = "‡"
@@ -10,27 +11,63 @@ MARK = "‡"
 
 
 def protocol_sentence(plan: RunPlan) -> str:
-    """The protocol as declared, with its looks, endpoints and pairs; '' if it is a single look at the score."""
-    protocol = plan.protocol
-    if (protocol.looks, protocol.endpoints, protocol.primary) == ((), ("score",), ()):
-        return ""
+    """The protocol in the suite's file: rows, seeds and looks as planned, what is compared, and by which score."""
+    protocol, rows, seeds = plan.protocol, _planned_rows(plan), _planned_seeds(plan)
+    planned = f"{counted(len(rows), 'row')} and {counted(len(seeds), 'seed')} planned{_fewer(plan, rows, seeds)}"
+    selection = f"{protocol.split} scores, selection: {selection_words(protocol.selection)}"
+    if plan.tuning_budget is not None:
+        return f"Protocol: {planned}; {counted(plan.tuning_budget, 'setting')} of every method; {selection}."
     focus = f", above all {protocol.focus}" if protocol.focus else ""
     if protocol.primary:
         focus += f"; primary, and corrected among themselves: {listed(map(pair_name, protocol.primary))}"
-    seeds = protocol.looks or (len(plan.seeds),)
-    looks = f"{'looks' if len(seeds) > 1 else 'one look'} after {listed(seeds)} seeds"
+    if plan.runs_share_seeds:
+        return f"Protocol: {planned}; runs share seeds, so that there is no test; {selection}."
+    against = f"every method against {protocol.reference}{focus}" if len(plan.labels) > 1 else "one method"
+    after = protocol.looks or (len(seeds),)
+    looks = f"{'looks' if len(after) > 1 else 'one look'} after {listed(after)} seed{'s' * (after != (1,))}"
     primary, *others = (endpoint_words(name) for name in protocol.endpoints)
     endpoints = f"primary endpoint {primary}" + (f", then {listed(others)}" if others else "")
     return (
-        f"Protocol, declared before the first run: every method against {protocol.reference}{focus}; {looks}; "
-        f"{endpoints}; selection: {selection_words(protocol.selection)}; α = {protocol.alpha:g}; differences within "
-        f"±{protocol.margin:g} point{'s' * (protocol.margin != 1)} do not matter."
+        f"Protocol: {planned}; {against}; {looks}; {endpoints}; {selection}; α = {protocol.alpha:g}; differences "
+        f"within ±{protocol.margin:g} point{'s' * (protocol.margin != 1)} do not matter."
     )
 
 
 def pair_name(pair: Sequence[str]) -> str:
     """A difference of two rows in words."""
     return " − ".join(pair)
+
+
+def declarations(plan: RunPlan) -> list[str]:
+    """The protocol, the planned rows and seeds by name, and every departure from them, or that none is marked."""
+    rows, seeds = _planned_rows(plan), _planned_seeds(plan)
+    # The rows of a tuning are its settings, of which there are many; and in a design with seeds of its own for each
+    # source, a run's number is only a name.
+    by_name = [] if plan.tuning_budget is not None else [f"Planned rows: {'; '.join(rows)}."]
+    if not any(run.seed_sources for run in plan.runs.values()):
+        by_name.append(f"Planned seeds: {listed(seeds)}.")
+    departed = [text for text in (seeds_sentence(plan), departures(plan)) if text]
+    none = "No departure: no row and no seed is marked as added after looking."
+    return [protocol_sentence(plan), *by_name, *(departed or [none])]
+
+
+def _planned_rows(plan: RunPlan) -> list[str]:
+    added = exploratory(plan)
+    return [label for label in plan.labels if label not in added]
+
+
+def _planned_seeds(plan: RunPlan) -> list[int]:
+    return [seed for seed in plan.seeds if seed not in plan.exploratory_seeds]
+
+
+def _fewer(plan: RunPlan, rows: list[str], seeds: list[int]) -> str:
+    """How many of the planned rows were planned with fewer seeds, in brackets; '' for none."""
+    seeds_of: dict[str, set[int]] = {label: set() for label in rows}
+    for run in plan.runs.values():
+        seeds_of.get(run.label, set()).add(run.seed)
+    later = {row.label: set(row.exploratory_seeds) for row in plan.methods}
+    few = [label for label, own in seeds_of.items() if not set(seeds) <= own - later[label]]
+    return f" (fewer seeds for {counted(len(few), 'row')})" if few else ""
 
 
 def seeds_sentence(plan: RunPlan) -> str:

@@ -1,28 +1,23 @@
-"""How far predicted probabilities can be trusted: log-loss, Brier score, calibration error, temperature scaling.
+"""How far predicted probabilities can be trusted: Brier score and calibration error, beside log-loss and temperature.
 
-Logits are (examples, classes), labels (examples,) class numbers from 0. Lower is better for all three measures. They
-are for classification only.
+Logits are (examples, classes), labels (examples,) class numbers from 0. Log-loss and
+temperature are in amix.data.temperature. Lower is better for all three measures. They are for classification only.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
+from amix.data.temperature import Labels, checked, positive
 from results.stats.inputs import Matrix, Vector, matrix
 
 BINS = 15
 """Bins of the calibration error: as many as Guo et al. 2017 have, but of equal mass."""
-TEMPERATURES = (1 / 32, 32.0)
-"""Range of a fitted temperature. A dev set without errors has no best temperature, since log-loss keeps falling as the
-temperature goes to 0; the lower end is then taken. The upper end, which makes logits of a few units almost uniform, is
-taken where confidence says nothing about correctness."""
 SIMULATIONS = 50
 """Draws of labels for the calibration error that a perfectly calibrated model would have."""
-
-Labels = NDArray[numpy.int64]
 
 
 @dataclass(frozen=True)
@@ -52,35 +47,17 @@ class Bins:
 
 def probabilities(logits: ArrayLike, temperature: float = 1.0) -> Matrix:
     """(examples, classes) softmax of logits / temperature. ValueError for logits that are not finite or one class."""
-    shares: Matrix = special.softmax(matrix(logits, "logits", columns=2) / _positive(temperature), axis=1)
+    shares: Matrix = special.softmax(matrix(logits, "logits", columns=2) / positive(temperature), axis=1)
     return shares
-
-
-def log_loss(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> float:
-    """Mean negative log probability (natural) of the true class, computed from logits so that none is rounded to 0.
-
-    Args:
-        logits: (examples, classes).
-        labels: (examples,) class numbers from 0.
-        temperature: What the logits are divided by.
-
-    Returns:
-        Nats per example: ln(classes) for a uniform guess.
-
-    Raises:
-        ValueError: For logits that are not finite, labels outside the classes, or a temperature that is not positive.
-    """
-    values, truth = _checked(logits, labels)
-    logs = special.log_softmax(values / _positive(temperature), axis=1)
-    return float(-logs[numpy.arange(truth.size), truth].mean())
 
 
 def brier_score(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> float:
     """Mean over examples of the sum over classes of (probability - one if true)^2, from 0 to 2 (Brier 1950).
 
-    For two classes this is twice the form that looks at one class alone. ValueError as in `log_loss`.
+    For two classes this is twice the form that looks at one class alone. ValueError as in
+    `amix.data.temperature.log_loss`.
     """
-    values, truth = _checked(logits, labels)
+    values, truth = checked(logits, labels)
     shares = probabilities(values, temperature)
     shares[numpy.arange(truth.size), truth] -= 1
     return float((shares**2).sum(axis=1).mean())
@@ -155,9 +132,9 @@ def calibration_error(
         (Kumar, Liang and Ma 2019; nan with a bin of one example).
 
     Raises:
-        ValueError: As in `log_loss`.
+        ValueError: As in `amix.data.temperature.log_loss`.
     """
-    values, truth = _checked(logits, labels)
+    values, truth = checked(logits, labels)
     shares = probabilities(values, temperature)
     confidence, correct = shares.max(axis=1), shares.argmax(axis=1) == truth
     binning = _Binning(confidence, bins)
@@ -176,52 +153,5 @@ def calibration_error(
     return CalibrationError(error, float(numpy.mean(drawn)), squared - noise)
 
 
-def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
-    """The temperature within TEMPERATURES that minimises log-loss on a dev set (Guo et al. 2017).
-
-    Args:
-        logits: (examples, classes) on dev, never on the split that is reported.
-        labels: (examples,) class numbers from 0.
-
-    Returns:
-        The temperature, which changes no predicted class; an end of TEMPERATURES if log-loss still falls beyond it, as
-        on a dev set without errors.
-
-    Raises:
-        ValueError: As in `log_loss`.
-    """
-    # Imported here because scipy.optimize takes longer to import than all the rest of this package.
-    from scipy.optimize import minimize_scalar
-
-    values, truth = _checked(logits, labels)
-    # Log-loss is convex in 1 / temperature, so it has a single minimum in log temperature too.
-    low, high = (math.log(end) for end in TEMPERATURES)
-    minimum = minimize_scalar(
-        lambda log: log_loss(values, truth, math.exp(log)),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-8},
-    )
-    candidates = (math.exp(minimum.x), *TEMPERATURES)
-    return min(candidates, key=lambda temperature: log_loss(values, truth, temperature))
-
-
 def _absolute(bins: Bins) -> float:
     return float((bins.count / bins.count.sum() * numpy.abs(bins.correct - bins.confidence)).sum())
-
-
-def _positive(temperature: float) -> float:
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature: expected a positive number, got {temperature}")
-    return temperature
-
-
-def _checked(logits: ArrayLike, labels: ArrayLike) -> tuple[Matrix, Labels]:
-    values, truth = matrix(logits, "logits", columns=2), numpy.asarray(labels)
-    if truth.shape != values.shape[:1]:
-        raise ValueError(f"labels: expected one per row of the logits, {values.shape[0]}, got shape {truth.shape}")
-    if truth.min() < 0 or truth.max() >= values.shape[1] or (truth != truth.astype(numpy.int64)).any():
-        raise ValueError(
-            f"labels: expected class numbers from 0 to {values.shape[1] - 1}, got {truth.min()} to {truth.max()}"
-        )
-    return values, truth.astype(numpy.int64)

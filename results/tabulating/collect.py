@@ -24,7 +24,7 @@ from results.tabulating.table import Table
 from results.tabulating.test_examples import test_sets_table
 from results.tabulating.trained_share import trainable_table
 from results.tabulating.tuning import trials_table, tuning_table
-from results.tabulating.variance import variance_table
+from results.tabulating.variance import means_table, variance_table
 
 TOGETHER = "tables"
 """Name of the Markdown file with all tables of a suite."""
@@ -88,6 +88,9 @@ def _tables(results: Results) -> Iterator[Table | None]:
     if plan.tuning_budget is not None:
         yield from (make(results, size) for size in plan.sizes for make in (tuning_table, trials_table))
         return
+    if plan.runs_share_seeds:
+        yield from (make(results, size) for size in plan.sizes for make in (means_table, variance_table))
+        return
     others = [plan.protocol.reference, *([plan.protocol.focus] if plan.protocol.focus else [])]
     for size in plan.sizes:
         yield main_table(results, size)
@@ -100,7 +103,6 @@ def _tables(results: Results) -> Iterator[Table | None]:
         yield out_of_domain_table(results, size)
         yield test_sets_table(results, size)
         yield stability_table(results, size)
-        yield variance_table(results, size)
         yield cost_table(results, size)
         yield trainable_table(results, size)
         yield from (cell_table(results, size, other) for other in others)

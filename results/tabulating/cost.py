@@ -2,7 +2,7 @@
 
 import math
 
-from results.analysis.cells import cost_ratios
+from results.analysis.cells import TIME_RATIO, cost_ratios
 from results.loading.frame import Results
 from results.loading.wording import size_words
 from results.tabulating.main import ratio_cell
@@ -42,7 +42,8 @@ def cost_table(results: Results, size: str) -> Table | None:
         title=f"{plan.title}: cost, {size_words(size)}",
         caption=(
             f"Means over finished runs, encoder {plan.encoder}; relative to {plan.protocol.reference} over the (task, "
-            "seed) blocks that both finished. A pass is one batch through the model, forward or backward."
+            f"seed) blocks that both finished, time as the {TIME_RATIO}. A pass is one "
+            "batch through the model, forward or backward."
         ),
         columns=(
             Column("Method"),

@@ -4,7 +4,15 @@ import statistics
 from dataclasses import dataclass, replace
 
 from amix.specs.wording import counted
-from results.analysis.cells import Place, Summary, cost_ratios, majority_score, seed_averages, with_all_seeds
+from results.analysis.cells import (
+    TIME_RATIO,
+    Place,
+    Summary,
+    cost_ratios,
+    majority_score,
+    seed_averages,
+    with_all_seeds,
+)
 from results.analysis.claims import all_exact, claims
 from results.analysis.comparisons import SCALE, against, detectable, impossible, power_sentence, significant
 from results.analysis.looks import explained_summaries, sign_flip_words
@@ -66,7 +74,7 @@ def main_table(results: Results, size: str) -> Table:
         columns=(Column("Method"), *(block.column for block in blocks)),
         rows=tuple(tuple(row) for row in rows),
         rules=frozenset(rules),
-        notes=(*tests.sentences, *filter(None, [protocol_sentence(plan)])),
+        notes=(*tests.sentences, protocol_sentence(plan)),
         banner=plan.note,
     )
 
@@ -189,7 +197,9 @@ def ratio_cell(results: Results, size: str, cost: str, label: str, ratio: float 
     """A cost relative to the reference, with a footnote if times cannot be compared."""
     if ratio is None and cost.endswith("_seconds") and label in cost_ratios(results, size, "passes"):
         reference = results.plan.protocol.reference
-        return Cell(None, notes=(f"run by another suite than {reference}, so times cannot be compared",))
+        return Cell(
+            None, notes=(f"run by another suite than {reference}, or on other days, so times cannot be compared",)
+        )
     return Cell(ratio)
 
 
@@ -223,7 +233,7 @@ def _caption(results: Results, size: str, seeds: int) -> str:
         f"selection: {selection_words(results.selection)}. "
         f"Best bold, second underlined (in Markdown italic), ties at the printed precision sharing a rank.{fewer} "
         f"Failed: failed and diverged runs, scored as the majority class. Time and passes (forward and backward): "
-        f"relative to {plan.protocol.reference}. Detectable difference: the true difference from "
-        f"{plan.protocol.reference} that a t-test with this many seeds would find with power 0.8 after the correction, "
-        "for the median method's spread."
+        f"relative to {plan.protocol.reference}, time as the {TIME_RATIO}. "
+        f"Detectable difference: the true difference from {plan.protocol.reference} that a t-test with this many seeds "
+        "would find with power 0.8 after the correction, for the median method's spread."
     )

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from amix.data.temperature import TEMPERATURES
 from amix.specs.run_plan import RunPlan
 from results.analysis.cells import with_all_seeds
 from results.analysis.looks import interval_words, name_of_test, sign_flip_words
@@ -20,7 +21,7 @@ from results.analysis.probabilities import (
 from results.loading.frame import Results
 from results.loading.preregistration import places
 from results.loading.wording import endpoint_words, listed, size_words
-from results.stats.calibration import BINS, TEMPERATURES
+from results.stats.calibration import BINS
 from results.tabulating.table import P_VALUE, Cell, Column, Table, rank_column
 
 LOSS, SHARE = ".3f", ".3f"

@@ -1,6 +1,6 @@
 """The parameter-efficient table: what training only part of the weights saves and loses."""
 
-from results.analysis.cells import cost_ratios, seed_averages
+from results.analysis.cells import TIME_RATIO, cost_ratios, seed_averages
 from results.analysis.claims import all_exact, claims, planned_comparisons
 from results.analysis.looks import sign_flip_words
 from results.loading.frame import Results
@@ -46,7 +46,8 @@ def trainable_table(results: Results, size: str) -> Table | None:
         name=f"parameter-efficient-n{size}",
         title=f"{plan.title}: parameters trained, {size_words(size)}",
         caption=(
-            f"Share of all parameters that a method trains, and its cost relative to {plan.protocol.reference}. "
+            f"Share of all parameters that a method trains, and its cost relative to {plan.protocol.reference}, time "
+            f"as the {TIME_RATIO}. "
             f"Average {results.split} score × 100 over {titles(plan)}, mean ± standard deviation (ddof 1) "
             f"over the seeds that are complete, selection: {selection_words(results.selection)}, encoder "
             f"{plan.encoder}; difference from {plan.protocol.reference} with its 95 % interval (* "

@@ -1,11 +1,16 @@
-"""The table of a crossed design: the subset's share of the spread, and how many seeds that requires."""
+"""The tables of a crossed design: means, and each source's share of the spread with the seeds that it requires.
+
+Its runs share seeds, so that no test and no interval over them holds.
+"""
 
 import math
 
 import numpy
 
+from amix.specs.wording import counted
+from results.analysis.cells import score_matrix
 from results.loading.frame import Results
-from results.loading.wording import selection_words, size_words
+from results.loading.wording import metric_words, selection_words, size_words
 from results.stats.variance_components import INTERACTION, REST, SUBSET, Component, seeds_for, variance_components
 from results.tabulating.table import Cell, Column, Table
 
@@ -14,39 +19,75 @@ STANDARD_ERROR = 1.0
 """Points; the last column is the number of seeds that brings the standard error of the mean down to this."""
 
 
+def means_table(results: Results, size: str) -> Table:
+    """Mean score in points, per method and task, over runs that share seeds: no spread, rank or test."""
+    plan = results.plan
+    tables = [score_matrix(results, size, task) for task in plan.tasks]
+    planned = max(len(table) for table in tables)
+    rows = []
+    for label in plan.labels:
+        scored = [table[label].dropna() for table in tables]
+        counts = [None if len(scores) == planned else len(scores) for scores in scored]
+        cells = [Cell(float(scores.mean()), count=count) for scores, count in zip(scored, counts, strict=True)]
+        rows.append((Cell(label), *cells))
+    return Table(
+        name=f"means-n{size}",
+        title=f"{plan.title}: means, {size_words(size)}",
+        caption=(
+            f"Mean {results.split} score × 100 over {counted(planned, 'run')} (other numbers in parentheses), "
+            f"selection: {selection_words(results.selection)}, encoder {plan.encoder}. The runs share seeds, so that "
+            "no test between methods and no interval over runs holds; none is made."
+        ),
+        columns=(
+            Column("Method"),
+            *(Column(task.title, metric_words(task.metric, task.positive)) for task in plan.tasks.values()),
+        ),
+        rows=tuple(rows),
+        banner=plan.note,
+    )
+
+
 def variance_table(results: Results, size: str) -> Table | None:
-    """Shares of the variance by source, for every method and task; None unless subsets cross the other seeds.
+    """Shares of the variance by source, per task: of every method, and of its difference from the reference.
+
+    None unless subsets cross the other seeds, and without a method that has all its runs.
 
     Args:
         results: Of a suite whose seeds are crossed (`seeds: {crossed: {subset: [...], rest: [...]}}`).
         size: Training examples, as in the plan.
     """
-    plan = results.plan
-    complete = []
+    plan, reference = results.plan, results.plan.protocol.reference
+    complete: list[tuple[str, str, numpy.ndarray]] = []
     for task in plan.tasks.values():
+        by_label: dict[str, numpy.ndarray] = {}
         for label in plan.labels:
             scores = crossed_scores(results, size, task.name, label)
             if scores is None:
                 return None
             if numpy.isfinite(scores).all():
-                complete.append((task, label, scores))
+                by_label[label] = scores
+        complete += [(task.title, label, scores) for label, scores in by_label.items()]
+        complete += [
+            (task.title, f"{label} − {reference}", scores - by_label[reference])
+            for label, scores in by_label.items()
+            if reference in by_label and label != reference
+        ]
     if not complete:
         return None
     subsets, rests = complete[0][2].shape
     return Table(
         name=f"variance-n{size}",
-        title=f"{plan.title}: {size_words(size)}",
+        title=f"{plan.title}: shares of the variance, {size_words(size)}",
         caption=(
             f"{subsets} subsets, each with {rests} seeds of everything else; {results.split} score × 100, "
             f"selection: {selection_words(results.selection)}, encoder {plan.encoder}. Shares of the variance of a "
             "single run, with 95 % generalised intervals; a run is deterministic given its seeds. Seeds: the number, "
             f"each redrawing every source, that brings the standard error of a mean to {STANDARD_ERROR:g} point; more "
-            "seeds on one subset do not reduce the subset's part."
+            "seeds on one subset do not reduce the subset's part. Rows with a − are paired differences in points from "
+            f"{reference}, run by run with the same seeds: their spread decides how many seeds a comparison needs."
         ),
         columns=_columns(),
-        rows=tuple(
-            _row(task.title, label, variance_components(one), float(one.mean())) for task, label, one in complete
-        ),
+        rows=tuple(_row(task, label, variance_components(one), float(one.mean())) for task, label, one in complete),
         banner=plan.note,
     )
 

@@ -16,11 +16,11 @@ import pandas
 
 from amix.data.metrics import task_scores
 from amix.data.rows import load_rows
+from amix.data.temperature import log_loss
 from amix.models.saved_model import SavedModel, load_saved
 from amix.random_streams import array_generator
 from amix.specs.data_errors import quoted
 from amix.specs.task import Task
-from results.stats.calibration import log_loss
 from runners.own_data.compare import MODEL, Shown, compare
 from runners.own_data.engine import Engine, rows_of
 from runners.own_data.final_model import train_final

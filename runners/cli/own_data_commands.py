@@ -138,7 +138,9 @@ def predict(
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of a text file that is not UTF-8.")] = "",
     every_class: Annotated[bool, typer.Option("--all-classes", help="Write every class's probability too.")] = False,
 ) -> None:
-    """Label every row of a file; writes its columns, the predicted label, and its calibrated probability.
+    """Label every row of a file; writes its columns, the predicted label, and its probability.
+
+    Probabilities are calibrated by the temperature in the model's folder; without one, a note says so.
 
     Rows are streamed, so that a file of any length needs the same memory. Numbers in a JSON file are written back as
     texts, exactly as they stood.

@@ -5,12 +5,14 @@ import typer
 from runners.cli.options import console
 
 app = typer.Typer()
+VERDICT = ("lowres-cpu", "lowres-mpnet")
+"""The suites that are drawn together, one per encoder."""
 
 
 @app.command()
 def publish() -> None:
     """Remake the committed tables, figures and generated parts of every README from the committed records."""
-    from paper_figures.make import make_unless_made
+    from paper_figures.make import make_together, make_unless_made
     from results.loading.layout import ROOT, Layout
     from results.tabulating.collect import collect, write_tables
     from results.tabulating.methods import NAME
@@ -24,6 +26,10 @@ def publish() -> None:
             console.print(f"{suite}: tables and figures", highlight=False)
             collect(suite, layout)
             make_unless_made(suite, layout)
+    if not make_together(VERDICT, layout):
+        console.print(
+            f"no figure over {' and '.join(VERDICT)} yet: one has no, or too few, committed records", highlight=False
+        )
     table = published_methods_table()
     write_tables([table], layout.tables(NAME).parent)
     for readme in readme_files():

@@ -51,9 +51,13 @@ def train_final(
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
         write_atomically(key_file, run.spec.key.encode())
+    fitted_on = "" if own.regression else "out-of-fold predictions"
     description = read_description(folder).model_copy(
-        update={"task": own.name, "text": list(own.text), "label": own.label, "temperature": out_of_fold.temperature}
-    )
+        update={
+            "task": own.name, "text": list(own.text), "label": own.label, "temperature": out_of_fold.temperature,
+            "calibrated_on": fitted_on,
+        }
+    )  # fmt: skip
     description.write(folder)
     return run.spec.key
 

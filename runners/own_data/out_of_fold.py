@@ -8,8 +8,9 @@ import pandas
 from numpy.typing import NDArray
 
 from amix.data.table_files import PLACE
+from amix.data.temperature import fit_temperature, log_loss
 from amix.specs.task import Task
-from results.stats.calibration import fit_temperature, log_loss, probabilities
+from results.stats.calibration import probabilities
 from runners.own_data.column_names import free_names
 from runners.own_data.engine import Outcome
 from runners.own_data.folds import Unit

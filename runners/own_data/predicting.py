@@ -28,6 +28,10 @@ DIGITS = 6
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
 MOST_PLACES = 5
+UNCALIBRATED = (
+    "the probabilities are not calibrated (temperature 1): the run that made this model had no dev set; "
+    "`python -m runners export` with a --size of at least 6 keeps one aside"
+)
 
 
 class Listener(Protocol):
@@ -45,7 +49,7 @@ class Predicted:
         counts: rows per predicted class.
         empty: rows without a text.
         places: the first of these in the file.
-        notes: how the file was read.
+        notes: how the file was read, and whether probabilities are uncalibrated.
     """
 
     rows: int = 0
@@ -61,8 +65,9 @@ def predict_file(
 ) -> Predicted:  # fmt: skip
     """Write a table's rows, in order and with their columns, and the model's prediction for each.
 
-    Added are the predicted label and its calibrated probability; for numbers, the prediction alone. A row without a
-    text gets no prediction. The file appears only when it is complete.
+    Added are the predicted label and its probability, calibrated if its run could fit a temperature (if not, a note
+    says so); for numbers, the prediction alone. A row without a text gets no prediction. The file appears only when it
+    is complete.
 
     Args:
         model: the model.
@@ -90,7 +95,8 @@ def predict_file(
     kept = [place for place, name in enumerate(table.columns) if name]
     columns = [table.columns[place] for place in kept]
     names = free_names(added, columns)
-    done = Predicted(notes=tuple(table.notes))
+    uncalibrated = description.labels is not None and not description.calibrated
+    done = Predicted(notes=(*table.notes, *([UNCALIBRATED] if uncalibrated else [])))
     with _whole(out) as file:
         writer = _Rows(file, kind, [*columns, *names])
         rows = iter(table.records())

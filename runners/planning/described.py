@@ -9,7 +9,7 @@ from amix.specs.encoder_files import public_name
 from amix.specs.encoders import find_encoder
 from amix.specs.out_of_domain import find_set
 from amix.specs.run_plan import PlannedRow, PlannedRun, PlannedSet, PlannedTask, RunPlan, size_name
-from amix.specs.seed_sources import SOURCES, Seeds
+from amix.specs.seed_sources import Seeds, share_seeds
 from amix.specs.spec_model import problem
 from amix.specs.task import Task
 from amix.specs.tasks import OFFICIAL_ROWS
@@ -52,14 +52,9 @@ def described(suite: Suite, methods: Sequence[type[Method]], runs: Sequence[Job]
 def _note(suite: Suite) -> str:
     """What readers must know about the numbers; for embedded tasks the note is added automatically."""
     embedded = any(task.origin == "embedded" for task in suite.tasks)
-    shared = SHARED_SEEDS_NOTE if _share_seeds(suite) else ""
-    return "; ".join(part for part in (EMBEDDED_NOTE if embedded else "", shared, suite.note) if part)
-
-
-def _share_seeds(suite: Suite) -> bool:
-    """Whether two runs of a row share the seed of some source, so that their scores depend on each other."""
     seeds = [Seeds.of(seed, suite.seed_sources.get(seed)) for seed in suite.seeds]
-    return any(len({getattr(of_run, source) for of_run in seeds}) < len(seeds) for source in SOURCES)
+    shared = SHARED_SEEDS_NOTE if share_seeds(seeds) else ""
+    return "; ".join(part for part in (EMBEDDED_NOTE if embedded else "", shared, suite.note) if part)
 
 
 def _task(task: Task, suite: Suite, n_train: int | None) -> PlannedTask:

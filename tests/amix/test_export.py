@@ -1,26 +1,39 @@
 """A finished run as a folder that plain transformers loads or as ONNX, and what exporting must not change."""
 
 import importlib.util
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from typer.testing import CliRunner, Result
 
 from amix.models import onnx_export
 from amix.models.export import save
 from amix.models.loading import load_model, load_tokenizer
+from amix.models.model_folder import read_description
 from amix.models.onnx_export import OnnxError, check_packages, save_onnx
 from amix.models.saved_model import load_saved
 from amix.specs.tasks import find_task
 from baselines.parameter_efficient.lora import LoRA
 from helpers.parity import golden_fit
 from helpers.toy_encoders import POOLED, Bench
+from helpers.toy_suite import save_encoder, write_suite
+from results.analysis.probabilities import run_probabilities
+from results.loading.frame import load
+from results.loading.layout import Layout
+from runners.cli import app
 
 THERE = all(importlib.util.find_spec(name) for name in onnx_export.PACKAGES)
 TOKENS = {"input_ids": torch.tensor([[2, 6, 8, 9, 3]]), "attention_mask": torch.ones(1, 5, dtype=torch.int64)}
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app.app, arguments, env={"COLUMNS": "200"})
 
 
 def test_label_names_and_tokenizer_are_saved(bench: Bench, tmp_path: Path) -> None:
@@ -99,3 +112,43 @@ def test_other_logits_leave_no_file(bench: Bench, tmp_path: Path, monkeypatch: p
     with pytest.raises(OnnxError, match="differ from the model's"):
         save_onnx(saved, tmp_path)
     assert not (tmp_path / onnx_export.FILE).exists()
+
+
+def test_an_exported_run_has_the_temperature_of_the_table_of_probabilities(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, save_encoder(tmp_path / "encoder"), "mini-cola, mini-stsb", "60", "vanilla")
+    out = ("--out", str(tmp_path / "out"))
+    assert call("sweep", "--suite", str(suite), "--workers", "0", *out).exit_code == 0
+    frame = run_probabilities(load("tiny", Layout(tmp_path / "out")), "60")
+    for row in frame.itertuples():
+        folder, one = tmp_path / f"seed-{row.seed}", ("--task", row.task, "--method", row.label, "--size", "60")
+        done = call("export", str(folder), "--suite", str(suite), *one, "--seed", str(row.seed), *out)
+        assert done.exit_code == 0, done.output
+        saved = load_saved(folder)
+        assert saved.description.temperature == pytest.approx(row.temperature, rel=1e-9)
+        assert saved.description.calibrated_on == "the run's dev set (10 texts)"
+        card = (folder / "README.md").read_text()
+        assert f"temperature {row.temperature:.4g}, which was fitted on the run's dev set (10 texts)" in card
+        logits = numpy.array([[2.0, -1.0]])
+        assert saved.probabilities(logits)[0, 0] == pytest.approx(1 / (1 + math.exp(-3 / row.temperature)))
+    assert len(frame) == 2
+    assert (frame["temperature"] != 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "size", "said"),
+    [("mini-cola", "5", "not calibrated: the run had no dev set"), ("mini-stsb", "60", "the prediction is a number")],
+)
+def test_a_model_without_a_fitted_temperature_says_so(tmp_path: Path, task: str, size: str, said: str) -> None:
+    encoder, folder = save_encoder(tmp_path / "encoder"), tmp_path / "model"
+    one = ("--task", task, "--method", "vanilla", "--seed", "1", "--size", size, "--encoder", str(encoder))
+    short = ("--training", "epochs=1", "--training", "max_length=32", "--out", str(tmp_path / "out"))
+    done = call("export", str(folder), *one, *short)
+    assert done.exit_code == 0, done.output
+    description = read_description(folder)
+    assert (description.temperature, description.calibrated) == (1.0, False)
+    assert said in (folder / "README.md").read_text()
+    columns = ",".join(description.text)
+    (tmp_path / "new.csv").write_text(f"{columns}\n{columns}\n")
+    done = call("predict", str(folder), str(tmp_path / "new.csv"), "--out", str(tmp_path / "predicted.csv"))
+    assert done.exit_code == 0, done.output
+    assert ("the probabilities are not calibrated" in done.output) == (task == "mini-cola")

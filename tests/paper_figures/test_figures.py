@@ -1,5 +1,7 @@
-"""Figures: the numbers they draw, identical bytes when redrawn, and none if there is nothing to draw."""
+"""Figures: the numbers they draw, identical bytes when redrawn, none if there is nothing to draw; one run's search."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -12,13 +14,15 @@ from paper_figures.figures.attention_over_runs import attention_over_runs
 from paper_figures.figures.attention_shares import attention_shares
 from paper_figures.figures.cost_against_score import pareto
 from paper_figures.figures.critical_difference import critical_difference
-from paper_figures.figures.forest import forest, span
+from paper_figures.figures.forest import forest, forest_of_suites, span
+from paper_figures.figures.one_search import NoSearch, make_one, search_of_run
 from paper_figures.figures.score_against_size import score_against_size
 from paper_figures.figures.search_losses import search_losses
 from paper_figures.figures.strips import strips
-from paper_figures.make import PER_SIZE, drawings, made_before, make
+from paper_figures.make import PER_SIZE, TOGETHER, drawings, made_before, make, make_together
 from paper_figures.style import Drawing, looks, save, style
-from results.loading.frame import load
+from results.analysis.claims import claims
+from results.loading.frame import load, pack
 from results.loading.layout import Layout
 
 SUITE = synthetic_records.Suite(
@@ -234,3 +238,93 @@ def test_equal_scores_can_be_drawn(tmp_path: Path) -> None:
     suite = synthetic_records.Suite(methods=("vanilla",), tasks=("rte",), seeds=(1,))
     with style():
         assert strips(load("toy", synthetic_records.write(suite, tmp_path)), "100") is not None
+
+
+def test_suites_are_drawn_together_once_all_have_records(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    gains = {"agwm": 3.0, "mixout": 2.0, "lora": -5.0}
+    small = synthetic_records.Suite(name="small", gains=gains)
+    large = synthetic_records.Suite(name="large", gains=gains, tasks=("rte", "sst2"), encoder="mpnet-base",
+                                    methods=("vanilla", "agwm", "lora", "mixout", "r3f"))  # fmt: skip
+    synthetic_records.write(small, tmp_path)
+    pack("small", layout)
+    assert make_together(("small", "large"), layout) == []
+    one_seed = replace(large, left_out=tuple((row, "rte", seed) for row in large.methods for seed in large.seeds[1:]))
+    synthetic_records.write(one_seed, tmp_path)
+    pack("large", layout)
+    assert make_together(("small", "large"), layout) == [], "there is no average to draw"
+    shutil.rmtree(layout.records / "large")
+    synthetic_records.write(large, tmp_path)
+    pack("large", layout)
+    files = make_together(("small", "large"), layout)
+    assert {file.name for file in files} >= {"forest.png", "forest.csv", "figures.json"}
+    data = pd.read_csv(layout.figures(TOGETHER) / "forest.csv")
+    assert list(dict.fromkeys(data["suite"])) == ["small", "large"]
+    assert set(data["label"]) == {"agwm", "mixout", "lora"}, "r3f is in one suite only"
+    for name in ("small", "large"):
+        results = load(name, layout)
+        averages = data[(data["suite"] == name) & (data["task"] == "average")].set_index("label")
+        for label, claim in claims(results, "100", "vanilla").items():
+            if label in averages.index:
+                own = averages.loc[label]
+                expected = (claim.difference, claim.low, claim.high, claim.p_holm)
+                assert own[["difference", "low", "high", "p_holm"]].to_numpy(float) == pytest.approx(expected)
+
+
+def test_the_figure_of_several_suites_has_the_focus_and_the_strongest_rows(tmp_path: Path) -> None:
+    gains = {label: 10.0 * place for place, label in enumerate(synthetic_records.METHODS)} | {"agwm": -30.0}
+    many = synthetic_records.Suite(methods=synthetic_records.METHODS, gains=gains, difference_sd=0.1)
+    results = load("toy", synthetic_records.write(many, tmp_path))
+    with style():
+        drawing = forest_of_suites([results, results])
+    assert drawing is not None
+    assert set(drawing.data["label"]) == {"agwm", *synthetic_records.METHODS[-4:]}
+    assert "(5 of 7 that all suites have)" in drawing.caption
+    assert len(drawing.figure.axes) == 2 * 4
+
+
+SEARCHED = synthetic_records.Suite(
+    tasks=("rte",), methods=("vanilla", "agwm"), seeds=(1, 2), predictions=True, searching=("agwm",)
+)
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> Layout:
+    return synthetic_records.write(SEARCHED, tmp_path)
+
+
+def test_one_run_is_drawn_with_its_own_numbers(searched: Layout) -> None:
+    noted = synthetic_records.search("agwm", "rte", 2)
+    with style():
+        drawing = search_of_run(load("toy", searched), "100", "agwm", "rte", 2)
+    data = drawing.data
+    assert data["B"].to_numpy() == pytest.approx(noted["diagnostics/search/pretrained_share"][:, -1].mean(axis=0))
+    assert data["1 − A"].to_numpy() == pytest.approx(1 - noted["diagnostics/search/task_share"][:, -1].mean(axis=0))
+    assert data["decile 0"].to_numpy() == pytest.approx(
+        noted["diagnostics/search/attention_deciles"][:, -1, :, 0].mean(axis=0)
+    )
+    titles = [axes.get_title() for axes in drawing.figure.axes[:4]]
+    assert titles == ["1 − A", "B", "Losses", "Attention factors"]
+    lower, upper = drawing.figure.axes[2].lines
+    assert numpy.asarray(upper.get_xdata()).tolist() == [1, 3, 5, 7, 9, 11]
+    assert lower.get_ydata() == pytest.approx(noted["diagnostics/search/lower_loss"].mean(axis=0))
+
+
+def test_its_files_are_named_after_the_run(searched: Layout) -> None:
+    files = make_one("toy", searched, "agwm/rte/1")
+    assert {file.name for file in files} == {f"search-agwm-rte-1-n100.{end}" for end in ("pdf", "svg", "png", "csv")}
+    assert all(file.stat().st_size > 500 for file in files)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ("vanilla/rte/1", "there are: agwm/rte/1, agwm/rte/2"),
+        ("agwm/rte/3", "no search of agwm/rte/3"),
+        ("agwm/rte", "give a run as label/task/seed"),
+        ("agwm/rte/one", "give a run as"),
+    ],
+)
+def test_a_run_without_a_search_is_refused(searched: Layout, run: str, words: str) -> None:
+    with pytest.raises(NoSearch, match=words):
+        make_one("toy", searched, run)

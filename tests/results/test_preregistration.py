@@ -1,6 +1,7 @@
 """What a suite file declares before its first run, and what it says was added after looking."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from paper_figures.page.report import page
 from results.analysis.claims import claims
 from results.analysis.comparisons import against, significant
 from results.analysis.summary_text import answer
+from results.loading.archive import stored_plan
 from results.loading.frame import Results, load
-from results.loading.preregistration import MARK, seeds_sentence
+from results.loading.layout import Layout
+from results.loading.preregistration import MARK, declarations, seeds_sentence
 from results.tabulating.collect import make_tables
 from results.tabulating.render.csv import csv_text
 from results.tabulating.render.latex import latex
@@ -225,6 +228,47 @@ def test_the_protocol_is_in_the_main_table_and_on_the_page(tmp_path: Path) -> No
     html = page(results, [], tmp_path)
     for text in (said.replace("'", "&#39;"), "Seeds 5 and 6 of 6 were added", "the row lora; seed 3 of agwm"):
         assert text in html
+
+
+def test_every_page_prints_the_protocol_and_that_nothing_departs_from_it(tmp_path: Path) -> None:
+    """Also of a suite with one look and one endpoint, the form of most suites."""
+    results = load("toy", write(Records(), tmp_path))
+    html = page(results, [], tmp_path)
+    for words in (
+        "Protocol: 4 rows and 6 seeds planned; every method against vanilla, above all agwm; one look after 6 seeds; "
+        "primary endpoint each task&#39;s score; test scores, selection: the last step; α = 0.05; differences within "
+        "±1 point do not matter.",
+        "Planned rows: vanilla; agwm; mixout; lora.",
+        "Planned seeds: 1, 2, 3, 4, 5 and 6.",
+        "No departure: no row and no seed is marked as added after looking.",
+    ):
+        assert words in html
+    assert any(note.startswith("Protocol: 4 rows") for note in make_tables(results)[0].notes)
+
+
+def test_what_was_added_is_not_counted_as_planned(tmp_path: Path) -> None:
+    protocol, rows, seeds, *departed = declarations(declaring(tmp_path).plan)
+    assert "3 rows and 4 seeds planned (fewer seeds for 1 row)" in protocol, "agwm's seed 3 was added"
+    assert "one look after 4 seeds" in protocol
+    assert (rows, seeds) == ("Planned rows: vanilla; agwm; mixout.", "Planned seeds: 1, 2, 3 and 4.")
+    assert len(departed) == 2
+    assert "Seeds 5 and 6 of 6" in departed[0]
+    assert "the row lora; seed 3 of agwm" in departed[1]
+
+
+COMMITTED = [suite for suite in Layout().suites() if Layout().archive(suite).exists()]
+
+
+@pytest.mark.skipif(not COMMITTED, reason="no records are committed")
+@pytest.mark.parametrize("suite", COMMITTED)
+def test_every_published_suite_has_a_protocol_in_words(suite: str) -> None:
+    plan = read_plan(stored_plan(suite, Layout()), suite)
+    protocol, *others = declarations(plan)
+    assert re.match(r"Protocol: \d+ rows? and \d+ seeds? planned", protocol)
+    assert plan.tuning_budget is not None or plan.runs_share_seeds or f"α = {plan.protocol.alpha:g}" in protocol
+    for row in plan.methods:
+        if row.exploratory or row.exploratory_seeds:
+            assert any("Added after looking" in text and row.label in text for text in others)
 
 
 def test_figures_say_what_was_added_after_looking(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import scipy.special
 import sklearn.metrics
 
+from amix.data.temperature import log_loss
 from amix.specs.run_plan import PlanError, read_plan
 from helpers import synthetic_records
 from helpers.synthetic_records import Suite
@@ -19,7 +20,6 @@ from results.analysis.probabilities import loss_differences, run_probabilities, 
 from results.loading.frame import Results, load
 from results.loading.layout import Layout
 from results.stats.across_tasks import stratified_sign_flip
-from results.stats.calibration import log_loss
 from results.stats.multiplicity import holm
 from results.stats.sequential import Looks
 from results.stats.sequential_family import decide
@@ -212,7 +212,7 @@ def test_the_diagram_shows_confidence_against_correctness(old: Results, new: Res
     assert before is not None
     assert both is not None
     assert set(before.data["state"]) == {"before"}
-    assert "have no dev logits" in before.caption
+    assert "not all of these runs have dev logits" in before.caption
     assert set(both.data["state"]) == {"before", "after"}
     assert set(both.data["label"]) == {"vanilla", "agwm"}
     for (_, _, state), bins in both.data.groupby(["task", "label", "state"]):

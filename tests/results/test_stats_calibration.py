@@ -7,14 +7,12 @@ import pytest
 from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
 
+from amix.data.temperature import TEMPERATURES, fit_temperature, log_loss
 from results.stats import calibration
 from results.stats.calibration import (
-    TEMPERATURES,
     brier_score,
     calibration_error,
     confidence_bins,
-    fit_temperature,
-    log_loss,
     mean_confidence,
     probabilities,
 )

@@ -1,7 +1,9 @@
 """Variance components: against statsmodels and by hand, numbers of seeds, simulated coverage, and their table."""
 
 import csv
+import json
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +14,12 @@ import pytest
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from amix.specs.seed_sources import Seeds
+from amix.specs.seed_sources import SOURCES, Seeds
+from helpers import synthetic_records
+from paper_figures.make import WITHOUT_TESTS, drawings
+from paper_figures.page.report import page
 from results.analysis import variance_simulations as simulations
+from results.loading.frame import Results, load
 from results.loading.layout import ROOT
 from results.stats.variance_components import (
     INTERACTION,
@@ -26,6 +32,7 @@ from results.stats.variance_components import (
     variance_of_mean,
     variance_of_paired_mean,
 )
+from results.tabulating.collect import make_tables
 from results.tabulating.variance import crossed_scores, variance_table
 
 COMMITTED = ROOT / "results" / "tables" / "variance-components.csv"
@@ -151,7 +158,10 @@ def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
 
 def test_the_committed_coverage_agrees_with_the_documentation() -> None:
     rows = read(COMMITTED)
-    assert len(rows) == len(simulations.DATA) * len(simulations.DESIGNS) * len(simulations.SHARES) * 3
+    assert (
+        len(rows)
+        == len(simulations.DATA) * len((*simulations.DESIGNS, *simulations.ADDED)) * len(simulations.SHARES) * 3
+    )
     noise = 3 * math.sqrt(0.95 * 0.05 / 500)
     for (data, *_, source), row in rows.items():
         assert row["data_sets"] == "500"
@@ -166,6 +176,7 @@ def test_the_committed_coverage_agrees_with_the_documentation() -> None:
 
 def test_rerunning_a_small_part_agrees_with_the_committed_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(simulations, "DESIGNS", ((5, 5),))
+    monkeypatch.setattr(simulations, "ADDED", ())
     monkeypatch.setattr(simulations, "SHARES", {"even": simulations.SHARES["even"]})
     simulations.simulate_and_write(tmp_path, data_sets=60, seed=1)
     committed, remade = read(COMMITTED), read(tmp_path / "variance-components.csv")
@@ -193,7 +204,7 @@ def results(crossed: bool = True, missing: bool = False) -> Any:
                 frame.append({"key": key, "label": label, "task": "sst2", "size": "100", "score": score})
     plan = SimpleNamespace(
         tasks={"sst2": SimpleNamespace(name="sst2", title="SST-2")}, labels=["vanilla", "agwm"], runs=runs,
-        title="Spread", encoder="minilm-l6", note="",
+        title="Spread", encoder="minilm-l6", note="", protocol=SimpleNamespace(reference="vanilla"),
     )  # fmt: skip
     return SimpleNamespace(plan=plan, runs=pandas.DataFrame(frame), split="test", selection="last")
 
@@ -224,3 +235,48 @@ def test_a_method_with_a_missing_run_is_left_out() -> None:
     table = variance_table(results(missing=True), "100")
     assert table is not None
     assert [row[1].value for row in table.rows] == ["vanilla"]
+
+
+def test_rows_of_differences_have_the_components_of_the_differences() -> None:
+    table = variance_table(results(), "100")
+    assert table is not None
+    assert [row[1].value for row in table.rows] == ["vanilla", "agwm", "agwm − vanilla"]
+    *_, row = ([cell.value for cell in row] for row in table.rows)
+    gaps = numpy.array([[1.5 * (i + j) for j in range(len(RESTS))] for i in range(len(SUBSETS))])
+    components = variance_components(gaps)
+    assert row[2] == pytest.approx(gaps.mean())
+    assert row[4] == pytest.approx(100 * components[SUBSET].share)
+    assert row[-1] == seeds_for({name: one.variance for name, one in components.items()}, 1.0)
+    # What both share, here nearly all of the spread, is not in the difference.
+    assert row[-1] < table.rows[0][-1].value
+
+
+def crossed_suite(folder: Path) -> Results:
+    """Synthetic results whose 6 runs per cell are 3 subsets with 2 seeds of everything else."""
+    layout = synthetic_records.write(synthetic_records.Suite(predictions=True, logits=("test", "dev")), folder)
+    path = layout.plan("toy")
+    content = json.loads(path.read_text())
+    for run in content["runs"]:
+        subset, rest = divmod(run["seed"] - 1, 2)
+        run["seed_sources"] = dict.fromkeys(SOURCES, 11 + rest) | {"subset": 1 + subset}
+    path.write_text(json.dumps(content))
+    return load("toy", layout)
+
+
+def test_a_crossed_suite_has_means_and_variances_and_no_test(tmp_path: Path) -> None:
+    results = crossed_suite(tmp_path)
+    means, variances = make_tables(results)
+    assert (means.name, variances.name) == ("means-n100", "variance-n100")
+    for row in means.rows:
+        for cell, task in zip(row[1:], results.plan.tasks, strict=True):
+            own = results.runs[(results.runs["label"] == row[0].value) & (results.runs["task"] == task)]
+            assert cell.value == pytest.approx(own["score"].mean())
+            assert (cell.spread, cell.marks, cell.rank) == (None, "", 0)
+    assert len(variances.rows) == len(results.plan.tasks) * (4 + 3)
+    names = {name for name, _ in drawings(results)}
+    assert names <= {f"{name}-n100" for name in WITHOUT_TESTS}
+    assert "reliability-n100" in names
+    html = page(results, [], tmp_path)
+    assert "no test between methods holds" in html
+    assert "Where does the spread" in html
+    assert not re.search(r"sign.flip|significant|p [=&]", html)

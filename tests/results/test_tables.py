@@ -16,7 +16,6 @@ from rich.console import Console
 from amix.specs.run_plan import PlanError
 from helpers import golden_tables, synthetic_records
 from helpers.golden_tables import TEXTS
-from results.analysis.cells import cost_ratios
 from results.loading.frame import load, pack
 from results.loading.wording import p_text
 from results.tabulating import render
@@ -143,19 +142,6 @@ def test_rows_planned_with_fewer_seeds_are_not_ranked(tmp_path: Path) -> None:
     assert ranks[0]["mixout"] == BEST
     assert ranks[1]["mixout"] == 0
     assert BEST in (ranks[1]["vanilla"], ranks[1]["r3f"])
-
-
-def test_times_of_another_suites_runs_are_not_compared(tmp_path: Path) -> None:
-    suite = synthetic_records.Suite(methods=("vanilla", "mixout"))
-    results = load(suite.name, synthetic_records.write(suite, tmp_path))
-    runs = results.runs.assign(source=numpy.where(results.runs["label"] == "mixout", "another", suite.name))
-    apart = replace(results, runs=runs, cache={})
-    size = results.plan.sizes[0]
-    assert set(cost_ratios(results, size, "train_seconds")) == {"vanilla", "mixout"}
-    assert cost_ratios(apart, size, "train_seconds") == {"vanilla": 1.0}
-    assert cost_ratios(apart, size, "passes") == cost_ratios(results, size, "passes")
-    text = render.markdown(next(table for table in make_tables(apart) if table.name.startswith("main")))
-    assert "run by another suite than vanilla, so times cannot be compared" in text
 
 
 def test_a_clear_gain_is_marked_and_a_loss_too(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a terminal gets: no control characters of input files (nor do other outputs), and no table wider than it is."""
+"""What a terminal gets: no control characters of input files (nor do other outputs), no table wider than it, counts."""
 
 import io
 
@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from amix.specs.visible_text import visible
+from amix.specs.wording import counted, one_line
 from results.loading.record_checks import Problem
 from results.tabulating.render import csv_text, html_table, latex, markdown, terminal
 from results.tabulating.render.terminal import brief
@@ -89,3 +90,20 @@ def test_spreads_are_dropped_before_columns_and_columns_from_the_right() -> None
     with_second = {width for width, text in widths.items() if "Second task" in text}
     assert {160} <= with_spread < with_time < with_second
     assert all(("Left out to fit" in text) == (width not in with_spread) for width, text in widths.items())
+
+
+def test_one_thing_is_in_the_singular_however_it_is_written() -> None:
+    assert [counted(number, "run") for number in (0, 1, 2, 21, "1", "1,000", "3-6")] == [
+        "0 runs",
+        "1 run",
+        "2 runs",
+        "21 runs",
+        "1 run",
+        "1,000 runs",
+        "3-6 runs",
+    ]
+
+
+def test_a_foreign_message_becomes_one_line() -> None:
+    assert one_line("a\n b\x1b[31m") == "a b[31m"
+    assert len(one_line("word " * 500)) < 420

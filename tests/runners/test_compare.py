@@ -115,6 +115,7 @@ def test_the_model_card_says_what_a_user_must_know(folder: Path, compared: Resul
     description = read_description(folder / "out" / "model")
     assert (description.text, description.label, description.labels) == (["message"], "label", ["bad", "good"])
     assert description.temperature != 1.0
+    assert description.calibrated_on == "out-of-fold predictions"
     page = (folder / "out" / "report.html").read_text()
     assert "On your texts tfidf_logistic" in page
     assert "<svg" in page
