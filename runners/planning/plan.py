@@ -1,6 +1,7 @@
 """From a suite to the runs that it asks for, and to the plan that is written next to their records."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -113,14 +114,32 @@ def make_plan(suite: Suite) -> SuitePlan:
             seed,
             (sources[task.name], encoder_source),
         )  # fmt: skip
-        for task in suite.tasks
-        for size in suite.sizes
-        for seed in suite.seeds
+        for task, size, seed in _places(suite)
         for row, method, configuration, recipe in zip(suite.methods, methods, settings, recipes, strict=True)
-        if (method.info.regression or not task.regression) and (not row.seeds or seed in row.seeds)
+        if _asked(row, method, task, seed)
     )
     _refuse_same_runs(suite, runs)
     return SuitePlan(suite, runs, methods)
+
+
+def count_runs(suite: Suite) -> int:
+    """How many runs the suite asks for, also if their settings have not been chosen yet.
+
+    Raises:
+        SuiteError: a method is unknown.
+    """
+    suite = expanded(suite)
+    rows = [(row, method_of(row, methods_in(suite))) for row in suite.methods]
+    return sum(_asked(row, method, task, seed) for task, _, seed in _places(suite) for row, method in rows)
+
+
+def _places(suite: Suite) -> Iterator[tuple[Task, Size, int]]:
+    return itertools.product(suite.tasks, suite.sizes, suite.seeds)
+
+
+def _asked(row: Row, method: type[Method], task: Task, seed: int) -> bool:
+    """Whether a row has a run on a task with a seed."""
+    return (method.info.regression or not task.regression) and (not row.seeds or seed in row.seeds)
 
 
 def _job(

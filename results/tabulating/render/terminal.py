@@ -103,7 +103,8 @@ def _narrow(table: Table, console: Console, left_out: int) -> rich.table.Table:
     without = replace(plain, rows=tuple(tuple(replace(cell, spread=None) for cell in row) for row in plain.rows))
     spreads = ["±"] if any(spread_text(row[i], c) for row in plain.rows for i, c in enumerate(plain.columns)) else []
     droppable = [i for i, column in enumerate(table.columns) if i and column.header != AVERAGE][::-1]
-    candidates = [(plain, [])] + [
+    candidates: list[tuple[Table, list[str]]] = [(plain, [])]
+    candidates += [
         (_without_columns(without, dropped), spreads + [_name(table.columns[i]) for i in sorted(dropped)])
         for dropped in (droppable[:count] for count in range(max(len(droppable), 1)))
     ]
