@@ -88,11 +88,6 @@ def _decision(claim: Claim, plan: RunPlan) -> str:
     holm = f" after Holm over {family} comparisons with {plan.protocol.reference}" if family > 1 else ""
     if math.isnan(claim.low):
         return f"Nothing is decided before the first look, after {plan.protocol.looks[0]} seeds of every task."
-    if claim.floor * family > alpha:
-        return (
-            f"That many runs cannot show any difference: the smallest p of the exact test is {claim.floor:.2g}, "
-            f"which{holm} does not reach {alpha:g}."
-        )
     if claim.p_holm <= alpha:
         direction = "better" if claim.difference > 0 else "worse"
         surely = min(abs(claim.low), abs(claim.high)) > plan.protocol.margin
@@ -101,6 +96,11 @@ def _decision(claim: Claim, plan: RunPlan) -> str:
             f"On this benchmark {claim.label} is significantly {direction} ({name_of_test(plan)}, "
             f"{p_text(claim.p_holm)}{holm}), {amount} than the {plan.protocol.margin:g} "
             f"point{'s' * (plan.protocol.margin != 1)} that the protocol calls relevant."
+        )
+    if claim.floor * family > alpha:
+        return (
+            f"So few runs cannot show a difference: the smallest p of the exact test is {claim.floor:.2g}, "
+            f"which{holm} does not reach {alpha:g}."
         )
     # The interval is not corrected for the number of comparisons, so that it may exclude zero all the same.
     excluded = claim.low > 0 or claim.high < 0
