@@ -135,7 +135,7 @@ def methods() -> dict[str, type[Method]]:
 
 
 def built_in_methods() -> dict[str, type[Method]]:
-    """Return the project's own methods by name, sorted by family, year and name."""
+    """Return the project's own methods by name, sorted by kind, year and name."""
     own = [method for method in methods().values() if method.__module__.split(".")[0] in ("amix", "baselines")]
     return {method.name: method for method in sorted(own, key=lambda m: (m.info.kind, m.info.year, m.name))}
 

@@ -71,7 +71,7 @@ def _estimate(results: Results, size: str, claim: Claim) -> str:
     means = averages[[claim.label, reference]].dropna().mean()
     levels = ""
     if not means.isna().any():
-        levels = f"{means[claim.label]:.1f} points against {means[reference]:.1f} of {reference}, "
+        levels = f"{means[claim.label]:.1f} points against {means[reference]:.1f} for {reference}, "
     chosen = "" if claim.label == results.plan.protocol.focus else ", the highest of all methods,"
     return (
         f"With {size_words(size)}, {named(claim.label, results.plan)}{chosen} reaches {levels}a difference of "

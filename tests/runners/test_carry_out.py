@@ -282,7 +282,7 @@ class UselessGpu:
 
 @dataclass(frozen=True)
 class OnUselessGpu(FakePerformer):
-    """Its victim leaves its process a GPU that does nothing more; like a Worker, it looks at that before each run."""
+    """Its victim leaves its process a GPU that no longer responds; like a Worker, it looks at that before each run."""
 
     def __call__(self, run: Job) -> Outcome:
         worker.end_if_useless()
