@@ -1,5 +1,6 @@
 """Every command that a document or a committed table names exists, and so does every test."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -107,3 +108,9 @@ def test_nobody_is_told_to_install_what_is_in_the_requirements(document: Path) -
     required = set(re.findall(r"^([\w-]+)", (ROOT / "requirements.txt").read_text(), flags=re.MULTILINE))
     for command in re.findall(r"`pip install ([^`]*)`", document.read_text(encoding="utf-8")):
         assert not required & {re.split(r"[=<>]", word)[0] for word in command.split()}, command
+
+
+@pytest.mark.parametrize("folder", ["amix/agwm", "amix/runs", "amix/training", "runners/planning", "runners/sweeping"])
+def test_a_folder_says_what_each_of_its_files_is_for(folder: str) -> None:
+    said = set(re.findall(r"\w+", ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""))
+    assert {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__"} - said == set()
