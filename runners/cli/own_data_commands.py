@@ -9,6 +9,7 @@ import typer
 from amix.specs.wording import counted
 from runners.cli import bench_commands
 from runners.cli.check_commands import show
+from runners.cli.exit_codes import RUNS_FAILED
 from runners.cli.options import (
     DEFAULT_ENCODER,
     MOST_LINES,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from runners.own_data.compare import Compared
 
 app = typer.Typer()
-RUNS_FAILED = 3
 
 
 @app.command()

@@ -13,7 +13,7 @@ from results.loading.frame import load
 from results.loading.layout import MANIFEST, ROOT, Layout
 from results.tabulating.collect import TOGETHER, collect
 
-COMMITTED = Layout.default()
+COMMITTED = Layout()
 SUITES = sorted(path.stem for path in COMMITTED.records.glob("*.parquet"))
 FOLDERS = ("amix", "baselines", "runners", "results", "paper_figures")
 READMES = [ROOT / "README.md", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("README.md"))]
