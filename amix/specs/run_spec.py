@@ -61,15 +61,6 @@ class RunSpec:
         plain: dict[str, Any] = json.loads(json.dumps(_finite(content)))
         return plain
 
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> "RunSpec":
-        """Restore a spec from as_dict().
-
-        Raises:
-            TypeError: A field is unknown.
-        """
-        return cls(**content)
-
     @property
     def seeds(self) -> Seeds:
         """The seeds of all sources of randomness; raises ValueError if a source is unknown."""

@@ -69,7 +69,8 @@ def find_task(name: str, folder: Path | None = None) -> Task:
         return read_task((folder or Path()) / name)
     if name in TASKS:
         return TASKS[name]
-    raise TaskError(f"unknown task '{name}'; {nearest(name, TASKS)} Your own task is a YAML file (see README).")
+    known = nearest(name, TASKS)
+    raise TaskError(f"unknown task '{name}'; {known} (a task of your own is a .yaml file: see runners/README.md)")
 
 
 def read_task(path: Path) -> Task:

@@ -125,7 +125,7 @@ def leave_gpu() -> int | None:
     """Give memory that torch keeps back to the GPU.
 
     Returns:
-        The most bytes that it kept, 0 without a GPU; None if the GPU does nothing more for this process, as after an
+        The most bytes that it kept, 0 without a GPU; None if the GPU no longer responds to this process, as after an
         assertion in a kernel.
     """
     if not torch.cuda.is_available():

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import itertools
 import pkgutil
@@ -105,22 +106,36 @@ HOMES = ("amix.agwm", "baselines")
 """Packages of the project's own methods, by name: their layers are above this one, which must not import them."""
 
 
-def _import_modules(home: str, name: str = "") -> None:
-    """Import the modules of a package and of its sub-packages: all of them, or those of one name."""
-    for module in pkgutil.walk_packages(importlib.import_module(home).__path__, f"{home}."):
-        if not module.ispkg and name in ("", module.name.rpartition(".")[2]):
-            importlib.import_module(module.name)
+def _modules(home: str) -> list[str]:
+    """The modules of a package and of its sub-packages; none if it is not installed, as baselines may be."""
+    if importlib.util.find_spec(home) is None:
+        return []
+    found = pkgutil.walk_packages(importlib.import_module(home).__path__, f"{home}.")
+    return [module.name for module in found if not module.ispkg]
+
+
+def _places(name: str) -> Iterator[list[str]]:
+    """Modules that may hold a method, likeliest first.
+
+    First the file of its name; then files named by the beginning of it, as rose for rose_first; then whole packages.
+    """
+    homes = [_modules(home) for home in HOMES]
+    words = name.split("_")
+    for count in range(len(words), 0, -1):
+        file = "_".join(words[:count])
+        yield [module for modules in homes for module in modules if module.rpartition(".")[2] == file]
+    yield from homes
 
 
 def methods() -> dict[str, type[Method]]:
     """Return all registered methods by name: the library's, those in baselines/, and those loaded from outside."""
-    for home in HOMES:
-        _import_modules(home)
+    for module in itertools.chain.from_iterable(map(_modules, HOMES)):
+        importlib.import_module(module)
     return dict(sorted(_METHODS.items()))
 
 
 def built_in_methods() -> dict[str, type[Method]]:
-    """Return the project's own methods by name, sorted by family, year and name."""
+    """Return the project's own methods by name, sorted by kind, year and name."""
     own = [method for method in methods().values() if method.__module__.split(".")[0] in ("amix", "baselines")]
     return {method.name: method for method in sorted(own, key=lambda m: (m.info.kind, m.info.year, m.name))}
 
@@ -128,16 +143,15 @@ def built_in_methods() -> dict[str, type[Method]]:
 def find_method(name: str) -> type[Method]:
     """Return the method registered under this name.
 
-    It is looked for in the file of that name, and then in one package after the other, because importing all methods
-    takes seconds in every worker.
+    It is looked for where its name says that it is, because importing all methods takes seconds in every worker.
 
     Raises:
         MethodError: The name is unknown; the message suggests the nearest ones.
     """
-    for file, home in itertools.product((name, ""), HOMES):
+    for module in itertools.chain.from_iterable(_places(name)):
         if name in _METHODS:
             break
-        _import_modules(home, file)
+        importlib.import_module(module)
     if name not in _METHODS:
         raise MethodError(f"unknown method '{name}'; {nearest(name, sorted(_METHODS))}")
     return _METHODS[name]

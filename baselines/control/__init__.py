@@ -1,1 +1,1 @@
-"""Controls: what remains of the mixup's gain if only its averaging, its extra steps or its dropout is kept."""
+"""Controls: the mixup's averaging alone, its extra steps alone, and plain finetuning without dropout."""

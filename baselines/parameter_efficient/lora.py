@@ -1,7 +1,7 @@
-"""LoRA and its variants rsLoRA and DoRA: low-rank adapters of a frozen encoder."""
+"""LoRA: low-rank adapters of a frozen encoder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from typing_extensions import override
@@ -64,45 +64,3 @@ class LoRA(PeftMethod):
             target_modules=self.targets(model),
             **self.variant,
         )
-
-
-@register
-class DoRA(LoRA):
-    """DoRA: W = m (W0 + (alpha / rank) B A) / ||W0 + (alpha / rank) B A||, norms per output unit, with m trained too.
-
-    Liu et al. (2024), section 4, through peft; m starts as the norms of W0, so that W starts as W0. Settings as in
-    lora, with which the paper compares at equal ranks and learning rates.
-
-    Official options that change numbers (NVlabs/DoRA, commonsense_reasoning/finetune.py): lora_r, lora_alpha,
-    lora_dropout and target_modules are `rank`, `alpha`, `dropout` and `targets`; dora_simple, their default, takes the
-    norm as a constant in the gradient, as peft always does; Wdecompose_target_modules, layers of which only m trains,
-    is not available here.
-    """
-
-    name = "dora"
-    info = replace(
-        LoRA.info,
-        paper="Liu et al., ICML 2024",
-        year=2024,
-        toy_settings={"lr": 2e-2, "alpha": 16.0},
-    )
-    variant = {"use_dora": True}
-
-
-@register
-class RsLoRA(LoRA):
-    """rsLoRA: LoRA scaled by alpha / sqrt(rank), so that larger ranks keep learning.
-
-    Kalajdzievski (2023), theorem 3.2, through peft. At rank 8 its scale is 2.8 times lora's; it is meant for larger
-    ranks. No official code was found; the options are lora's.
-    """
-
-    name = "rslora"
-    info = replace(
-        LoRA.info,
-        paper="Kalajdzievski, arXiv 2023",
-        year=2023,
-        grid={"rank": (8, 32, 64), "lr": (2e-4, 5e-4, 1e-3)},
-        toy_settings={"lr": 2e-2},
-    )
-    variant = {"use_rslora": True}

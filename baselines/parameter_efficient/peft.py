@@ -25,8 +25,6 @@ POSSIBLE = (
     "unilora", "vblora", "vera", "waveft",
 )  # fmt: skip
 """Tuners of peft 0.21 that pass tests: they train, repeat bit for bit and export a checkpoint with equal logits."""
-STARTS = ("gaussian", "mica", "olora", "orthogonal", "pissa")
-"""Initialisations of lora (`init_lora_weights=...`) that pass the same tests."""
 REFUSED = {
     "adalora": "its budget must be updated at every step; use the method adalora",
     "adaption_prompt": "peft supports it only for decoders like LLaMA",

@@ -31,8 +31,8 @@ class ChildTuning(Method):
         warmup: bool = True
 
         def __post_init__(self) -> None:
-            if not 2**-16 <= self.p <= 1:
-                raise MethodError(f"Child-Tuning needs p in (0, 1], not {self.p}")
+            if not 2**-16 <= self.p <= 1:  # A mask has 16 random bits for each entry.
+                raise MethodError(f"Child-Tuning needs p from 2**-16 to 1, not {self.p}")
 
     info = MethodInfo(
         paper="Xu et al., EMNLP 2021",

@@ -85,7 +85,7 @@ def _estimate(results: Results, size: str, claim: Claim) -> str:
     means = averages[[claim.label, reference]].dropna().mean()
     levels = ""
     if not means.isna().any():
-        levels = f"{means[claim.label]:.1f} points against {means[reference]:.1f} of {reference}, "
+        levels = f"{means[claim.label]:.1f} points against {means[reference]:.1f} for {reference}, "
     chosen = "" if claim.label == results.plan.protocol.focus else ", the highest of all methods,"
     return (
         f"With {size_words(size)}, {named(claim.label, results.plan)}{chosen} reaches {levels}a difference of "
@@ -102,11 +102,6 @@ def _decision(claim: Claim, plan: RunPlan) -> str:
     holm = f" after Holm over {family} comparisons with {plan.protocol.reference}" if family > 1 else ""
     if math.isnan(claim.low):
         return f"Nothing is decided before the first look, after {plan.protocol.looks[0]} seeds of every task."
-    if claim.floor * family > alpha:
-        return (
-            f"That many runs cannot show any difference: the smallest p of the exact test is {claim.floor:.2g}, "
-            f"which{holm} does not reach {alpha:g}."
-        )
     if claim.p_holm <= alpha:
         direction = "better" if claim.difference > 0 else "worse"
         surely = min(abs(claim.low), abs(claim.high)) > plan.protocol.margin
@@ -115,6 +110,11 @@ def _decision(claim: Claim, plan: RunPlan) -> str:
             f"On this benchmark {claim.label} is significantly {direction} ({name_of_test(plan)}, "
             f"{p_text(claim.p_holm)}{holm}), {amount} than the {plan.protocol.margin:g} "
             f"point{'s' * (plan.protocol.margin != 1)} that the protocol calls relevant."
+        )
+    if claim.floor * family > alpha:
+        return (
+            f"So few runs cannot show a difference: the smallest p of the exact test is {claim.floor:.2g}, "
+            f"which{holm} does not reach {alpha:g}."
         )
     # The interval is not corrected for the number of comparisons, so that it may exclude zero all the same.
     excluded = claim.low > 0 or claim.high < 0

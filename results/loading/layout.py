@@ -10,14 +10,9 @@ MANIFEST = "figures.json"
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of one output tree; with `out` None, the project's own."""
+    """The folders of one output tree; with `out` None, the project's own, in results and paper_figures."""
 
     out: Path | None = None
-
-    @classmethod
-    def default(cls) -> "Layout":
-        """The project's own folders: results/records, results/tables, paper_figures/output."""
-        return cls()
 
     @property
     def records(self) -> Path:

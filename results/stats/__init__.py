@@ -3,6 +3,8 @@
 One cell is tested by `sign_flip`, with the interval `t_interval`; one method over tasks by `stratified_sign_flip`, with
 `welch_satterthwaite`, and in addition by `t_test` and `sign_flip` on `task_means`; `holm` corrects a family. The rest
 is descriptive. Tests are two-sided, higher scores are better, sds have ddof 1, differences are method minus reference.
+What scipy.stats has too is written out here, because importing it takes half a second more than numpy and
+scipy.special; tests compare the numbers with scipy's.
 """
 
 from results.stats.across_tasks import (

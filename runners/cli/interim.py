@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import replace
 
 from results.loading.layout import Layout
-from runners.cli.options import console
+from runners.cli.options import MOST_LINES, console
 
 MOST_RUNS = 2000
 """Reading the records of more runs than this would hold up a sweep."""
@@ -31,4 +31,6 @@ def _show(suite: str, layout: Layout) -> None:
         return
     part = of_seeds(results, seeds)
     table = main_table(part, part.plan.sizes[-1])
-    console.print(brief(replace(table, title=f"{table.title}: {len(seeds)} of {planned} seeds"), console))
+    titled = replace(table, title=f"{table.title}: {len(seeds)} of {planned} seeds")
+    protocol = results.plan.protocol
+    console.print(brief(titled, console, MOST_LINES, (protocol.reference, protocol.focus)))

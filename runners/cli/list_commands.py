@@ -23,7 +23,7 @@ def methods(
     ] = None,
     out: OutOption = None,
 ) -> None:
-    """List every method: paper, year, family, passes, trained share, and agreement with the official code.
+    """List every method: paper, year, kind, passes, trained share, and agreement with the official code.
 
     With --out, the table is also written to a file there.
     """

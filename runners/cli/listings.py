@@ -15,9 +15,8 @@ from results.loading.wording import duration
 from results.tabulating.methods import Entry, measured_parity, registry_table
 from runners.benchmarks.trained_share import trainable_share
 from runners.cli.options import DEFAULT_ENCODER, PUBLISHED_SIZE
-from runners.planning.plan import SuitePlan
+from runners.planning.plan import SuitePlan, count_runs
 from runners.planning.suite import find_suite, suite_names
-from runners.planning.tuning_grid import expanded
 from runners.sweeping.todo import Todo
 
 
@@ -101,9 +100,8 @@ def suites_table() -> Table:
     """The suites that come with the project."""
     table = _table("Suites", ("name", "title", "encoder", "runs"), ("runs",))
     for name in suite_names():
-        suite = expanded(find_suite(name))
-        runs = len(suite.tasks) * len(suite.sizes) * len(suite.seeds) * len(suite.methods)
-        table.add_row(name, suite.title, str(suite.encoder), str(runs))
+        suite = find_suite(name)
+        table.add_row(name, suite.title, str(suite.encoder), str(count_runs(suite)))
     return table
 
 

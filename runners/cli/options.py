@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from amix.specs.out_of_domain import VARIABLE
 from runners.cli.safe_console import SafeConsole
 
 console = SafeConsole(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
 """Without markup: labels, paths and messages may hold square brackets."""
+MOST_LINES = 40
+"""Lines of a terminal that the end of a command may take."""
 DEFAULT_ENCODER = "minilm-l6"
 PUBLISHED_SIZE = 300
 """Training examples for which the committed table of methods gives costs."""
@@ -61,6 +64,11 @@ RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed ru
 SelectionOption = Annotated[
     str | None, typer.Option("--selection", help="last or best_dev; default: the rule that the suite sets.")
 ]
+
+
+def lines_of(*texts: str | Text) -> int:
+    """How many lines of the terminal these texts take, each on lines of its own."""
+    return sum(len(console.render_lines(text, pad=False)) for text in texts)
 
 
 def typed_command() -> str:

@@ -9,13 +9,16 @@ import typer
 from amix.specs.wording import counted
 from runners.cli import bench_commands
 from runners.cli.check_commands import show
+from runners.cli.exit_codes import RUNS_FAILED
 from runners.cli.options import (
     DEFAULT_ENCODER,
+    MOST_LINES,
     ClusterOption,
     OnnxOption,
     WorkersOption,
     check_onnx,
     console,
+    lines_of,
     recorded_command,
     write_onnx,
 )
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from runners.own_data.compare import Compared
 
 app = typer.Typer()
-RUNS_FAILED = 3
 
 
 @app.command()
@@ -118,11 +120,14 @@ def _show_findings(findings: "Sequence[Finding]") -> None:
 def _show(compared: "Compared") -> None:
     """Print the table, where the files are, and last the answer."""
     from results.tabulating.render.terminal import brief
+    from runners.own_data.page import CHOSEN
 
-    console.print(brief(compared.table, console))
-    for name, path in compared.files.items():
-        console.print(f"{name + ':':<13}{path}", soft_wrap=True)
-    console.print(f"{'predict:':<13}python -m runners predict {compared.files['model']} new.csv --out predictions.csv")
+    places = [f"{name + ':':<13}{path}" for name, path in compared.files.items()]
+    places.append(f"{'predict:':<13}python -m runners predict {compared.files['model']} new.csv --out predictions.csv")
+    left = MOST_LINES - lines_of(*places, "", *compared.sentences)
+    console.print(brief(compared.table, console, left, keep=(compared.standings.chosen.label + CHOSEN,)))
+    for place in places:
+        console.print(place, soft_wrap=True)
     console.print()
     for sentence in compared.sentences:
         console.print(sentence, soft_wrap=not console.is_terminal)

@@ -20,7 +20,8 @@ from runners.sweeping.todo import Todo
 class Remaining:
     """Remaining time of a sweep: each run is weighted by its expected seconds, and the pace is the one seen so far.
 
-    The first run of each worker includes its start-up (imports, loading the encoder) and does not count.
+    The first run of each worker includes its start-up (imports, loading the encoder) and does not count. The estimate
+    that rich's progress bars offer would not do: it takes all runs for equally long, and start-up for part of the pace.
     """
 
     def __init__(self, work: Todo, workers: int) -> None:

@@ -1,12 +1,14 @@
 """The commands that make tables, figures, the page and the archive from records, without torch."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from amix.specs.wording import counted
 from results.loading.layout import Layout
-from runners.cli.options import OutOption, SelectionOption, SuiteOption, console
+from runners.cli.options import MOST_LINES, OutOption, SelectionOption, SuiteOption, console, lines_of
 
 if TYPE_CHECKING:
     from results.loading.frame import Results
@@ -62,7 +64,7 @@ def report(suite: SuiteOption = "quick", out: OutOption = None) -> None:
 
 
 def make_everything(name: str, layout: Layout) -> None:
-    """Make the tables, figures and page of a suite that has run, and print where they are."""
+    """Make the tables, figures and page of a suite that has run; print the answer, the main table and the places."""
     from paper_figures.make import make_unless_made
     from paper_figures.page.report import write
     from results.loading.frame import load
@@ -71,27 +73,37 @@ def make_everything(name: str, layout: Layout) -> None:
     collected = make_tables(name, layout)
     make_unless_made(name, layout)
     page = write(name, layout)
-    _show_end(load(name, layout), collected)
-    console.print(f"tables: {layout.tables(name)}", soft_wrap=True)
-    console.print(f"page:   {page}", soft_wrap=True)
+    show_end(load(name, layout), collected, (f"tables: {layout.tables(name)}", f"page:   {page}"))
 
 
-def _show_end(results: "Results", collected: "Collected") -> None:
-    """Print the main table of the largest size, then the answer in sentences; all other tables are in files."""
+def show_end(results: "Results", collected: "Collected", places: Sequence[str]) -> None:
+    """Print the answer in sentences, the main table of the largest size, what was left out, and where the files are.
+
+    That takes at most MOST_LINES lines; the page and the files have all rows, columns and other tables.
+    """
     from results.analysis.summary_text import answer
     from results.tabulating.render.terminal import brief
 
-    size = results.plan.sizes[-1]
+    plan, size = results.plan, results.plan.sizes[-1]
+    sentences = [Text(sentence) for sentence in answer(results, size)]
+    problems, files = _left_out(collected), [Text(place) for place in places]
+    left = MOST_LINES - lines_of(*sentences, "", *problems, *files)
+    for sentence in sentences:
+        console.print(sentence, soft_wrap=not console.is_terminal)
     shown = [table for table in collected.tables if table.name.endswith(f"n{size}")] or list(collected.tables)
     for table in shown[:1]:
-        console.print(brief(table, console))
-    for problem in collected.problems[:MOST_PROBLEMS]:
-        console.print(Text.assemble(("left out: ", "yellow"), str(problem)))
-    if len(collected.problems) > MOST_PROBLEMS:
-        more = len(collected.problems) - MOST_PROBLEMS
-        console.print(f"and {more} more records, which python -m runners collect lists")
-    for sentence in answer(results, size):
-        console.print(sentence, soft_wrap=not console.is_terminal)
+        console.print()
+        console.print(brief(table, console, left, (plan.protocol.reference, plan.protocol.focus)))
+    for text in (*problems, *files):
+        console.print(text, soft_wrap=True)
+
+
+def _left_out(collected: "Collected") -> list[Text]:
+    """A line for each record that was left out, up to MOST_PROBLEMS."""
+    lines = [Text.assemble(("left out: ", "yellow"), str(problem)) for problem in collected.problems[:MOST_PROBLEMS]]
+    if (more := len(collected.problems) - MOST_PROBLEMS) > 0:
+        lines.append(Text(f"and {counted(more, 'more record')}, which python -m runners collect lists"))
+    return lines
 
 
 def _show_tables(collected: "Collected") -> None:

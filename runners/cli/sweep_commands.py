@@ -71,7 +71,7 @@ def all_command(
     out_of_domain: OutOfDomainOption = None,
     cluster: ClusterOption = "",
 ) -> None:
-    """Sweep, write tables, figures and the page, and print the main table: what bash runners/all.sh runs."""
+    """Sweep, write tables, figures and the page, print the answer and the main table: what bash runners/all.sh runs."""
     from runners.sweeping.place import place_of
 
     plan, layout = plan_of(suite, methods, seeds), Layout(out)

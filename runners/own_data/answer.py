@@ -109,19 +109,25 @@ def _chance(row: Standing, found: Standings) -> str:
 
 
 def _more_labels(found: Standings, curves: Curves) -> str:
-    parts: list[str] = []
+    known: list[str] = []
+    unknown: list[str] = []
     for label in dict.fromkeys((found.chosen.label, found.best.label, *curves.curves)):
         gain = curves.gain(label)
-        if gain is not None and len(parts) < SHOWN_CURVES:
-            known = gain.high - gain.low <= WIDEST
-            about = f"about {signed(100 * gain.mean)} points for {label} ({between(gain)})"
-            parts.append(about if known else f"cannot be told for {label} from so few rows")
-    if not parts:
-        return ""
-    return (
-        f"{MORE} more labels: {', '.join(parts)}, by a power law through {listed(curves.sizes)} training rows, which "
-        "cannot show where a curve levels off."
-    )
+        if gain is None or len(known) + len(unknown) >= SHOWN_CURVES:
+            continue
+        if gain.high - gain.low <= WIDEST:
+            known.append(f"about {signed(100 * gain.mean)} points for {label} ({between(gain)})")
+        else:
+            unknown.append(label)
+    sentences = []
+    if known:
+        sentences.append(
+            f"{MORE} more labels: {', '.join(known)}, by a power law through {listed(curves.sizes)} training rows, "
+            "which cannot show where a curve levels off."
+        )
+    if unknown:
+        sentences.append(f"What {MORE} more labels would bring {listed(unknown)} cannot be told from so few rows.")
+    return " ".join(sentences)
 
 
 def finetuned_row(found: Standings, kinds: Mapping[str, str]) -> str:

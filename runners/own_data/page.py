@@ -23,6 +23,8 @@ from runners.own_data.out_of_fold import OutOfFold
 from runners.own_data.standings import Standings
 
 HERE = Path(__file__).parent
+CHOSEN = " ←"
+"""What follows the label of the chosen row."""
 BEYOND = 1.6
 """The fitted curve is drawn up to this many times the number of rows."""
 
@@ -62,7 +64,7 @@ def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, 
         more = [Cell(_scaled(name, others.get(row.label, {}).get(name))) for name in task.metrics[1:]]
         rows.append(
             (
-                Cell(row.label + " ←" * (row.label == found.chosen.label)), score,
+                Cell(row.label + CHOSEN * (row.label == found.chosen.label)), score,
                 Cell(100 * row.score.low), Cell(100 * row.score.high), *map(Cell, ends), Cell(row.p), *more,
                 Cell(row.seconds or None), Cell(float(row.failed)),
             )
@@ -71,7 +73,7 @@ def score_table(task: Task, found: Standings, others: Mapping[str, Mapping[str, 
     return Table(
         name="scores",
         title=f"{task.title}: {ways} way{'s' * (ways > 1)} to train compared",
-        caption=f"{how} ← {chosen}. Test: {found.words}.",
+        caption=f"{how}{CHOSEN} {chosen}. Test: {found.words}.",
         columns=columns,
         rows=tuple(rows),
     )

@@ -1,7 +1,7 @@
 """The plan that is written next to a suite's records: what tables and figures need to know about the suite."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -13,9 +13,11 @@ from amix.specs.seed_sources import Seeds, share_seeds
 from amix.specs.spec_model import problem
 from amix.specs.task import Task
 from amix.specs.tasks import OFFICIAL_ROWS
-from amix.training.method import Method
 from runners.planning.job import Job
 from runners.planning.suite import Row, Suite, SuiteError
+
+if TYPE_CHECKING:
+    from amix.training.method import Method
 
 EMBEDDED_NOTE = "embedded tasks: for trying the suite, not evidence"
 SHARED_SEEDS_NOTE = (
@@ -24,7 +26,7 @@ SHARED_SEEDS_NOTE = (
 )
 
 
-def described(suite: Suite, methods: Sequence[type[Method]], runs: Sequence[Job]) -> RunPlan:
+def described(suite: Suite, methods: Sequence["type[Method]"], runs: Sequence[Job]) -> RunPlan:
     """The plan of these runs; methods are the classes of the suite's rows.
 
     Raises:
@@ -92,7 +94,7 @@ def _set(name: str, suite: Suite) -> PlannedSet:
     )
 
 
-def _row(row: Row, method: type[Method], seeds: set[int]) -> PlannedRow:
+def _row(row: Row, method: "type[Method]", seeds: set[int]) -> PlannedRow:
     try:
         return PlannedRow(
             label=row.label,

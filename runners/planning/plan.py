@@ -1,9 +1,10 @@
 """From a suite to the runs that it asks for, and to the plan that is written next to their records."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amix.data.task_source import task_source
 from amix.specs import encoder_files
@@ -15,16 +16,15 @@ from amix.specs.run_spec import RunSpec
 from amix.specs.store import write_atomically
 from amix.specs.task import Task
 from amix.specs.tasks import OFFICIAL_ROWS
-from amix.training.foreign_code import ForeignCodeError, of_method
-from amix.training.method import Method, whole_batches
-from amix.training.registry import source_hash
-from amix.training.settings import full_settings
 from results.loading.layout import Layout
 from runners.planning.described import described
 from runners.planning.job import Job
 from runners.planning.suite import Row, Suite, SuiteError
 from runners.planning.tuned_settings import with_tuned
 from runners.planning.tuning_grid import EXTERNAL, check_grid, check_seeds, expanded, method_of, methods_in, recipe_of
+
+if TYPE_CHECKING:
+    from amix.training.method import Method
 
 EXAMPLES_OF_A_FULL_SPLIT, EXAMPLES_OF_A_TEST_SPLIT = 10_000, 600
 """Assumed sizes of splits, which are not known before data is read; used for time estimates only."""
@@ -39,7 +39,7 @@ class SuitePlan:
     suite: Suite
     runs: tuple[Job, ...]
     """In the order task, size, seed, row."""
-    methods: tuple[type[Method], ...]
+    methods: tuple["type[Method]", ...]
     """The classes of the suite's rows, in the same order."""
 
     @property
@@ -113,20 +113,38 @@ def make_plan(suite: Suite) -> SuitePlan:
             seed,
             (sources[task.name], encoder_source),
         )  # fmt: skip
-        for task in suite.tasks
-        for size in suite.sizes
-        for seed in suite.seeds
+        for task, size, seed in _places(suite)
         for row, method, configuration, recipe in zip(suite.methods, methods, settings, recipes, strict=True)
-        if (method.info.regression or not task.regression) and (not row.seeds or seed in row.seeds)
+        if _asked(row, method, task, seed)
     )
     _refuse_same_runs(suite, runs)
     return SuitePlan(suite, runs, methods)
 
 
+def count_runs(suite: Suite) -> int:
+    """How many runs the suite asks for, also if their settings have not been chosen yet.
+
+    Raises:
+        SuiteError: a method is unknown.
+    """
+    suite = expanded(suite)
+    rows = [(row, method_of(row, methods_in(suite))) for row in suite.methods]
+    return sum(_asked(row, method, task, seed) for task, _, seed in _places(suite) for row, method in rows)
+
+
+def _places(suite: Suite) -> Iterator[tuple[Task, Size, int]]:
+    return itertools.product(suite.tasks, suite.sizes, suite.seeds)
+
+
+def _asked(row: Row, method: "type[Method]", task: Task, seed: int) -> bool:
+    """Whether a row has a run on a task with a seed."""
+    return (method.info.regression or not task.regression) and (not row.seeds or seed in row.seeds)
+
+
 def _job(
     suite: Suite,
     label: str,
-    method: type[Method],
+    method: "type[Method]",
     settings: dict[str, Any],
     recipe: Recipe,
     task: Task,
@@ -134,6 +152,9 @@ def _job(
     seed: int,
     sources: tuple[str, str],
 ) -> Job:
+    from amix.training.foreign_code import ForeignCodeError, of_method
+    from amix.training.registry import source_hash
+
     task_hash, encoder_hash = sources
     spec = RunSpec(
         task=task.name,
@@ -166,7 +187,10 @@ def _job(
     return Job(label, spec, passes * recipe.total_steps(examples) * recipe.batch_size + evaluated)
 
 
-def _settings(suite: Suite, row: Row, method: type[Method]) -> dict[str, Any]:
+def _settings(suite: Suite, row: Row, method: "type[Method]") -> dict[str, Any]:
+    from amix.training.foreign_code import of_method
+    from amix.training.settings import full_settings
+
     try:
         with of_method(method):
             return full_settings(method, row.config)
@@ -174,7 +198,9 @@ def _settings(suite: Suite, row: Row, method: type[Method]) -> dict[str, Any]:
         raise SuiteError(f"{methods_in(suite)}: {row.label}: {error}") from error
 
 
-def _refuse_micro_batches(suite: Suite, methods: Sequence[type[Method]], recipes: Sequence[Recipe]) -> None:
+def _refuse_micro_batches(suite: Suite, methods: Sequence["type[Method]"], recipes: Sequence[Recipe]) -> None:
+    from amix.training.method import whole_batches
+
     asked = zip(suite.methods, methods, recipes, strict=True)
     whole = [row.label for row, method, recipe in asked if recipe.micro_batch is not None and whole_batches(method)]
     if whole:

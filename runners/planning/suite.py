@@ -114,7 +114,8 @@ def find_suite(name: str) -> Suite:
     if path.suffix in (".yaml", ".yml"):
         return read_suite(path)
     if name not in suite_names():
-        raise SuiteError(f"unknown suite '{name}'; {nearest(name, suite_names())} A suite of your own is a .yaml file.")
+        known = nearest(name, suite_names())
+        raise SuiteError(f"unknown suite '{name}'; {known} (a suite of your own is a .yaml file)")
     return read_suite(FOLDER / f"{name}.yaml")
 
 

@@ -3,16 +3,17 @@
 import dataclasses
 import itertools
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amix.specs.encoders import find_encoder
 from amix.specs.protocol import Tuning
 from amix.specs.recipe import Recipe
 from amix.specs.seed_sources import PRESETS
 from amix.specs.suggestions import nearest
-from amix.training.method import Method, MethodError
-from amix.training.registry import find_method, load_external
 from runners.planning.suite import Row, Suite, SuiteError
+
+if TYPE_CHECKING:
+    from amix.training.method import Method
 
 EXTERNAL = ".py:"
 TUNING_SEEDS = frozenset(PRESETS["tuning"])
@@ -21,7 +22,7 @@ Setting = tuple[dict[str, Any], dict[str, Any]]
 """A method's settings, and the changes to the recipe."""
 
 
-def method_of(row: Row, where: str) -> type[Method]:
+def method_of(row: Row, where: str) -> "type[Method]":
     """The class behind a row.
 
     Args:
@@ -31,6 +32,9 @@ def method_of(row: Row, where: str) -> type[Method]:
     Raises:
         SuiteError: there is none; the message gives the nearest names.
     """
+    from amix.training.method import MethodError
+    from amix.training.registry import find_method, load_external
+
     try:
         return load_external(row.method) if EXTERNAL in row.method else find_method(row.method)
     except MethodError as error:
@@ -105,7 +109,7 @@ def _check_tuning(suite: Suite) -> None:
         raise SuiteError(f"suite {suite.name}: each method is tuned once, but {', '.join(repeated)} is listed twice")
 
 
-def check_grid(suite: Suite, row: Row, method: type[Method]) -> None:
+def check_grid(suite: Suite, row: Row, method: "type[Method]") -> None:
     """Refuse a grid of settings that neither the method nor a recipe has, whether or not the suite tries them.
 
     Raises:
@@ -135,7 +139,7 @@ def trial_rows(suite: Suite, row: Row, tuning: Tuning) -> list[Row]:
     ]
 
 
-def search_space(method: type[Method], row: Row, recipe: Recipe) -> list[Setting]:
+def search_space(method: "type[Method]", row: Row, recipe: Recipe) -> list[Setting]:
     """Every combination of the method's grid with the factors on the recipe; the row's own settings are kept.
 
     A method that has its own setting for the learning rate or the epochs (`lr`, or `lr_factor`) tries that one instead

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _useless = threading.Event()
-"""Whether the GPU does nothing more for this process."""
+"""Whether the GPU no longer responds to this process."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Deliverer:
 def left_gpu() -> int:
     """Leave the memory that the last run took to other processes on the GPU; returns its peak in bytes.
 
-    If that is impossible, the GPU does nothing more for this process, which must not do another run.
+    If that is impossible, the GPU no longer responds to this process, which must not do another run.
     """
     from amix.training.cost import leave_gpu
 

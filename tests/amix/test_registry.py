@@ -1,5 +1,6 @@
 """What the registry requires of a method, and how methods are found."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from amix.training.method_info import MethodInfo
 from amix.training.multi_stage import MultiStageMethod
 from amix.training.registry import built_in_methods, find_method, load_external, methods, register
 
+ROOT = Path(__file__).parents[2]
 INFO = MethodInfo(paper="nobody, 2026", year=2026, kind="test")
 
 
@@ -133,19 +135,39 @@ def test_a_baseline_is_in_the_folder_of_its_kind(name: str) -> None:
     assert folders == ([kind] if name != "vanilla" else []), method.__module__
 
 
-def test_a_method_is_found_without_importing_all_others() -> None:
-    code = """
-import sys
+IN_A_FRESH_PROCESS_EACH = """
+import os, sys
+import transformers.modeling_utils  # Imported once, not in each process: any run needs it for its encoder.
 from amix.training.registry import find_method
-for name in ("agwm_fast", "rdrop"):
-    find_method(name)
-    print(name, sum(module.count(".") == 2 for module in sys.modules if module.startswith("baselines.")))
+for name in sys.argv[1:]:
+    if not os.fork():
+        find_method(name)
+        print(name, *(module for module in sys.modules if module.startswith("baselines.")), flush=True)
+        os._exit(0)
+    os.wait()
 """
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    found = dict(line.split() for line in done.stdout.splitlines())
-    assert found["agwm_fast"] == "0"
-    assert 1 <= int(found["rdrop"]) < 5, "with the helpers of its folder"
+
+
+def test_no_method_is_found_by_importing_all_others() -> None:
+    names = list(built_in_methods())
+    command = [sys.executable, "-c", IN_A_FRESH_PROCESS_EACH, *names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = {name: modules for name, *modules in map(str.split, done.stdout.splitlines())}
+    assert list(found) == names
+    for name, modules in found.items():
+        named = [module.rpartition(".")[2] for module in modules if module.count(".") == 2]
+        others = [file for file in named if not file.startswith("_") and not name.startswith(file)]
+        assert len(others) <= 2, f"{name} needs none but what it derives from, and got {others}"
+
+
+def test_methods_are_listed_where_only_the_library_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "amix").symlink_to(ROOT / "amix")
+    code = "from amix.training.registry import methods, find_method; print(*methods(), find_method('agwm').name)"
+    command = [sys.executable, "-P", "-c", code]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["agwm", "agwm_fast", "agwm_official", "agwm"]
 
 
 @pytest.mark.parametrize("name", built_in_methods())

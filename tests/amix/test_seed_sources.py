@@ -181,13 +181,13 @@ def test_a_fit_without_sources_has_one_seed_for_all(encoder: Path) -> None:
 
 
 def test_committed_keys_are_those_of_their_specs() -> None:
-    layout = Layout.default()
+    layout = Layout()
     suites = sorted(path.stem for path in layout.records.glob("*.parquet"))
     checked = 0
     for suite in suites:
         for one in stored_records(suite, layout)[0]:
             record = json.loads(one.text)
-            assert RunSpec.from_dict(record["spec"]).key == one.key
+            assert RunSpec(**record["spec"]).key == one.key
             checked += 1
     assert checked > 100
 
@@ -197,7 +197,7 @@ def test_source_seeds_equal_to_the_run_s_are_not_part_of_its_key(encoder: Path) 
     assert replace(plain, seed_sources={"head": 7}).key == plain.key
     others = [replace(plain, seed_sources={source: 8}).key for source in SOURCES]
     assert len({plain.key, *others}) == 6
-    assert RunSpec.from_dict(replace(plain, seed_sources={"head": 8}).as_dict()).seeds.head == 8
+    assert RunSpec(**replace(plain, seed_sources={"head": 8}).as_dict()).seeds.head == 8
     with pytest.raises(ValueError, match="unknown source 'heads'; known: subset, head"):
         _ = replace(plain, seed_sources={"heads": 8}).seeds
 

@@ -211,4 +211,5 @@ def test_a_run_counts_the_passes_that_its_method_predicts(bench: Bench, method: 
     if kind.info.whole_passes:
         assert counted / unit == pytest.approx(predicted)
     else:
-        assert counted / unit > predicted
+        # Parts of passes, and passes over single examples, are counted as whole ones: at most four times.
+        assert predicted < counted / unit <= 4 * predicted

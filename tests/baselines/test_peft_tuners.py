@@ -11,12 +11,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from amix.models.loading import load_model
 from amix.training.method import MethodError
 from baselines.parameter_efficient.loraplus import LoRAPlus
-from baselines.parameter_efficient.peft import POSSIBLE, REFUSED, STARTS, STARTS_REFUSED, Peft, configurations
+from baselines.parameter_efficient.peft import POSSIBLE, REFUSED, STARTS_REFUSED, Peft, configurations
 from helpers.parity import golden_fit
 from helpers.toy_encoders import SHORT, Bench
 from results.loading.layout import ROOT
 from tests.baselines.test_contract import linears, linears_of_plain, texts
 
+STARTS = ("gaussian", "mica", "olora", "orthogonal", "pissa")
+"""Initialisations of lora (`init_lora_weights=...`) that pass the same tests."""
 FOR_WIDTH_32: dict[str, tuple[str, ...]] = {
     "c3a": ("block_size=8",),
     "fourierft": ("n_frequency=64",),

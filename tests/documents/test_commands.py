@@ -1,7 +1,9 @@
 """Every command that a document or a committed table names exists, and so does every test."""
 
+import ast
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +88,29 @@ def test_results_and_figures_are_made_by_the_commands_of_runners_alone() -> None
     for folder in ("results", "paper_figures"):
         for path in (ROOT / folder).rglob("*.py"):
             assert "__main__" not in path.read_text(encoding="utf-8"), path
+
+
+RESULT = re.compile(r"\bresults/[\w./-]+\.(?:md|csv|json|parquet)\b")
+
+
+def test_a_result_that_a_configuration_cites_is_committed() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    configurations = [name for name in files if name.endswith((".yaml", ".toml"))]
+    cited = {(name, one) for name in configurations for one in RESULT.findall((ROOT / name).read_text("utf-8"))}
+    assert any(name == "runners/own_data/rows.yaml" for name, _ in cited)
+    assert {(name, one) for name, one in cited if one not in files} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_nobody_is_told_to_install_what_is_in_the_requirements(document: Path) -> None:
+    required = set(re.findall(r"^([\w-]+)", (ROOT / "requirements.txt").read_text(), flags=re.MULTILINE))
+    for command in re.findall(r"`pip install ([^`]*)`", document.read_text(encoding="utf-8")):
+        assert not required & {re.split(r"[=<>]", word)[0] for word in command.split()}, command
+
+
+@pytest.mark.parametrize("folder", ["amix/agwm", "amix/runs", "amix/training", "runners/planning", "runners/sweeping"])
+def test_a_folder_says_what_each_of_its_files_is_for(folder: str) -> None:
+    said = set(re.findall(r"\w+", ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""))
+    assert {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__"} - said == set()

@@ -16,7 +16,7 @@ from results.loading.layout import MANIFEST, ROOT, Layout
 from results.tabulating.collect import TOGETHER, collect
 from runners.cli.publish_command import VERDICT
 
-COMMITTED = Layout.default()
+COMMITTED = Layout()
 SUITES = sorted(path.stem for path in COMMITTED.records.glob("*.parquet"))
 FOLDERS = ("amix", "baselines", "runners", "results", "paper_figures")
 READMES = [ROOT / "README.md", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("README.md"))]

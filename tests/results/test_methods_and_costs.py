@@ -1,6 +1,5 @@
 """The table of methods is complete and up to date in the README; costs relative to the reference, despite slow runs."""
 
-import re
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -44,8 +43,9 @@ def test_the_readme_shows_what_the_command_writes(table: Table) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_parity_is_stated_in_one_of_three_forms(method: str) -> None:
-    assert re.match(r"matched: .+|departs: .+|no official code", METHODS[method].info.parity)
+def test_a_method_is_called_matched_exactly_if_cases_measure_it(method: str) -> None:
+    info = METHODS[method].info
+    assert ("matched" in info.parity) == bool(info.cases)
 
 
 def test_the_trained_share_is_relative_to_the_plain_model() -> None:

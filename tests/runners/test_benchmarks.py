@@ -48,7 +48,6 @@ def test_methods_of_every_kind_are_measured() -> None:
     assert overheads["frozen_logistic"].holds is None
     for name in names[:3]:
         assert overheads[name].ratio is not None
-        assert overheads[name].seconds > 0
 
 
 def test_the_limit_is_the_one_in_the_file_or_the_passes_plus_a_fifth(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +94,6 @@ def test_every_contestant_does_all_runs_and_is_timed(workload: Workload, monkeyp
     assert set(taken) == {OURS, *SCRIPTS}
     for result in taken.values():
         assert len(result.cpu) == len(result.wall) == 1
-        assert result.wall[0] > 0
         assert set(result.scores) == set(TASKS)
         assert all(-100 <= score <= 100 for score in result.scores.values())
 
@@ -106,10 +104,11 @@ def test_a_contestants_cpu_seconds_are_those_of_its_processes(workload: Workload
         return dict.fromkeys(workload.runs, 50.0)
 
     one_thread = "import os; assert os.environ['OMP_NUM_THREADS'] == '1'"
-    contestants = {"idle": lambda place: does(), "busy": lambda place: does(one_thread, "sum(range(10**6))")}
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    contestants = {"idle": lambda place: does(), "busy": lambda place: does(one_thread, busy)}
     taken = dict(in_turns(workload, contestants, 1))
     assert taken["idle"].cpu == [0]
-    assert taken["busy"].cpu[0] > 0
+    assert taken["busy"].cpu[0] >= 0.3
     with pytest.raises(ContestantError, match="-c 'raise SystemExit.* failed: no such encoder"):
         does("raise SystemExit('no such encoder')")
 

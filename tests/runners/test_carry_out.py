@@ -125,7 +125,8 @@ def test_only_visible_gpus_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for given, seen in {"": [], "1, GPU-a": ["1", "GPU-a"], "0,-1,1": ["0"], "-1,0": [], "NoDevFiles": []}.items():
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
         assert visible_gpus() == seen
-    assert default_workers() >= 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
+    assert default_workers() == 3, "one per core that this process may use"
 
 
 def test_gpus_are_found_without_nvidia_smi_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +283,7 @@ class UselessGpu:
 
 @dataclass(frozen=True)
 class OnUselessGpu(FakePerformer):
-    """Its victim leaves its process a GPU that does nothing more; like a Worker, it looks at that before each run."""
+    """Its victim leaves its process a GPU that no longer responds; like a Worker, it looks at that before each run."""
 
     def __call__(self, run: Job) -> Outcome:
         worker.end_if_useless()

@@ -101,7 +101,7 @@ def test_a_mistake_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         app.main()
     assert stopped.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: unknown suite 'quik'; did you mean quick?")
+    assert error == "error: unknown suite 'quik'; did you mean quick? (a suite of your own is a .yaml file)\n"
     assert error.count("\n") == 1, "not wrapped"
     assert "Traceback" not in error
 

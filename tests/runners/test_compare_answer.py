@@ -66,7 +66,17 @@ def test_a_gain_that_may_be_anything_is_not_promised() -> None:
     found = standings(folds(**{MAJORITY: BASE}, only=HIGH), {"only": 1.0}, {}, MAJORITY)
     noisy = numpy.array([[0.4, 0.9], [0.8, 0.5], [0.5, 0.8]])
     said = answer(TASK, found, curves_of((12, 24), {"only": noisy}, 30, 0.5), "", {})[-1]
-    assert said.startswith("100 more labels: cannot be told for only from so few rows, by a power law")
+    assert said == "What 100 more labels would bring only cannot be told from so few rows."
+
+
+def test_a_gain_that_is_known_is_told_beside_one_that_is_not() -> None:
+    found = standings(folds(**{MAJORITY: BASE}, sure=HIGH, unsure=BASE), {"sure": 1.0, "unsure": 2.0}, {}, MAJORITY)
+    noisy = numpy.array([[0.4, 0.9], [0.8, 0.5], [0.5, 0.8]])
+    steady = numpy.array([[0.70, 0.75], [0.71, 0.76], [0.72, 0.77]])
+    said = answer(TASK, found, curves_of((12, 24), {"sure": steady, "unsure": noisy}, 30, 0.5), "", {})[-1]
+    assert said.startswith("100 more labels: about +")
+    assert "points for sure (" in said
+    assert said.endswith(". What 100 more labels would bring unsure cannot be told from so few rows.")
 
 
 def test_a_worse_row_is_not_chosen_for_being_cheap() -> None:

@@ -1,6 +1,9 @@
 """Suite files, plans, and which runs of a plan are left to do."""
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +19,12 @@ from amix.training.registry import find_method, methods
 from amix.training.settings import full_settings
 from helpers.toy_suite import write_suite
 from results.loading.archive import stored_records
+from results.loading.frame import load
 from results.loading.layout import Layout
 from results.loading.wording import size_words
 from runners.planning.chosen import chosen_plan
 from runners.planning.overrides import with_choices
-from runners.planning.plan import SuitePlan, make_plan
+from runners.planning.plan import SuitePlan, count_runs, make_plan
 from runners.planning.seeds import chosen_seeds
 from runners.planning.suite import SuiteError, find_suite, method_rows, read_suite, suite_names
 from runners.planning.suite_file import PAPER
@@ -60,12 +64,22 @@ def test_every_suite_of_the_project_becomes_a_plan_that_results_can_read(name: s
     read = read_plan(json.loads(plan.run_plan.as_json()), name)
     assert read == plan.run_plan, "what is written is what is used"
     assert read.as_json() == plan.run_plan.as_json()
-    assert len(read.runs) == len(plan.runs) > 0
+    assert len(read.runs) == len(plan.runs) == count_runs(find_suite(name)) > 0
     assert read.labels == tuple(row.label for row in plan.suite.methods)
     if plan.suite.protocol.split == "test":
         assert "vanilla" in read.labels, "plain finetuning is in every comparison"
     if name in MAIN_SUITES:
         assert len(plan.suite.seeds) >= 6, "fewer seeds can never show significance"
+
+
+STORED = sorted({path.stem for path in Layout().records.glob("*.parquet")} & set(suite_names()))
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_suite_is_listed_with_as_many_runs_as_its_stored_plan_has(name: str) -> None:
+    stored = load(name, Layout()).plan
+    of_its_seeds = replace(find_suite(name), seeds=stored.seeds)  # Some sweeps were of a part of the seeds.
+    assert count_runs(of_its_seeds) == len(stored.runs)
 
 
 def test_a_plan_pairs_every_row_with_every_task_and_seed(tmp_path: Path) -> None:
@@ -367,3 +381,25 @@ def test_records_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert state_read.statuses(outcomes) == {"ok": 2, "oom": 1, "missing": len(plan.runs) - 3}
     assert state_read.recorded == {plan.runs[0].spec.key, plan.runs[1].spec.key}
     assert reads == ["tiny"]
+
+
+NO_TORCH = """
+import importlib, pkgutil, sys
+import runners.planning
+for module in pkgutil.iter_modules(runners.planning.__path__, "runners.planning."):
+    importlib.import_module(module.name)
+print([name for name in ("torch", "transformers", "datasets") if name in sys.modules])
+from runners.planning.suite import find_suite
+from runners.planning.chosen import chosen_plan
+suite = find_suite("quick")
+print("torch" in sys.modules)
+chosen_plan(suite, "", "")
+print("torch" in sys.modules)
+"""
+
+
+def test_torch_is_not_imported_before_a_method_is_looked_up() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", NO_TORCH], cwd=root, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["[]", "False", "True"]

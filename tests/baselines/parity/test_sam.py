@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from amix.training.fit import Fit
 from amix.training.loop import train_step
 from amix.training.method import MethodError
-from baselines.smoothness.sam import FSAM, SAM, global_norm
+from baselines.smoothness.fsam import FSAM
+from baselines.smoothness.sam import SAM, global_norm
 from helpers.golden_cases import distance
 from helpers.official_cases import Case, Parity, cases, own_case
 from helpers.parity import NOISE, GoldenFit, golden_fit, tiny_double
