@@ -50,7 +50,7 @@ install_requirements() {
 }
 
 # On AMD processors MKL, torch's library for matrix products, leaves half of the instruction set unused unless this function
-# says otherwise. Workers load the library (runners/sweeping/local_pool.py); it is left out if there is no C compiler.
+# says otherwise. Every command loads the library (runners/sweeping/fast_products.py); without a C compiler it is left out.
 # $1: description of the processor.
 make_products_fast() {
   local library=$environment/lib/mkl_full_speed.so compiler

@@ -1,6 +1,7 @@
 """Options and fixtures shared by the tests, which tests run on one worker, and which a fast run leaves out."""
 
 import gc
+import os
 import sys
 from collections.abc import Generator, Iterator
 from functools import cache
@@ -62,6 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
         CHOSEN.folders = (folder.resolve(),)
     if config.getoption("--write-parity") and (folder is not None or config.getoption("numprocesses", None)):
         raise pytest.UsageError("--write-parity measures the project's own cases in one process: no --golden, no -n")
+
+
+# Commands that tests start compute with the same instructions as this process, which loads no library.
+os.environ.setdefault("LD_PRELOAD", "")
 
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)

@@ -4,6 +4,7 @@
   runs those of users, stage_workers.py gives independent stages to other processes.
 - Training: loop.py, fit.py (its state, as hooks see it), schedules.py, optimizers.py, weight_averaging.py and
   evaluation.py.
+- padding.py: linear layers that compute a batch's tokens only.
 - Large batches: micro_batches.py (a batch in parts), data_parallel.py (a run in several processes).
 - cost.py measures seconds, passes, FLOPs and memory.
 """

@@ -6,12 +6,15 @@ are put back into a padded tensor, in which dropout, attention and normalisation
 to padding, the outputs for tokens, the loss and the gradients stay the same but for the order of sums.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 from typing_extensions import override
 
 from amix.data.encoded import Batch, Encoded
@@ -19,6 +22,8 @@ from amix.models.architecture import ArchitectureError, backbone
 
 WORTHWHILE = 0.9
 """Share of tokens in a batch above which gathering them costs more than the padding."""
+_INDEPENDENT: dict[str, bool] = {}
+"""What the trials in this process have shown, by class and configuration: whether logits do not depend on padding."""
 TOLERANCE = 1e-4
 """Largest difference of the logits, as a share of the largest logit, that the order of sums may make in float32."""
 
@@ -98,18 +103,33 @@ def skip_padding(model: nn.Module, data: Encoded) -> bool:
     batch = _two_texts(data, next(model.parameters()).device)
     if batch is None or not _has_body(model):
         return False
-    skipper = PaddingSkipper()
-    as_padded = _logits(model, batch)
-    hooks = (
-        backbone(model).register_forward_pre_hook(skipper.enter, with_kwargs=True),
-        backbone(model).register_forward_hook(skipper.leave, always_call=True),
+    described = f"{type(model).__qualname__} {model.config}"
+    if described not in _INDEPENDENT:
+        as_padded = _logits(model, batch)
+        with _skipping(model):
+            difference = (_logits(model, batch) - as_padded).abs().max()
+        _INDEPENDENT[described] = bool(0 <= difference <= TOLERANCE * as_padded.abs().max() and as_padded.any())
+    if _INDEPENDENT[described]:
+        _register(model)
+    return _INDEPENDENT[described]
+
+
+def _register(model: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
+    skipper, body = PaddingSkipper(), backbone(model)
+    return (
+        body.register_forward_pre_hook(skipper.enter, with_kwargs=True),
+        body.register_forward_hook(skipper.leave, always_call=True),
     )
-    difference = (_logits(model, batch) - as_padded).abs().max()
-    if 0 <= difference <= TOLERANCE * as_padded.abs().max() and as_padded.any():
-        return True
-    for hook in hooks:
-        hook.remove()
-    return False
+
+
+@contextmanager
+def _skipping(model: nn.Module) -> Iterator[None]:
+    hooks = _register(model)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _has_body(model: nn.Module) -> bool:

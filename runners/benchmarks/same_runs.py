@@ -28,6 +28,7 @@ from amix.specs.tasks import find_task
 from amix.specs.wording import counted
 from results.loading.frame import load
 from results.loading.layout import ROOT, Layout
+from runners.sweeping.fast_products import VARIABLE
 
 SUITE = "same-runs"
 SCRIPT = Path(__file__).with_name("trainer_script.py")
@@ -176,7 +177,8 @@ def scripts(
         workload: the runs.
         padding: what the script pads its batches to.
         place: folder for its files.
-        settings: environment variables besides those of variables().
+        settings: environment variables besides those of variables(); without them, its matrix products are as a user's
+            own script has them.
 
     Raises:
         ContestantError: a process failed.
@@ -186,7 +188,7 @@ def scripts(
     for number, hand in enumerate(hands):
         job = place / f"job-{number}.json"
         job.write_text(json.dumps(job_of(workload, padding, hand)), encoding="utf-8")
-        started.append(_started(workload, script_command(place, number), settings))
+        started.append(_started(workload, script_command(place, number), {VARIABLE: "", **settings}))
     _wait(started)
     scores: Scores = {}
     for number, hand in enumerate(hands):

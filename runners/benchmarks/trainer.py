@@ -7,7 +7,8 @@ from functools import partial
 from results.loading.layout import ROOT
 from results.tabulating.table import Cell, Column, Table
 from runners.benchmarks.same_runs import Contestant, Padding, Taken, Workload, in_turns, ratio, scripts, sweep
-from runners.sweeping.local_pool import worker_variables
+from runners.sweeping.fast_products import fast_products
+from runners.sweeping.local_pool import WORKER_ENVIRONMENT
 
 TABLE = ROOT / "results" / "tables" / "bench-trainer.csv"
 OURS = "this suite: sweep"
@@ -23,7 +24,7 @@ def measure(workload: Workload, turns: int) -> Iterator[tuple[str, Taken]]:
     """Let a sweep and the scripts do the runs in turns, each in as many processes; see in_turns."""
     ours = partial(sweep, workload, options=["--workers", str(workload.workers)])
     theirs: dict[str, Contestant] = {
-        name: partial(scripts, workload, padding, settings=worker_variables() if as_workers else {})
+        name: partial(scripts, workload, padding, settings=WORKER_ENVIRONMENT | fast_products() if as_workers else {})
         for name, (padding, as_workers) in SCRIPTS.items()
     }
     return in_turns(workload, {OURS: ours, **theirs}, turns)

@@ -4,6 +4,7 @@
 - Handing out runs: place, carry_out, dispatch, flight, jobs, worker; alone keeps a second sweep out.
 - Workers: pool (what is required of them); local_pool and gpu_sharing on this machine; on_cluster, clusters,
   remote_pool, job_queue and survey elsewhere, with certificates from protection; cluster_check tries a cluster.
+- fast_products: matrix products with an AMD processor's full instruction set.
 - Inputs that workers lack: shipped_inputs, shipping, parcels, turns.
 - What goes wrong: accidents, failures, early_ends (of jobs), interrupts.
 """

@@ -7,12 +7,10 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dask
@@ -34,22 +32,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
     "MALLOC_TOP_PAD_": "268435456",
 }
-FAST_PRODUCTS = Path(sys.prefix) / "lib" / "mkl_full_speed.so"
-"""Made by runners/setup.sh on AMD processors: with it MKL uses their full instruction set."""
-
-
-def worker_variables() -> dict[str, str]:
-    """Return the environment variables of worker processes on this machine; what the user preloads is kept.
-
-    The loader reads LD_PRELOAD as a list, so a path with a separator in it cannot be given.
-    """
-    usable = FAST_PRODUCTS.is_file() and not set(str(FAST_PRODUCTS)) & set(" :")
-    if not usable or "LD_PRELOAD" in os.environ:
-        return WORKER_ENVIRONMENT
-    return WORKER_ENVIRONMENT | {"LD_PRELOAD": str(FAST_PRODUCTS)}
-
-
 SETTINGS = {
+    "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     # We decide on retries ourselves, after checking the record, so that no run is charged for another run's death.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
@@ -104,7 +88,7 @@ def workers_of(count: int, gpus: list[str], security: Security | None = None) ->
     """A cluster of this many worker processes, which end with this process however it ends (they watch a pipe)."""
     for name in ("distributed", "asyncio"):  # We report dead workers ourselves.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with dask.config.set({**SETTINGS, "distributed.nanny.pre-spawn-environ": worker_variables()}):
+    with dask.config.set(SETTINGS):
         cluster = _started(count, security)
         client = Client(cluster, security=security)
         watch, loop = PeriodicCallback(Replacement(cluster).look, 1000), cluster.loop

@@ -53,7 +53,8 @@ def outputs(model: nn.Module, examples: Encoded) -> tuple[Tensor, dict[str, Tens
 
 
 @pytest.fixture(autouse=True)
-def _no_mode_is_left() -> Iterator[None]:
+def _no_mode_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(padding, "_INDEPENDENT", {})  # Every test makes its own trial.
     yield
     assert _get_current_function_mode() is None
 
@@ -148,6 +149,14 @@ def test_a_trial_draws_nothing_and_leaves_the_modules_as_they_were() -> None:
     assert skip_padding(model, data())
     assert [module.training for module in modules] == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_models_of_one_configuration_share_a_trial_and_others_have_their_own() -> None:
+    examples = data()
+    assert skip_padding(classifier("bert"), examples)
+    assert skip_padding(classifier("bert"), examples)
+    assert skip_padding(classifier("roberta"), examples)
+    assert len(padding._INDEPENDENT) == 2
 
 
 def test_a_copy_skips_padding_too_and_a_failed_pass_leaves_nothing_behind() -> None:

@@ -149,7 +149,12 @@ for name in sys.argv[1:]:
 
 
 def test_no_method_is_found_by_importing_all_others() -> None:
-    names = list(built_in_methods())
+    # One file of a method's own name is like another; the others are found by the beginning of their names.
+    methods = built_in_methods()
+    names = [name for name, method in methods.items() if not method.__module__.endswith(f".{name}")] + [
+        "mixout",
+        "lora",
+    ]
     command = [sys.executable, "-c", IN_A_FRESH_PROCESS_EACH, *names]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = {name: modules for name, *modules in map(str.split, done.stdout.splitlines())}

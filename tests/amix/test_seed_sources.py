@@ -177,7 +177,7 @@ def test_a_fit_without_sources_has_one_seed_for_all(encoder: Path) -> None:
     by_hand = Fit(fit.task, fit.recipe, 11, fit.train, fit.dev)
     assert by_hand.seeds == Seeds(11, 11, 11, 11, 11)
     assert by_hand.for_stage("search-0").seeds == by_hand.seeds
-    assert isinstance(_new_model(spec(encoder, "vanilla"), context, fit), nn.Module)
+    assert isinstance(_new_model(spec(encoder, "vanilla"), context, method, fit), nn.Module)
 
 
 def test_committed_keys_are_those_of_their_specs() -> None:

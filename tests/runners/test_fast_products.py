@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from runners.sweeping import local_pool
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,8 +27,12 @@ def made(folder: Path, processor: str, **variables: str) -> Path:
     return library
 
 
-@pytest.mark.skipif(not shutil.which("cc") and not shutil.which("gcc"), reason="no C compiler is installed")
-@pytest.mark.skipif(os.uname().sysname != "Linux" or os.uname().machine != "x86_64", reason="MKL runs on x86-64 only")
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("cc") and not shutil.which("gcc"), reason="no C compiler is installed"),
+    pytest.mark.skipif(os.uname().sysname != "Linux" or os.uname().machine != "x86_64", reason="MKL is for x86-64"),
+]
+
+
 def test_it_is_made_on_amd_processors_only(tmp_path: Path) -> None:
     library = made(tmp_path / "amd", "vendor_id\t: AuthenticAMD\n")
     symbols = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).mkl_serv_intel_cpu_true())"
@@ -47,20 +49,26 @@ def test_without_a_compiler_nothing_is_made_and_nothing_fails(tmp_path: Path) ->
     assert not made(tmp_path / "amd", "vendor_id\t: AuthenticAMD\n", PATH=str(commands)).exists()
 
 
-def test_workers_load_it_where_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LD_PRELOAD", raising=False)
-    monkeypatch.setattr(local_pool, "FAST_PRODUCTS", tmp_path / "fast.so")
-    assert local_pool.worker_variables() == local_pool.WORKER_ENVIRONMENT
-    (tmp_path / "fast.so").touch()
-    assert local_pool.worker_variables()["LD_PRELOAD"] == str(tmp_path / "fast.so")
-    monkeypatch.setenv("LD_PRELOAD", "of-the-user.so")
-    assert local_pool.worker_variables() == local_pool.WORKER_ENVIRONMENT
+SHOWN = "import os; from runners.sweeping import fast_products as f; f.LIBRARY = f.Path({!r}); \
+f.start_with_fast_products(); print(os.environ.get('LD_PRELOAD'))"
 
 
-def test_a_path_that_the_loader_would_split_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LD_PRELOAD", raising=False)
-    library = tmp_path / "a folder" / "fast.so"
-    library.parent.mkdir()
-    library.touch()
-    monkeypatch.setattr(local_pool, "FAST_PRODUCTS", library)
-    assert local_pool.worker_variables() == local_pool.WORKER_ENVIRONMENT
+@pytest.mark.parametrize(
+    ("name", "of_the_user", "loaded"),
+    [
+        ("fast.so", None, True),
+        ("missing.so", None, False),
+        ("fast.so", "", False),
+        ("a folder/fast.so", None, False),
+    ],
+    ids=["made", "not made", "unwanted", "a path that the loader would split"],
+)
+def test_a_command_loads_it_where_it_was_made(tmp_path: Path, name: str, of_the_user: str | None, loaded: bool) -> None:
+    library = tmp_path / name
+    library.parent.mkdir(exist_ok=True)
+    if "missing" not in name:
+        shutil.copy(made(tmp_path / "environment", "vendor_id\t: AuthenticAMD\n"), library)
+    environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+    environment |= {"PYTHONPATH": str(ROOT)} | ({} if of_the_user is None else {"LD_PRELOAD": of_the_user})
+    shown = subprocess.check_output([sys.executable, "-c", SHOWN.format(str(library))], env=environment, text=True)
+    assert shown.strip() == (str(library) if loaded else str(of_the_user or of_the_user))

@@ -303,7 +303,7 @@ OTHERS: tuple[tuple[str, str, Mapping[str, Any], str], ...] = (
     ("", "a task under two files' names", {"tasks": ["toy.yaml", "./toy.yaml"]}, "more than once"),
     ("", "a row twice", {"methods": ["vanilla", "vanilla"]}, "more than once"),
     ("", "unknown field", {"metods": ["vanilla"]}, "did you mean methods"),
-    ("", "unknown task", {"tasks": ["mini-col"]}, "did you mean mini-cola? (a task"),
+    ("", "unknown task", {"tasks": ["mini-col"]}, "(a task of your own is a .yaml file: see"),
     ("", "a task file that is not there", {"tasks": ["gone.yaml"]}, "gone.yaml"),
     ("", "unknown preset", {"seeds": "agwn"}, "did you mean agwm"),
     ("", "more of a preset than it has", {"seeds": {"preset": "agwm", "first": 99}}, "first must be between"),
