@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy
 import pytest
 
+from amix.specs.recipe import Recipe
+from amix.training.registry import find_method
+from amix.training.settings import make_config
 from results.analysis.claims import claims
 from results.analysis.comparisons import against
 from results.analysis.complete_seeds import of_seeds
@@ -242,3 +245,30 @@ def test_the_longer_recipe_is_what_the_records_say_and_was_run_on_the_same_examp
     assert recipes["lowres-cpu"] == {(1e-4, 10)}
     assert recipes["adapters"] == {(5e-5, 20)}
     assert recipes["adapters examples"] == recipes["lowres-cpu examples"]
+
+
+def test_the_cheap_mixup_is_as_good_as_what_is_said_of_it() -> None:
+    results = load("agwm-fast", Layout())
+    text = prose(RESULTS, "## AGWM at a third", "The preset `agwm_fast` now searches")
+    against_agwm, cheap = claims(results, SIZE, "agwm"), claims(results, SIZE, "agwm_fast")
+    fast, gain = against_agwm["agwm_fast"], cheap["vanilla"]
+    passes = results.runs.groupby("label")["passes"].sum()
+    assert fast.p_equivalent < 0.0001
+    assert set(results.runs["status"]) == {"ok"}
+    three, full = (find_method(name) for name in ("agwm_fast", "agwm"))
+    costs = [method(make_config(method, changes)).relative_passes(300, Recipe()) for method, changes in (
+        (three, {"splits": 3}), (full, {}), (three, {}),
+    )]  # fmt: skip
+    for sentence in (
+        f"({len(results.runs)} runs,",
+        f"the difference is {shown(fast.difference, 2)} points ({shown(fast.low, 2)} to {fast.high:.2f}), p < 0.0001",
+        f"at {passes['agwm_fast'] / passes['agwm']:.2f} times AGWM's passes",
+        f"That is {costs[0]:.1f} times the passes of plain finetuning",
+        f"where AGWM takes {costs[1]:.1f}",
+        f"{-gain.difference:.1f} points ({-gain.high:.1f} to {-gain.low:.1f})",
+        f"(p = {gain.p_holm:.3f} in this suite's family)",
+        f"within {-cheap['two_stage'].difference:.2f} points of it ({shown(-cheap['two_stage'].high, 2)} to "
+        f"{-cheap['two_stage'].low:.2f}) at {passes['two_stage'] / passes['vanilla']:.1f} times",
+    ):
+        assert sentence in text
+    assert f"now searches one split, at {costs[2]:.1f} times" in prose(RESULTS, "The preset `agwm_fast`", "## SetFit")
