@@ -148,9 +148,8 @@ def find_method(name: str) -> type[Method]:
     Raises:
         MethodError: The name is unknown; the message suggests the nearest ones.
     """
-    for module in itertools.chain.from_iterable(_places(name)):
-        if name in _METHODS:
-            break
+    places = itertools.chain.from_iterable(_places(name))
+    while name not in _METHODS and (module := next(places, None)):
         importlib.import_module(module)
     if name not in _METHODS:
         raise MethodError(f"unknown method '{name}'; {nearest(name, sorted(_METHODS))}")
