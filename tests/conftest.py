@@ -25,16 +25,24 @@ SHARING = (
 )  # fmt: skip
 """Files whose tests share costly fixtures, or mostly wait."""
 SLOW = {
-    "contract": ("test_contract", "test_peft_tuners", "test_mpnet", "test_two_levels", "test_bidora", "test_setfit"),
-    "committed": ("test_committed", "test_readme", "test_methods_and_costs"),
+    "contract": (
+        "test_contract", "test_peft_tuners", "test_mpnet", "test_two_levels", "test_bidora", "test_setfit",
+        "test_micro_batches", "test_training", "test_selection", "test_agwm", "test_agwm_ablation_rows",
+        "test_seed_sources",
+    ),
+    "committed": (
+        "test_committed", "test_readme", "test_methods_and_costs", "test_figures", "test_visible_text", "test_verdict",
+        "test_damaged_store", "test_plan", "test_frame",
+    ),
     "processes": (
         "test_carry_out", "test_cli", "test_data_parallel", "test_fetch_encoder", "test_own_encoder", "test_reuse",
         "test_stage_workers", "test_sweep", "test_tuning", "test_agwm_memory", "test_bench_agwm", "test_benchmarks",
         "test_own_data", "test_any_table", "test_compare", "test_stats_simulations", "test_sequential_simulations",
         "test_contributing", "test_hand_started", "test_slurm", "test_simulate_and_encoders_table", "test_bench_gpu",
+        "test_bad_inputs", "test_cluster_commands", "test_proof_process", "test_accidents", "test_registry",
     ),
 }  # fmt: skip
-"""Tests that `tests/run.sh --fast` leaves out: trainings of every method, remaking committed files, subprocesses."""
+"""Tests that `tests/run.sh --fast` leaves out: trainings, reading or remaking committed files, subprocesses."""
 WAITING = (
     "test_hand_started", "test_data_parallel", "test_sweep", "test_compare", "test_cluster_commands", "test_benchmarks",
     "test_bench_gpu", "test_accidents", "test_slurm",
