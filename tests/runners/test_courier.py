@@ -110,7 +110,8 @@ def test_workers_of_a_machine_that_start_together_get_a_parcel_once(
     with courier_of(client, shipment) as courier:
         looks = [courier.look(f"tls://n:{port}") for port in (1, 2)]
         assert [look.result().encoder for look in looks] == ["found"] * 2
-    assert client.asked.count("receive") == 3 + 1, "the second one's first piece finds the copy"
+    # The second one's first piece finds the copy, unless its question already did.
+    assert client.asked.count("receive") in (3 + 1, 3)
 
 
 @pytest.mark.parametrize("frozen", ["a worker of the same machine", "workers of as many machines as are served"])
