@@ -19,24 +19,23 @@ import numpy
 import torch
 from torch import nn
 
-from amix.data.encoded import Encoded
-from amix.data.metrics import Scores, task_majority, task_scores
+from amix.data.metrics import task_majority
 from amix.data.rows import glue_folder
 from amix.data.splits import Splits, load_splits
 from amix.data.temperature import dev_temperature
 from amix.models.loading import load_model, load_tokenizer, pretrained_weights
 from amix.runs.context import RunContext
 from amix.runs.environment import environment
-from amix.runs.out_of_domain_scores import Prepared, prepared_sets, score_sets
+from amix.runs.out_of_domain_scores import Prepared, prepared_sets
+from amix.runs.scoring import Arrays, Record, evaluate, scored
 from amix.specs.launch import processes, rank
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import OUT_OF_DOMAIN, SCHEMA, RunSpec
-from amix.specs.store import ACCIDENT, id_type
+from amix.specs.store import ACCIDENT
 from amix.specs.task import Task
 from amix.specs.tasks import find_task
 from amix.training.cost import reset_peak_memory
 from amix.training.data_parallel import Drift
-from amix.training.evaluation import Predictions, predict
 from amix.training.fit import Best, Diverged, Fit
 from amix.training.method import Method, MethodError, whole_batches
 from amix.training.micro_batches import device_full, out_of_memory
@@ -46,8 +45,6 @@ from amix.training.registry import find_method, load_external, source_hash
 from amix.training.settings import make_config
 from amix.training.stage_workers import remote_stages, save_stage
 
-Record = dict[str, Any]
-Arrays = dict[str, numpy.ndarray]
 FAULTS = (ArithmeticError, torch.linalg.LinAlgError, numpy.linalg.LinAlgError, MethodError, Drift)
 """Errors that methods cause.
 
@@ -250,7 +247,7 @@ def _finetune(spec: RunSpec, context: RunContext, record: Record) -> tuple[Array
         record["curve"] = fit.curve
         record["cost"] = fit.cost.summary(model) | micro_batch_used(method, fit)
     with _at_work():
-        arrays = _evaluate(method, model, fit, _scored(splits, context.dev_only), sets, record)
+        arrays = evaluate(method, model, fit, scored(splits, context.dev_only), sets, record)
     record["cost"] |= fit.cost.summary(model)
     return arrays | _diagnostic_arrays(fit), method, model, fit
 
@@ -324,70 +321,6 @@ def _data_block(task: Task, splits: Splits, sets: tuple[Prepared, ...]) -> dict[
         "majority_dev": task_majority(task, train, dev) if len(dev) else {},
         "source": splits.source,
     }
-
-
-def _scored(splits: Splits, dev_only: bool) -> dict[str, Encoded]:
-    """Return the splits that are scored at the end."""
-    candidates = {"test": splits.test, "dev": splits.dev}
-    return {name: data for name, data in candidates.items() if len(data) and not (dev_only and name == "test")}
-
-
-def _evaluate(
-    method: Method,
-    model: nn.Module,
-    fit: Fit,
-    data: dict[str, Encoded],
-    sets: tuple[Prepared, ...],
-    record: Record,
-) -> Arrays:
-    """Score the last weights and, if asked, the best-dev weights; predicts each split and set once for each."""
-    evaluated = method.for_evaluation(model, fit)
-    last = {name: predict(evaluated, split, fit) for name, split in data.items()}
-    scores: dict[str, Any] = {name: _score(fit.task, data[name], last[name]) for name in data}
-    others, arrays = score_sets(sets, evaluated, fit)
-    if sets:
-        scores[OUT_OF_DOMAIN] = others
-    record["scores"] = {"last": scores, "best_dev": _best_scores(evaluated, fit, data, sets, scores)}
-    return _arrays(fit.task, last, data) | arrays
-
-
-def _score(task: Task, data: Encoded, predictions: Predictions) -> Scores:
-    return task_scores(task, data.labels.numpy(), predictions.predictions, predictions.logits)
-
-
-def _best_scores(
-    evaluated: nn.Module, fit: Fit, data: dict[str, Encoded], sets: tuple[Prepared, ...], last: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the scores of the best epoch: its number and dev score, and all others only if the selection is best_dev.
-
-    If the best epoch is the last one, the others would cost nothing, but then only some runs of a suite would have
-    them.
-    """
-    epochs = [point["epoch"] for point in fit.curve if point["stage"] == "main"]
-    epoch = fit.best.epoch or None
-    was_last = not fit.best.dev or epoch == epochs[-1]
-    if was_last and fit.best.keep_state:
-        return {**last, "epoch": epoch}
-    dev = last.get("dev") if was_last else fit.best.dev
-    scores: dict[str, Any] = {"epoch": epoch} | ({"dev": dev} if dev else {})
-    if fit.best.keep_state and "test" in data:
-        last_state = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
-        evaluated.load_state_dict(fit.best.state)
-        scores["test"] = _score(fit.task, data["test"], predict(evaluated, data["test"], fit))
-        if sets:
-            scores[OUT_OF_DOMAIN] = score_sets(sets, evaluated, fit)[0]
-        evaluated.load_state_dict(last_state)
-    return scores
-
-
-def _arrays(task: Task, last: dict[str, Predictions], data: dict[str, Encoded]) -> Arrays:
-    dtype = numpy.dtype(numpy.float32) if task.regression else id_type(task.outputs)
-    arrays = {}
-    for name, split in data.items():
-        arrays[f"{name}_predictions"] = last[name].predictions.astype(dtype)
-        arrays[f"{name}_labels"] = split.labels.numpy().astype(dtype)
-        arrays[f"{name}_logits"] = last[name].logits.astype(numpy.float32)
-    return arrays
 
 
 def _diagnostic_arrays(fit: Fit) -> Arrays:

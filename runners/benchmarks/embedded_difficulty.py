@@ -8,7 +8,8 @@ import statistics
 from rich.progress import track
 
 from amix.runs.context import RunContext
-from amix.runs.execute import Record, execute
+from amix.runs.execute import execute
+from amix.runs.scoring import Record
 from amix.specs.encoders import find_encoder
 from amix.specs.run_spec import RunSpec
 from amix.specs.task import Task

@@ -19,7 +19,7 @@ from runners.sweeping.jobs import NotEquipped, Outcome
 from runners.sweeping.parcels import Parcel, found_here, lacks, note_use
 
 if TYPE_CHECKING:
-    from amix.runs.execute import Arrays, Record
+    from amix.runs.scoring import Arrays, Record
     from runners.planning.plan import SuitePlan
 
 

@@ -14,7 +14,8 @@ from transformers import BertForMaskedLM
 from typer.testing import CliRunner
 
 from amix.runs.context import RunContext
-from amix.runs.execute import Arrays, Record, execute
+from amix.runs.execute import execute
+from amix.runs.scoring import Arrays, Record
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec
 from amix.training.registry import built_in_methods, find_method, load_external, source_hash

@@ -15,7 +15,8 @@ from amix.data.rows import load_rows
 from amix.data.splits import drawn_findings, load_splits, own_findings
 from amix.models.loading import load_tokenizer
 from amix.runs.context import RunContext
-from amix.runs.execute import Record, execute
+from amix.runs.execute import execute
+from amix.runs.scoring import Record
 from amix.specs.data_errors import DataError
 from amix.specs.recipe import Recipe
 from amix.specs.run_spec import RunSpec

@@ -10,10 +10,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import amix.runs.execute
+import amix.runs.scoring
 from amix.data.encoded import Encoded
 from amix.runs.environment import environment
-from amix.runs.execute import _arrays
+from amix.runs.scoring import arrays_of
 from amix.specs.run_plan import PlanError, read_plan
 from amix.specs.store import Store, digest, id_type, pack_arrays
 from amix.specs.tasks import find_task
@@ -38,14 +38,14 @@ METHODS = ["vanilla", "mixout", "agwm", "lora", "deni", "frozen_logistic"]
 def passes_over_test(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with every prediction of a split of the toy test set's size."""
     seen: list[int] = []
-    predict = amix.runs.execute.predict
+    predict = amix.runs.scoring.predict
 
     def counting(model: Any, data: Any, fit: Any) -> Predictions:
         if len(data) == 120:
             seen.append(len(fit.best.state))
         return predict(model, data, fit)
 
-    monkeypatch.setattr(amix.runs.execute, "predict", counting)
+    monkeypatch.setattr(amix.runs.scoring, "predict", counting)
     return seen
 
 
@@ -102,7 +102,7 @@ def test_ids_of_151_classes_are_read_back() -> None:
     labels = torch.arange(151)
     logits = numpy.eye(151)[::-1]
     data = Encoded({"input_ids": torch.ones(151, 1)}, torch.ones(151), labels)
-    arrays = _arrays(task, {"test": Predictions(logits, logits.argmax(axis=1))}, {"test": data})
+    arrays = arrays_of(task, {"test": Predictions(logits, logits.argmax(axis=1))}, {"test": data})
     assert arrays["test_labels"].tolist() == list(range(151))
     assert arrays["test_predictions"].tolist() == list(range(150, -1, -1))
 

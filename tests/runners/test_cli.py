@@ -260,3 +260,25 @@ def test_ctrl_c_outside_a_sweep_says_how_to_continue(
             signal.signal(number, handler)
     assert leaving.value.code == 130
     assert "to continue, repeat the command:\n  python -m runners\n" in capsys.readouterr().err
+
+
+NO_TORCH = """
+import importlib, pkgutil, sys
+import runners.planning
+for module in pkgutil.iter_modules(runners.planning.__path__, "runners.planning."):
+    importlib.import_module(module.name)
+print([name for name in ("torch", "transformers", "datasets") if name in sys.modules])
+from runners.planning.suite import find_suite
+from runners.planning.chosen import chosen_plan
+suite = find_suite("quick")
+print("torch" in sys.modules)
+chosen_plan(suite, "", "")
+print("torch" in sys.modules)
+"""
+
+
+def test_torch_is_not_imported_before_a_method_is_looked_up() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", NO_TORCH], cwd=root, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["[]", "False", "True"]

@@ -1,8 +1,6 @@
 """Suite files, plans, and which runs of a plan are left to do."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -381,25 +379,3 @@ def test_records_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert state_read.statuses(outcomes) == {"ok": 2, "oom": 1, "missing": len(plan.runs) - 3}
     assert state_read.recorded == {plan.runs[0].spec.key, plan.runs[1].spec.key}
     assert reads == ["tiny"]
-
-
-NO_TORCH = """
-import importlib, pkgutil, sys
-import runners.planning
-for module in pkgutil.iter_modules(runners.planning.__path__, "runners.planning."):
-    importlib.import_module(module.name)
-print([name for name in ("torch", "transformers", "datasets") if name in sys.modules])
-from runners.planning.suite import find_suite
-from runners.planning.chosen import chosen_plan
-suite = find_suite("quick")
-print("torch" in sys.modules)
-chosen_plan(suite, "", "")
-print("torch" in sys.modules)
-"""
-
-
-def test_torch_is_not_imported_before_a_method_is_looked_up() -> None:
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", NO_TORCH], cwd=root, capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    assert done.stdout.split() == ["[]", "False", "True"]
